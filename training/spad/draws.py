@@ -1,0 +1,87 @@
+"""Random numbers that depend on what they are for, and on nothing else.
+
+Every draw is keyed by (seed, numbers, purpose), never by a generator's state: it is the same
+whatever the batch split, the worker, the rank or the device, and a resumed run stores no generator.
+The generator is counter-based: two rounds of a 32-bit integer hash over (key, pixel), in plain
+tensor arithmetic that wraps alike on every device. Integers are equal to the bit everywhere.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["key", "keys", "normal", "uniform"]
+
+
+def key(seed: int, *numbers: int, purpose: str) -> tuple[int, int]:
+    """Two signed 32-bit words for one draw.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative.
+    *numbers : int
+        What tells this draw from others: sample number, chain, slice, time. Non-negative.
+    purpose : str
+        What the draw is for.
+    """
+    words = [seed, *numbers, zlib.crc32(purpose.encode())]
+    state = np.random.SeedSequence(words).generate_state(2, np.uint32).view(np.int32)
+    return int(state[0]), int(state[1])
+
+
+def keys(seed: int, numbers: Sequence[Sequence[int] | int], purpose: str) -> NDArray[np.int32]:
+    """Keys of a batch, int32 of shape (B, 2): one row for each entry of ``numbers``."""
+    rows = [key(seed, *((n,) if isinstance(n, int) else n), purpose=purpose) for n in numbers]
+    return np.array(rows, dtype=np.int32).reshape(-1, 2)
+
+
+def uniform(
+    keys: NDArray[np.int32], shape: Sequence[int], *, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Uniform numbers inside (0, 1), float32 of shape ``(B, *shape)``.
+
+    Parameters
+    ----------
+    keys : array of int32, shape (B, 2)
+        From :func:`keys`; row b alone decides on entry b.
+    shape : sequence of int
+        Shape of one entry, fewer than 2**31 numbers.
+    device : torch.device
+    """
+    words = torch.from_numpy(np.ascontiguousarray(keys)).to(device, non_blocking=True)
+    view = (-1,) + (1,) * len(shape)
+    counter = _counter(int(np.prod(shape, dtype=np.int64)), str(device)).view(*shape)
+    bits = _mix(counter ^ words[:, 0].view(view))
+    bits = _mix(bits.add_(words[:, 1].view(view)))
+    # The upper 24 bits, in the middle of their interval: never 0 nor 1 in float32.
+    return bits.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF).float().add_(0.5).mul_(2.0**-24)
+
+
+def normal(
+    keys: NDArray[np.int32], shape: Sequence[int], *, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Standard normal numbers, float32 of shape ``(B, *shape)``; arguments of :func:`uniform`."""
+    return uniform(keys, shape, device=device).mul_(2).sub_(1).erfinv_().mul_(2**0.5)
+
+
+@lru_cache(maxsize=4)
+def _counter(count: int, device: str) -> Tensor:
+    return torch.arange(count, dtype=torch.int32, device=device)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Hash "lowbias32" (Wellons, public domain) of int32 words, in place, with logical shifts."""
+    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    x *= 0x7FEB352D
+    x ^= (x >> 15).bitwise_and_(0x1FFFF)
+    x *= 0x846CA68B - (1 << 32)
+    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    return x
