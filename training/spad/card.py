@@ -1,0 +1,277 @@
+"""What a checkpoint says of itself: classes, network, schedule, input, sampling, origin, scores.
+
+A card is read before torch is loaded, and from files of unknown origin. So this module imports
+neither torch nor NumPy, and every value is checked when a card is made: a hostile card can ask for
+nothing that hurts, and what is refused is refused in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from spad.labels import MAX_CLASSES, LabelClass
+from spad.schema import Checked, Within, from_json, plain, short
+
+__all__ = [
+    "FORMAT",
+    "NOTICE",
+    "Card",
+    "InputConfig",
+    "NetworkConfig",
+    "SamplingConfig",
+    "ScheduleConfig",
+]
+
+FORMAT = 1
+"""Version of the card; a reader refuses what is newer than itself."""
+NOTICE = "For research use only. Not a medical device."
+
+Name = Annotated[str, Within(1, 80)]
+Width = Annotated[int, Within(8, 1024, 8)]
+Blocks = Annotated[int, Within(1, 8)]
+Side = Annotated[int, Within(32, 4096)]
+Percentile = Annotated[float, Within(0, 100)]
+Steps = Annotated[int, Within(1, 4000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig(Checked):
+    """Shape of the network.
+
+    Parameters
+    ----------
+    kind : {"cached", "unet"}
+        Condition encoder and denoiser, or the condition encoder alone (a plain U-Net).
+    widths : tuple of int
+        Channels of the encoder at strides 2, 4, 8, ...; 1 to 8 multiples of 8 up to 1024.
+    blocks : int
+        Residual blocks at each level of the encoder.
+    denoiser_widths : tuple of int
+        Channels of the denoiser at strides 4, 8, ..., no deeper than the encoder.
+    denoiser_blocks : int
+        Residual blocks at each level of the denoiser.
+    time_width : int
+        Channels of the embedding of t.
+    """
+
+    kind: Literal["cached", "unet"] = "cached"
+    widths: Annotated[tuple[Width, ...], Within(1, 8)] = (32, 64, 96, 160, 192)
+    blocks: Blocks = 2
+    denoiser_widths: Annotated[tuple[Width, ...], Within(1, 8)] = (48, 96, 128)
+    denoiser_blocks: Blocks = 1
+    time_width: Width = 128
+
+    def _check(self) -> None:
+        if self.kind == "cached" and len(self.denoiser_widths) >= len(self.widths):
+            raise ValueError(
+                f"network: denoiser_widths {self.denoiser_widths} reach stride "
+                f"{2 ** (len(self.denoiser_widths) + 1)}, beyond the encoder's {self.stride}; "
+                "drop levels of the denoiser or add levels to widths"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Factor between the input and the coarsest level; input sides are multiples of it."""
+        return int(2 ** len(self.widths))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig(Checked):
+    """Cosine noise schedule: T steps, offset s, largest beta (method, section 1)."""
+
+    steps: Steps = 250
+    offset: Annotated[float, Within(0, 1)] = 0.008
+    beta_max: Annotated[float, Within(0.001, 0.9999)] = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputConfig(Checked):
+    """How an image becomes the network's input in [-1, 1].
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width in pixels, 32 to 4096.
+    fit : {"inside", "width"}
+        Scale to fit inside `size`, or to its width alone.
+    low_percentile, high_percentile : float
+        The intensities at these percentiles of the image become -1 and 1; what is outside is
+        clipped.
+    statistics : mapping
+        Of the training inputs (heights, widths, histogram, spacing), to recognise images that are
+        far from them. Free-form.
+    """
+
+    size: tuple[Side, Side] = (256, 256)
+    fit: Literal["inside", "width"] = "inside"
+    low_percentile: Percentile = 0.5
+    high_percentile: Percentile = 99.5
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+    def _check(self) -> None:
+        if self.low_percentile >= self.high_percentile:
+            raise ValueError(
+                f"input: low_percentile {self.low_percentile} is not below high_percentile "
+                f"{self.high_percentile}; give a range that holds intensities"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig(Checked):
+    """Settings with which the model is used when nobody asks for others.
+
+    Parameters
+    ----------
+    steps : int
+        Reverse steps of a chain.
+    samples : int
+        Chains of an ensemble, 1 to 64.
+    grid : {"uniform", "log-snr"}
+        Where the steps lie in 1..T.
+    temperature : float
+        Divisor of the logits, fitted on validation images.
+    """
+
+    steps: Steps = 3
+    samples: Annotated[int, Within(1, 64)] = 8
+    grid: Literal["uniform", "log-snr"] = "uniform"
+    temperature: Annotated[float, Within(0.01, 100)] = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card(Checked):
+    """What a checkpoint says of itself.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model, 1 to 80 printable characters.
+    classes : tuple of LabelClass
+        2 to 64, values 0 (background), 1, 2, ... in this order, each with a name of its own.
+    network, schedule, input, sampling : dataclasses of this module
+    training : mapping
+        Method, preset, steps, seed, command, `data` (a list of name, licence, source). Free-form.
+    scores : mapping
+        What was measured, and on what. Free-form; a score that does not exist is None.
+    notice : str
+        Shown wherever the model is used.
+
+    Raises
+    ------
+    ValueError
+        A value of the wrong type or outside its limits; the message names it and the remedy.
+    """
+
+    name: Name
+    classes: Annotated[tuple[LabelClass, ...], Within(2, MAX_CLASSES)]
+    network: NetworkConfig
+    schedule: ScheduleConfig
+    input: InputConfig
+    sampling: SamplingConfig
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    notice: Annotated[str, Within(0, 500)] = NOTICE
+
+    def _check(self) -> None:
+        if (values := [c.value for c in self.classes]) != list(range(len(values))):
+            raise ValueError(
+                f"card: class values {values} are not 0, 1, 2, ... in this order; renumber them, "
+                "background first"
+            )
+        names = [c.name for c in self.classes]
+        if repeated := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"card: class names {repeated} are given twice; rename one of each")
+        if any(side % self.network.stride for side in self.input.size):
+            raise ValueError(
+                f"card: input size {self.input.size} is not a multiple of the network's stride "
+                f"{self.network.stride}; round it up, or take levels off the network"
+            )
+        if self.sampling.steps > self.schedule.steps:
+            raise ValueError(
+                f"card: sampling takes {self.sampling.steps} steps, the schedule has only "
+                f"{self.schedule.steps}; lower sampling.steps"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the card as plain JSON values, with its `format`; `from_json` takes them back."""
+        return {"format": FORMAT, **plain(self)}
+
+    @classmethod
+    def from_json(cls, obj: Any) -> Self:
+        """Card from parsed JSON.
+
+        Parameters
+        ----------
+        obj : mapping
+            As `as_json` gives it; trusted in nothing.
+
+        Returns
+        -------
+        Card
+
+        Raises
+        ------
+        ValueError
+            Not a card, of a newer format, with unknown or missing keys or values out of bounds.
+        """
+        if not isinstance(obj, Mapping):
+            raise ValueError(f"card: {short(obj)} is not a JSON object; use SPAD's own files")
+        version = obj.get("format")
+        if type(version) is not int or version < 1:
+            raise ValueError(
+                f"card: format {short(version)} is not a positive integer; use SPAD's own files"
+            )
+        if version > FORMAT:
+            raise ValueError(
+                f"card: format {short(version)} was made by a newer SPAD (this one reads up to "
+                f"{FORMAT}); update napari-spad"
+            )
+        card: Self = from_json(cls, {k: v for k, v in obj.items() if k != "format"}, "card")
+        return card
+
+    def text(self) -> str:
+        """Write the card for a person: plain text, control characters escaped."""
+        network, given, use = self.network, self.input, self.sampling
+        encoder = "-".join(map(str, network.widths))
+        denoiser = "-".join(map(str, network.denoiser_widths))
+        rows = {
+            "Classes": ", ".join(f"{c.value} {c.name}" for c in self.classes),
+            "Network": f"condition encoder {encoder}, denoiser {denoiser}"
+            if network.kind == "cached"
+            else f"U-Net {encoder}",
+            "Input": f"{given.size[0]} x {given.size[1]} pixels (fit: {given.fit}), percentiles "
+            f"{given.low_percentile:g} to {given.high_percentile:g}",
+            "Schedule": f"cosine, T = {self.schedule.steps}",
+            "Sampling": f"{use.steps} steps, {use.samples} samples, {use.grid} grid, "
+            f"temperature {use.temperature:g}",
+        }
+        lines = [self.name, self.notice, ""]
+        lines += [f"{key:<10}{value}" for key, value in rows.items()]
+        for title, content in (("Training", self.training), ("Scores", self.scores)):
+            lines += ["", title, *(_outline(content, "  ") or ["  not stated"])]
+        return "\n".join(
+            "".join(c if c.isprintable() else ascii(c)[1:-1] for c in s) for s in lines
+        )
+
+
+def _outline(content: Mapping[str, Any], indent: str) -> list[str]:
+    """Lines for a person: a mapping is indented, each mapping of a list is an item of it."""
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{key}", *_outline(value, indent + "  ")]
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            lines.append(f"{indent}{key}")
+            for item in value:
+                first, *rest = _outline(item, indent + "    ") or [""]
+                lines += [f"{indent}  - {first.lstrip()}", *rest]
+        else:
+            shown = ", ".join(map(_brief, value)) if isinstance(value, list) else _brief(value)
+            lines.append(f"{indent}{key}: {shown}")
+    return lines
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)
