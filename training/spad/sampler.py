@@ -1,0 +1,137 @@
+"""The reverse chain: from noise, or from an edited label map, down to labels. A generator of steps.
+
+Any grid of times may be visited, since the posterior between any two is exact (method, section 1).
+The last call goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
+add noise. With all T times it is CCDM's ancestral chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spad import draws
+from spad.diffusion import draw, one_hot, posterior, q_sample
+from spad.labels import IGNORE
+from spad.schedule import NoiseSchedule
+
+__all__ = ["Prior", "sample", "step_times"]
+
+Prior = Callable[[Tensor, int], Tensor]
+"""``prior(x_t, t)``: label maps (B, n, H, W) to logits (B, n, K, H, W) of pi(x_0 | x_t, image)."""
+
+
+def step_times(
+    schedule: NoiseSchedule, steps: int, grid: str = "uniform", t0: int | None = None
+) -> list[int]:
+    """Times at which the network is asked, falling, from ``t0`` (or T) to at least 1.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+    steps : int
+        How many; fewer are given where rounding makes two alike.
+    grid : {"uniform", "log-snr"}
+        Equal distances in t, or in the logarithm of alpha_bar / (1 - alpha_bar).
+    t0 : int, optional
+        Where a restarted chain begins, 1..T.
+
+    Raises
+    ------
+    ValueError
+        Steps or t0 out of range, or an unknown grid.
+    """
+    t0 = schedule.steps if t0 is None else t0
+    if not 1 <= t0 <= schedule.steps:
+        raise ValueError(f"t0 is {t0}; it must be in 1..{schedule.steps}")
+    if not 1 <= steps <= schedule.steps:
+        raise ValueError(f"{steps} steps asked for; this model allows 1..{schedule.steps}")
+    if grid == "uniform":
+        times = np.linspace(t0, 0, steps + 1)[:-1].round()
+    elif grid == "log-snr":
+        snr = schedule.log_snr[:t0]
+        times = 1 + np.abs(np.linspace(snr[-1], snr[0], steps)[:, None] - snr).argmin(1)
+    else:
+        raise ValueError(f"step grid {grid!r} is unknown; use 'uniform' or 'log-snr'")
+    return sorted({int(t) for t in times if t >= 1}, reverse=True)
+
+
+def sample(
+    prior: Prior,
+    schedule: NoiseSchedule,
+    times: Sequence[int],
+    *,
+    shape: tuple[int, int],
+    num_classes: int,
+    seed: int,
+    slices: Sequence[int],
+    chains: Sequence[int],
+    device: torch.device | str = "cpu",
+    start: Tensor | None = None,
+    clamp: Tensor | None = None,
+) -> Generator[int, None, Tensor]:
+    """Run n chains for each of B images.
+
+    Parameters
+    ----------
+    prior : callable
+        See :data:`Prior`.
+    schedule : NoiseSchedule
+    times : sequence of int
+        Falling, as from :func:`step_times`.
+    shape : (int, int)
+        H, W of the network's grid.
+    num_classes : int
+        K.
+    seed : int
+    slices, chains : sequence of int
+        Numbers of the B images and of the n chains: with the seed they alone decide on the draws,
+        so that chain 2 of 3 is chain 2 of 8.
+    device : torch.device
+    start : Tensor of uint8, shape (B, H, W), optional
+        Label map that is noised to ``times[0]`` for a restart (method, section 10); without it the
+        chains start from uniform noise.
+    clamp : Tensor of uint8, shape (B, H, W), optional
+        Class value of each pixel fixed by a person, 255 where free. Fixed pixels follow
+        ``q(x_s | x_t, x_0)`` and end exactly at their value.
+
+    Yields
+    ------
+    int
+        Number of steps done.
+
+    Returns
+    -------
+    Tensor
+        ``p(x_0)`` at the end of each chain, float32 (B, n, K, H, W).
+    """
+    b, n, k = len(slices), len(chains), num_classes
+    fixed = None
+    if clamp is not None:
+        truth = one_hot(clamp, k).unsqueeze(1).expand(b, n, k, *shape).flatten(0, 1)
+        fixed = (clamp != IGNORE).unsqueeze(1).expand(b, n, *shape).flatten(0, 1).unsqueeze(1)
+
+    def uniform(t: int) -> Tensor:
+        numbers = [(z, chain, t) for z in slices for chain in chains]
+        return draws.uniform(draws.keys(seed, numbers, "chain"), shape, device=device)
+
+    u = uniform(schedule.steps + 1)
+    if start is None:
+        x_t = (u * k).clamp_(max=k - 1).to(torch.uint8)
+    else:
+        x_0 = start.unsqueeze(1).expand(b, n, *shape).flatten(0, 1)
+        x_t = q_sample(x_0, torch.tensor(schedule.alpha_bar[times[0]], dtype=torch.float32), k, u)
+    p_s = torch.empty(0)
+    for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
+        jump = schedule.jump(t, s, device=device)
+        pi = prior(x_t.view(b, n, *shape), t).flatten(0, 1).softmax(dim=1)
+        if fixed is not None:
+            pi = torch.where(fixed, truth, pi)
+        p_s = posterior(x_t, pi, jump)
+        if s > 0:
+            x_t = draw(p_s, uniform(t))
+        yield done
+    return p_s.view(b, n, k, *shape)

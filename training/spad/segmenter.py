@@ -1,0 +1,466 @@
+"""NumPy in, a Segmentation out: what a host calls to run a model on an image.
+
+Follows the checkpoint's card: normalise and letterbox (:mod:`spad.frame`), encode the image once,
+run all chains as one batch (:mod:`spad.sampler`), and bring their mean and each sample back to the
+image's grid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spad import checkpoint
+from spad.card import NOTICE, Card
+from spad.frame import Frame, frame_of, luminance, normalise
+from spad.labels import IGNORE, LabelClass
+from spad.network import Network, build
+from spad.sampler import sample, step_times
+from spad.schedule import cosine_schedule
+
+__all__ = ["Segmentation", "Segmenter", "Step", "autocast", "devices", "load", "pick_device"]
+
+MAX_SAMPLES = 64
+_T0_SHARE = 0.3  # where a restarted chain begins, as a share of T (method, section 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Progress of a run.
+
+    Parameters
+    ----------
+    done, total : int
+        Network steps, over all slices.
+    slice_index : int
+        The slice at work (0 for a single image).
+    labels : array of uint8, shape (H, W), or None
+        The slice's label map, as soon as it is final.
+    """
+
+    done: int
+    total: int
+    slice_index: int
+    labels: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """Result of a run, on the image's own grid.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W) or (Z, H, W)
+        The most probable class, by the mean probability of the samples.
+    samples : array of uint8, shape (N, *labels.shape)
+        Each chain's own label map.
+    uncertainty : array of float16, shape of labels
+        Entropy of the mean probabilities divided by log K, in 0..1.
+    probability : array of float16, shape (K, *labels.shape), or None
+        Mean probabilities, where they were asked for.
+    classes : tuple of LabelClass
+    spacing_mm : tuple of float or None
+        As given.
+    provenance : dict
+        JSON values: checkpoint, versions, device, seed, steps, samples, image hash, date, notice.
+    """
+
+    labels: NDArray[np.uint8]
+    samples: NDArray[np.uint8]
+    uncertainty: NDArray[np.float16]
+    probability: NDArray[np.float16] | None
+    classes: tuple[LabelClass, ...]
+    spacing_mm: tuple[float, ...] | None
+    provenance: dict[str, Any]
+
+
+def devices() -> list[str]:
+    """Devices of this machine that a model can run on, the one that "auto" picks first."""
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.insert(0, "mps")
+    if torch.cuda.is_available():
+        found[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return found
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by its name, or the best one for "auto": CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ValueError
+        No such device on this machine; the message lists those there are.
+    """
+    present = devices()
+    if name == "auto":
+        return torch.device(present[0])
+    if name in present or (name == "cuda" and present[0].startswith("cuda")) or name == "meta":
+        return torch.device(name)
+    raise ValueError(
+        f"device {name!r} is not on this machine; choose among {', '.join(present)}, auto"
+    )
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 for the network where the device computes it faster than float32, else nothing."""
+    if device.type == "cpu":
+        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch >= 2.6
+        enabled = bool(probe and probe())
+    else:
+        enabled = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type if enabled else "cpu", torch.bfloat16, enabled=enabled)
+
+
+class Segmenter:
+    """A model ready to segment images.
+
+    Parameters
+    ----------
+    card : Card
+    network : Network
+        In evaluation mode, on ``device``.
+    device : torch.device
+    sha256 : str
+        Of the checkpoint file; empty for a model that was never saved.
+    """
+
+    def __init__(
+        self, card: Card, network: Network, device: torch.device, sha256: str = ""
+    ) -> None:
+        self.card = card
+        self.device = device
+        self.sha256 = sha256
+        self._network = network.eval().to(device)
+        s = card.schedule
+        self._schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
+
+    def segment(
+        self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
+    ) -> Segmentation:
+        """Segment an image or stack in one call; arguments and errors as of :meth:`steps`."""
+        run = self.steps(image, spacing_mm, **options)
+        while True:
+            try:
+                next(run)
+            except StopIteration as stop:
+                result: Segmentation = stop.value
+                return result
+
+    def steps(
+        self,
+        image: Any,
+        spacing_mm: tuple[float, ...] | None = None,
+        *,
+        samples: int | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        clamp: NDArray[np.uint8] | None = None,
+        region: NDArray[np.bool_] | None = None,
+        start: NDArray[np.uint8] | None = None,
+        t0: int | None = None,
+        rgb: bool = False,
+        inverted: bool = False,
+        probability: bool = False,
+    ) -> Generator[Step, None, Segmentation]:
+        """Segment step by step; to cancel, stop iterating.
+
+        Parameters
+        ----------
+        image : array-like of any real dtype, shape (H, W) or (Z, H, W)
+            With ``rgb`` a last axis of 3 or 4 is converted to luminance. A lazy stack is read slice
+            by slice.
+        spacing_mm : tuple of float, optional
+            Carried through to the result.
+        samples : int, optional
+            Chains, 1..64; the card's number if None.
+        steps : int, optional
+            Reverse steps of a chain; the card's number if None.
+        seed : int
+            Non-negative; the same seed gives the same draws.
+        clamp : array of uint8, the image's shape, optional
+            Class value of each pixel that a person fixed, 255 where free. Fixed pixels come out
+            exactly.
+        region : array of bool, the image's shape, optional
+            Only there may anything change against ``start``.
+        start : array of uint8, the image's shape, optional
+            Label map to restart from; without it the chains start from noise.
+        t0 : int, optional
+            Time of the restart in 1..T: small keeps ``start``, large forgets it; 0.3 T if None.
+        rgb : bool
+        inverted : bool
+            High values are dark (MONOCHROME1).
+        probability : bool
+            Keep the mean probabilities, K arrays of the image's size.
+
+        Yields
+        ------
+        Step
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        ValueError
+            An image, a setting or an edit that does not fit; said before the first step.
+        """
+        card, k = self.card, len(self.card.classes)
+        unet = self._network.denoiser is None
+        n = card.sampling.samples if samples is None else samples
+        steps = card.sampling.steps if steps is None else steps
+        if not 1 <= n <= MAX_SAMPLES:
+            raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
+        if seed < 0:
+            raise ValueError(f"seed {seed} is negative; choose 0 or more")
+        stack, shape = _as_stack(image, rgb)
+        edits = _check_edits(shape, k, clamp=clamp, region=region, start=start)
+        if t0 is not None and start is None:
+            raise ValueError("t0 is given without start, the label map to restart from; give both")
+        if unet and edits:
+            raise ValueError(
+                "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
+            )
+        if start is not None and t0 is None:
+            t0 = max(1, round(_T0_SHARE * self._schedule.steps))
+        times = step_times(self._schedule, steps, card.sampling.grid, t0)
+        if unet:
+            n, times = 1, [0]
+
+        depth, plane = stack.shape[0], shape[-2:]
+        full = (depth, *plane)
+        labels = np.empty(full, np.uint8)
+        drawn = np.empty((n, *full), np.uint8)
+        uncertainty = np.empty(full, np.float16)
+        kept = np.empty((k, *full), np.float16) if probability else None
+        digest = hashlib.sha256()
+        total = depth * len(times)
+
+        for z in range(depth):
+            raw = np.asarray(stack[z])
+            digest.update(np.ascontiguousarray(raw).data)
+            grey = luminance(raw) if rgb else raw
+            frame = frame_of((plane[0], plane[1]), card.input, card.network.stride)
+            x = frame.image(normalise(grey, card.input, inverted=inverted)).to(self.device)
+            fixed = {name: edit.reshape(full)[z] for name, edit in edits.items()}
+            run = self._chains(x, frame, times, n, seed, z, fixed)
+            while True:
+                try:
+                    done = next(run)
+                except StopIteration as stop:
+                    p_0: Tensor = stop.value
+                    break
+                if done < len(times):
+                    yield Step(z * len(times) + done, total, z, None)
+            mean = torch.zeros((k, *plane), device=self.device)
+            for chain in range(n):
+                p = frame.restore(p_0[chain : chain + 1])[0]
+                drawn[chain, z] = p.argmax(0).to(torch.uint8).cpu().numpy()
+                mean += p / n
+            entropy = -torch.xlogy(mean, mean).sum(0) / float(np.log(k))
+            labels[z] = mean.argmax(0).to(torch.uint8).cpu().numpy()
+            uncertainty[z] = entropy.clamp_(0, 1).cpu().numpy()
+            if kept is not None:
+                kept[:, z] = mean.cpu().numpy()
+            _restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
+            yield Step((z + 1) * len(times), total, z, labels[z])
+
+        return Segmentation(
+            labels=labels.reshape(shape),
+            samples=drawn.reshape(n, *shape),
+            uncertainty=uncertainty.reshape(shape),
+            probability=None if kept is None else kept.reshape(k, *shape),
+            classes=card.classes,
+            spacing_mm=spacing_mm,
+            provenance={
+                "checkpoint": {"name": card.name, "sha256": self.sha256},
+                "spad": _version(),
+                "torch": torch.__version__,
+                "device": str(self.device),
+                "seed": seed,
+                "steps": len(times),
+                "samples": n,
+                "t0": t0,
+                "image_sha256": digest.hexdigest(),
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "notice": NOTICE,
+            },
+        )
+
+    def _chains(
+        self,
+        x: Tensor,
+        frame: Frame,
+        times: list[int],
+        n: int,
+        seed: int,
+        z: int,
+        fixed: dict[str, NDArray[Any]],
+    ) -> Generator[int, None, Tensor]:
+        """Probabilities (n, K, h, w) of one image's chains on the network's grid, step by step."""
+        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
+        with torch.inference_mode(), autocast(self.device):
+            condition = self._network.encode(x)
+        temperature = self.card.sampling.temperature
+        if self._network.denoiser is None:
+            yield 1
+            return (condition.logits / temperature).softmax(1)
+
+        def prior(x_t: Tensor, t: int) -> Tensor:
+            time = torch.full((1,), t / self._schedule.steps, device=self.device)
+            with autocast(self.device):
+                return self._network.denoise(x_t, time, condition) / temperature
+
+        start = clamp = None
+        if "start" in fixed:
+            start = torch.from_numpy(frame.labels(fixed["start"], 0))[None].to(self.device)
+        if (held := _held(fixed)) is not None:
+            clamp = torch.from_numpy(frame.labels(held, IGNORE))[None].to(self.device)
+        run = sample(
+            prior,
+            self._schedule,
+            times,
+            shape=frame.padded,
+            num_classes=len(self.card.classes),
+            seed=seed,
+            slices=[z],
+            chains=range(n),
+            device=self.device,
+            start=start,
+            clamp=clamp,
+        )
+        while True:
+            try:
+                with torch.inference_mode():
+                    done = next(run)
+            except StopIteration as stop:
+                p_0: Tensor = stop.value[0]
+                return p_0
+            yield done
+
+
+def load(path: str | Path, device: str = "auto") -> Segmenter:
+    """Open a checkpoint for segmenting.
+
+    Parameters
+    ----------
+    path : path-like, or the name of a shipped model
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    ValueError
+        Not a checkpoint of SPAD (the message says what it is), or no such device.
+    OSError
+        The file cannot be read.
+    """
+    target = pick_device(device)
+    file = checkpoint.shipped().get(str(path), Path(path))
+    card, tensors = checkpoint.load(file)
+    network = build(card.network, len(card.classes), tensors)
+    return Segmenter(card, network, target, checkpoint.sha256(file))
+
+
+def _as_stack(image: Any, rgb: bool) -> tuple[Any, tuple[int, ...]]:
+    """The image with a slice axis in front, lazy if it was, and the shape of its label map."""
+    stack = image if hasattr(image, "shape") and hasattr(image, "dtype") else np.asarray(image)
+    shape = tuple(int(s) for s in stack.shape)
+    if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
+        raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
+    plane = shape[:-1] if rgb else shape
+    if len(plane) not in (2, 3) or 0 in plane:
+        raise ValueError(
+            f"an image of shape {shape} is neither a B-scan (H, W) nor a stack (Z, H, W); choose "
+            "the axes to segment, or say that the last axis holds colours"
+        )
+    kind = np.dtype(stack.dtype).kind
+    if kind not in "buif":
+        raise ValueError(f"pixels of type {stack.dtype} are not real numbers; convert the image")
+    if len(plane) == 2:
+        stack = stack[None]
+    if kind == "f":
+        for z in range(stack.shape[0]):
+            if not np.isfinite(np.asarray(stack[z])).all():
+                raise ValueError(
+                    f"slice {z} of the image holds NaN or infinity; replace them first"
+                )
+    return stack, plane
+
+
+def _check_edits(
+    shape: tuple[int, ...], num_classes: int, **edits: NDArray[Any] | None
+) -> dict[str, NDArray[Any]]:
+    """The edits that are given, checked against the image's shape and the model's classes."""
+    given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
+    if "region" in given and "start" not in given:
+        raise ValueError(
+            "a region is given without start, the label map to keep outside; give both"
+        )
+    for name, edit in given.items():
+        wanted = np.bool_ if name == "region" else np.uint8
+        if edit.shape != shape or edit.dtype != wanted:
+            raise ValueError(
+                f"{name} has shape {edit.shape} and type {edit.dtype}; this image asks for "
+                f"{shape} and {np.dtype(wanted)}"
+            )
+        if name != "region":
+            values = np.unique(edit)
+            allowed = values < num_classes
+            if name == "clamp":
+                allowed |= values == IGNORE
+            if not allowed.all():
+                raise ValueError(
+                    f"{name} holds the values {values[~allowed].tolist()}; the model has classes "
+                    f"0..{num_classes - 1}" + (" (and 255 for free)" if name == "clamp" else "")
+                )
+    return given
+
+
+def _held(fixed: dict[str, NDArray[Any]]) -> NDArray[np.uint8] | None:
+    """What must come out as it is: fixed pixels, and the start outside the region; 255 is free."""
+    if "clamp" not in fixed and "region" not in fixed:
+        return None
+    shape = next(iter(fixed.values())).shape
+    held = fixed["clamp"] if "clamp" in fixed else np.full(shape, IGNORE, np.uint8)
+    if "region" in fixed:
+        # Outside the region nothing changes, not even towards a clamp.
+        held = np.where(fixed["region"], held, fixed["start"])
+    return held
+
+
+def _restore_edits(
+    fixed: dict[str, NDArray[Any]],
+    labels: NDArray[np.uint8],
+    samples: NDArray[np.uint8],
+    uncertainty: NDArray[np.float16],
+) -> None:
+    """Put fixed pixels back on the image's own grid, where scaling may have moved them."""
+    if (held := _held(fixed)) is not None:
+        where = held != IGNORE
+        labels[where] = held[where]
+        samples[:, where] = held[where]
+        uncertainty[where] = 0
+
+
+def _version() -> str:
+    try:
+        return version("napari-spad")
+    except PackageNotFoundError:
+        return "not installed"
