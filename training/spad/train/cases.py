@@ -1,0 +1,217 @@
+"""Cases, checked and read: images, label maps in the model's classes, validation patients.
+
+All faults of case folders (`spad.train.case_folder` describes their format) are reported at once,
+with file names, before any training.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.labels import IGNORE
+from spad.train import files
+from spad.train.case_folder import Case, CaseError, CaseFolder, open_folder
+from spad.train.case_writer import NewCase, write_folder
+from spad.train.mapping import IGNORED, class_table, unknown_members
+
+__all__ = [
+    "IGNORED",
+    "Case",
+    "CaseError",
+    "CaseFolder",
+    "NewCase",
+    "check",
+    "class_table",
+    "open_folder",
+    "read_image",
+    "read_labels",
+    "split_validation",
+    "write_folder",
+]
+
+
+def check(
+    folders: Iterable[CaseFolder],
+    mapping: Mapping[str, Sequence[int | str]] | None,
+    splits: Iterable[str],
+) -> None:
+    """Read every image and label map of some splits once and raise all faults together.
+
+    Label maps are read whole; of an image the size and, in a PNG, the check sums.
+
+    Parameters
+    ----------
+    folders : iterable of CaseFolder
+    mapping : mapping, optional
+        As for `class_table`; without one all folders must have the same ``labels.json``.
+    splits : iterable of str
+        The splits that each folder must have.
+
+    Raises
+    ------
+    CaseError
+    ImportError
+        Pillow or tifffile is missing.
+    """
+    folders, splits = list(folders), list(splits)
+    problems: list[str] = []
+    if mapping is not None and (known := [f.names for f in folders if f.names]):
+        problems += unknown_members(known, mapping)
+    for folder in folders:
+        problems += folder.problems
+        if folder.names:
+            try:
+                class_table(folder.names, mapping)
+            except CaseError as error:
+                problems += [f"{folder.path / 'labels.json'}: {text}" for text in error.problems]
+            if mapping is None and folder.names != (first := folders[0]).names and first.names:
+                problems.append(
+                    f"{folder.path / 'labels.json'}: differs from that of {first.path}; give a "
+                    "mapping of their values to the model's classes"
+                )
+        present = np.zeros(256, bool)
+        for split in splits:
+            cases = folder.splits.get(split, ())
+            if not cases:
+                have = ", ".join(name for name, some in folder.splits.items() if some) or "none"
+                problems.append(
+                    f"{folder.path / 'split.json'}: split {split!r} has no images; the splits "
+                    f"with images are: {have}"
+                )
+            for case in cases:
+                problems += _check_case(case, folder.names, present)
+        if present[IGNORE] and np.flatnonzero(present).tolist() in ([IGNORE], [0, IGNORE]):
+            problems.append(
+                f"{folder.path / 'masks'}: all pixels are 0 or {IGNORE}, and {IGNORE} means "
+                "ignore; if it was meant as a structure, write its class value instead"
+            )
+    if problems:
+        raise CaseError(problems)
+
+
+def _check_case(case: Case, names: Mapping[int, str], present: NDArray[np.bool_]) -> list[str]:
+    """Faults of one case's files; the values of its label map are marked in `present`."""
+    problems = []
+    size = None
+    try:
+        size = files.image_size(case.image)
+    except (ValueError, OSError) as error:
+        problems.append(str(error))
+    if case.labels is None:
+        problems.append(
+            f"{case.folder / 'masks' / case.name}.png: is missing; add it, or remove "
+            f"{case.name!r} from split.json"
+        )
+        return problems
+    try:
+        labels = files.read_label_file(case.labels)
+    except (ValueError, OSError) as error:
+        return [*problems, str(error)]
+    if size is not None and labels.shape != size:
+        problems.append(
+            f"{case.labels}: is {labels.shape[0]} x {labels.shape[1]} (rows x columns), but "
+            f"{case.image.name} is {size[0]} x {size[1]}; export both at the same size"
+        )
+    found = np.bincount(labels.ravel(), minlength=256) > 0
+    present |= found
+    unknown = [v for v in np.flatnonzero(found).tolist() if v not in names and v != IGNORE]
+    if unknown and names:
+        shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+        problems.append(
+            f"{case.labels}: has the values {shown}, which labels.json does not name; add them "
+            f"there, or correct the pixels ({IGNORE} = ignore)"
+        )
+    return problems
+
+
+def read_image(case: Case) -> NDArray[Any]:
+    """Read a case's image.
+
+    Returns
+    -------
+    ndarray, shape (H, W)
+        uint8, uint16 or float32, as in the file; colours become luminance.
+
+    Raises
+    ------
+    ValueError, OSError, ImportError
+        As `spad.train.files.read_file`.
+    """
+    return files.read_file(case.image)
+
+
+def read_labels(case: Case, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Read a case's label map in the model's classes.
+
+    Parameters
+    ----------
+    case : Case
+    table : ndarray of uint8, shape (256,)
+        From `class_table`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W)
+        Class values; 255 = ignore.
+
+    Raises
+    ------
+    CaseError
+        The case has no label map.
+    ValueError, OSError, ImportError
+        As `spad.train.files.read_label_file`.
+    """
+    if case.labels is None:
+        raise CaseError([f"{case.folder / 'masks' / case.name}.png: is missing; add it"])
+    labels: NDArray[np.uint8] = table[files.read_label_file(case.labels)]
+    return labels
+
+
+def split_validation(
+    cases: Sequence[Case], seed: int, share: float = 0.2
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Draw validation patients from the training cases, and warn that it was done.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    seed : int
+    share : float, optional
+        Share of the patients (at least one) to draw.
+
+    Returns
+    -------
+    train, val : tuple of Case
+        Each in the order given; no patient is in both.
+
+    Raises
+    ------
+    CaseError
+        Fewer than two patients.
+    """
+    # Patients of different folders are different people, though their ids may be equal.
+    patients = sorted({(str(case.folder), case.patient) for case in cases})
+    if len(patients) < 2:
+        raise CaseError(
+            [
+                f"{len(patients)} patient in split 'train': none can be set aside for validation; "
+                "add cases of other patients, or a split 'val' to split.json"
+            ]
+        )
+    count = min(max(1, round(share * len(patients))), len(patients) - 1)
+    order = np.random.default_rng(seed).permutation(len(patients))
+    drawn = {patients[i] for i in order[:count]}
+    chosen = [(str(case.folder), case.patient) in drawn for case in cases]
+    train = tuple(case for case, out in zip(cases, chosen, strict=True) if not out)
+    val = tuple(case for case, out in zip(cases, chosen, strict=True) if out)
+    warnings.warn(
+        f"no split 'val': {count} of {len(patients)} patients ({len(val)} of {len(cases)} images) "
+        f"are set aside for validation (seed {seed})",
+        stacklevel=2,
+    )
+    return train, val

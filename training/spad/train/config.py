@@ -1,0 +1,355 @@
+"""The trainer's configuration: frozen dataclasses, read from TOML, checked before anything starts.
+
+Values come from the defaults here, then the preset, then the file, then ``key=value`` words. The
+preset ``default`` is what serves the user best, as measured; ``paper`` is the SPAD paper, and CCDM
+where that is silent (method, sections 1 to 7).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from spad.card import InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from spad.schema import Checked, Within, from_json, plain
+
+__all__ = [
+    "Augmentation",
+    "Config",
+    "ConfigError",
+    "Data",
+    "Loss",
+    "Optimiser",
+    "Perturbation",
+    "Validation",
+    "load_config",
+]
+
+Share = Annotated[float, Within(0, 1)]
+Weight = Annotated[float, Within(0, 1000)]
+Text = Annotated[str, Within(0, 500)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, the limit and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data(Checked):
+    """Case folders and how they are drawn.
+
+    Parameters
+    ----------
+    folders : tuple of str
+        Case folders; relative ones are sought beside the configuration file.
+    train, validation : str
+        Names of splits. Without a validation split, patients are drawn from the training split.
+    balance : float
+        Share of the training samples drawn for a structure (each as often as the others) instead
+        of evenly over the cases; helps structures that few cases show.
+    licence, source : str
+        For the model card.
+    workers : int
+        Processes that prepare samples; 0 prepares them in the training process.
+    """
+
+    folders: Annotated[tuple[Text, ...], Within(1, 100)] = ()
+    train: Text = "train"
+    validation: Text = "val"
+    balance: Share = 0.0
+    licence: Text = ""
+    source: Text = ""
+    workers: Annotated[int, Within(0, 64)] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perturbation(Checked):
+    """ScD, BcD and PaS, and what we add against leakage (method, sections 3 to 6).
+
+    Parameters
+    ----------
+    semantic, boundary, progressive : bool
+        ScD, BcD, PaS.
+    targets : {"components", "structures"}
+    targets_0, targets_min : int
+        K_0 and K_min.
+    gamma : float
+        Fall of the number of targets per epoch.
+    anchors : float
+        Share of a target's pixels that stay clean.
+    radius : int
+        The boundary band is ``2 radius + 1`` pixels wide.
+    sigma_0 : float
+        Intensity at the start, on images in [-1, 1].
+    alpha : float
+        Fall of the intensity per epoch.
+    curve : {"default", "paper"}
+        ``default`` spreads the paper's 200 epochs over the run and ends at 0.
+    clean : float
+        Share of the samples that stay unperturbed.
+    decoys : bool
+        Perturb also where another case has its targets, so that the noise does not mark the label.
+    """
+
+    semantic: bool = True
+    boundary: bool = True
+    progressive: bool = True
+    targets: Literal["components", "structures"] = "components"
+    targets_0: Annotated[int, Within(0, 255)] = 3
+    targets_min: Annotated[int, Within(0, 255)] = 1
+    gamma: Weight = 0.05
+    anchors: Share = 0.3
+    radius: Annotated[int, Within(0, 32)] = 1
+    sigma_0: Annotated[float, Within(0, 10)] = 1.0
+    alpha: Annotated[float, Within(1e-6, 1000)] = 0.1
+    curve: Literal["default", "paper"] = "default"
+    clean: Share = 0.25
+    decoys: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss(Checked):
+    """Weights of the loss (method, section 1).
+
+    Parameters
+    ----------
+    kl : float
+        KL between the posteriors, per pixel.
+    cross_entropy, dice : float
+        Cross-entropy and soft Dice of p(x_0).
+    encoder_cross_entropy, encoder_dice : float
+        The same of the encoder's own logits; a plain U-Net has these alone.
+    at_T : float
+        Share of the samples whose time is T; the others' times are uniform in 1..T.
+    """
+
+    kl: Weight = 1.0
+    cross_entropy: Weight = 0.1
+    dice: Weight = 0.1
+    encoder_cross_entropy: Weight = 0.5
+    encoder_dice: Weight = 0.5
+    at_T: Share = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation(Checked):
+    """Random changes of a training image; each amount is the end of a range around no change.
+
+    Parameters
+    ----------
+    flip : bool
+        Mirror half of the samples left to right.
+    flip_swaps : tuple of (str, str)
+        Classes that change places in a mirrored image (right and left lung).
+    rotate_degrees : float
+    zoom, stretch : float
+        Scale by ``exp(+-zoom)``; the axes against each other by ``exp(+-stretch)``.
+    shift : float
+        Of the frame's size.
+    gamma, contrast, brightness : float
+        Exponent ``exp(+-gamma)`` on intensities in 0..1; factor ``exp(+-contrast)`` around 0;
+        offset.
+    noise : float
+        Largest standard deviation of added noise, images in [-1, 1].
+    blur_px : float
+        Largest standard deviation of a blur, for a third of the samples.
+    """
+
+    flip: bool = True
+    flip_swaps: Annotated[tuple[tuple[Text, Text], ...], Within(0, 64)] = ()
+    rotate_degrees: Annotated[float, Within(0, 180)] = 10.0
+    zoom: Annotated[float, Within(0, 1)] = 0.2
+    stretch: Annotated[float, Within(0, 1)] = 0.1
+    shift: Share = 0.05
+    gamma: Annotated[float, Within(0, 2)] = 0.3
+    contrast: Annotated[float, Within(0, 2)] = 0.2
+    brightness: Share = 0.1
+    noise: Share = 0.1
+    blur_px: Annotated[float, Within(0, 10)] = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimiser(Checked):
+    """Adam with decoupled weight decay, warm-up and a cosine fall of the learning rate.
+
+    Parameters
+    ----------
+    steps, batch : int
+        Updates, and samples in each.
+    learning_rate, weight_decay : float
+    warmup : int
+        Updates over which the learning rate rises.
+    fall : bool
+        Whether it then falls to 0 along a cosine.
+    ema : float
+        Decay of the averaged weights.
+    clip : float
+        Largest norm of the gradient.
+    """
+
+    steps: Annotated[int, Within(1, 10_000_000)] = 10_000
+    batch: Annotated[int, Within(1, 4096)] = 8
+    learning_rate: Annotated[float, Within(0, 1)] = 1e-3
+    weight_decay: Share = 1e-4
+    warmup: Annotated[int, Within(0, 1_000_000)] = 100
+    fall: bool = True
+    ema: Annotated[float, Within(0, 0.99999)] = 0.998
+    clip: Annotated[float, Within(1e-6, 1e6)] = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation(Checked):
+    """How often the model is scored, with how many chains of how many steps, and how often saved.
+
+    Parameters
+    ----------
+    every, save_every : int
+        In updates.
+    samples, steps : int
+    """
+
+    every: Annotated[int, Within(1, 10_000_000)] = 500
+    save_every: Annotated[int, Within(1, 10_000_000)] = 100
+    samples: Annotated[int, Within(1, 64)] = 4
+    steps: Annotated[int, Within(1, 4000)] = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Checked):
+    """A training run.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    method : {"spad", "unet"}
+        ``unet`` trains the condition encoder alone: the plain U-Net that every comparison needs.
+    preset : {"default", "paper"}
+    seed : int
+    init : str
+        Checkpoint to start from; empty: random weights. Fine-tuning is not perturbed unless
+        ``perturbation`` is given.
+    classes : mapping
+        Name of each class, background first: the data set's values (or names) that become it.
+        Empty: the classes of ``labels.json``.
+    """
+
+    name: Annotated[str, Within(1, 80)]
+    method: Literal["spad", "unet"] = "spad"
+    preset: Literal["default", "paper"] = "default"
+    seed: Annotated[int, Within(0, 2**31)] = 0
+    init: Text = ""
+    classes: Mapping[str, Any] = field(default_factory=dict)
+    data: Data
+    input: InputConfig = field(default_factory=InputConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    loss: Loss = field(default_factory=Loss)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    validation: Validation = field(default_factory=Validation)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the configuration as plain JSON values."""
+        values: dict[str, Any] = plain(self)
+        return values
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "perturbation": {
+            "targets": "structures", "curve": "paper", "clean": 0.0, "decoys": False,
+        },
+        "loss": {
+            "cross_entropy": 0.0, "dice": 0.0, "encoder_cross_entropy": 0.0,
+            "encoder_dice": 0.0, "at_T": 0.0,
+        },
+        "optimiser": {"learning_rate": 1e-4, "weight_decay": 1e-5, "warmup": 0, "fall": False},
+        "sampling": {"steps": 250},
+    },
+}  # fmt: skip
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file.
+    overrides : iterable of str
+        Words like ``optimiser.steps=500``; values as TOML writes them, or bare text.
+
+    Returns
+    -------
+    Config
+        Paths in it are absolute.
+
+    Raises
+    ------
+    ConfigError
+        Not TOML, an unknown key (with the nearest known one), a value out of its limits.
+    OSError
+        The file cannot be read.
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for word in overrides:
+        _override(given, word)
+    preset = given.get("preset", "default")
+    if preset not in _PRESETS:
+        raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(_PRESETS)}")
+    values = _merge(_PRESETS[preset], given)
+    if given.get("method") == "unet":
+        values = _merge(values, {"network": {"kind": "unet"}})
+    if given.get("init") and "perturbation" not in given:
+        off = {"semantic": False, "boundary": False}  # fine-tuning starts at progress 1
+        values = _merge(values, {"perturbation": off})
+    try:
+        config: Config = from_json(Config, values, path.name)
+        data = plain(config.data)
+        data["folders"] = [str((path.parent / f).resolve()) for f in config.data.folders]
+        values = {**values, "data": data}
+        if config.init:
+            values["init"] = str((path.parent / config.init).resolve())
+        config = from_json(Config, values, path.name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return config
+
+
+def _override(values: dict[str, Any], word: str) -> None:
+    """Put one ``a.b=value`` into the nested values."""
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{word!r} is not of the form key=value, like optimiser.steps=500")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = name.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{word!r}: {section!r} is no section")
+    values[last] = value
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, those of ``above`` winning."""
+    out = dict(below)
+    for key, value in above.items():
+        old = out.get(key)
+        out[key] = (
+            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return out

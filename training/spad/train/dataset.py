@@ -1,0 +1,150 @@
+"""Training samples: sample n of a run, from its case to arrays on the training frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from spad.frame import frame_of, normalise
+from spad.labels import IGNORE
+from spad.train import augment
+from spad.train.cases import Case, read_image, read_labels
+from spad.train.config import Config
+from spad.train.draws import case_of, generator
+from spad.train.semantic import target_map
+
+__all__ = ["Batch", "Samples", "batches"]
+
+Batch = dict[str, Tensor]
+"""``number`` int64 (B,); ``image`` float32 (B, 1, H, W) in [-1, 1]; ``labels``, ``targets`` uint8
+(B, H, W); with decoys also ``decoy_labels``, ``decoy_targets``, another case's."""
+
+_CACHED_CASES = 1024  # decoded cases that a worker keeps, about 0.5 MB each
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """Sample n of a run, for any n.
+
+    Parameters
+    ----------
+    config : Config
+    cases : sequence of (Case, array)
+        Each case with the table that maps its values to classes.
+    names : sequence of str
+        The model's classes.
+    """
+
+    def __init__(
+        self, config: Config, cases: Sequence[tuple[Case, NDArray[np.uint8]]], names: Sequence[str]
+    ) -> None:
+        self._config = config
+        self._cases = list(cases)
+        self._swap = augment.swap_table(config.augmentation, names)
+        self._decoded = lru_cache(maxsize=_CACHED_CASES)(self._decode)
+        self._holders: list[NDArray[np.intp]] = []
+        if config.data.balance:
+            shown = [np.bincount(read_labels(*c).ravel(), minlength=256) > 0 for c in self._cases]
+            table = np.array(shown)[:, 1 : len(names)]
+            self._holders = [np.flatnonzero(column) for column in table.T if column.any()]
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def _decode(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Image and label map of a case at the network's scale."""
+        case, table = self._cases[index]
+        image, labels = read_image(case), read_labels(case, table)
+        frame = frame_of((image.shape[0], image.shape[1]), self._config.input, 1)
+        scaled = frame.scale(normalise(image, self._config.input))
+        return scaled, frame.labels(labels, IGNORE)
+
+    def _case(self, n: int) -> int:
+        return case_of(
+            self._config.seed,
+            n,
+            len(self._cases),
+            balance=self._config.data.balance,
+            holders=self._holders,
+        )
+
+    def _labels(self, labels: NDArray[np.uint8], matrix: Any, mirrored: bool) -> NDArray[np.uint8]:
+        warped = augment.warp(labels, matrix, self._config.input.size, labels=True)
+        return self._swap[warped] if mirrored else warped
+
+    def __getitem__(self, n: int) -> dict[str, Any]:
+        config, size = self._config, self._config.input.size
+        rng = generator(config.seed, n, "augmentation")
+        image, labels = self._decoded(self._case(n))
+        matrix, mirrored = augment.warp_matrix(config.augmentation, labels.shape, size, rng)
+        warped = self._labels(labels, matrix, mirrored)
+        out = {
+            "number": n,
+            "image": augment.tone(
+                augment.warp(image, matrix, size, labels=False), config.augmentation, rng
+            )[None],
+            "labels": warped,
+        }
+        if config.method == "spad":
+            out["targets"] = target_map(warped, config.perturbation.targets)
+            if config.perturbation.decoys:
+                rng = generator(config.seed, n, "decoy")
+                other = self._decoded(int(rng.integers(len(self._cases))))[1]
+                matrix, mirrored = augment.warp_matrix(config.augmentation, other.shape, size, rng)
+                decoy = self._labels(other, matrix, mirrored)
+                # "Shifted": rolled by any distance, so that it lies on other anatomy.
+                decoy = np.roll(decoy, (rng.integers(size[0]), rng.integers(size[1])), axis=(0, 1))
+                out["decoy_labels"] = decoy
+                out["decoy_targets"] = target_map(decoy, config.perturbation.targets)
+        return out
+
+
+class _From(Sampler[int]):
+    """The numbers of the samples from ``first`` on, up to ``last``."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._range = range(first, last)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._range)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+
+def batches(samples: Samples, config: Config, step: int, device: torch.device) -> Iterator[Batch]:
+    """Batches of the steps from ``step`` to the last, prepared by workers.
+
+    Parameters
+    ----------
+    samples : Samples
+    config : Config
+    step : int
+        Steps done.
+    device : torch.device
+        For which the batches are; they come on the CPU, pinned for CUDA.
+    """
+    size, workers = config.optimiser.batch, config.data.workers
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        samples,
+        batch_size=size,
+        sampler=_From(step * size, config.optimiser.steps * size),
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        persistent_workers=False,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+    return iter(loader)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -1,0 +1,117 @@
+"""The loss of a batch: KL between posteriors, cross-entropy and Dice (method, section 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spad import draws
+from spad.diffusion import evidence, kl, q_sample
+from spad.labels import IGNORE
+from spad.network import Network
+from spad.schedule import NoiseSchedule
+from spad.segmenter import autocast
+from spad.train.config import Loss
+
+__all__ = ["diffusion_times", "loss_terms", "soft_dice"]
+
+
+def soft_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """1 - soft Dice, pooled over the batch, mean over the structures present in it; a scalar.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (B, K, H, W)
+    labels : Tensor of uint8, shape (B, H, W)
+        255 is ignored.
+    """
+    k = probabilities.shape[1]
+    known = labels != IGNORE
+    truth = torch.where(known, labels, 0).long()
+    right = probabilities.gather(1, truth.unsqueeze(1)).flatten() * known.flatten()
+    both = right.new_zeros(k).scatter_add(0, truth.flatten(), right)[1:]
+    predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
+    pixels = right.new_zeros(k).scatter_add(0, truth.flatten(), known.flatten().to(right.dtype))[1:]
+    dice = (2 * both + 1) / (predicted + pixels + 1)
+    present = (pixels > 0).to(right.dtype)
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def diffusion_times(
+    schedule: NoiseSchedule, at_T: float, seed: int, numbers: list[int]
+) -> list[int]:
+    """Time of each sample: T for a share ``at_T`` of them, else uniform in 1..T."""
+    u = draws.uniform(draws.keys(seed, numbers, "time"), (2,)).numpy().astype(np.float64)
+    times = np.where(u[:, 0] < at_T, schedule.steps, 1 + np.floor(u[:, 1] * schedule.steps))
+    return [int(t) for t in times]
+
+
+def loss_terms(
+    network: Network,
+    schedule: NoiseSchedule,
+    config: Loss,
+    image: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    numbers: list[int],
+) -> dict[str, Tensor]:
+    """The weighted terms of the loss; their sum is trained on.
+
+    Parameters
+    ----------
+    network : Network
+    schedule : NoiseSchedule
+    config : Loss
+    image : Tensor, shape (B, 1, H, W)
+        Perturbed.
+    labels : Tensor of uint8, shape (B, H, W)
+        255 is ignored.
+    seed : int
+    numbers : list of int
+        Sample numbers: with the seed they decide on all draws.
+
+    Returns
+    -------
+    dict of scalar Tensor
+        Terms whose weight is 0 are left out.
+    """
+    known = labels != IGNORE
+    count = known.sum().clamp_min(1)
+    truth = torch.where(known, labels, 0).long()
+    terms: dict[str, Tensor] = {}
+
+    with autocast(image.device):
+        condition = network.encode(image)
+    if config.encoder_cross_entropy:
+        ce = F.cross_entropy(condition.logits, truth, reduction="none")
+        terms["encoder_cross_entropy"] = config.encoder_cross_entropy * (ce * known).sum() / count
+    if config.encoder_dice:
+        dice = soft_dice(condition.logits.softmax(1), labels)
+        terms["encoder_dice"] = config.encoder_dice * dice
+    if network.denoiser is None:
+        return terms
+
+    k = condition.logits.shape[1]
+    times = diffusion_times(schedule, config.at_T, seed, numbers)
+    jump = schedule.jump(times, [t - 1 for t in times], device=image.device)
+    u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
+    # An ignored pixel tells nothing: pure noise, whatever the time.
+    x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
+    time = torch.tensor(times, dtype=torch.float32, device=image.device) / schedule.steps
+    with autocast(image.device):
+        logits = network.denoise(x_t.unsqueeze(1), time, condition).squeeze(1)
+    log_prior = F.log_softmax(logits, dim=1)
+    if config.kl:
+        terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / count
+    if config.cross_entropy:
+        at_truth = log_prior.gather(1, truth.unsqueeze(1)).squeeze(1)
+        hit = torch.where(x_t == truth, jump.alpha_bar_t.squeeze(1), 0)
+        log_q = (hit + jump.alpha_bar_t_lost.squeeze(1) / k).log()
+        log_p_0 = at_truth + log_q - evidence(x_t, log_prior, jump)
+        terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / count
+    if config.dice:
+        terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels)
+    return terms
