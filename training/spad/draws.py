@@ -61,8 +61,9 @@ def uniform(
     counter = _counter(int(np.prod(shape, dtype=np.int64)), str(device)).view(*shape)
     bits = _mix(counter ^ words[:, 0].view(view))
     bits = _mix(bits.add_(words[:, 1].view(view)))
-    # The upper 24 bits, in the middle of their interval: never 0 nor 1 in float32.
-    return bits.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF).float().add_(0.5).mul_(2.0**-24)
+    # The upper 23 bits, in the middle of their interval, which float32 holds exactly: with 24 the
+    # largest would round to 1, and a normal draw to infinity.
+    return bits.bitwise_right_shift_(9).bitwise_and_(0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
 
 
 def normal(
