@@ -254,7 +254,6 @@ def _segment(args: argparse.Namespace) -> int:
         segment,
         args.files,
         args.out,
-        notice=segmenter.card.notice,
         uncertainty=args.uncertainty,
         overwrite=args.overwrite,
         say=lambda text: print(text, file=sys.stderr, flush=True),

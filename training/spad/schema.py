@@ -30,7 +30,7 @@ class Within(NamedTuple):
 
 
 class Checked:
-    """Base of the dataclasses below: each field is brought to its declared type and limits."""
+    """Base of checked dataclasses: each field is brought to its declared type and limits."""
 
     __slots__ = ()
 
@@ -98,7 +98,7 @@ def from_json(cls: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} has an unknown key {short(key)}; did you mean {near!r}?")
     for f in fields(cls):
         if f.name not in value and f.default is MISSING and f.default_factory is MISSING:
-            raise ValueError(f"{where} lacks {f.name!r}; use a complete card")
+            raise ValueError(f"{where} lacks {f.name!r}; add it")
     return cls(**{k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()})
 
 
@@ -150,8 +150,12 @@ def _free_form(value: Any, where: str, depth: int, budget: Any) -> Any:
     if depth == 0:
         raise ValueError(f"{where} is nested more than {_MAX_DEPTH} deep; flatten it")
     if isinstance(value, Mapping):
-        if bad := [k for k in value if not (isinstance(k, str) and len(k) <= 200)]:
-            raise ValueError(f"{where}: key {short(bad[0])} is not a text of up to 200 characters")
+        if bad := [
+            k for k in value if not (isinstance(k, str) and k.isprintable() and len(k) <= 200)
+        ]:
+            raise ValueError(
+                f"{where}: key {short(bad[0])} is not a text of up to 200 printable letters"
+            )
         return {k: _free_form(v, f"{where}.{k}", depth - 1, budget) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_free_form(v, f"{where}[{i}]", depth - 1, budget) for i, v in enumerate(value)]

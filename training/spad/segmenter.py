@@ -173,6 +173,7 @@ class Segmenter:
         rgb: bool = False,
         inverted: bool = False,
         probability: bool = False,
+        first_slice: int = 0,
     ) -> Generator[Step, None, Segmentation]:
         """Segment step by step; to cancel, stop iterating.
 
@@ -203,6 +204,9 @@ class Segmenter:
             High values are dark (MONOCHROME1).
         probability : bool
             Keep the mean probabilities, K arrays of the image's size.
+        first_slice : int
+            Number of the first slice, for the draws and in the steps: a B-scan run alone under its
+            own number comes out as in its stack.
 
         Yields
         ------
@@ -255,7 +259,7 @@ class Segmenter:
             frame = frame_of((plane[0], plane[1]), card.input, card.network.stride)
             x = frame.image(normalise(grey, card.input, inverted=inverted)).to(self.device)
             fixed = {name: edit.reshape(full)[z] for name, edit in edits.items()}
-            run = self._chains(x, frame, times, n, seed, z, fixed)
+            run = self._chains(x, frame, times, n, seed, first_slice + z, fixed)
             while True:
                 try:
                     done = next(run)
@@ -263,7 +267,7 @@ class Segmenter:
                     p_0: Tensor = stop.value
                     break
                 if done < len(times):
-                    yield Step(z * len(times) + done, total, z, None)
+                    yield Step(z * len(times) + done, total, first_slice + z, None)
             mean = torch.zeros((k, *plane), device=self.device)
             for chain in range(n):
                 p = frame.restore(p_0[chain : chain + 1])[0]
@@ -275,7 +279,7 @@ class Segmenter:
             if kept is not None:
                 kept[:, z] = mean.cpu().numpy()
             _restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
-            yield Step((z + 1) * len(times), total, z, labels[z])
+            yield Step((z + 1) * len(times), total, first_slice + z, labels[z])
 
         return Segmentation(
             labels=labels.reshape(shape),

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.labels import LabelClass
+from spad.sidecar import sidecar
 from spad.train import files
 from spad.train.case_folder import CaseError
 
-__all__ = ["Result", "input_files", "segment_files", "sidecar"]
+__all__ = ["Result", "input_files", "segment_files"]
 
 
 class Result(Protocol):
@@ -71,7 +72,6 @@ def segment_files(
     inputs: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     *,
-    notice: str,
     uncertainty: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
@@ -89,8 +89,6 @@ def segment_files(
         Files and folders.
     out : path
         Folder; made if missing.
-    notice : str
-        Written into each sidecar.
     uncertainty : bool, optional
     overwrite : bool, optional
         Replace results that exist. An input is never replaced.
@@ -122,33 +120,13 @@ def segment_files(
         began = time.monotonic()
         try:
             result = segment(files.read_file(path))
-            target = _write(result, path, out, notice, uncertainty)
+            target = _write(result, path, out, uncertainty)
         except (ValueError, OSError) as error:
             failed.append(path)
             say(f"{head}: FAILED: {error}")
         else:
             say(f"{head} -> {target} ({time.monotonic() - began:.1f} s)")
     return failed
-
-
-def sidecar(result: Result, *, labels: str, image: str, notice: str) -> dict[str, Any]:
-    """Build the JSON that lies beside an exported label image.
-
-    Parameters
-    ----------
-    result : Segmentation
-    labels, image : str
-        File names of the label image and of what was segmented.
-    notice : str
-    """
-    return {
-        "format": 1,
-        "notice": notice,
-        "image": image,
-        "labels": labels,
-        "classes": [one.as_json() for one in result.classes],
-        "provenance": dict(result.provenance),
-    }
 
 
 def _targets(path: Path, out: Path) -> list[Path]:
@@ -182,7 +160,7 @@ def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
         raise CaseError(problems)
 
 
-def _write(result: Result, path: Path, out: Path, notice: str, uncertainty: bool) -> Path:
+def _write(result: Result, path: Path, out: Path, uncertainty: bool) -> Path:
     """Write one result; the sidecar comes last and so tells of a complete one."""
     if result.labels.ndim == 2:
         target = out / f"{path.stem}.png"
@@ -195,6 +173,13 @@ def _write(result: Result, path: Path, out: Path, notice: str, uncertainty: bool
     if uncertainty:
         levels = files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
         files.write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
-    content = sidecar(result, labels=target.name, image=path.name, notice=notice)
+    content = sidecar(
+        labels=target.name,
+        image=path.name,
+        shape=result.labels.shape,
+        spacing_mm=None,
+        classes=result.classes,
+        provenance=dict(result.provenance),
+    )
     files.write_json(out / f"{path.stem}.spad.json", content)
     return target

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from spad.card import InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from spad.checkpoint import shipped
 from spad.schema import Checked, Within, from_json, plain
 
 __all__ = [
@@ -230,7 +231,8 @@ class Config(Checked):
     preset : {"default", "paper"}
     seed : int
     init : str
-        Checkpoint to start from; empty: random weights. Fine-tuning is not perturbed unless
+        Checkpoint to start from, a path or a shipped model's name; empty: random weights.
+        Fine-tuning is not perturbed unless
         ``perturbation`` is given.
     classes : mapping
         Name of each class, background first: the data set's values (or names) that become it.
@@ -319,7 +321,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         data = plain(config.data)
         data["folders"] = [str((path.parent / f).resolve()) for f in config.data.folders]
         values = {**values, "data": data}
-        if config.init:
+        if config.init and config.init not in shipped():
             values["init"] = str((path.parent / config.init).resolve())
         config = from_json(Config, values, path.name)
     except ValueError as error:
