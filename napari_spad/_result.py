@@ -1,0 +1,149 @@
+"""Labels out: the layers of a result, and the rules by which nothing in them is ever lost.
+
+1. A run over an image or a whole stack makes a new layer.
+2. One B-scan of a stack goes into the last result of the same image and model, as one undo step,
+   if that B-scan still holds exactly what a model put there (or nothing at all). Otherwise the run
+   makes a new layer. (Taking that step back counts as an edit.)
+3. While a run fills its layer B-scan by B-scan, one that was painted on meanwhile stays as painted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_spad._layers import class_features, colormap
+from napari_spad._source import Part, Source
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from spad.labels import LabelClass
+
+__all__ = ["Result"]
+
+
+def uncertainty_colormap() -> Any:
+    """Clear where the chains agree, through orange to white where they do not."""
+    from napari.utils.colormaps import Colormap
+
+    stops = [[1, 0.35, 0, 0], [1, 0.45, 0, 0.55], [1, 0.75, 0.1, 0.9], [1, 1, 0.85, 1]]
+    return Colormap(stops, name="SPAD uncertainty")
+
+
+class Result:
+    """A label layer with its uncertainty layer, and the memory of what the model put there.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    source : Source
+    classes : sequence of LabelClass
+    model : str
+        What tells one checkpoint from another.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], model: str
+    ) -> None:
+        from spad.card import NOTICE
+
+        self.image = source.layer
+        self.model = model
+        self.written = np.zeros(source.shape, np.uint8)
+        names = _free_names(viewer, source.name)
+        self.uncertainty = viewer.add_image(
+            np.zeros(source.shape, np.float16),
+            name=next(names),
+            visible=False,
+            colormap=uncertainty_colormap(),
+            contrast_limits=(0, 0.5),
+            blending="translucent_no_depth",
+            metadata={"spad": {"uncertainty_of": source.name}},
+            opacity=0.5,
+            **source.placement,
+        )
+        self.layer: Labels = viewer.add_labels(
+            np.zeros(source.shape, np.uint8),
+            name=next(names),
+            colormap=colormap(classes),
+            features=class_features(classes),
+            metadata={
+                "spad": {
+                    "notice": NOTICE,
+                    "image": source.name,
+                    "classes": [c.as_json() for c in classes],
+                    "provenance": [],
+                }
+            },
+            opacity=0.5,
+            **source.placement,
+        )
+        self.layer.selected_label = next((c.value for c in classes if c.value), 1)
+        # Just above the image, so that a reference's outlines stay on top.
+        if source.layer in viewer.layers:
+            above = viewer.layers.index(source.layer) + 1
+            viewer.layers.move(viewer.layers.index(self.layer), above)
+            viewer.layers.move(viewer.layers.index(self.uncertainty), above)
+
+    def fits(self, source: Source, model: str) -> bool:
+        """Whether another B-scan of this source, by this model, belongs here."""
+        shapes = {source.shape, self.written.shape, self.layer.data.shape}
+        return self.image is source.layer and self.model == model and len(shapes) == 1
+
+    def untouched(self, part: Part) -> bool:
+        """Whether a B-scan holds what a model put there, or nothing."""
+        return bool(np.array_equal(self.layer.data[part.region], self.written[part.region]))
+
+    def put(self, part: Part, segmentation: Any, *, undoable: bool) -> bool:
+        """Write one B-scan's segmentation, unless somebody painted there meanwhile.
+
+        Parameters
+        ----------
+        part : Part
+        segmentation : spad.Segmentation
+        undoable : bool
+            As one undo step. Otherwise outside the history, so that an annotator's undo takes back
+            a stroke, and not a B-scan that came in after it.
+
+        Returns
+        -------
+        bool
+            False where the annotator's strokes were kept instead.
+        """
+        if not self.untouched(part):
+            return False
+        region, layer = part.region, self.layer
+        if undoable:
+            changed = np.nonzero(layer.data[region] != segmentation.labels)
+            index = tuple(np.full(len(changed[0]), i) for i in part.index) + changed
+            layer.data_setitem(index, segmentation.labels[changed])
+        else:
+            layer.data[region] = segmentation.labels
+            layer.refresh()
+        self.written[region] = segmentation.labels
+        if segmentation.uncertainty is not None:
+            self.uncertainty.data[region] = segmentation.uncertainty
+            if self.uncertainty.visible:
+                self.uncertainty.refresh()
+        runs = [
+            run for run in layer.metadata["spad"]["provenance"] if run["bscan"] != list(part.index)
+        ]
+        layer.metadata["spad"]["provenance"] = [
+            *runs,
+            {"bscan": list(part.index), **dict(segmentation.provenance)},
+        ]
+        return True
+
+
+def _free_names(viewer: ViewerModel, image: str) -> Iterator[str]:
+    """Names of the two layers of a result, numbered alike where there is one already."""
+    number, suffix = 1, ""
+    while f"{image} – SPAD{suffix}" in viewer.layers:
+        number += 1
+        suffix = f" {number}"
+    yield f"{image} – uncertainty{suffix}"
+    yield f"{image} – SPAD{suffix}"

@@ -1,0 +1,238 @@
+"""A run of the engine in a worker thread: progress, cancel, and errors that always come back.
+
+Nothing of the engine is imported before it is needed: importing PyTorch takes seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
+from superqt.utils import GeneratorWorker
+
+from napari_spad._source import Part, Source
+
+__all__ = ["Engine", "Finished", "Progress", "Request", "Run", "explain"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the dock needs of `spad`. Tests put a quick one here."""
+
+    load: Callable[..., Any]
+    devices: Callable[[], list[str]]
+    read_card: Callable[[Path], Any]
+    shipped: Callable[[], Mapping[str, Path]]
+
+    @classmethod
+    def spad(cls) -> Engine:
+        """Return the real one; PyTorch stays unloaded until `load` or `devices` is called."""
+
+        def load(path: Path, device: str) -> Any:
+            import spad
+
+            return spad.load(path, device=device)
+
+        def devices() -> list[str]:
+            import spad
+
+            return spad.devices()
+
+        from spad.checkpoint import read_card, shipped
+
+        return cls(load, devices, read_card, shipped)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Parameters
+    ----------
+    checkpoint : Path
+    device : str
+        "auto" or a torch device.
+    source : Source
+    samples : int
+    steps : int or None
+        None: as many as the checkpoint's card recommends.
+    seed : int
+    into_result : bool
+        One B-scan of a stack, which may join an earlier result of the same image and model.
+    """
+
+    checkpoint: Path
+    device: str
+    source: Source
+    samples: int
+    steps: int | None
+    seed: int
+    into_result: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: `done` of `total` steps, in the B-scan number `bscan` of `bscans`."""
+
+    done: int
+    total: int
+    bscan: int
+    bscans: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One B-scan's segmentation."""
+
+    part: Part
+    segmentation: Any
+    device: str
+
+
+class EngineError(Exception):
+    """What went wrong in the worker, in words.
+
+    Not a `RuntimeError`: the worker class swallows those, and every torch error is one.
+    """
+
+
+def explain(error: BaseException) -> str:
+    """Return the error in words, with what to do about it."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, EngineError):
+        return text
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        short = text.splitlines()[0]
+        return f"Not enough memory: choose fewer samples, or the device “cpu”. ({short})"
+    if isinstance(error, OSError) and getattr(error, "winerror", None) == 1114:
+        return (
+            "Windows could not load PyTorch after the window was opened (error 1114). Start napari "
+            'with  python -c "import torch, napari; napari.Viewer(); napari.run()"  or install '
+            "the current Microsoft Visual C++ redistributable."
+        )
+    if isinstance(error, ImportError):
+        return f"{text}. Install what is missing:  {sys.executable} -m pip install napari-spad"
+    if isinstance(error, ValueError | OSError):
+        return text
+    return f"The model failed: {text} ({type(error).__name__}). The image and your layers are safe."
+
+
+_loaded: dict[tuple[Path, float, str], Any] = {}
+"""The last model opened, so that the next B-scan does not wait for it again."""
+
+
+def _open(engine: Engine, path: Path, device: str) -> Any:
+    key = (path, path.stat().st_mtime, device)
+    if (segmenter := _loaded.get(key)) is None:
+        _loaded.clear()
+        segmenter = _loaded[key] = engine.load(path, device=device)
+    return segmenter
+
+
+def segment_parts(
+    engine: Engine, request: Request
+) -> Generator[str | Progress | Finished, None, None]:
+    """Segment every part of a request, telling how far it is.
+
+    The B-scans of a stack are segmented one by one: each is complete, with its uncertainty and
+    provenance, while the others are still to come, and is the same as if it had been run alone.
+    """
+    if "torch" not in sys.modules:
+        yield "loading PyTorch…"
+    yield f"opening {request.checkpoint.stem}…"
+    segmenter = _open(engine, request.checkpoint, request.device)
+    source, parts = request.source, request.source.parts
+    began = time.monotonic()
+    for number, part in enumerate(parts):
+        if number == 0:
+            yield "reading the image…"
+        steps = segmenter.steps(
+            source.read(part),
+            source.spacing_mm,
+            samples=request.samples,
+            steps=request.steps,
+            seed=request.seed,
+            rgb=source.rgb,
+            first_slice=part.index[-1] if part.index else 0,
+        )
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                yield Finished(part, stop.value, str(segmenter.device))
+                break
+            done = number * step.total + step.done
+            total = len(parts) * step.total
+            left = (time.monotonic() - began) / max(done, 1) * (total - done)
+            yield Progress(done, total, number + 1, len(parts), left)
+
+
+def _guarded(engine: Engine, request: Request) -> Generator[str | Progress | Finished, None, None]:
+    try:
+        yield from segment_parts(engine, request)
+    except Exception as error:
+        raise EngineError(explain(error)) from error
+
+
+class Run(QObject):
+    """One run in a worker thread. `ended` comes once and always, last of all.
+
+    Parameters
+    ----------
+    engine : Engine
+    request : Request
+    """
+
+    told = Signal(str)
+    progressed = Signal(object)
+    part_finished = Signal(object)
+    failed = Signal(str)
+    ended = Signal(bool)  # whether it ran to its end
+
+    def __init__(self, engine: Engine, request: Request) -> None:
+        super().__init__()
+        self.request = request
+        self._complete = False
+        self._worker: GeneratorWorker[Any, Any, Any] | None = GeneratorWorker(
+            _guarded, engine, request
+        )
+        self._worker.yielded.connect(self._on_yield)
+        self._worker.returned.connect(self._on_return)
+        self._worker.errored.connect(self._on_error)
+        self._worker.finished.connect(self._on_finish)
+
+    def start(self) -> None:
+        """Begin."""
+        if self._worker is not None:
+            self._worker.start()
+
+    def cancel(self) -> None:
+        """End it after the current step."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    # Methods of a QObject that lives in the main thread: Qt queues the worker's signals to there.
+    def _on_yield(self, event: str | Progress | Finished) -> None:
+        if isinstance(event, str):
+            self.told.emit(event)
+        elif isinstance(event, Progress):
+            self.progressed.emit(event)
+        else:
+            self.part_finished.emit(event)
+
+    def _on_return(self, _: object) -> None:
+        self._complete = True
+
+    def _on_error(self, error: Exception) -> None:
+        self.failed.emit(explain(error))
+
+    def _on_finish(self, _: object = None) -> None:
+        if self._worker is not None:
+            self._worker = None
+            self.ended.emit(self._complete)

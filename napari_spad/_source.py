@@ -1,0 +1,147 @@
+"""Image layers in: which B-scans of a layer to segment, and how to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_spad._layers import leading_index, level_0, spacing_mm
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+__all__ = ["Part", "Source", "open_source"]
+
+LARGEST_BSCAN = 64_000_000
+"""Pixels; more than that is no B-scan, and its samples would not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One B-scan of an image layer.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Its place on the leading axes of the layer; empty for a 2-D image.
+    height, width : int
+        Its extent; less than the layer's where B-scans of several sizes share a padded stack.
+    """
+
+    index: tuple[int, ...]
+    height: int
+    width: int
+
+    @property
+    def region(self) -> tuple[int | slice, ...]:
+        """What to index a layer's data with."""
+        return (*self.index, slice(0, self.height), slice(0, self.width))
+
+
+@dataclass
+class Source:
+    """An image layer as the engine sees it: parts to segment, and how to read them.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    data : array
+        Its pixels: NumPy, dask, zarr or memory-mapped; a trailing axis of 3 or 4 where `rgb`.
+    rgb : bool
+    parts : tuple of Part
+    spacing_mm : (row, column) or None
+    notes : list of str
+        What the user should know about how the layer is read.
+    """
+
+    layer: Image
+    data: Any
+    rgb: bool
+    parts: tuple[Part, ...]
+    spacing_mm: tuple[float, float] | None
+    notes: list[str] = field(default_factory=list)
+    placement: dict[str, Any] = field(init=False)
+    shape: tuple[int, ...] = field(init=False)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shape = tuple(self.data.shape[:-1] if self.rgb else self.data.shape)
+        self.name = self.layer.name
+        # Taken now: the image layer may be moved or removed while the run goes on.
+        self.placement = {
+            key: getattr(self.layer, key)
+            for key in ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+        }
+
+    def read(self, part: Part) -> NDArray[Any]:
+        """Pixels of one B-scan, (H, W) or (H, W, 3). Meant for a worker thread: it may be slow.
+
+        Raises
+        ------
+        ValueError
+            If the pixels are not real and finite.
+        """
+        where = f"B-scan {part.index[-1] + 1} of “{self.name}”" if part.index else f"“{self.name}”"
+        pixels = np.asarray(self.data[part.region])
+        if self.rgb:
+            pixels = pixels[..., :3]
+        if pixels.dtype.kind not in "buif":
+            raise ValueError(
+                f"{where} has pixels of type {pixels.dtype}; convert it to integers or floats"
+            )
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            raise ValueError(
+                f"{where} holds NaN or infinite pixels; replace them, for instance with "
+                "numpy.nan_to_num, and add the image again"
+            )
+        return pixels
+
+
+def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Source:
+    """Decide what to segment of an image layer. Reads no pixels.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    viewer : napari.components.ViewerModel
+        Its slider says which B-scan is on screen.
+    whole_stack : bool
+        All B-scans along the third axis from the end; else the one on screen.
+
+    Raises
+    ------
+    ValueError
+        With what to do about it, where the layer holds no B-scan.
+    """
+    data = level_0(layer)
+    notes = ["the full-resolution level is used"] if layer.multiscale else []
+    if layer.rgb:
+        notes.append("colours are converted to grey")
+    if layer.ndim < 2:
+        raise ValueError(f"“{layer.name}” is one-dimensional; choose an image layer with B-scans")
+    shape = tuple(int(n) for n in data.shape[: layer.ndim])
+    if 0 in shape:
+        raise ValueError(f"“{layer.name}” is empty (shape {shape}); choose another image layer")
+    height, width = shape[-2:]
+    if height * width > LARGEST_BSCAN:
+        raise ValueError(
+            f"A B-scan of “{layer.name}” has {height}×{width} pixels, more than "
+            f"{LARGEST_BSCAN / 1e6:.0f} million; crop it or choose a lower resolution"
+        )
+    here = leading_index(layer, viewer)
+    places: list[tuple[int, ...]] = [here]
+    if whole_stack and here:
+        places = [(*here[:-1], z) for z in range(shape[-3])]
+    if len(here) > 1:
+        notes.append(f"only the stack at {here[:-1]} on the leading axes is used")
+    # The B-scans of a padded stack have sizes of their own (see `napari_spad.demo`).
+    sizes = layer.metadata.get("bscan_sizes")
+    parts = tuple(
+        Part(p, *(sizes[p[-1]] if sizes is not None and p else (height, width))) for p in places
+    )
+    spacing = spacing_mm(layer, 2)
+    return Source(layer, data, bool(layer.rgb), parts, spacing, notes)  # type: ignore[arg-type]

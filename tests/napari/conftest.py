@@ -1,0 +1,111 @@
+"""A quick engine in place of the real one, so that the GUI tests take seconds and no torch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spad.labels import label_classes
+
+CLASSES = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
+
+
+def fake_labels(image: np.ndarray) -> np.ndarray:
+    """Bands by row, so that every structure occurs and the result is known."""
+    rows = np.arange(image.shape[0]) * 12 // image.shape[0]
+    bands = np.where((rows >= 3) & (rows <= 7), rows - 2, 0).astype(np.uint8)
+    return np.repeat(bands[:, None], image.shape[1], axis=1)
+
+
+@dataclass
+class FakeEngine:
+    """What `napari_spad._run.Engine` offers, with knobs."""
+
+    checkpoint: Path
+    seconds_a_step: float = 0.0
+    fails_with: BaseException | None = None
+    fails_at: int = 1
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    loads: int = 0
+    gate: threading.Event | None = None  # where given, all but the first call wait for it
+
+    def load(self, path: Path, device: str) -> Any:
+        self.loads += 1
+        return SimpleNamespace(steps=self.steps, device="cpu")
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def shipped(self) -> dict[str, Path]:
+        return {"fake": self.checkpoint}
+
+    def read_card(self, path: Path) -> Any:
+        if path.suffix != ".safetensors":
+            raise ValueError(f"{path.name} is no checkpoint")
+        return SimpleNamespace(
+            name="fake",
+            classes=CLASSES,
+            sampling=SimpleNamespace(steps=3, samples=4),
+            text=lambda: "a fake card",
+        )
+
+    def steps(self, image, spacing_mm=None, *, samples, steps, seed, rgb, first_slice):
+        image = np.asarray(image)
+        self.calls.append(
+            {"shape": image.shape, "samples": samples, "steps": steps, "seed": seed, "rgb": rgb}
+        )
+        if self.gate is not None and len(self.calls) > 1:
+            self.gate.wait(10)
+        plane = image[..., 0] if rgb else image
+        total = steps or 3
+        for done in range(1, total + 1):
+            time.sleep(self.seconds_a_step)
+            if self.fails_with is not None and done == self.fails_at:
+                raise self.fails_with
+            yield SimpleNamespace(done=done, total=total, slice_index=0, labels=None)
+        labels = fake_labels(plane)
+        return SimpleNamespace(
+            labels=labels,
+            samples=labels[None],
+            uncertainty=(labels > 0).astype(np.float16) / 4,
+            probability=None,
+            classes=CLASSES,
+            spacing_mm=spacing_mm,
+            provenance={"seed": seed, "samples": samples, "device": "cpu"},
+        )
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> FakeEngine:
+    path = tmp_path / "fake.safetensors"
+    path.write_bytes(b"fake")
+    return FakeEngine(path)
+
+
+@pytest.fixture
+def settings(tmp_path: Path):
+    from qtpy.QtCore import QSettings
+
+    return QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+
+
+@pytest.fixture
+def open_dock(make_napari_viewer, engine, settings, qtbot):
+    """Open a viewer with the dock in it, as napari does."""
+    from napari_spad._dock import SpadDock
+
+    def opened(**options):
+        viewer = make_napari_viewer(**options)
+        dock = SpadDock(viewer, engine=engine, settings=settings)
+        viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
+        qtbot.waitUntil(lambda: dock.form.device.count() == 2)
+        return viewer, dock
+
+    return opened
