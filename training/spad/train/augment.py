@@ -97,7 +97,9 @@ def tone(
     )
     blur = rng.random() * config.blur_px if rng.random() < 1 / 3 else 0.0
     sigma = rng.random() * config.noise if rng.random() < 0.5 else 0.0
-    x: NDArray[np.float32] = np.power((image + 1) / 2, np.exp(gamma), dtype=np.float32) * 2 - 1
+    # Scaling and warping overshoot -1 by a rounding, and a power of a negative number is NaN.
+    base = np.clip((image + 1) / 2, 0, 1)
+    x: NDArray[np.float32] = np.power(base, np.exp(gamma), dtype=np.float32) * 2 - 1
     x = x * np.float32(np.exp(contrast)) + np.float32(brightness)
     if blur > 0.2:
         x = np.asarray(cv2.GaussianBlur(x, (0, 0), blur), dtype=np.float32)
