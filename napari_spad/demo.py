@@ -134,6 +134,8 @@ def open_demo(
 ) -> tuple[napari.Viewer, SpadDock]:
     """Open the viewer with images, reference and dock, and press Segment.
 
+    Without a checkpoint the shipped one for phantoms, or for the lesions of real B-scans, is taken.
+
     Returns
     -------
     viewer : napari.Viewer
@@ -143,6 +145,7 @@ def open_demo(
     import napari
 
     from napari_spad._dock import SpadDock
+    from spad.checkpoint import shipped
 
     layers = phantom_stack() if images is None else folder_stack(images, masks)
     viewer = napari.Viewer(title="SPAD")
@@ -155,6 +158,8 @@ def open_demo(
         viewer.dims.set_current_step(0, layers[0][0].shape[0] // 2)
     else:
         _follow(viewer, layers[0][1]["metadata"])
+    if checkpoint is None:
+        checkpoint = shipped().get("oct-phantom" if images is None else "oct-lesions")
     if checkpoint is not None:
         dock.form.checkpoint.choose(checkpoint)
     dock.form.whole.setChecked(True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -97,9 +98,12 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
     s, o, v = config.schedule, config.optimiser, config.validation
     schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
     sums: dict[str, Tensor] = {}
+    pause = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs no animation
     with (
         SummaryWriter(str(out), purge_step=run.step) as writer,
-        tqdm(total=o.steps, initial=run.step, unit="step", smoothing=0.05) as bar,
+        tqdm(
+            total=o.steps, initial=run.step, unit="step", smoothing=0.05, mininterval=pause
+        ) as bar,
         _stop_signals() as stop,
     ):
         for arrived in batches(samples, config, run.step, target):
