@@ -1,0 +1,53 @@
+"""What all tests share: few threads, the packages of this tree, and reasons for skipping."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Before anything loads NumPy or torch. Tests' tensors are small: a second thread gains little, and
+# on busy cores threads that wait for each other cost a hundredfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if importlib.util.find_spec("spad") is None or importlib.util.find_spec("napari_spad") is None:
+    # Not installed: take the tree, here and in the processes that tests start.
+    paths = [str(ROOT / "training"), str(ROOT)]
+    sys.path[:0] = paths
+    os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, with the reason."""
+    for mark, missing in (("gui", _no_gui), ("cuda", _no_cuda), ("real", _no_real)):
+        marked = [item for item in items if item.get_closest_marker(mark)]
+        if marked and (reason := missing()):
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_gui() -> str:
+    for module in ("napari", "qtpy", "pytestqt"):
+        if importlib.util.find_spec(module) is None:
+            return f'{module} is not installed: pip install -e ".[dev]"'
+    if sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return "no display: run under xvfb-run, as `make test` does"
+    return ""
+
+
+def _no_cuda() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "no NVIDIA GPU that torch can use"
+
+
+def _no_real() -> str:
+    folder = Path(os.environ.get("SPAD_DATA", ROOT.parent / "shared" / "data"))
+    return "" if folder.is_dir() else f"no real scans in {folder}; SPAD_DATA names their folder"
