@@ -183,6 +183,12 @@ def test_a_class_without_probability_is_never_drawn_not_even_at_the_ends(scale):
             assert draw(p.view(1, 6, 1, 1), u).item() == only
 
 
+def test_a_number_that_was_rounded_to_0_or_1_still_draws_a_class():
+    p = PROBABILITIES.roll(1).view(1, 6, 1, 1)  # the first is impossible, the last is not
+    assert draw(p, torch.zeros(1, 1, 1)).item() == 1
+    assert draw(p, torch.ones(1, 1, 1)).item() == 5
+
+
 @pytest.mark.parametrize("k", [2, 6])
 @pytest.mark.parametrize("t", [1, 60, 125, 190, 250])
 def test_noised_labels_are_as_frequent_as_the_forward_process_says(t, k):

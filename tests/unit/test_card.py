@@ -179,7 +179,7 @@ def test_values_are_checked_on_direct_construction_and_replacement_too():
 
 def test_the_text_says_what_a_person_must_know():
     text = card().text()
-    for part in ("phantom", NOTICE, "1 SRF", "32-64-128-192-256", "T = 250", "3 steps, 8 samples"):
+    for part in ("phantom", NOTICE, "1 SRF", "32-64-96-160-192", "T = 250", "3 steps, 8 samples"):
         assert part in text
     assert "  data\n    - name: Phantom\n      licence: BSD-3-Clause" in text
     assert "    SRF: 0.8125\n    IRF: none" in text

@@ -116,10 +116,10 @@ def normalise(
     -------
     array of float32, shape (H, W), in [-1, 1]; zeros for an image of one value
     """
-    x: NDArray[np.float32] = np.asarray(image, dtype=np.float32)
+    # float64: large offsets, as of 32-bit integers, and values beyond float32 keep their detail.
+    x = np.asarray(image, dtype=np.float64)
     low, high = np.percentile(x, [config.low_percentile, config.high_percentile])
     if not high > low:
-        return np.zeros_like(x)
-    x = (x - np.float32(low)) * np.float32(2 / (high - low)) - 1
-    x = np.clip(-x if inverted else x, -1, 1, dtype=np.float32)
-    return x
+        return np.zeros(x.shape, np.float32)
+    x = np.clip((x - low) / (high - low) * 2 - 1, -1, 1)
+    return np.asarray(-x if inverted else x, dtype=np.float32)

@@ -68,7 +68,11 @@ class LabelClass:
             raise ValueError(
                 f"class name {self.name!r} is not 1 to 80 printable characters; rename the class"
             )
-        if len(self.color) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in self.color):
+        if not (
+            isinstance(self.color, tuple)
+            and len(self.color) == 3
+            and all(type(c) is int and 0 <= c <= 255 for c in self.color)
+        ):
             raise ValueError(
                 f"colour {self.color!r} of class {self.name!r} is not three integers in 0..255"
             )
@@ -117,8 +121,10 @@ def label_classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
             color = _KNOWN[name]
         else:
             base, lap = free[others % len(free)], others // len(free)
-            # Past the palette: the same hues, lighter each lap, so that no two classes are equal.
-            color = tuple(c + (255 - c) * lap // (lap + 2) for c in base)  # type: ignore[assignment]
+            # Past the palette: the same hues, lighter by 1/2, 1/4, 3/4, 1/8 ... (the lap's bits,
+            # mirrored), so that no two classes are equal.
+            lighter = int(f"{lap:05b}"[::-1], 2)
+            color = tuple(c + (255 - c) * lighter // 32 for c in base)  # type: ignore[assignment]
             others += 1
         classes.append(LabelClass(value, name, color))
     return tuple(classes)

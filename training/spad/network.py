@@ -125,7 +125,7 @@ class ConditionEncoder(nn.Module):
         """Logits (B, K, H, W) and the decoder's features at stride 4, (B, widths[1], H/4, W/4)."""
         maps = self.unet(self.stem(F.pixel_unshuffle(image, _STEM)))
         logits = F.pixel_shuffle(self.head(F.silu(self.norm(maps[0]))), _STEM)
-        return logits, maps[1]
+        return logits, maps[min(1, len(maps) - 1)]
 
 
 class Denoiser(nn.Module):

@@ -8,6 +8,7 @@ image's grid.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -223,12 +224,16 @@ class Segmenter:
         """
         card, k = self.card, len(self.card.classes)
         unet = self._network.denoiser is None
-        n = card.sampling.samples if samples is None else samples
-        steps = card.sampling.steps if steps is None else steps
+        n = _whole("samples", card.sampling.samples if samples is None else samples)
+        steps = _whole("steps", card.sampling.steps if steps is None else steps)
+        seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
+        first_slice = _whole("first_slice", first_slice)
         if not 1 <= n <= MAX_SAMPLES:
             raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
         if seed < 0:
             raise ValueError(f"seed {seed} is negative; choose 0 or more")
+        if first_slice < 0:
+            raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
         stack, shape = _as_stack(image, rgb)
         edits = _check_edits(shape, k, clamp=clamp, region=region, start=start)
         if t0 is not None and start is None:
@@ -278,6 +283,9 @@ class Segmenter:
             uncertainty[z] = entropy.clamp_(0, 1).cpu().numpy()
             if kept is not None:
                 kept[:, z] = mean.cpu().numpy()
+                if (held := _held(fixed)) is not None:
+                    one_hot = held == np.arange(k)[:, None, None]
+                    kept[:, z] = np.where(held == IGNORE, kept[:, z], one_hot)
             _restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
             yield Step((z + 1) * len(times), total, first_slice + z, labels[z])
 
@@ -382,9 +390,19 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     return Segmenter(card, network, target, checkpoint.sha256(file))
 
 
+def _whole(name: str, value: Any) -> int:
+    """Give a setting as Python's int (JSON takes no NumPy ones)."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; give a whole number") from None
+
+
 def _as_stack(image: Any, rgb: bool) -> tuple[Any, tuple[int, ...]]:
     """The image with a slice axis in front, lazy if it was, and the shape of its label map."""
-    stack = image if hasattr(image, "shape") and hasattr(image, "dtype") else np.asarray(image)
+    # A stack stays lazy where it names its type as NumPy does (dask, zarr, h5py).
+    lazy = len(getattr(image, "shape", ())) > 2 and hasattr(getattr(image, "dtype", None), "kind")
+    stack = image if lazy else np.asarray(image)
     shape = tuple(int(s) for s in stack.shape)
     if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
         raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
