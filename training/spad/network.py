@@ -281,17 +281,17 @@ def transfer(
     both = [(network_names.index(n), names.index(n)) for n in network_names if n in names]
     out = {}
     for name, own in network.state_dict().items():
-        given = tensors.get(name)
-        axis = axes.get(name.rsplit(".", 1)[0])
-        if given is not None and axis is not None and given.ndim > axis:
-            # One block of neighbouring channels for each class.
+        if (given := tensors.get(name)) is None:
+            continue
+        axis = axes.get(name.rsplit(".", 1)[0], own.ndim)
+        if axis < own.ndim:  # one block of neighbouring channels for each class
             mine = list(own.clone().chunk(len(network_names), axis))
             theirs = given.chunk(len(names), axis)
-            if mine[0].shape == theirs[0].shape:
+            if both and mine[0].shape == theirs[0].shape:
                 for to, source in both:
                     mine[to] = theirs[source]
                 out[name] = torch.cat(mine, axis)
-        elif given is not None and given.shape == own.shape:
+        elif given.shape == own.shape:
             out[name] = given
     return out
 

@@ -308,7 +308,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     for word in overrides:
         _override(given, word)
     preset = given.get("preset", "default")
-    if preset not in _PRESETS:
+    if not isinstance(preset, str) or preset not in _PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(_PRESETS)}")
     values = _merge(_PRESETS[preset], given)
     if given.get("method") == "unet":

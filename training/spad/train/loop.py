@@ -98,9 +98,10 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
     s, o, v = config.schedule, config.optimiser, config.validation
     schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
     sums: dict[str, Tensor] = {}
+    unlogged = 0
     pause = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs no animation
     with (
-        SummaryWriter(str(out), purge_step=run.step) as writer,
+        SummaryWriter(str(out), purge_step=run.step + 1) as writer,
         tqdm(
             total=o.steps, initial=run.step, unit="step", smoothing=0.05, mininterval=pause
         ) as bar,
@@ -112,10 +113,15 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                 sums[name] = sums[name] + term if name in sums else term
             bar.update()
             last = run.step == o.steps
-            if run.step % _LOG_EVERY == 0 or last:
-                bar.set_postfix(loss=f"{_log(writer, run, sums, state_file):.4f}")
-                sums = {}
-            if run.step % v.every == 0 or last:
+            unlogged += 1
+            validates = run.step % v.every == 0 or last
+            saves = run.step % v.save_every == 0 or last or stop
+            # Also before anything is kept: weights that are no numbers must not replace good ones.
+            if run.step % _LOG_EVERY == 0 or validates or saves:
+                loss = _log(writer, run, {n: x / unlogged for n, x in sums.items()}, state_file)
+                bar.set_postfix(loss=f"{loss:.4f}")
+                sums, unlogged = {}, 0
+            if validates:
                 report = _validate(run, config, prepared, writer)
                 _log_leakage(run, config, batch, len(samples), writer)
                 value = report.mean.dice_pooled.value
@@ -126,7 +132,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                 if value > run.best or not best.exists():
                     run.best = value
                     checkpoint.save(best, scored, weights)
-            if run.step % v.save_every == 0 or last or stop:
+            if saves:
                 run.save(state_file, config, prepared.fingerprint)
             if stop and not last:
                 raise KeyboardInterrupt(f"stopped and saved at step {run.step} of {o.steps}")
@@ -183,17 +189,17 @@ def _rate(step: int, config: Config) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, p)))
 
 
-def _log(writer: Any, run: Run, sums: dict[str, Tensor], state_file: Path) -> float:
-    """Write the means since the last call and return the loss; stop if it is no number."""
-    count = (run.step - 1) % _LOG_EVERY + 1
-    means = {name: float(total) / count for name, total in sums.items()}
+def _log(writer: Any, run: Run, terms: dict[str, Tensor], state_file: Path) -> float:
+    """Write mean terms and return the loss; stop if it, the gradient or a weight is no number."""
+    means = {name: float(term) for name, term in terms.items()}
     for name, value in means.items():
         writer.add_scalar(f"train/{name}", value, run.step)
     writer.add_scalar("train/rate", run.optimiser.param_groups[0]["lr"], run.step)
-    if not math.isfinite(means["loss"]) or not math.isfinite(means["norm"]):
+    weights = torch.stack([w.detach().sum() for w in run.network.parameters()]).sum()
+    if not all(map(math.isfinite, (means["loss"], means["norm"], float(weights)))):
         raise Diverged(
-            f"the loss is {means['loss']} and the gradient's norm {means['norm']} in the {count} "
-            f"steps up to {run.step}; {state_file} keeps the last saved state. Lower "
+            f"the loss is {means['loss']} and the gradient's norm {means['norm']} in the "
+            f"last steps up to {run.step}; {state_file} keeps the last saved state. Lower "
             "optimiser.learning_rate, or look at the cases"
         )
     return means["loss"]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +77,21 @@ def prepare(config: Config) -> Prepared:
 
     names = [n for n in mapping if n != IGNORED] if mapping else list(folders[0].names.values())
     card = _card(config, folders, label_classes(names), training, validation)
-    seen = [[str(c.folder), c.name, tables[c.folder].tolist()] for c in (*training, *validation)]
+    seen = [
+        [kind, str(c.folder), c.name, tables[c.folder].tolist(), _stamp(c.image), _stamp(c.labels)]
+        for kind, cases in (("training", training), ("validation", validation))
+        for c in cases
+    ]
     fingerprint = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
     return Prepared(tabled(training), tabled(validation), card, fingerprint)
+
+
+def _stamp(file: Path | None) -> list[int]:
+    """What changes with a file: its size and the time of its last change."""
+    if file is None:
+        return []
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _card(
