@@ -58,6 +58,10 @@ def test_the_paper_preset_is_the_papers(tmp_path: Path) -> None:
     assert config.input.size == (256, 256)
 
 
+def test_a_method_and_a_network_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    assert "set method alone" in refused(tmp_path, SMALLEST, 'network.kind="unet"')
+
+
 def test_a_preset_that_is_no_text_is_refused(tmp_path: Path) -> None:
     assert "preset" in refused(tmp_path, SMALLEST, "preset=[1]")
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from spad import draws
 from spad.card import NetworkConfig
+from spad.device import autocast
 from spad.diffusion import kl, likelihood, one_hot, posterior, q_sample
 from spad.network import Network, build
 from spad.schedule import cosine_schedule
-from spad.segmenter import autocast
 from spad.train import loss as loss_module
 from spad.train.config import Loss, Perturbation
 from spad.train.dataset import Batch

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spad import segmenter
-from spad.segmenter import devices, pick_device
+from spad.device import devices, pick_device
 
 K, FREE = 4, 255
 SHAPE = (37, 53)  # neither the network's size nor a multiple of anything

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Generator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -24,13 +23,15 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.card import NOTICE, Card
+from spad.device import autocast, devices, pick_device
+from spad.edits import check_edits, held_pixels, restore_edits
 from spad.frame import Frame, frame_of, luminance, normalise
 from spad.labels import IGNORE, LabelClass
 from spad.network import Network, build
 from spad.sampler import sample, step_times
 from spad.schedule import cosine_schedule
 
-__all__ = ["Segmentation", "Segmenter", "Step", "autocast", "devices", "load", "pick_device"]
+__all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
 MAX_SAMPLES = 64
 _T0_SHARE = 0.3  # where a restarted chain begins, as a share of T (method, section 10)
@@ -84,44 +85,6 @@ class Segmentation:
     classes: tuple[LabelClass, ...]
     spacing_mm: tuple[float, ...] | None
     provenance: dict[str, Any]
-
-
-def devices() -> list[str]:
-    """Devices of this machine that a model can run on, the one that "auto" picks first."""
-    found = ["cpu"]
-    if torch.backends.mps.is_available():
-        found.insert(0, "mps")
-    if torch.cuda.is_available():
-        found[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return found
-
-
-def pick_device(name: str) -> torch.device:
-    """A device by its name, or the best one for "auto": CUDA, then MPS, then the CPU.
-
-    Raises
-    ------
-    ValueError
-        No such device on this machine; the message lists those there are.
-    """
-    present = devices()
-    if name == "auto":
-        return torch.device(present[0])
-    if name in present or (name == "cuda" and present[0].startswith("cuda")) or name == "meta":
-        return torch.device(name)
-    raise ValueError(
-        f"device {name!r} is not on this machine; choose among {', '.join(present)}, auto"
-    )
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 for the network where the device computes it faster than float32, else nothing."""
-    if device.type == "cpu":
-        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch >= 2.6
-        enabled = bool(probe and probe())
-    else:
-        enabled = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type if enabled else "cpu", torch.bfloat16, enabled=enabled)
 
 
 class Segmenter:
@@ -235,7 +198,7 @@ class Segmenter:
         if first_slice < 0:
             raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
         stack, shape = _as_stack(image, rgb)
-        edits = _check_edits(shape, k, clamp=clamp, region=region, start=start)
+        edits = check_edits(shape, k, clamp=clamp, region=region, start=start)
         if t0 is not None and start is None:
             raise ValueError("t0 is given without start, the label map to restart from; give both")
         if unet and edits:
@@ -283,10 +246,10 @@ class Segmenter:
             uncertainty[z] = entropy.clamp_(0, 1).cpu().numpy()
             if kept is not None:
                 kept[:, z] = mean.cpu().numpy()
-                if (held := _held(fixed)) is not None:
+                if (held := held_pixels(fixed)) is not None:
                     one_hot = held == np.arange(k)[:, None, None]
                     kept[:, z] = np.where(held == IGNORE, kept[:, z], one_hot)
-            _restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
+            restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
             yield Step((z + 1) * len(times), total, first_slice + z, labels[z])
 
         return Segmentation(
@@ -338,7 +301,7 @@ class Segmenter:
         start = clamp = None
         if "start" in fixed:
             start = torch.from_numpy(frame.labels(fixed["start"], 0))[None].to(self.device)
-        if (held := _held(fixed)) is not None:
+        if (held := held_pixels(fixed)) is not None:
             clamp = torch.from_numpy(frame.labels(held, IGNORE))[None].to(self.device)
         run = sample(
             prior,
@@ -426,35 +389,6 @@ def _as_stack(image: Any, rgb: bool) -> tuple[Any, tuple[int, ...]]:
     return stack, plane
 
 
-def _check_edits(
-    shape: tuple[int, ...], num_classes: int, **edits: NDArray[Any] | None
-) -> dict[str, NDArray[Any]]:
-    """The edits that are given, checked against the image's shape and the model's classes."""
-    given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
-    if "region" in given and "start" not in given:
-        raise ValueError(
-            "a region is given without start, the label map to keep outside; give both"
-        )
-    for name, edit in given.items():
-        wanted = np.bool_ if name == "region" else np.uint8
-        if edit.shape != shape or edit.dtype != wanted:
-            raise ValueError(
-                f"{name} has shape {edit.shape} and type {edit.dtype}; this image asks for "
-                f"{shape} and {np.dtype(wanted)}"
-            )
-        if name != "region":
-            values = np.unique(edit)
-            allowed = values < num_classes
-            if name == "clamp":
-                allowed |= values == IGNORE
-            if not allowed.all():
-                raise ValueError(
-                    f"{name} holds the values {values[~allowed].tolist()}; the model has classes "
-                    f"0..{num_classes - 1}" + (" (and 255 for free)" if name == "clamp" else "")
-                )
-    return given
-
-
 def _most_probable(p: Tensor) -> Tensor:
     """Class of the largest of the probabilities (K, H, W), uint8 (H, W).
 
@@ -465,32 +399,6 @@ def _most_probable(p: Tensor) -> Tensor:
         label.masked_fill_(p[value] > best, value)
         torch.maximum(best, p[value], out=best)
     return label
-
-
-def _held(fixed: dict[str, NDArray[Any]]) -> NDArray[np.uint8] | None:
-    """What must come out as it is: fixed pixels, and the start outside the region; 255 is free."""
-    if "clamp" not in fixed and "region" not in fixed:
-        return None
-    shape = next(iter(fixed.values())).shape
-    held = fixed["clamp"] if "clamp" in fixed else np.full(shape, IGNORE, np.uint8)
-    if "region" in fixed:
-        # Outside the region nothing changes, not even towards a clamp.
-        held = np.where(fixed["region"], held, fixed["start"])
-    return held
-
-
-def _restore_edits(
-    fixed: dict[str, NDArray[Any]],
-    labels: NDArray[np.uint8],
-    samples: NDArray[np.uint8],
-    uncertainty: NDArray[np.float16],
-) -> None:
-    """Put fixed pixels back on the image's own grid, where scaling may have moved them."""
-    if (held := _held(fixed)) is not None:
-        where = held != IGNORE
-        labels[where] = held[where]
-        samples[:, where] = held[where]
-        uncertainty[where] = 0
 
 
 def _version() -> str:

@@ -256,6 +256,13 @@ class Config(Checked):
     optimiser: Optimiser = field(default_factory=Optimiser)
     validation: Validation = field(default_factory=Validation)
 
+    def _check(self) -> None:
+        if (self.method == "unet") != (self.network.kind == "unet"):
+            raise ValueError(
+                f"method {self.method!r} does not go with network.kind {self.network.kind!r}; set "
+                "method alone, the network follows"
+            )
+
     def as_json(self) -> dict[str, Any]:
         """Give the configuration as plain JSON values."""
         values: dict[str, Any] = plain(self)

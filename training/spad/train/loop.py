@@ -22,9 +22,10 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.card import Card
+from spad.device import autocast, pick_device
 from spad.network import build
 from spad.schedule import NoiseSchedule, cosine_schedule
-from spad.segmenter import Segmenter, autocast, pick_device
+from spad.segmenter import Segmenter
 from spad.train.config import Config, ConfigError
 from spad.train.dataset import Batch, Samples, batches
 from spad.train.ema import average, decay_at

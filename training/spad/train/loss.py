@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spad import draws
+from spad.device import autocast
 from spad.diffusion import evidence, kl, q_sample
 from spad.labels import IGNORE
 from spad.network import Network
 from spad.schedule import NoiseSchedule
-from spad.segmenter import autocast
 from spad.train.config import Loss
 
 __all__ = ["diffusion_times", "loss_terms", "soft_dice"]
