@@ -52,6 +52,8 @@ def folder_stack(images: Path, masks: Path | None = None) -> list[tuple[Any, dic
     ValueError, OSError
         No images, or one that cannot be read, named.
     """
+    if not images.is_dir():
+        raise ValueError(f"{images} is no folder; name one with B-scans in it")
     paths = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"{images} holds no images ({', '.join(SUFFIXES)}); give another folder")

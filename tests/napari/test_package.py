@@ -169,6 +169,8 @@ def test_a_folder_becomes_one_stack_padded_where_sizes_differ(tmp_path: Path):
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="is no folder; name one"):
+        folder_stack(tmp_path / "missing")
     with pytest.raises(ValueError, match="no images"):
         folder_stack(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"not a png")
