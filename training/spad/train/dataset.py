@@ -55,6 +55,13 @@ class Samples(Dataset[dict[str, Any]]):
             table = np.array(shown)[:, 1 : len(names)]
             self._holders = [np.flatnonzero(column) for column in table.T if column.any()]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_decoded"}  # no cache is sent
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._decoded = lru_cache(maxsize=_CACHED_CASES)(self._decode)
+
     def __len__(self) -> int:
         return len(self._cases)
 
@@ -137,6 +144,8 @@ def batches(samples: Samples, config: Config, step: int, device: torch.device) -
         batch_size=size,
         sampler=_From(step * size, config.optimiser.steps * size),
         num_workers=workers,
+        # A fork of a process with threads (OpenMP, Qt) can hang for ever.
+        multiprocessing_context="spawn" if workers else None,
         pin_memory=device.type == "cuda",
         persistent_workers=False,
         prefetch_factor=4 if workers else None,
