@@ -1,4 +1,4 @@
-"""The `spad` command: train, evaluate, segment, info, phantom.
+"""The `spad` command: train, evaluate, segment, info, phantom, import.
 
 Each command imports what it needs when it runs, so that ``spad --help`` and ``spad info`` wait for
 no torch, and the engine can be used where the trainer's requirements are missing. This is the only
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
+import importlib
 import itertools
 import os
 import sys
@@ -90,9 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Segment retinal OCT B-scans by categorical diffusion. For research use only.",
     )
     parser.add_argument("--traceback", action="store_true", help="show where an error arose")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Command
+    )
 
-    def command(run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def command(run: Callable[[argparse.Namespace], int], text: str) -> _Command:
         name = run.__name__.removeprefix("_")
         one = commands.add_parser(name, help=text, description=text)
         one.set_defaults(run=run)
@@ -142,7 +145,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
     one.add_argument("--randomise", action="store_true", help="vary the looks widely")
+
+    one = command(_import, "Turn another data set's folder into a case folder.")
+    one.module = "spad.train.imports.command"
     return parser
+
+
+class _Command(argparse.ArgumentParser):
+    """A command whose arguments may stand in a module that is loaded when they are asked for."""
+
+    module = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.module:
+            importlib.import_module(self.module).add_arguments(self)
+        return super().parse_known_args(args, namespace)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -283,6 +300,12 @@ def _phantom(args: argparse.Namespace) -> int:
     count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))
     print(f"{args.out}: {count} phantoms")
     return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from spad.train.imports.command import run
+
+    return run(args)
 
 
 def _model(name: str) -> Path:

@@ -20,7 +20,7 @@ from spad.labels import IGNORE
 from spad.train import files
 from spad.train.case_folder import CaseError, open_folder
 
-__all__ = ["NewCase", "write_folder"]
+__all__ = ["NewCase", "faults", "write_folder"]
 
 _NAME = re.compile(r"\w(?:[\w .()+-]{0,98}[\w)+-])?")  # good on every file system, inside a folder
 
@@ -129,20 +129,8 @@ def write_folder(
     return count
 
 
-def _append(items: list[str], item: str) -> None:
-    if item not in items:
-        items.append(item)
-
-
-def _refuse(
-    path: Path,
-    case: NewCase,
-    names: Mapping[int, str],
-    splits: Mapping[str, Mapping[str, list[str]]],
-    patients: Mapping[str, str],
-    replace: bool,
-) -> None:
-    """Raise all reasons why a case cannot be written."""
+def faults(case: NewCase, names: Mapping[int, str]) -> list[str]:
+    """Say what is wrong with a case by itself: its name, shape, dtype, values; [] if nothing is."""
     problems = []
     if not _NAME.fullmatch(case.name):
         problems.append(
@@ -164,6 +152,24 @@ def _refuse(
             problems.append(
                 f"the label map has the values {sorted(values)}, which have no name; name them"
             )
+    return problems
+
+
+def _append(items: list[str], item: str) -> None:
+    if item not in items:
+        items.append(item)
+
+
+def _refuse(
+    path: Path,
+    case: NewCase,
+    names: Mapping[int, str],
+    splits: Mapping[str, Mapping[str, list[str]]],
+    patients: Mapping[str, str],
+    replace: bool,
+) -> None:
+    """Raise all reasons why a case cannot be written."""
+    problems = faults(case, names)
     where = [split for split, members in splits.items() if case.name in members["images"]]
     taken = bool(where) or any(_files(path / part, case.name) for part in ("images", "masks"))
     if taken and not replace:

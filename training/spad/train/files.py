@@ -23,6 +23,7 @@ __all__ = [
     "read_file",
     "read_json",
     "read_label_file",
+    "read_rgb",
     "tiff_bytes",
     "write_bytes",
     "write_json",
@@ -220,6 +221,31 @@ def read_label_file(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             "so renumber them"
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read the colours of an image.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        A palette's colours; without transparency.
+
+    Raises
+    ------
+    ValueError
+        Grey values, a stack, more than 8 bits, or a file that cannot be decoded.
+    FileNotFoundError, ImportError
+        As `read_file`.
+    """
+    path = Path(path)
+    array, colour = _array(path, indexes=False)
+    if not colour or array.ndim != 3 or array.shape[-1] not in (3, 4) or array.dtype != np.uint8:
+        raise ValueError(
+            f"{path}: holds {array.shape} {array.dtype}, not one image of 8-bit colours; save it "
+            "as RGB"
+        )
+    return array[..., :3]
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:

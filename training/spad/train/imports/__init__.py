@@ -1,0 +1,1 @@
+"""Reading other people's data sets: their layouts become case folders (`spad import`)."""

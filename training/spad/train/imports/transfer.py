@@ -1,0 +1,115 @@
+"""From checked sources to a case folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from spad.train.case_folder import CaseError
+from spad.train.case_writer import NewCase, faults, write_folder
+from spad.train.imports.report import Report
+
+__all__ = ["Progress", "check_folders", "transfer"]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how many are done, and of how many."""
+T = TypeVar("T")
+
+
+def check_folders(src: Path, dst: Path) -> None:
+    """Refuse a source that is no folder, and a target that holds or would mix with anything.
+
+    Raises
+    ------
+    CaseError
+    """
+    problems = []
+    if not src.is_dir():
+        problems.append(f"{src}: there is no such folder; name the folder of the data set")
+    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
+        problems.append(f"{dst}: exists and is not empty; choose another folder")
+    if src.resolve() in (dst.resolve(), *dst.resolve().parents):
+        problems.append(f"{dst}: lies within {src}; choose a folder outside of the data set")
+    if (partial := _partial(dst)).exists():
+        problems.append(f"{partial}: is left of an import that was killed; remove it")
+    if problems:
+        raise CaseError(problems)
+
+
+def transfer(
+    dst: Path,
+    entries: Sequence[T],
+    read: Callable[[T, bool], NewCase],
+    names: Mapping[int, str],
+    report: Report,
+    progress: Progress,
+) -> None:
+    """Check every case, then write all of them; one case is in memory at a time.
+
+    Parameters
+    ----------
+    dst : Path
+        Absent or empty; it appears when all is written.
+    entries : sequence
+        What each case is read from.
+    read : callable
+        Reads a case from its entry; the flag is True while checking, when things are counted.
+    names : mapping of int to str
+        Value -> name.
+    report : Report
+        Filled.
+    progress : callable
+
+    Raises
+    ------
+    CaseError
+        All faults of all cases; nothing is written.
+    OSError
+        The disk is full or not writable; what was written is removed.
+    """
+    problems: list[str] = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            case = read(entry, True)
+        except CaseError as error:
+            problems += error.problems
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+        else:
+            problems += [f"{case.name}: {problem}" for problem in faults(case, names)]
+            report.add(case)
+        progress("checked", number, len(entries))
+    if problems:
+        raise CaseError(problems)
+
+    def cases() -> Iterator[NewCase]:
+        for number, entry in enumerate(entries, 1):
+            yield read(entry, False)
+            progress("written", number, len(entries))
+
+    with _whole(dst) as folder:
+        write_folder(folder, cases(), names)
+
+
+def _partial(dst: Path) -> Path:
+    dst = dst.resolve()
+    return dst.with_name(f"{dst.name}.partial")
+
+
+@contextmanager
+def _whole(dst: Path) -> Iterator[Path]:
+    """Give a folder beside `dst` that becomes `dst` at the end, and vanishes on a fault."""
+    dst = dst.resolve()
+    partial = _partial(dst)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if dst.exists():
+            dst.rmdir()  # it is empty; a rename onto a folder fails on Windows
+        partial.rename(dst)
+    except BaseException:  # Ctrl-C too
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
