@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -331,7 +331,7 @@ def test_a_target_that_is_not_empty_or_within_the_source_is_refused(tmp_path: Pa
     with pytest.raises(cases.CaseError, match="exists and is not empty"):
         run(src, full)
     assert [p.name for p in full.iterdir()] == ["mine.txt"]
-    assert "lies within" in refused(src, src / "cases")
+    assert "lies within" in refused(src, src / "images" / "cases")
     (tmp_path / "cases.partial").mkdir()
     with pytest.raises(cases.CaseError, match="left of an import that was killed"):
         run(src, tmp_path / "cases")
@@ -365,20 +365,23 @@ def test_an_import_that_stops_while_writing_leaves_nothing(
 def test_one_case_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     src, truth = official(tmp_path)
     order: list[str] = []
-    monkeypatch.setattr(transfer, "write_folder", lambda _, made, __: order.extend(
-        f"{case.name} made" for case in made
-    ))  # fmt: skip
+
+    def written(_: Path, made: Iterable[cases.NewCase], __: object) -> int:
+        return sum(order.append(case.name) is None for case in made)
+
+    monkeypatch.setattr(transfer, "write_folder", written)
     import_amd_sd(
         src,
         tmp_path / "cases",
         split=None,
         seed=0,
-        progress=lambda what, done, _: order.append(f"{what} {done}"),
+        progress=lambda what, done, total: order.append(f"{what} {done} of {total}"),
     )
-    written = order[len(truth) :]
-    assert written == [
-        text for n, name in enumerate(truth, 1) for text in (f"{name} made", f"written {n}")
-    ] or written[0::2] == [f"{name} made" for name in truth]
+    count = len(truth)
+    assert order[:count] == [f"checked {n} of {count}" for n in range(1, count + 1)]
+    assert order[count:] == [
+        text for n, name in enumerate(truth, 1) for text in (name, f"written {n} of {count}")
+    ]
 
 
 # --- the command

@@ -75,30 +75,26 @@ class _Colours:
     coloured: list[str] = field(default_factory=list)
 
 
-def find_pairs(src: Path, report: Report) -> tuple[tuple[Pair, ...], Path]:
+def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
     """Find the files and their patients.
 
     Parameters
     ----------
-    src : Path
-        The data set's folder, the one that holds it, or one of images.
+    root : Path
+        The images, in folders of patients or not.
     report : Report
         Told where the patients come from.
 
     Returns
     -------
-    pairs : tuple of Pair
+    tuple of Pair
         In natural order.
-    root : Path
-        The folder of the images.
 
     Raises
     ------
     CaseError
         No images, or two of one name.
     """
-    roots = (src / "AMD-SD" / "images", src / "images", src)
-    root = next(folder for folder in roots if folder.is_dir())
     found = sorted(
         (
             path.relative_to(root)
@@ -158,7 +154,7 @@ def find_pairs(src: Path, report: Report) -> tuple[tuple[Pair, ...], Path]:
             f"{len(strange)} files are named after another patient than their folder's; "
             f"the folder counts: {listed(strange)}"
         )
-    return tuple(pairs), root
+    return tuple(pairs)
 
 
 def read_pair(
@@ -223,9 +219,9 @@ def import_amd_sd(
     Parameters
     ----------
     src : Path
-        As for `find_pairs`.
+        The data set's folder, the one that holds it, or one of images.
     dst : Path
-        Absent or empty, outside of `src`.
+        Absent or empty.
     split : {"official", "random"} or None
         The official lists, or 80/20 of the patients (method, section 7); None: the lists if both
         are there.
@@ -242,9 +238,10 @@ def import_amd_sd(
     CaseError
         All faults, before anything is written.
     """
-    check_folders(src, dst)
+    root = next((f for f in (src / "AMD-SD" / "images", src / "images") if f.is_dir()), src)
+    check_folders(src, [root], dst)
     report = Report(dict(enumerate(COLOURS)), [*SHARES])
-    pairs, root = find_pairs(src, report)
+    pairs = find_pairs(root, report)
     lists = find_lists([root, root.parent, src]) if split != "random" else {}
     if len(lists) == len(SHARES):
         splits = assign({pair.path: pair.patient for pair in pairs}, lists, report)

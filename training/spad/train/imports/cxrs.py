@@ -151,7 +151,7 @@ def import_cxrs(
     src : Path
         Holds ``images/`` and ``masks/``.
     dst : Path
-        Absent or empty, outside of `src`.
+        Absent or empty.
     priority : sequence of str
         As `given` of `spad.train.imports.priority.order`.
     patient_from : str or None
@@ -172,7 +172,7 @@ def import_cxrs(
     CaseError
         All faults, before anything is written.
     """
-    check_folders(src, dst)
+    check_folders(src, [src / "images", src / "masks"], dst)
     layout = find_layout(src)
     report = Report(layout.names, [*SHARES])
     report.said.append(f"masks: {layout.kind}; {len(layout.names) - 1} structures")
@@ -196,6 +196,10 @@ def import_cxrs(
                 f"the default priority has no place for {listed(unknown)}: painted over the "
                 f"structures it knows ({STATED}); --priority changes it"
             )
+    if layout.idle:
+        report.warnings.append(
+            f"{len(layout.idle)} masks belong to no image and are left out: {listed(layout.idle)}"
+        )
     _say_missing(layout, unannotated, report)
     overlaps = Overlaps(painted)
 

@@ -22,8 +22,12 @@ _LISTS = {"train": "training.txt", "val": "validation.txt"}
 
 def find_lists(folders: Iterable[Path]) -> dict[str, Path]:
     """Find the lists, in the first folder that has them: split -> file."""
-    places = [(split, folder / name) for folder in folders for split, name in _LISTS.items()]
-    return {split: path for split, path in reversed(places) if path.is_file()}
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for split, name in _LISTS.items():
+            if (folder / name).is_file():
+                found.setdefault(split, folder / name)
+    return found
 
 
 def assign(

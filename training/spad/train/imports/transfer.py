@@ -19,8 +19,17 @@ Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
 
 
-def check_folders(src: Path, dst: Path) -> None:
+def check_folders(src: Path, read: Sequence[Path], dst: Path) -> None:
     """Refuse a source that is no folder, and a target that holds or would mix with anything.
+
+    Parameters
+    ----------
+    src : Path
+        The data set.
+    read : sequence of Path
+        Folders whose files are read.
+    dst : Path
+        The case folder to come.
 
     Raises
     ------
@@ -31,8 +40,9 @@ def check_folders(src: Path, dst: Path) -> None:
         problems.append(f"{src}: there is no such folder; name the folder of the data set")
     if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
         problems.append(f"{dst}: exists and is not empty; choose another folder")
-    if src.resolve() in (dst.resolve(), *dst.resolve().parents):
-        problems.append(f"{dst}: lies within {src}; choose a folder outside of the data set")
+    for folder in read:
+        if folder.resolve() in (dst.resolve(), *dst.resolve().parents):
+            problems.append(f"{dst}: lies within {folder}, which is read; choose another folder")
     if (partial := _partial(dst)).exists():
         problems.append(f"{partial}: is left of an import that was killed; remove it")
     if problems:
