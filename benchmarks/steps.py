@@ -11,7 +11,6 @@ Times are the median seconds an image, on a machine that may be busy: compare ro
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import statistics
 import time
@@ -23,18 +22,9 @@ import torch
 import spad
 from spad.metrics import confusion_matrix
 from spad.train.cases import class_table, open_folder, read_image, read_labels
+from spad.train.diversity import diversity
 from spad.train.evaluate import score
 from spad.train.mapping import model_mapping
-
-
-def diversity(samples: np.ndarray, classes: int) -> float:
-    """Mean of 1 - Dice over pairs of samples (N, H, W) and the structures that a pair shows."""
-    parts = []
-    for one, two in itertools.combinations(samples, 2):
-        m = confusion_matrix(one, two, classes)
-        both, sizes = np.diag(m)[1:], m.sum(0)[1:] + m.sum(1)[1:]
-        parts += list(1 - 2 * both[sizes > 0] / sizes[sizes > 0])
-    return float(np.mean(parts)) if parts else 0.0
 
 
 def main() -> None:

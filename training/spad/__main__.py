@@ -1,8 +1,8 @@
 """The `spad` command: train, evaluate, segment, info, phantom, import.
 
 Each command imports what it needs when it runs, so that ``spad --help`` and ``spad info`` wait for
-no torch, and the engine can be used where the trainer's requirements are missing. This is the only
-module outside `spad.train` that imports it.
+no torch, and the engine can be used where the trainer's requirements are missing. This module and
+`spad.experiment_commands` are the only ones outside `spad.train` that import it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from spad.experiment_commands import add_ablate, add_sweep, run_ablate, run_sweep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     # argparse gives up on positional arguments that follow an option: train CONFIG --out DIR a=1
-    if args.command == "train" and all("=" in one and not one.startswith("-") for one in rest):
+    if hasattr(args, "overrides") and all("=" in x and not x.startswith("-") for x in rest):
         args.overrides += rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.argv = list(sys.argv[1:] if argv is None else argv)
     run: Callable[[argparse.Namespace], int] = args.run
     with warnings.catch_warnings():
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
@@ -124,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_sampling(one)
     one.add_argument("-o", "--out", type=Path, metavar="REPORT.json", help="write the scores here")
+
+    add_ablate(command(run_ablate, "Train the rows of SPAD's Table 3, or others, over seeds."))
+    add_sweep(command(run_sweep, "Train with several values of a setting, over seeds."))
 
     one = command(_segment, "Segment image files.")
     _add_model(one)

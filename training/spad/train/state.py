@@ -17,7 +17,7 @@ from spad.labels import LabelClass
 from spad.network import Network, build, transfer
 from spad.train.config import Config, ConfigError
 
-__all__ = ["Run", "read_state", "start"]
+__all__ = ["Run", "differences", "read_state", "start"]
 
 
 @dataclass
@@ -94,7 +94,7 @@ def read_state(path: Path, config: Config, data: str) -> dict[str, Any]:
         raise ValueError(
             f"{path} is no saved state of a run ({error}); remove it to start afresh"
         ) from None
-    changes = _differences(old, config.as_json())
+    changes = differences(old, config.as_json())
     if state["data"] != data:
         changes.append("the case folders (files, splits or mapping)")
     if changes:
@@ -151,12 +151,12 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
     return Run(network, mean, optimiser)
 
 
-def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
     """``a.b: old -> new`` for each value that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
             for key in sorted(old.keys() | new.keys())
-            for line in _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            for line in differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
         ]
     return [] if old == new else [f"{where}: {old!r} -> {new!r}"]
