@@ -64,7 +64,8 @@ class Spread:
         if not self.values:
             return "-"
         spread = "" if math.isnan(self.sd) else f" ± {self.sd:.{digits}f}"
-        return f"{self.mean:{'+' if sign else ''}.{digits}f}{spread}"
+        mean = round(self.mean, digits) + 0.0  # no "-0.000"
+        return f"{mean:{'+' if sign else ''}.{digits}f}{spread}"
 
 
 def paired(one: Spread, other: Spread) -> Spread:

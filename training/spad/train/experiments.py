@@ -12,8 +12,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
@@ -199,21 +199,24 @@ def run(
     todo = [t for t in unique if read_scores(t.folder, sampling) is None]
     say(f"{len(unique)} trials, {len(unique) - len(todo)} of them finished before")
     render(experiment.out, against)
-    work = _in_turn(todo, sampling, device, say) if jobs == 1 else None
-    if work is None:
-        work = _side_by_side(todo, sampling, device, jobs, say)
     done = True
     try:
-        for trial, failure in work:
-            scores = None if failure else read_scores(trial.folder, sampling)
-            if scores is None:
-                say(f"{trial.name}: failed: {failure}")
-                done = False
-            else:
-                value, took = scores["mean"]["dice_pooled"]["value"], scores["training_seconds"]
-                shown = "none" if value is None else f"{value:.4f}"
-                say(f"{trial.name}: pooled mean Dice {shown}, {took:.0f} s of training")
-            render(experiment.out, against)
+        # Closed whatever happens, so that no worker is left alone.
+        with closing(
+            _in_turn(todo, sampling, device, say)
+            if jobs == 1
+            else _side_by_side(todo, sampling, device, jobs, say)
+        ) as work:
+            for trial, failure in work:
+                scores = None if failure else read_scores(trial.folder, sampling)
+                if scores is None:
+                    say(f"{trial.name}: not finished: {failure}")
+                    done = False
+                else:
+                    value, took = scores["mean"]["dice_pooled"]["value"], scores["training_seconds"]
+                    shown = "none" if value is None else f"{value:.4f}"
+                    say(f"{trial.name}: pooled mean Dice {shown}, {took:.0f} s of training")
+                render(experiment.out, against)
     except KeyboardInterrupt as stop:
         what = f"{stop}; " if str(stop) else "interrupted; "
         raise KeyboardInterrupt(f"{what}the same command goes on from here") from None
@@ -222,7 +225,7 @@ def run(
 
 def _in_turn(
     trials: Sequence[Trial], sampling: Sampling, device: str, say: Say
-) -> Iterator[tuple[Trial, str]]:
+) -> Generator[tuple[Trial, str], None, None]:
     """One trial after the other, in this process."""
     for number, trial in enumerate(trials, 1):
         say(f"{trial.name}: begins, {number} of {len(trials)}, in {trial.folder}")
@@ -234,7 +237,7 @@ def _in_turn(
 
 def _side_by_side(
     trials: Sequence[Trial], sampling: Sampling, device: str, jobs: int, say: Say
-) -> Iterator[tuple[Trial, str]]:
+) -> Generator[tuple[Trial, str], None, None]:
     """Several trials at a time, each in a process that writes into its ``log.txt``."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)))
