@@ -1,8 +1,8 @@
-"""The `spad` command: train, evaluate, segment, info, phantom, import.
+"""The `spad` command; ``spad --help`` lists what it does.
 
 Each command imports what it needs when it runs, so that ``spad --help`` and ``spad info`` wait for
-no torch, and the engine can be used where the trainer's requirements are missing. This module and
-`spad.experiment_commands` are the only ones outside `spad.train` that import it.
+no torch, and the engine can be used where the trainer's requirements are missing. This is the only
+module outside `spad.train` that imports it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from spad.experiment_commands import add_ablate, add_sweep, run_ablate, run_sweep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
         one.set_defaults(run=run)
         return one
 
+    def later(name: str, module: str, text: str) -> None:
+        one = commands.add_parser(name, help=text, description=text)
+        one.name, one.module = name, module
+
     one = command(_train, "Train a model as a configuration file says.")
     one.add_argument("config", type=Path, metavar="CONFIG.toml")
     one.add_argument("overrides", nargs="*", metavar="key=value", help="replace single settings")
@@ -128,8 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_sampling(one)
     one.add_argument("-o", "--out", type=Path, metavar="REPORT.json", help="write the scores here")
 
-    add_ablate(command(run_ablate, "Train the rows of SPAD's Table 3, or others, over seeds."))
-    add_sweep(command(run_sweep, "Train with several values of a setting, over seeds."))
+    experiments = "spad.train.experiment_commands"
+    later("ablate", experiments, "Train the rows of SPAD's Table 3, or others, over seeds.")
+    later("sweep", experiments, "Train with several values of a setting, over seeds.")
 
     one = command(_segment, "Segment image files.")
     _add_model(one)
@@ -152,19 +155,23 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
     one.add_argument("--randomise", action="store_true", help="vary the looks widely")
 
-    one = command(_import, "Turn another data set's folder into a case folder.")
-    one.module = "spad.train.imports.command"
+    later("import", "spad.train.imports.command", "Turn another data set into a case folder.")
     return parser
 
 
 class _Command(argparse.ArgumentParser):
-    """A command whose arguments may stand in a module that is loaded when they are asked for."""
+    """A command that may stand in a module of its own, which is loaded when it is asked for.
 
-    module = ""
+    The module has ``add_NAME(parser)`` and ``run_NAME(args)``.
+    """
+
+    name = module = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.module:
-            importlib.import_module(self.module).add_arguments(self)
+            body = importlib.import_module(self.module)
+            getattr(body, f"add_{self.name}")(self)
+            self.set_defaults(run=getattr(body, f"run_{self.name}"))
         return super().parse_known_args(args, namespace)
 
 
@@ -306,12 +313,6 @@ def _phantom(args: argparse.Namespace) -> int:
     count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))
     print(f"{args.out}: {count} phantoms")
     return 0
-
-
-def _import(args: argparse.Namespace) -> int:
-    from spad.train.imports.command import run
-
-    return run(args)
 
 
 def _model(name: str) -> Path:

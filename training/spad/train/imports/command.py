@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spad.train.imports.priority import STATED
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_import", "run_import"]
 
 _CXRS = f"""\
 SRC holds images/NAME.png and masks, arranged in one of three ways (found automatically):
@@ -22,7 +22,7 @@ structures' names; within a group by name):
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_import(parser: argparse.ArgumentParser) -> None:
     """Add one command a data set."""
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
 
@@ -71,7 +71,7 @@ def _seed(text: str) -> int:
     return number
 
 
-def run(args: argparse.Namespace) -> int:
+def run_import(args: argparse.Namespace) -> int:
     """Import a data set and print what was found."""
     if args.format == "amd-sd":
         from spad.train.imports import amd_sd

@@ -1,7 +1,6 @@
 """``spad ablate`` and ``spad sweep``: their arguments, and what they run.
 
-As in `spad.__main__`, which alone imports this module, nothing of the trainer is imported before a
-command runs.
+`spad.__main__` loads this module when one of them is asked for.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from spad.train.arms import Arms
+from spad.train.arms import Arms, choose_arms, sweep_arms
 
 __all__ = ["add_ablate", "add_sweep", "run_ablate", "run_sweep"]
 
@@ -76,8 +74,6 @@ def run_ablate(args: argparse.Namespace) -> int:
     words = list(args.overrides)
     names = _without_settings(args.arms or ["table3"], words)
     seeds = _without_settings(args.seeds, words)
-    from spad.train.arms import choose_arms
-
     # Rows of Table 3 are SPAD's, also where the configuration is that of a plain U-Net.
     arms = {name: ("method=spad", *own) for name, own in choose_arms(names, args.arm).items()}
     return _run(args, "ablation", words, arms, seeds)
@@ -87,8 +83,6 @@ def run_sweep(args: argparse.Namespace) -> int:
     """Run ``spad sweep``; 0, or 1 if a trial is not finished."""
     words = list(args.overrides)
     seeds = _without_settings(args.seeds, words)
-    from spad.train.arms import sweep_arms
-
     fixed, arms = sweep_arms(words, grid=args.grid)
     return _run(args, "sweep", list(fixed), arms, seeds)
 
