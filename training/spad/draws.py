@@ -80,9 +80,10 @@ def _counter(count: int, device: str) -> Tensor:
 
 def _mix(x: Tensor) -> Tensor:
     """Hash "lowbias32" (Wellons, public domain) of int32 words, in place, with logical shifts."""
-    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    shifted = torch.empty_like(x)  # one for all three: fresh memory costs more than the arithmetic
+    x ^= torch.bitwise_right_shift(x, 16, out=shifted).bitwise_and_(0xFFFF)
     x *= 0x7FEB352D
-    x ^= (x >> 15).bitwise_and_(0x1FFFF)
+    x ^= torch.bitwise_right_shift(x, 15, out=shifted).bitwise_and_(0x1FFFF)
     x *= 0x846CA68B - (1 << 32)
-    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    x ^= torch.bitwise_right_shift(x, 16, out=shifted).bitwise_and_(0xFFFF)
     return x

@@ -7,10 +7,10 @@ batch at once, after augmentation. Class numbers do not matter to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-
-from spad.labels import IGNORE
 
 __all__ = ["boundary_band", "contour"]
 
@@ -27,38 +27,68 @@ def contour(labels: Tensor) -> Tensor:
     -------
     Tensor of bool, shape (B, H, W)
     """
-    edge = torch.zeros_like(labels, dtype=torch.bool)
-    known = labels != IGNORE
-    h, w = labels.shape[1:]
-    # Each pair of neighbours once: right, down and both diagonals; a differing pair marks both.
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        one = (slice(None), slice(0, h - down), slice(max(0, -right), w - max(0, right)))
-        two = (slice(None), slice(down, h), slice(max(0, right), w + min(0, right)))
-        differ = (labels[one] != labels[two]) & known[one] & known[two]
-        edge[one] |= differ
-        edge[two] |= differ
-    return edge & known & (labels > 0)
+    # The largest and the smallest known value around a pixel; 255 is made the smallest for the one
+    # (it wraps) and is the largest for the other, so that an ignored pixel never counts.
+    raised = labels + 1
+    edge = _around(raised, torch.maximum) != raised
+    edge |= _around(labels, torch.minimum) != labels
+    return edge.logical_and_(raised.bool()).logical_and_(labels.bool())
 
 
-def boundary_band(labels: Tensor, radius: int) -> Tensor:
-    """M_BcP: all pixels within ``radius`` of a contour, a band of total width ``2 radius + 1``.
+def boundary_band(labels: Tensor, radius: int, *, adaptive: bool = False) -> Tensor:
+    """M_BcP: all pixels within a radius of a contour, a band of total width ``2 radius + 1``.
+
+    The fixed band fills a structure that is thinner than it, the limitation that the paper names.
+    The adaptive one takes from each part of a structure at most half of its thickness: its radius
+    is the largest ``r <= radius`` for which a square of side ``4 r + 3`` that lies inside the
+    structure covers the place (the structure's opening by that square), and where not even 3 x 3
+    fits there is no band. So the middle of every part, as deep as any of its surroundings, stays
+    clean at every radius, and where a structure is thick the band is the fixed one.
 
     Parameters
     ----------
     labels : Tensor of uint8, shape (B, H, W)
     radius : int
         In pixels, 0 or more.
+    adaptive : bool
 
     Returns
     -------
     Tensor of bool, shape (B, H, W)
     """
-    band = contour(labels)
-    for axis in (1, 2):  # a square is grown side by side
-        grown = band.clone()
-        for shift in range(1, min(radius, band.shape[axis] - 1) + 1):
-            length = band.shape[axis] - shift
-            grown.narrow(axis, shift, length).logical_or_(band.narrow(axis, 0, length))
-            grown.narrow(axis, 0, length).logical_or_(band.narrow(axis, shift, length))
-        band = grown
+    edge = contour(labels)
+    if not adaptive:
+        return _grown(edge, radius)
+    outside = ~(labels.bool() & (labels + 1).bool())  # background and ignored (255 + 1 wraps)
+    band = torch.zeros_like(edge)
+    for r in range(radius + 1):
+        half = 2 * r + 1  # of the square's side, without its middle
+        # The squares' middles lie deeper than that, and no square leaves its structure.
+        opened = _grown(~(outside | _grown(edge, half - 1)), half) & ~outside
+        near = _grown(edge, r) & opened
+        band |= near | (_grown(edge & opened, r) & outside)
     return band
+
+
+def _grown(mask: Tensor, radius: int) -> Tensor:
+    """All pixels within ``radius`` rows and columns of a mask (B, H, W)."""
+    for axis in (1, 2):  # a square is grown side by side
+        grown = mask.clone()
+        for shift in range(1, min(radius, mask.shape[axis] - 1) + 1):
+            length = mask.shape[axis] - shift
+            grown.narrow(axis, shift, length).logical_or_(mask.narrow(axis, 0, length))
+            grown.narrow(axis, 0, length).logical_or_(mask.narrow(axis, shift, length))
+        mask = grown
+    return mask
+
+
+def _around(values: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
+    """Extreme of each pixel and its 8 neighbours inside the frame; (B, H, W)."""
+    for axis in (1, 2):
+        length = values.shape[axis] - 1
+        out = values.clone()
+        for start, neighbour in ((0, 1), (1, 0)):
+            part = out.narrow(axis, start, length)
+            extreme(part, values.narrow(axis, neighbour, length), out=part)
+        values = out
+    return values

@@ -83,6 +83,8 @@ class Perturbation(Checked):
         Share of a target's pixels that stay clean.
     radius : int
         The boundary band is ``2 radius + 1`` pixels wide.
+    band : {"fixed", "adaptive"}
+        ``adaptive`` narrows the band where a structure is thin, so that its middle stays clean.
     sigma_0 : float
         Intensity at the start, on images in [-1, 1].
     alpha : float
@@ -93,6 +95,11 @@ class Perturbation(Checked):
         Share of the samples that stay unperturbed.
     decoys : bool
         Perturb also where another case has its targets, so that the noise does not mark the label.
+    adapt : bool
+        Perturb small and fragmented structures less strongly and less often.
+    adapt_area : float
+        Share of the frame; structures whose components are smaller are spared, by how much is in
+        :mod:`spad.train.fragments`.
     """
 
     semantic: bool = True
@@ -104,11 +111,14 @@ class Perturbation(Checked):
     gamma: Weight = 0.05
     anchors: Share = 0.3
     radius: Annotated[int, Within(0, 32)] = 1
+    band: Literal["fixed", "adaptive"] = "fixed"
     sigma_0: Annotated[float, Within(0, 10)] = 1.0
     alpha: Annotated[float, Within(1e-6, 1000)] = 0.1
     curve: Literal["default", "paper"] = "default"
     clean: Share = 0.25
     decoys: bool = True
+    adapt: bool = False
+    adapt_area: Annotated[float, Within(1e-6, 1)] = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

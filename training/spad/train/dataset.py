@@ -19,13 +19,15 @@ from spad.train import augment
 from spad.train.cases import Case, read_image, read_labels
 from spad.train.config import Config
 from spad.train.draws import case_of, generator
+from spad.train.fragments import structure_scales
 from spad.train.semantic import target_map
 
 __all__ = ["Batch", "Samples", "batches"]
 
 Batch = dict[str, Tensor]
 """``number`` int64 (B,); ``image`` float32 (B, 1, H, W) in [-1, 1]; ``labels``, ``targets`` uint8
-(B, H, W); with decoys also ``decoy_labels``, ``decoy_targets``, another case's."""
+(B, H, W); with ``adapt`` also ``scales`` float32 (B, 256) of the structures; with decoys all but
+the image also as ``decoy_labels`` and so on, another case's."""
 
 _CACHED_CASES = 1024  # decoded cases that a worker keeps, about 0.5 MB each
 
@@ -100,7 +102,7 @@ class Samples(Dataset[dict[str, Any]]):
             "labels": warped,
         }
         if config.method == "spad":
-            out["targets"] = target_map(warped, config.perturbation.targets)
+            out |= self._what_to_perturb(warped)
             if config.perturbation.decoys:
                 rng = generator(config.seed, n, "decoy")
                 other = self._decoded(int(rng.integers(len(self._cases))))[1]
@@ -109,8 +111,15 @@ class Samples(Dataset[dict[str, Any]]):
                 # "Shifted": rolled by any distance, so that it lies on other anatomy.
                 decoy = np.roll(decoy, (rng.integers(size[0]), rng.integers(size[1])), axis=(0, 1))
                 out["decoy_labels"] = decoy
-                out["decoy_targets"] = target_map(decoy, config.perturbation.targets)
+                out |= {f"decoy_{k}": x for k, x in self._what_to_perturb(decoy).items()}
         return out
+
+    def _what_to_perturb(self, labels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        p = self._config.perturbation
+        found: dict[str, NDArray[Any]] = {"targets": target_map(labels, p.targets)}
+        if p.adapt:
+            found["scales"] = structure_scales(labels, p.adapt_area)
+        return found
 
 
 class _From(Sampler[int]):

@@ -2,7 +2,9 @@
 
 ``x~ = x + sigma eps (M_ScP or M_BcP [or decoys])``: one noise, an overlap is perturbed once, no
 clipping. All of it runs on the device, vectorised over the batch; draws are keyed by (seed, sample
-number).
+number). With ``adapt`` sigma differs from structure to structure (:mod:`spad.train.fragments`);
+where several meet, decoys included, the smallest counts: a decoy on a small structure would undo
+its sparing, and with either rule a decoy is as strong as what it was copied from.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from spad import draws
 from spad.train.boundary import boundary_band
 from spad.train.config import Perturbation
 from spad.train.dataset import Batch
+from spad.train.fragments import scale_map, spread_scale
 from spad.train.progress import intensity, target_count
 from spad.train.semantic import MAX_TARGETS, semantic_perturbation
 
@@ -29,6 +32,7 @@ def perturbed_pixels(
     seed: int,
     numbers: list[int],
     of: str,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Union of M_ScP and M_BcP of label maps.
 
@@ -43,6 +47,8 @@ def perturbed_pixels(
         Sample numbers.
     of : str
         Whose label maps these are, for the draws.
+    weights : Tensor, shape (B, H, W), optional
+        Of the targets, as of :func:`spad.train.semantic.choose`.
 
     Returns
     -------
@@ -61,9 +67,10 @@ def perturbed_pixels(
             draws.uniform(
                 draws.keys(seed, numbers, f"{of} anchors"), labels.shape[1:], device=device
             ),
+            weights,
         )
     if config.boundary:
-        out |= boundary_band(labels, config.radius)
+        out |= boundary_band(labels, config.radius, adaptive=config.band == "adaptive")
     return out
 
 
@@ -92,22 +99,46 @@ def perturb(
         return image
     numbers: list[int] = batch["number"].tolist()
     count = target_count(config, progress, epoch)
-    where = perturbed_pixels(
-        config, batch["labels"], batch["targets"], count, seed=seed, numbers=numbers, of="own"
-    )
-    if config.decoys:
-        where |= perturbed_pixels(
+    rows = list(range(len(numbers)))
+    if config.clean:  # decided on the host, which then has nothing computed for a clean sample
+        u = draws.uniform(draws.keys(seed, numbers, "clean"), (1,))
+        rows = torch.nonzero(u[:, 0] >= config.clean)[:, 0].tolist()
+    if len(rows) == len(numbers):
+        return _noisy(config, batch, sigma, count, seed, numbers)
+    if not rows:
+        return image
+    index = torch.tensor(rows, device=image.device)
+    part = {name: x[index] for name, x in batch.items() if name != "number"}
+    noisy = _noisy(config, part, sigma, count, seed, [numbers[row] for row in rows])
+    return image.index_copy(0, index, noisy)
+
+
+def _noisy(
+    config: Perturbation, batch: Batch, sigma: float, count: int, seed: int, numbers: list[int]
+) -> Tensor:
+    """Images (B, 1, H, W) of which none is clean."""
+    image = batch["image"]
+    where, scale = None, None
+    for of, prefix in (("own", ""), ("decoy", "decoy_"))[: 1 + config.decoys]:
+        labels = batch[f"{prefix}labels"]
+        weights = scale_map(labels, batch[f"{prefix}scales"]) if config.adapt else None
+        pixels = perturbed_pixels(
             config,
-            batch["decoy_labels"],
-            batch["decoy_targets"],
+            labels,
+            batch[f"{prefix}targets"],
             count,
             seed=seed,
             numbers=numbers,
-            of="decoy",
+            of=of,
+            weights=weights,
         )
-    device = image.device
-    if config.clean:
-        u = draws.uniform(draws.keys(seed, numbers, "clean"), (1, 1), device=device)
-        where &= u >= config.clean
-    noise = draws.normal(draws.keys(seed, numbers, "perturbation"), image.shape[1:], device=device)
-    return torch.where(where.unsqueeze(1), image + sigma * noise, image)
+        where = pixels if where is None else where | pixels
+        if weights is not None:
+            near = spread_scale(weights, config.radius if config.boundary else 0)
+            scale = near if scale is None else torch.minimum(scale, near)
+    assert where is not None  # noqa: S101  (for the type checker)
+    keys = draws.keys(seed, numbers, "perturbation")
+    noise = draws.normal(keys, image.shape[1:], device=image.device).mul_(sigma)
+    if scale is not None:
+        noise *= scale.unsqueeze(1)
+    return torch.where(where.unsqueeze(1), noise.add_(image), image)
