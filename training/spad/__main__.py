@@ -142,6 +142,17 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--uncertainty", action="store_true", help="also write NAME.uncertainty.tif")
     one.add_argument("--overwrite", action="store_true", help="replace results that exist")
 
+    one = command(_figures, "Draw a run's curve and rows of results, as PNG.")
+    one.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run")
+    one.add_argument(
+        "others", nargs="*", metavar="OTHER", help="runs or models that the rows show beside it"
+    )
+    one.add_argument("-o", "--out", type=Path, help="folder of the figures (RUN/figures)")
+    one.add_argument("--cases", type=Path, help="a case folder (the run's validation cases)")
+    one.add_argument("--split", default="val", help="which split of --cases (val)")
+    one.add_argument("--images", type=_positive, default=4, metavar="N", help="rows (4)")
+    _add_sampling(one)
+
     one = command(_info, "Print what a model says of itself.")
     _add_model(one)
 
@@ -291,6 +302,12 @@ def _segment(args: argparse.Namespace) -> int:
     if failed:
         _say(f"{len(failed)} files failed: {', '.join(map(str, failed))}")
     return 1 if failed else 0
+
+
+def _figures(args: argparse.Namespace) -> int:
+    from spad.train.figures_command import figures
+
+    return figures(args)
 
 
 def _info(args: argparse.Namespace) -> int:

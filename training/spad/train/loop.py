@@ -22,7 +22,7 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.card import Card
-from spad.device import autocast, pick_device
+from spad.device import pick_device
 from spad.network import build
 from spad.schedule import NoiseSchedule, cosine_schedule
 from spad.segmenter import Segmenter
@@ -30,7 +30,8 @@ from spad.train.config import Config, ConfigError
 from spad.train.dataset import Batch, Samples, batches
 from spad.train.ema import average, decay_at
 from spad.train.evaluate import Report, evaluate
-from spad.train.loss import loss_terms, soft_dice
+from spad.train.leakage import leakage, predict_at_T
+from spad.train.loss import loss_terms
 from spad.train.perturbation import perturb
 from spad.train.prepare import Prepared, prepare
 from spad.train.state import Run, read_state, start
@@ -124,7 +125,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                 sums, unlogged = {}, 0
             if validates:
                 report = _validate(run, config, prepared, writer)
-                _log_leakage(run, config, batch, len(samples), writer)
+                _log_leakage(run, config, batch, len(card.classes), writer)
                 value = report.mean.dice_pooled.value
                 bar.write(f"step {run.step}: validation, pooled mean Dice {value:.3f}")
                 scored = _scored(card, config, run, report)
@@ -223,17 +224,16 @@ def _validate(run: Run, config: Config, prepared: Prepared, writer: Any) -> Repo
     return report
 
 
-@torch.no_grad()
-def _log_leakage(run: Run, config: Config, batch: Batch, cases: int, writer: Any) -> None:
-    """Soft Dice of the last batch as it is and perturbed: a gap is leakage (method, section 5)."""
-    if config.method == "unet":
+def _log_leakage(run: Run, config: Config, batch: Batch, classes: int, writer: Any) -> None:
+    """Soft Dice of the last batch clean, perturbed, and perturbed at the wrong place."""
+    p = config.perturbation
+    if config.method == "unet" or not (p.semantic or p.boundary) or len(batch["labels"]) < 2:
         return
-    pairs = {"clean": batch["image"], "perturbed": _perturbed(config, batch, run.step, cases)}
-    for name, image in pairs.items():
-        with autocast(image.device):
-            logits = run.network.encode(image).logits
-        dice = 1 - float(soft_dice(logits.softmax(1), batch["labels"]))
-        writer.add_scalar(f"leakage/soft Dice, {name} training images", dice, run.step)
+    predict = predict_at_T(run.network, classes, config.seed)
+    found = leakage(predict, p, batch, seed=config.seed)
+    for name in ("clean", "perturbed", "misplaced"):
+        writer.add_scalar(f"leakage/soft Dice, {name} training images", found[name], run.step)
+    writer.add_scalar("leakage/gap", found["gap"], run.step)
 
 
 def _scored(card: Card, config: Config, run: Run, report: Report) -> Card:

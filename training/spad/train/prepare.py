@@ -27,7 +27,7 @@ from spad.train.config import Config, ConfigError
 from spad.train.files import image_size
 from spad.train.mapping import IGNORED
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "Tabled", "prepare"]
 
 Tabled = tuple[Case, NDArray[np.uint8]]
 """A case with the table that maps its values to the model's classes."""
