@@ -44,7 +44,7 @@ def test_a_reader_of_noise_leaks_and_a_reader_of_anatomy_does_not(batch_of: Batc
 def test_a_networks_prediction_from_pure_noise_is_judged(batch_of: Batches, kind: str) -> None:
     torch.manual_seed(0)
     config = NetworkConfig(
-        kind=kind, widths=(8, 16), blocks=1, denoiser_widths=(8, 16), time_width=16
+        kind=kind, widths=(8, 16, 16), blocks=1, denoiser_widths=(8, 16), time_width=16
     )
     network = build(config, 6, None)
     found = leakage(predict_at_T(network, 6, 1), Perturbation(), batch_of(3), seed=1)
