@@ -39,10 +39,11 @@ def boundary_band(labels: Tensor, radius: int, *, adaptive: bool = False) -> Ten
     """M_BcP: all pixels within a radius of a contour, a band of total width ``2 radius + 1``.
 
     The fixed band fills a structure that is thinner than it, the limitation that the paper names.
-    The adaptive one leaves at least a third of each part's thickness clean: its radius is the largest ``r <= radius`` for which a square of side ``4 r + 3`` that lies inside the
-    structure covers the place (the structure's opening by that square), and where not even 3 x 3
-    fits there is no band. So the middle of every part, as deep as any of its surroundings, stays
-    clean at every radius, and where a structure is thick the band is the fixed one.
+    The adaptive one leaves at least a third of a straight part's thickness clean: its radius is the
+    largest ``r <= radius`` for which a square of side ``4 r + 3`` that lies inside the structure
+    covers the place (the structure's opening by that square), and where not even 3 x 3 fits there
+    is no band. So the middle of every part, as deep as any of its surroundings, stays clean at
+    every radius, and where a structure is thick the band is the fixed one.
 
     Parameters
     ----------
