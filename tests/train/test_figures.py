@@ -41,9 +41,6 @@ def test_a_run_is_drawn_beside_another_model(whole: Path, tmp_path: Path) -> Non
         assert colours(path) > 100
     with Image.open(out / "rows.png") as image:
         assert image.width > 6 * 2 * DPI
-    assert main(["figures", str(whole), "--images", "1", "-o", str(out)]) == 0
-    with Image.open(out / "rows.png") as image:
-        assert image.width < 6 * 2.4 * DPI
 
 
 def test_what_was_logged_is_read(whole: Path) -> None:
