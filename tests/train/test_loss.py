@@ -16,7 +16,7 @@ from spad import draws
 from spad.card import NetworkConfig
 from spad.device import autocast
 from spad.diffusion import kl, likelihood, one_hot, posterior, q_sample
-from spad.network import Network, build
+from spad.network import Network, Outputs, build
 from spad.schedule import cosine_schedule
 from spad.train import loss as loss_module
 from spad.train.config import Loss, Perturbation
@@ -157,6 +157,28 @@ def test_a_term_of_weight_0_is_left_out(batch_of: Callable[..., Batch], term: st
     assert set(terms) == set(TERMS) - {term}
 
 
+@pytest.mark.parametrize("kind", ["cached", "unet"])
+def test_the_network_is_run_once_through_what_wraps_it(
+    batch_of: Callable[..., Batch], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DDP and compile see what passes through forward, and nothing else."""
+    network, batch, calls = network_of(kind), batch_of(2), []
+
+    def wrapped(*given: Tensor) -> Outputs:
+        calls.append(given)
+        out: Outputs = network(*given)
+        monkeypatch.setattr(network, "forward", lambda *_: 1 / 0)
+        return out
+
+    expected = terms_of(network, batch)
+    terms = loss_terms(
+        network, SCHEDULE, Loss(), batch["image"], batch["labels"], seed=SEED, numbers=[0, 1],
+        forward=wrapped,
+    )  # fmt: skip
+    assert len(calls) == 1
+    assert {n: x.item() for n, x in terms.items()} == {n: x.item() for n, x in expected.items()}
+
+
 # --- ignored pixels
 
 
@@ -172,17 +194,15 @@ def test_ignored_pixels_cost_nothing_and_have_no_gradient(
     class Stub(torch.nn.Module):
         """Logits of its own, so that the gradient arrives pixel by pixel."""
 
-        denoiser = object()
+        diffuses = True
+        num_classes = K
 
-        def encode(self, image: Tensor) -> Stub:
+        def forward(self, image: Tensor, x_t: Tensor, t: Tensor) -> Outputs:
+            seen.append(x_t)
             generator = torch.Generator().manual_seed(0)
             self.logits = torch.randn(2, K, 64, 96, generator=generator, requires_grad=True)
             self.prior = torch.randn(2, K, 64, 96, generator=generator, requires_grad=True)
-            return self
-
-        def denoise(self, x_t: Tensor, t: Tensor, condition: Stub) -> Tensor:
-            seen.append(x_t)
-            return self.prior[:, None]
+            return Outputs((self.logits,), self.prior[:, None])
 
     stub = Stub()
     terms = terms_of(stub, batch)  # type: ignore[arg-type]

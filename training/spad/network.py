@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from spad.card import NetworkConfig
 from spad.diffusion import one_hot
 
-__all__ = ["Condition", "ConditionEncoder", "Denoiser", "Network", "build", "transfer"]
+__all__ = ["Condition", "ConditionEncoder", "Denoiser", "Network", "Outputs", "build", "transfer"]
 
 _STEM = 2  # stride at which the condition encoder reads and writes
 _PATCH = 4  # stride at which the denoiser reads and writes
@@ -42,6 +42,18 @@ class Condition(NamedTuple):
 
     logits: Tensor
     context: Tensor
+
+
+class Outputs(NamedTuple):
+    """What a training pass gives the loss.
+
+    ``encoder``: logits told by the image alone, float32 (B, K, H, W), then those of each coarser
+    scale that is trained too, (B, K, H/2, W/2), ...; empty for a network without such logits.
+    ``denoiser``: logits of the denoiser, float32 (B, n, K, H, W); None for a plain U-Net.
+    """
+
+    encoder: tuple[Tensor, ...]
+    denoiser: Tensor | None
 
 
 def _norm(channels: int) -> nn.GroupNorm:
@@ -191,8 +203,28 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
         self.config = config
+        self.num_classes = num_classes
         self.encoder = ConditionEncoder(config, num_classes)
         self.denoiser = Denoiser(config, num_classes) if config.kind == "cached" else None
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether there is a denoiser; a plain U-Net has none."""
+        return self.denoiser is not None
+
+    def forward(self, image: Tensor, x_t: Tensor | None = None, t: Tensor | None = None) -> Outputs:
+        """Run a whole training pass, so that what wraps a module (DDP, compile) sees all of it.
+
+        Parameters
+        ----------
+        image : Tensor, shape (B, 1, H, W)
+        x_t, t : Tensor
+            As of :meth:`denoise`; a plain U-Net is given neither.
+        """
+        condition = self.encode(image)
+        if x_t is None or t is None:
+            return Outputs((condition.logits,), None)
+        return Outputs((condition.logits,), self.denoise(x_t, t, condition))
 
     def encode(self, image: Tensor) -> Condition:
         """Run the condition encoder: image (B, 1, H, W) in [-1, 1] to a :class:`Condition`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from spad import draws
 from spad.device import autocast
 from spad.diffusion import evidence, kl, q_sample
 from spad.labels import IGNORE
-from spad.network import Network
+from spad.network import Network, Outputs
 from spad.schedule import NoiseSchedule
 from spad.train.config import Loss
 
@@ -57,6 +59,7 @@ def loss_terms(
     *,
     seed: int,
     numbers: list[int],
+    forward: Callable[..., Outputs] | None = None,
 ) -> dict[str, Tensor]:
     """The weighted terms of the loss; their sum is trained on.
 
@@ -72,6 +75,8 @@ def loss_terms(
     seed : int
     numbers : list of int
         Sample numbers: with the seed they decide on all draws.
+    forward : callable, optional
+        The network as something wraps it (DDP, compile); called once, in place of the network.
 
     Returns
     -------
@@ -83,26 +88,29 @@ def loss_terms(
     truth = torch.where(known, labels, 0).long()
     terms: dict[str, Tensor] = {}
 
+    x_t = time = None
+    if network.diffuses:
+        k = network.num_classes
+        times = diffusion_times(schedule, config.at_T, seed, numbers)
+        jump = schedule.jump(times, [t - 1 for t in times], device=image.device)
+        u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
+        # An ignored pixel tells nothing: pure noise, whatever the time.
+        x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
+        time = torch.tensor(times, dtype=torch.float32, device=image.device) / schedule.steps
     with autocast(image.device):
-        condition = network.encode(image)
-    if config.encoder_cross_entropy:
-        ce = F.cross_entropy(condition.logits, truth, reduction="none")
-        terms["encoder_cross_entropy"] = config.encoder_cross_entropy * (ce * known).sum() / count
-    if config.encoder_dice:
-        dice = soft_dice(condition.logits.softmax(1), labels)
-        terms["encoder_dice"] = config.encoder_dice * dice
-    if network.denoiser is None:
+        out = (forward or network)(image, None if x_t is None else x_t.unsqueeze(1), time)
+    for logits in out.encoder:
+        if config.encoder_cross_entropy:
+            ce = F.cross_entropy(logits, truth, reduction="none")
+            terms["encoder_cross_entropy"] = (
+                config.encoder_cross_entropy * (ce * known).sum() / count
+            )
+        if config.encoder_dice:
+            terms["encoder_dice"] = config.encoder_dice * soft_dice(logits.softmax(1), labels)
+    if x_t is None or out.denoiser is None:
         return terms
 
-    k = condition.logits.shape[1]
-    times = diffusion_times(schedule, config.at_T, seed, numbers)
-    jump = schedule.jump(times, [t - 1 for t in times], device=image.device)
-    u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
-    # An ignored pixel tells nothing: pure noise, whatever the time.
-    x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
-    time = torch.tensor(times, dtype=torch.float32, device=image.device) / schedule.steps
-    with autocast(image.device):
-        logits = network.denoise(x_t.unsqueeze(1), time, condition).squeeze(1)
+    logits = out.denoiser.squeeze(1)
     log_prior = F.log_softmax(logits, dim=1)
     if config.kl:
         terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / count
