@@ -195,6 +195,7 @@ def test_ignored_pixels_cost_nothing_and_have_no_gradient(
         """Logits of its own, so that the gradient arrives pixel by pixel."""
 
         diffuses = True
+        predicts = "prior"
         num_classes = K
 
         def forward(self, image: Tensor, x_t: Tensor, t: Tensor) -> Outputs:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spad.card import NetworkConfig
-from spad.network import Network, build, transfer
+from spad.network import build, transfer
 
 SMALL = {"widths": (8, 16, 16), "blocks": 1, "denoiser_widths": (8, 16), "time_width": 16}
 CACHED = NetworkConfig(**SMALL)
@@ -74,7 +74,7 @@ def test_any_shape_that_a_card_allows_runs_at_its_own_stride(shape):
 
 def test_a_plain_unet_is_the_encoder_alone_and_says_so():
     net = network(UNET)
-    assert net.denoiser is None
+    assert not net.diffuses
     condition = net.encode(images())
     cached = network(CACHED)
     cached.encoder.load_state_dict(net.encoder.state_dict())
@@ -186,7 +186,7 @@ def test_a_fresh_network_learns_everywhere():
 @pytest.mark.parametrize("config", [CACHED, UNET], ids=["cached", "unet"])
 def test_every_parameter_and_output_is_on_the_device_asked_for(config):
     with torch.device("meta"):
-        net = Network(config, 4)
+        net = build(config, 4, None)
         image, x_t, t = torch.rand(2, 1, 32, 48), torch.zeros(2, 3, 32, 48), torch.ones(2)
     assert {p.device.type for p in net.parameters()} == {"meta"}
     condition = net.encode(image)

@@ -7,6 +7,7 @@ nothing that hurts, and what is refused is refused in words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
@@ -26,6 +27,7 @@ __all__ = [
 
 FORMAT = 1
 """Version of the card; a reader refuses what is newer than itself."""
+_MAX_ATTENDED = 2**20  # pixels; attention at stride 8 compares the pairs of a 64th of them
 NOTICE = "For research use only. Not a medical device."
 
 Name = Annotated[str, Within(1, 80)]
@@ -42,21 +44,23 @@ class NetworkConfig(Checked):
 
     Parameters
     ----------
-    kind : {"cached", "unet"}
-        Condition encoder and denoiser, or the condition encoder alone (a plain U-Net).
+    kind : {"cached", "concat", "unet", "dynunet"}
+        Condition encoder and denoiser; CCDM's one U-Net on label map and image; and two plain
+        U-Nets, the condition encoder alone and nnU-Net's.
     widths : tuple of int
-        Channels of the encoder at strides 2, 4, 8, ...; 1 to 8 multiples of 8 up to 1024.
+        Channels of the encoder at strides 2, 4, 8, ... (concat, dynunet: 1, 2, 4, ...); 1 to 8
+        multiples of 8 up to 1024.
     blocks : int
-        Residual blocks at each level of the encoder.
+        Residual blocks at each level of the encoder; dynunet has none.
     denoiser_widths : tuple of int
-        Channels of the denoiser at strides 4, 8, ..., no deeper than the encoder.
+        Channels of cached's denoiser at strides 4, 8, ..., no deeper than the encoder.
     denoiser_blocks : int
-        Residual blocks at each level of the denoiser.
+        Residual blocks at each level of cached's denoiser.
     time_width : int
-        Channels of the embedding of t.
+        Channels of the embedding of t; plain U-Nets have none.
     """
 
-    kind: Literal["cached", "unet"] = "cached"
+    kind: Literal["cached", "unet", "concat", "dynunet"] = "cached"
     widths: Annotated[tuple[Width, ...], Within(1, 8)] = (32, 64, 96, 160, 192)
     blocks: Blocks = 2
     denoiser_widths: Annotated[tuple[Width, ...], Within(1, 8)] = (48, 96, 128)
@@ -70,11 +74,26 @@ class NetworkConfig(Checked):
                 f"{2 ** (len(self.denoiser_widths) + 1)}, beyond the encoder's {self.stride}; "
                 "drop levels of the denoiser or add levels to widths"
             )
+        if self.kind == "dynunet" and len(self.widths) < 3:
+            raise ValueError(
+                f"network: a dynunet has 3 levels or more, widths {self.widths} are "
+                f"{len(self.widths)}; add some"
+            )
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether the network samples; the others are plain U-Nets."""
+        return self.kind in ("cached", "concat")
+
+    @property
+    def full_resolution(self) -> bool:
+        """Whether the first level is at stride 1, not 2."""
+        return self.kind in ("concat", "dynunet")
 
     @property
     def stride(self) -> int:
         """Factor between the input and the coarsest level; input sides are multiples of it."""
-        return int(2 ** len(self.widths))
+        return int(2 ** (len(self.widths) - self.full_resolution))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +207,18 @@ class Card(Checked):
                 f"card: input size {self.input.size} is not a multiple of the network's stride "
                 f"{self.network.stride}; round it up, or take levels off the network"
             )
+        # Norms over a map's own pixels need two of them, also where a B-scan fills one side only.
+        if self.network.full_resolution and min(self.input.size) < 2 * self.network.stride:
+            raise ValueError(
+                f"card: input size {self.input.size} is below {2 * self.network.stride} pixels, "
+                f"twice the stride of this {self.network.kind}; raise it, or take levels off the "
+                "network"
+            )
+        if self.network.kind == "concat" and math.prod(self.input.size) > _MAX_ATTENDED:
+            raise ValueError(
+                f"card: input size {self.input.size} is {math.prod(self.input.size)} pixels, a "
+                f"concat network, where each attends to all, takes {_MAX_ATTENDED}; lower it"
+            )
         if self.sampling.steps > self.schedule.steps:
             raise ValueError(
                 f"card: sampling takes {self.sampling.steps} steps, the schedule has only "
@@ -236,11 +267,15 @@ class Card(Checked):
         network, given, use = self.network, self.input, self.sampling
         encoder = "-".join(map(str, network.widths))
         denoiser = "-".join(map(str, network.denoiser_widths))
+        shape = {
+            "cached": f"condition encoder {encoder}, denoiser {denoiser}",
+            "concat": f"U-Net {encoder} on label map and image (CCDM), whole at each step",
+            "unet": f"U-Net {encoder}",
+            "dynunet": f"DynUNet {encoder} (nnU-Net's U-Net)",
+        }
         rows = {
             "Classes": ", ".join(f"{c.value} {c.name}" for c in self.classes),
-            "Network": f"condition encoder {encoder}, denoiser {denoiser}"
-            if network.kind == "cached"
-            else f"U-Net {encoder}",
+            "Network": shape[network.kind],
             "Input": f"{given.size[0]} x {given.size[1]} pixels (fit: {given.fit}), percentiles "
             f"{given.low_percentile:g} to {given.high_percentile:g}",
             "Schedule": f"cosine, T = {self.schedule.steps}",

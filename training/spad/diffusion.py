@@ -14,7 +14,16 @@ from torch import Tensor
 
 from spad.schedule import Jump
 
-__all__ = ["draw", "evidence", "kl", "likelihood", "one_hot", "posterior", "q_sample"]
+__all__ = [
+    "draw",
+    "evidence",
+    "kl",
+    "likelihood",
+    "one_hot",
+    "posterior",
+    "prior_logits",
+    "q_sample",
+]
 
 
 def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -60,6 +69,27 @@ def likelihood(x_t: Tensor, jump: Jump, num_classes: int) -> Tensor:
     """
     x = one_hot(x_t, num_classes, jump.kept.dtype)
     return torch.addcmul(jump.alpha_bar_t_lost / num_classes, x, jump.alpha_bar_t)
+
+
+def prior_logits(logits: Tensor, x_t: Tensor, jump: Jump) -> Tensor:
+    """Logits of the prior from those of ``p(x_0 | x_t)``, which CCDM's network predicts.
+
+    What x_t says is divided out: ``pi_i ~ p(x_0 = i | x_t) / q(x_t | x_0 = i)``. Whatever then
+    weighs x_t anew (:func:`posterior`, :func:`kl`) is D3PM's mixture with ``p(x_0 | x_t)``.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., K, H, W)
+    x_t : Tensor of integers, shape (..., H, W)
+    jump : Jump
+        Only its t counts; one time, or one for each of B maps (B, H, W).
+
+    Returns
+    -------
+    Tensor, shape (..., K, H, W)
+        Not normalised.
+    """
+    return logits - likelihood(x_t, jump, logits.shape[-3]).log()
 
 
 def posterior(x_t: Tensor, prior: Tensor, jump: Jump) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 from spad import checkpoint
 from spad.card import NOTICE, Card
 from spad.device import autocast, devices, pick_device
+from spad.diffusion import prior_logits
 from spad.edits import check_edits, held_pixels, restore_edits
 from spad.frame import Frame, frame_of, luminance, normalise
 from spad.labels import IGNORE, LabelClass
@@ -186,7 +187,7 @@ class Segmenter:
             An image, a setting or an edit that does not fit; said before the first step.
         """
         card, k = self.card, len(self.card.classes)
-        unet = self._network.denoiser is None
+        unet = not self._network.diffuses
         n = _whole("samples", card.sampling.samples if samples is None else samples)
         steps = _whole("steps", card.sampling.steps if steps is None else steps)
         seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
@@ -289,14 +290,17 @@ class Segmenter:
         with torch.inference_mode(), autocast(self.device):
             condition = self._network.encode(x)
         temperature = self.card.sampling.temperature
-        if self._network.denoiser is None:
+        if not self._network.diffuses and condition.logits is not None:
             yield 1
             return (condition.logits / temperature).softmax(1)
 
         def prior(x_t: Tensor, t: int) -> Tensor:
             time = torch.full((1,), t / self._schedule.steps, device=self.device)
             with autocast(self.device):
-                return self._network.denoise(x_t, time, condition) / temperature
+                logits = self._network.denoise(x_t, time, condition) / temperature
+            if self._network.predicts == "prior":
+                return logits
+            return prior_logits(logits, x_t, self._schedule.jump(t, 0, device=self.device))
 
         start = clamp = None
         if "start" in fixed:

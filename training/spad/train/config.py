@@ -132,7 +132,7 @@ class Loss(Checked):
     cross_entropy, dice : float
         Cross-entropy and soft Dice of p(x_0).
     encoder_cross_entropy, encoder_dice : float
-        The same of the encoder's own logits; a plain U-Net has these alone.
+        The same of the encoder's own logits; a plain U-Net has these alone, concat the others.
     at_T : float
         Share of the samples whose time is T; the others' times are uniform in 1..T.
     """
@@ -199,6 +199,11 @@ class Optimiser(Checked):
         Decay of the averaged weights.
     clip : float
         Largest norm of the gradient.
+    activation_checkpointing : bool
+        Compute the inner activations of each block again for the gradient instead of keeping them:
+        less memory for a third more time.
+    compile : bool
+        Run the network through ``torch.compile``, where the machine has a compiler.
     """
 
     steps: Annotated[int, Within(1, 10_000_000)] = 10_000
@@ -209,6 +214,8 @@ class Optimiser(Checked):
     fall: bool = True
     ema: Annotated[float, Within(0, 0.99999)] = 0.998
     clip: Annotated[float, Within(1e-6, 1e6)] = 1.0
+    activation_checkpointing: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +244,8 @@ class Config(Checked):
     name : str
         Of the model.
     method : {"spad", "unet"}
-        ``unet`` trains the condition encoder alone: the plain U-Net that every comparison needs.
+        ``spad`` is the label diffusion (network.kind cached or concat); ``unet`` the plain U-Net
+        that every comparison needs: the condition encoder alone, or network.kind dynunet.
     preset : {"default", "paper"}
     seed : int
     init : str
@@ -267,10 +275,19 @@ class Config(Checked):
     validation: Validation = field(default_factory=Validation)
 
     def _check(self) -> None:
-        if (self.method == "unet") != (self.network.kind == "unet"):
+        if (self.method == "spad") != self.network.diffuses:
+            kinds = "cached or concat" if self.method == "spad" else "unet or dynunet"
             raise ValueError(
-                f"method {self.method!r} does not go with network.kind {self.network.kind!r}; set "
-                "method alone, the network follows"
+                f"method {self.method!r} goes with network.kind {kinds}, not with "
+                f"{self.network.kind!r}; set method alone, the network follows"
+            )
+        loss, kind = self.loss, self.network.kind
+        encoder = kind != "concat" and (loss.encoder_cross_entropy or loss.encoder_dice)
+        denoiser = self.network.diffuses and (loss.kl or loss.cross_entropy or loss.dice)
+        if not (encoder or denoiser):
+            raise ValueError(
+                f"no term of the loss that a network of kind {kind!r} has weighs more "
+                "than 0; raise loss.kl, or loss.encoder_cross_entropy for a plain U-Net"
             )
 
     def as_json(self) -> dict[str, Any]:
@@ -293,6 +310,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "sampling": {"steps": 250},
     },
 }  # fmt: skip
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "concat": {"network": {"widths": [32, 32, 64, 64, 128, 128]}},  # CCDM's at 256
+    "dynunet": {"network": {"widths": [32, 64, 128, 256, 512, 512]}},  # nnU-Net's at 128
+}
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -327,9 +350,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     preset = given.get("preset", "default")
     if not isinstance(preset, str) or preset not in _PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(_PRESETS)}")
-    values = _merge(_PRESETS[preset], given)
+    network = given.get("network")
+    kind = network.get("kind") if isinstance(network, dict) else None
+    below = dict(_PRESETS[preset])
     if given.get("method") == "unet":
-        values = _merge(values, {"network": {"kind": "unet"}})
+        below.pop("loss", None)  # the presets say how a diffusion is trained
+        if kind != "dynunet":
+            kind = "unet"
+            given = _merge(given, {"network": {"kind": kind}})
+    values = _merge(_merge(below, _KINDS.get(str(kind), {})), given)
     if given.get("init") and "perturbation" not in given:
         off = {"semantic": False, "boundary": False}  # fine-tuning starts at progress 1
         values = _merge(values, {"perturbation": off})

@@ -156,6 +156,7 @@ def _update(
         batch["labels"],
         seed=config.seed,
         numbers=batch["number"].tolist(),
+        forward=run.forward,
     )
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from spad import draws
 from spad.device import autocast
-from spad.diffusion import evidence, kl, q_sample
+from spad.diffusion import evidence, kl, prior_logits, q_sample
 from spad.labels import IGNORE
 from spad.network import Network, Outputs
 from spad.schedule import NoiseSchedule
 from spad.train.config import Loss
 
-__all__ = ["diffusion_times", "loss_terms", "soft_dice"]
+__all__ = ["diffusion_times", "image_logits", "loss_terms", "soft_dice"]
 
 
 def soft_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -86,7 +86,6 @@ def loss_terms(
     known = labels != IGNORE
     count = known.sum().clamp_min(1)
     truth = torch.where(known, labels, 0).long()
-    terms: dict[str, Tensor] = {}
 
     x_t = time = None
     if network.diffuses:
@@ -99,18 +98,13 @@ def loss_terms(
         time = torch.tensor(times, dtype=torch.float32, device=image.device) / schedule.steps
     with autocast(image.device):
         out = (forward or network)(image, None if x_t is None else x_t.unsqueeze(1), time)
-    for logits in out.encoder:
-        if config.encoder_cross_entropy:
-            ce = F.cross_entropy(logits, truth, reduction="none")
-            terms["encoder_cross_entropy"] = (
-                config.encoder_cross_entropy * (ce * known).sum() / count
-            )
-        if config.encoder_dice:
-            terms["encoder_dice"] = config.encoder_dice * soft_dice(logits.softmax(1), labels)
+    terms = _encoder_terms(config, out.encoder, labels)
     if x_t is None or out.denoiser is None:
         return terms
 
     logits = out.denoiser.squeeze(1)
+    if network.predicts == "x_0":
+        logits = prior_logits(logits, x_t, jump)
     log_prior = F.log_softmax(logits, dim=1)
     if config.kl:
         terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / count
@@ -123,3 +117,41 @@ def loss_terms(
     if config.dice:
         terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels)
     return terms
+
+
+@torch.no_grad()
+def image_logits(network: Network, image: Tensor, *, seed: int, numbers: list[int]) -> Tensor:
+    """Logits told by the image alone, float32 (B, K, H, W).
+
+    Those of :meth:`Network.encode`; where there are none, the denoiser's from pure noise at t = T.
+    """
+    with autocast(image.device):
+        condition = network.encode(image)
+        if condition.logits is not None:
+            return condition.logits
+        k = network.num_classes
+        u = draws.uniform(draws.keys(seed, numbers, "x_t"), image.shape[2:], device=image.device)
+        x_T = (u * k).clamp_(max=k - 1).to(torch.uint8)
+        end = torch.ones(len(image), device=image.device)
+        return network.denoise(x_T.unsqueeze(1), end, condition).squeeze(1)
+
+
+def _encoder_terms(config: Loss, scales: tuple[Tensor, ...], labels: Tensor) -> dict[str, Tensor]:
+    """Terms of the logits told by the image alone; coarser scales weigh 1/2, 1/4, ... (nnU-Net)."""
+    terms: dict[str, Tensor] = {}
+    for depth, logits in enumerate(scales):
+        share = 2.0**-depth / sum(2.0**-d for d in range(len(scales)))
+        here = labels[:, :: 2**depth, :: 2**depth]
+        known = here != IGNORE
+        if config.encoder_cross_entropy:
+            ce = F.cross_entropy(logits, torch.where(known, here, 0).long(), reduction="none")
+            term = config.encoder_cross_entropy * (ce * known).sum() / known.sum().clamp_min(1)
+            _add(terms, "encoder_cross_entropy", share * term)
+        if config.encoder_dice:
+            term = config.encoder_dice * soft_dice(logits.softmax(1), here)
+            _add(terms, "encoder_dice", share * term)
+    return terms
+
+
+def _add(terms: dict[str, Tensor], name: str, term: Tensor) -> None:
+    terms[name] = terms[name] + term if name in terms else term

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.labels import LabelClass
-from spad.network import Network, build, transfer
+from spad.network import Network, Outputs, build, transfer
+from spad.train.accelerate import prepare_network
 from spad.train.config import Config, ConfigError
 
 __all__ = ["Run", "differences", "read_state", "start"]
@@ -22,11 +24,15 @@ __all__ = ["Run", "differences", "read_state", "start"]
 
 @dataclass
 class Run:
-    """A run's weights, their averages, the optimiser, the steps done and the best score so far."""
+    """A run's weights, their averages, the optimiser, the steps done and the best score so far.
+
+    ``forward`` runs the network in training, as `spad.train.accelerate` prepared it.
+    """
 
     network: Network
     mean: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
+    forward: Callable[..., Outputs]
     step: int = 0
     best: float = -1.0
 
@@ -148,7 +154,7 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
         fused=device.type in ("cpu", "cuda"),
     )
     mean = {name: t.detach().clone() for name, t in network.state_dict().items()}
-    return Run(network, mean, optimiser)
+    return Run(network, mean, optimiser, prepare_network(network, o))
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
