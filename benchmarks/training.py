@@ -269,7 +269,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[64, 96], help="rows, columns")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cases", type=int, default=12, help="phantoms to train on")
     parser.add_argument("--data-steps", type=int, default=4, help="steps of a round with workers")

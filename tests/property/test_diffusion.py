@@ -11,7 +11,16 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from spad.diffusion import draw, evidence, kl, likelihood, one_hot, posterior, q_sample
+from spad.diffusion import (
+    draw,
+    evidence,
+    kl,
+    likelihood,
+    one_hot,
+    posterior,
+    prior_logits,
+    q_sample,
+)
 from spad.sampler import sample, step_times
 from spad.schedule import NoiseSchedule, cosine_schedule
 
@@ -121,6 +130,21 @@ def test_a_prediction_that_has_weighed_x_t_becomes_a_prior_by_dividing_the_likel
     p_0 = p.prior  # read as p(x_0 | x_t), as method.md's formula takes it
     prior = p_0 / likelihood(p.x_t, p.jump, p.k)
     close(posterior(p.x_t, prior / prior.sum(1, keepdim=True), p.jump), p.bayes(p_0), 1e-8)
+
+
+@given(problems(sharpness=3.0), st.floats(-50, 50))
+def test_the_posterior_by_a_prior_made_of_p_x_0_given_x_t_is_d3pms_mixture(p, offset):
+    """CCDM's network predicts p(x_0 | x_t); only its softmax counts, whatever the offset."""
+    prior = prior_logits(p.log_prior + offset, p.x_t, p.jump).softmax(1)
+    close(posterior(p.x_t, prior, p.jump), p.bayes(p.prior), 1e-8)
+
+
+@pytest.mark.parametrize("t", [1, 2, 125, 250])
+def test_p_x_0_given_x_t_comes_back_from_its_prior_in_float32(t):
+    p = Problem(COSINE, t, 0, 6, seed=t, sharpness=8.0)
+    jump = COSINE.jump(t, 0)
+    prior = prior_logits(p.log_prior.float(), p.x_t, jump).softmax(1)
+    close(posterior(p.x_t, prior, jump).double(), p.prior, 1e-5)
 
 
 @given(problems())
@@ -260,12 +284,13 @@ def test_permuting_the_classes_permutes_everything(p, random):
 # The chain
 
 
+@pytest.mark.parametrize("predicts", ["prior", "x_0"])
 @pytest.mark.parametrize("k", [2, 5])
 @pytest.mark.parametrize(
     ("grid", "steps"), [("uniform", n) for n in (2, 5, 25, 250)] + [("log-snr", 5), ("log-snr", 25)]
 )
 def test_with_an_oracle_every_visited_time_shows_the_share_of_truth_of_the_forward_process(
-    grid, steps, k
+    grid, steps, k, predicts
 ):
     side, chains = 40, 6
     truth = torch.from_numpy(np.random.default_rng(k).integers(0, k, (side, side)))
@@ -274,7 +299,9 @@ def test_with_an_oracle_every_visited_time_shows_the_share_of_truth_of_the_forwa
 
     def oracle(x_t, t):
         shares[t] = (x_t == truth).double().mean().item()
-        return logits
+        if predicts == "prior":
+            return logits
+        return prior_logits(logits, x_t, COSINE.jump(t, 0))
 
     times = step_times(COSINE, steps, grid)
     run = sample(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spad.card import NetworkConfig
 from spad.train.config import Augmentation, Config, ConfigError, Perturbation, load_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
@@ -232,6 +233,45 @@ def test_the_unet_method_has_a_network_without_denoiser(tmp_path: Path) -> None:
         assert config.network.kind == "unet"
     assert config.network.widths == (8, 16)
     assert load(tmp_path).network.kind == "cached"
+
+
+@pytest.mark.parametrize("kind", ["concat", "dynunet"])
+def test_a_kind_has_widths_of_its_own_unless_some_are_given(tmp_path: Path, kind: str) -> None:
+    words = (f"network.kind={kind}", *(["method=unet"] if kind == "dynunet" else []))
+    network = load(tmp_path, SMALLEST, *words).network
+    assert network.kind == kind
+    assert network.widths[:2] == ((32, 32) if kind == "concat" else (32, 64))
+    assert network.stride == 32  # so that input sizes fit every kind
+    assert load(tmp_path, SMALLEST, *words, "network.widths=[8, 8, 8]").network.stride == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("network.kind=dynunet",), "method 'spad' goes with network.kind cached or concat"),
+        (("network.kind=transformer",), "not one of cached, unet, concat, dynunet"),
+        (("network.kind=[1]",), "not one of"),
+        (("network.kind=concat", "loss.kl=0", "loss.dice=0", "loss.cross_entropy=0"), "loss.kl"),
+        (("method=unet", "loss.encoder_dice=0", "loss.encoder_cross_entropy=0"), "plain U-Net"),
+    ],
+)
+def test_a_kind_that_does_not_fit_the_method_or_loss_is_refused(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    assert said in refused(tmp_path, SMALLEST, *words)
+
+
+def test_ccdm_is_a_configuration_spad_on_its_backbone_an_override_and_a_unet_another() -> None:
+    path = next(path for path in SHIPPED if path.stem == "ccdm_phantom")
+    ccdm = load_config(path)
+    assert (ccdm.network.kind, ccdm.sampling.steps) == ("concat", 250)
+    assert not ccdm.perturbation.semantic
+    assert not ccdm.perturbation.boundary
+    on = load_config(path, ["perturbation.semantic=true", "perturbation.boundary=true"])
+    assert on.perturbation.semantic
+    unet = load_config(path, ["method=unet"])
+    assert unet.network == NetworkConfig(kind="unet")
+    assert unet.loss.encoder_cross_entropy > 0
 
 
 def test_fine_tuning_is_not_perturbed_unless_asked(tmp_path: Path) -> None:

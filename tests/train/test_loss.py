@@ -21,7 +21,7 @@ from spad.schedule import cosine_schedule
 from spad.train import loss as loss_module
 from spad.train.config import Loss, Perturbation
 from spad.train.dataset import Batch
-from spad.train.loss import diffusion_times, loss_terms, soft_dice
+from spad.train.loss import diffusion_times, image_logits, loss_terms, soft_dice
 from spad.train.perturbation import perturb
 
 K = 6
@@ -34,8 +34,9 @@ TERMS = ("kl", "cross_entropy", "dice", "encoder_cross_entropy", "encoder_dice")
 def network_of(kind: str = "cached", *, scale: float = 0.3) -> Network:
     """A tiny network whose weights all matter: freshly built, some layers are zeros."""
     torch.manual_seed(1)
+    widths = (8, 16, 16, 16) if kind == "dynunet" else (8, 16, 16)
     config = NetworkConfig(
-        kind=kind, widths=(8, 16, 16), blocks=1, denoiser_widths=(8, 16), time_width=16
+        kind=kind, widths=widths, blocks=1, denoiser_widths=(8, 16), time_width=16
     )
     network = build(config, K, None)
     with torch.no_grad():
@@ -149,6 +150,67 @@ def test_the_encoders_terms_are_those_of_its_own_logits(batch_of: Callable[..., 
 def test_the_plain_unet_has_the_encoders_terms_alone(batch_of: Callable[..., Batch]) -> None:
     terms = terms_of(network_of("unet"), batch_of(2))
     assert set(terms) == {"encoder_cross_entropy", "encoder_dice"}
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_network_that_predicts_x_0_is_trained_on_its_posterior_by_d3pms_mixture(
+    batch_of: Callable[..., Batch],
+) -> None:
+    network, batch = network_of("concat"), batch_of(3)
+    terms = terms_of(network, batch, Loss(kl=1, cross_entropy=2, dice=0, at_T=0.0))
+    assert list(terms) == ["kl", "cross_entropy"]  # no encoder, no terms of it
+    x_0 = batch["labels"].long()
+    t = diffusion_times(SCHEDULE, 0.0, SEED, [0, 1, 2])
+    u = draws.uniform(draws.keys(SEED, [0, 1, 2], "x_t"), x_0.shape[1:])
+    jump = SCHEDULE.jump(t, [one - 1 for one in t], dtype=torch.float64)
+    x_t = q_sample(x_0, jump.alpha_bar_t.float().squeeze(1), K, u)
+    with torch.no_grad():
+        out = network(batch["image"], x_t[:, None], torch.tensor(t) / 250).denoiser
+    p_0 = out.squeeze(1).double().softmax(1)  # CCDM's softmax
+    q = posterior(x_t, one_hot(x_0, K, torch.float64), jump)
+    p = sum(
+        p_0[:, i : i + 1] * posterior(x_t, one_hot(torch.full_like(x_0, i), K, q.dtype), jump)
+        for i in range(K)
+    )
+    by_hand = (torch.xlogy(q, q) - torch.xlogy(q, p)).sum(1).mean()
+    ce = -p_0.gather(1, x_0[:, None]).log().mean()
+    assert terms["kl"].item() == pytest.approx(by_hand.item(), rel=1e-4)
+    assert terms["cross_entropy"].item() == pytest.approx(2 * ce.item(), rel=1e-4)
+
+
+@pytest.mark.usefixtures("exact")
+def test_the_coarser_scales_of_a_dynunet_weigh_a_half_a_quarter(
+    batch_of: Callable[..., Batch],
+) -> None:
+    network, batch = network_of("dynunet"), batch_of(2)
+    batch["labels"][:, 20:40] = 255
+    terms = terms_of(network, batch, Loss(encoder_cross_entropy=3, encoder_dice=5))
+    assert set(terms) == {"encoder_cross_entropy", "encoder_dice"}
+    with torch.no_grad():
+        scales = network(batch["image"]).encoder
+    assert len(scales) == 2
+    ce = dice = 0.0
+    for share, stride, logits in zip((2 / 3, 1 / 3), (1, 2), scales, strict=True):
+        labels = batch["labels"][:, ::stride, ::stride]
+        ce += share * F.cross_entropy(logits, labels.long(), ignore_index=255).item()
+        dice += share * soft_dice(logits.softmax(1), labels).item()
+    assert terms["encoder_cross_entropy"].item() == pytest.approx(3 * ce, rel=1e-4)
+    assert terms["encoder_dice"].item() == pytest.approx(5 * dice, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["cached", "concat"])
+def test_what_the_image_alone_tells_is_the_encoders_or_the_denoisers_from_pure_noise(
+    batch_of: Callable[..., Batch], kind: str
+) -> None:
+    network, batch = network_of(kind), batch_of(2)
+    logits = image_logits(network, batch["image"], seed=SEED, numbers=[0, 1])
+    assert logits.shape == (2, K, 64, 96)
+    assert logits.dtype == torch.float32
+    assert not logits.requires_grad
+    batch["labels"].zero_()
+    assert torch.equal(logits, image_logits(network, batch["image"], seed=SEED, numbers=[0, 1]))
+    other = image_logits(network, batch["image"], seed=SEED, numbers=[2, 3])
+    assert torch.equal(logits, other) == (kind == "cached")
 
 
 @pytest.mark.parametrize("term", TERMS)

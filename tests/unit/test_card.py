@@ -193,6 +193,34 @@ def test_the_text_of_a_hostile_card_holds_no_control_characters():
         card(training={"a\nb": 1})
 
 
+WHOLE = {"concat": (32, 64, 64), "dynunet": (32, 64, 128)}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_network_that_starts_at_full_resolution_has_half_the_stride(kind):
+    network = NetworkConfig(kind=kind, widths=WHOLE[kind])
+    assert network.stride == 4
+    assert replace(network, kind="cached", denoiser_widths=(8,)).stride == 8
+    one = card(network=network)
+    assert Card.from_json(json.loads(json.dumps(one.as_json()))) == one
+    assert "-".join(map(str, WHOLE[kind])) in one.text()
+    assert {"concat": "CCDM", "dynunet": "DynUNet"}[kind] in one.text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "words"),
+    [
+        ("dynunet", (32, 64), "below 64 pixels, twice the stride"),
+        ("concat", (32, 64), "below 64 pixels, twice the stride"),
+        ("concat", (1024, 1056), "takes 1048576; lower it"),
+    ],
+)
+def test_a_size_that_a_kind_cannot_take_is_refused(kind, size, words):
+    network = NetworkConfig(kind=kind, widths=(8,) * 6)
+    with pytest.raises(ValueError, match=words):
+        card(network=network, input=InputConfig(size=size))
+
+
 def test_a_card_is_read_without_torch_or_numpy():
     code = "import sys, spad.card; print([m for m in ('torch', 'numpy') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

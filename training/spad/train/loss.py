@@ -96,8 +96,10 @@ def loss_terms(
         # An ignored pixel tells nothing: pure noise, whatever the time.
         x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
         time = torch.tensor(times, dtype=torch.float32, device=image.device) / schedule.steps
+    # "is None": a compiled module has no truth value.
+    run = network if forward is None else forward
     with autocast(image.device):
-        out = (forward or network)(image, None if x_t is None else x_t.unsqueeze(1), time)
+        out = run(image, None if x_t is None else x_t.unsqueeze(1), time)
     terms = _encoder_terms(config, out.encoder, labels)
     if x_t is None or out.denoiser is None:
         return terms
