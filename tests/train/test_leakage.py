@@ -47,7 +47,7 @@ def test_a_networks_prediction_from_pure_noise_is_judged(batch_of: Batches, kind
         kind=kind, widths=(8, 16, 16), blocks=1, denoiser_widths=(8, 16), time_width=16
     )
     network = build(config, 6, None)
-    found = leakage(predict_at_T(network, 6, 1), Perturbation(), batch_of(3), seed=1)
+    found = leakage(predict_at_T(network, 1), Perturbation(), batch_of(3), seed=1)
     assert found.keys() == {"clean", "perturbed", "misplaced", "gap"}
     assert all(0 < found[name] < 1 for name in ("clean", "perturbed", "misplaced"))
     assert not any(p.grad is not None for p in network.parameters())

@@ -21,7 +21,7 @@ from spad.schedule import cosine_schedule
 from spad.train import loss as loss_module
 from spad.train.config import Loss, Perturbation
 from spad.train.dataset import Batch
-from spad.train.loss import diffusion_times, image_logits, loss_terms, soft_dice
+from spad.train.loss import diffusion_times, loss_terms, soft_dice
 from spad.train.perturbation import perturb
 
 K = 6
@@ -196,21 +196,6 @@ def test_the_coarser_scales_of_a_dynunet_weigh_a_half_a_quarter(
         dice += share * soft_dice(logits.softmax(1), labels).item()
     assert terms["encoder_cross_entropy"].item() == pytest.approx(3 * ce, rel=1e-4)
     assert terms["encoder_dice"].item() == pytest.approx(5 * dice, rel=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["cached", "concat"])
-def test_what_the_image_alone_tells_is_the_encoders_or_the_denoisers_from_pure_noise(
-    batch_of: Callable[..., Batch], kind: str
-) -> None:
-    network, batch = network_of(kind), batch_of(2)
-    logits = image_logits(network, batch["image"], seed=SEED, numbers=[0, 1])
-    assert logits.shape == (2, K, 64, 96)
-    assert logits.dtype == torch.float32
-    assert not logits.requires_grad
-    batch["labels"].zero_()
-    assert torch.equal(logits, image_logits(network, batch["image"], seed=SEED, numbers=[0, 1]))
-    other = image_logits(network, batch["image"], seed=SEED, numbers=[2, 3])
-    assert torch.equal(logits, other) == (kind == "cached")
 
 
 @pytest.mark.parametrize("term", TERMS)

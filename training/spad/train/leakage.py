@@ -76,13 +76,12 @@ def leakage(
     return {**found, "gap": found["perturbed"] - found["misplaced"]}
 
 
-def predict_at_T(network: Network, num_classes: int, seed: int) -> Callable[..., Tensor]:
+def predict_at_T(network: Network, seed: int) -> Callable[..., Tensor]:
     """Prediction of a network from pure noise, in one pass: whatever its kind, it has that.
 
     Parameters
     ----------
     network : Network
-    num_classes : int
     seed : int
         Of the noise.
     """
@@ -90,11 +89,12 @@ def predict_at_T(network: Network, num_classes: int, seed: int) -> Callable[...,
     def predict(image: Tensor, numbers: list[int]) -> Tensor:
         with autocast(image.device):
             condition = network.encode(image)
-            if network.denoiser is None:
+            if not network.diffuses:
+                assert condition.logits is not None  # noqa: S101  (for the type checker)
                 return condition.logits.softmax(1)
             keys = draws.keys(seed, numbers, "leakage x_T")
             u = draws.uniform(keys, image.shape[2:], device=image.device)
-            x_t = (u * num_classes).to(torch.uint8)
+            x_t = (u * network.num_classes).to(torch.uint8)
             time = torch.ones(len(image), device=image.device)
             logits = network.denoise(x_t.unsqueeze(1), time, condition)
         return logits.squeeze(1).float().softmax(1)

@@ -125,7 +125,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                 sums, unlogged = {}, 0
             if validates:
                 report = _validate(run, config, prepared, writer)
-                _log_leakage(run, config, batch, len(card.classes), writer)
+                _log_leakage(run, config, batch, writer)
                 value = report.mean.dice_pooled.value
                 bar.write(f"step {run.step}: validation, pooled mean Dice {value:.3f}")
                 scored = _scored(card, config, run, report)
@@ -225,12 +225,12 @@ def _validate(run: Run, config: Config, prepared: Prepared, writer: Any) -> Repo
     return report
 
 
-def _log_leakage(run: Run, config: Config, batch: Batch, classes: int, writer: Any) -> None:
+def _log_leakage(run: Run, config: Config, batch: Batch, writer: Any) -> None:
     """Soft Dice of the last batch clean, perturbed, and perturbed at the wrong place."""
     p = config.perturbation
     if config.method == "unet" or not (p.semantic or p.boundary) or len(batch["labels"]) < 2:
         return
-    predict = predict_at_T(run.network, classes, config.seed)
+    predict = predict_at_T(run.network, config.seed)
     found = leakage(predict, p, batch, seed=config.seed)
     for name in ("clean", "perturbed", "misplaced"):
         writer.add_scalar(f"leakage/soft Dice, {name} training images", found[name], run.step)

@@ -17,7 +17,7 @@ from spad.network import Network, Outputs
 from spad.schedule import NoiseSchedule
 from spad.train.config import Loss
 
-__all__ = ["diffusion_times", "image_logits", "loss_terms", "soft_dice"]
+__all__ = ["diffusion_times", "loss_terms", "soft_dice"]
 
 
 def soft_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -119,23 +119,6 @@ def loss_terms(
     if config.dice:
         terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels)
     return terms
-
-
-@torch.no_grad()
-def image_logits(network: Network, image: Tensor, *, seed: int, numbers: list[int]) -> Tensor:
-    """Logits told by the image alone, float32 (B, K, H, W).
-
-    Those of :meth:`Network.encode`; where there are none, the denoiser's from pure noise at t = T.
-    """
-    with autocast(image.device):
-        condition = network.encode(image)
-        if condition.logits is not None:
-            return condition.logits
-        k = network.num_classes
-        u = draws.uniform(draws.keys(seed, numbers, "x_t"), image.shape[2:], device=image.device)
-        x_T = (u * k).clamp_(max=k - 1).to(torch.uint8)
-        end = torch.ones(len(image), device=image.device)
-        return network.denoise(x_T.unsqueeze(1), end, condition).squeeze(1)
 
 
 def _encoder_terms(config: Loss, scales: tuple[Tensor, ...], labels: Tensor) -> dict[str, Tensor]:
