@@ -57,7 +57,7 @@ def test_a_run_leaves_checkpoints_a_state_and_events(tiny: Path, tmp_path: Path)
     best = run(tiny, tmp_path / "run")
     assert best == tmp_path / "run" / "best.safetensors"
     names = {path.name for path in best.parent.iterdir() if "tfevents" not in path.name}
-    assert names == {"best.safetensors", "latest.safetensors", "latest.pt"}
+    assert names == {"best.safetensors", "latest.safetensors", "latest.pt", "cases.txt"}
     for name in ("best", "latest"):
         segmenter = spad.load(best.with_name(f"{name}.safetensors"), device="cpu")
         assert segmenter.segment(np.zeros((50, 80)), samples=1).labels.shape == (50, 80)
@@ -82,7 +82,7 @@ def test_the_best_checkpoint_is_the_one_of_the_highest_score(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
     values = iter([0.2, 0.6, 0.4])
-    validate, update = loop._validate, loop._update
+    validate, update = loop.validate, loop._update
 
     def scored(*args: Any) -> Any:
         report, value = validate(*args), next(values)
@@ -93,7 +93,7 @@ def test_the_best_checkpoint_is_the_one_of_the_highest_score(
             raise RuntimeError("killed")
         return update(run, *args)
 
-    monkeypatch.setattr(loop, "_validate", scored)
+    monkeypatch.setattr(loop, "validate", scored)
     if killed:
         with monkeypatch.context() as patch:
             patch.setattr(loop, "_update", dying)
@@ -204,6 +204,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     assert all(x.isfinite().all() for x in tensors(state))
 
 
+def test_the_step_and_the_cases_of_a_nan_are_named(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "loss_terms", _broken_after(5, float("nan")))
+    words = ["optimiser.steps=20", "validation.every=20", "validation.save_every=20"]
+    with pytest.raises(Diverged) as caught:
+        run(tiny, tmp_path / "run", *words)
+    config = load_config(tiny, words)
+    prepared = loop.prepare(config)
+    names = [c.name for c in prepared.card.classes]
+    batch = loop.Samples(config, prepared.training, names).cases_of([10, 11])  # of the sixth step
+    assert len(batch) > 0
+    assert f"at step 6, in the batch of the cases {', '.join(batch)};" in str(caught.value)
+
+
 @pytest.mark.parametrize("step", [2, 4, 7])
 def test_the_logged_loss_is_the_mean_of_the_steps_since_the_last(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -255,6 +270,22 @@ def test_a_full_disk_leaves_the_last_state(
     run(tiny, tmp_path / "again")
     for name in ("latest.safetensors", "best.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_events_that_cannot_be_written_do_not_end_the_run(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorBoard writes in a thread, whose error comes up at a later call, or at the last."""
+    from tensorboard.summary.writer import record_writer
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record_writer.RecordWriter, "write", full)
+    monkeypatch.setattr("threading.excepthook", lambda *_: None)
+    with pytest.warns(UserWarning, match=r"not written any more .*No space left.* goes on"):
+        run(tiny, tmp_path / "run")
+    assert state_of(tmp_path / "run")["step"] == 6
 
 
 def test_a_file_that_the_system_cuts_short_leaves_the_last_state(

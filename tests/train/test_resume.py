@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from spad import phantom
+from spad.train import validate
 from spad.train.cases import NewCase, write_folder
 from spad.train.config import ConfigError, load_config
 from spad.train.loop import train
@@ -163,8 +165,126 @@ def test_a_resume_with_other_cases_is_refused(tiny: Path, tmp_path: Path) -> Non
     image = np.arange(64 * 96).reshape(64, 96).astype(np.uint16)
     names = dict(enumerate(phantom.CLASS_NAMES))
     write_folder(tmp_path / "set", [NewCase("new", image, np.zeros((64, 96), np.uint8))], names)
-    with pytest.raises(ConfigError, match="case folders"):
+    with pytest.raises(ConfigError, match=r"the case folders \(added set/new \(train\)"):
         run(tiny, tmp_path / "run", resume=True)
+
+
+def test_harmless_settings_may_change(shared_tiny: Path, tmp_path: Path) -> None:
+    run(shared_tiny, tmp_path, "optimiser.steps=3")
+    words = ["optimiser.steps=3", "data.source=elsewhere", "validation.every=2", "name=other"]
+    run(shared_tiny, tmp_path, *words, resume=True)
+    with pytest.raises(ConfigError, match=r"optimiser\.steps: 3 -> 4\."):
+        run(shared_tiny, tmp_path, "optimiser.steps=4", resume=True)
+
+
+def test_a_state_from_before_a_setting_was_new_is_resumed(
+    shared_tiny: Path, tmp_path: Path
+) -> None:
+    run(shared_tiny, tmp_path, "optimiser.steps=2")
+    state = state_of(tmp_path)
+    del state["config"]["optimiser"]["accumulate"], state["pending"]
+    torch.save(state, tmp_path / "latest.pt")
+    run(shared_tiny, tmp_path, "optimiser.steps=2", resume=True)
+    with pytest.raises(ConfigError, match="accumulate: 1 -> 2"):
+        run(shared_tiny, tmp_path, "optimiser.steps=2", "optimiser.accumulate=2", resume=True)
+
+
+def test_what_killed_saves_left_is_removed(shared_tiny: Path, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = [tmp_path / f".latest.pt.{gone.pid}", tmp_path / ".spad-0123abcd.tmp"]
+    other = tmp_path / f".latest.pt.{os.getppid()}"
+    for path in (*left, other):
+        path.write_bytes(b"half")
+    run(shared_tiny, tmp_path, "optimiser.steps=1")
+    assert other.exists()
+    assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("file", ["latest.safetensors", "best.safetensors", "latest.pt"])
+def test_killed_around_a_validation_the_best_model_stays_the_best(
+    long: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """Killed after the file was replaced, and before the next one is."""
+    replace = os.replace
+
+    class Killed(BaseException):
+        pass
+
+    def dying(old: Path, new: Path) -> None:
+        replace(old, new)
+        if Path(new).name == file and state_of(tmp_path)["step"] == 15:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying)
+        with pytest.raises(Killed):
+            run(long, tmp_path)
+    assert state_of(tmp_path)["pending"]
+    run(long, tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_stop_during_a_validation_leaves_it_for_the_resume(
+    long: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = validate.Segmenter.segment
+
+    def asked(*args: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return segment(*args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validate.Segmenter, "segment", asked)
+        with pytest.raises(KeyboardInterrupt, match="at step 15 of 30; its validation comes first"):
+            run(long, tmp_path)
+    assert not (tmp_path / "best.safetensors").exists()
+    run(long, tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_signal_before_the_first_step_leaves_with_a_message(long: Path, tmp_path: Path) -> None:
+    process = command(long, tmp_path / "run")
+    wait_for(process, lambda: _catches_sigterm(process.pid))
+    process.terminate()
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "stopped before the first step" in said
+    assert not (tmp_path / "run" / "latest.pt").exists()
+
+
+def _catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_full_disk_ends_the_run_with_the_last_state(
+    long: Path, tmp_path: Path, whole: Path
+) -> None:
+    """A file system with room for the checkpoints and one state, not for a state and the next."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = (whole / "latest.pt").stat().st_size
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={int(size * 1.6)}", "none", str(disk)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        filler = disk / "filler"
+        process = command(long, disk / "run")
+        wait_for(process, (disk / "run" / "latest.pt").exists)
+        filler.write_bytes(bytes(int(size * 0.3)))
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 2
+        assert "could not be saved" in said
+        assert "No space left" in said or "write" in said
+        assert 0 < state_of(disk / "run")["step"] < 30
+        shutil.copytree(disk / "run", tmp_path / "run")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    run(long, tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", whole)
 
 
 @pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04" + bytes(100)])

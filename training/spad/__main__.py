@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"spad: {text}", file=sys.stderr, flush=True)
+    who = f"spad (rank {rank})" if (rank := _rank()) else "spad"
+    print(f"{who}: {text}", file=sys.stderr, flush=True)
 
 
 def _reason(error: Exception) -> str:
@@ -208,19 +209,34 @@ def _positive(text: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from spad.train.signals import stop_signals
+
+    with stop_signals():  # from the first moment on: importing torch takes seconds
+        return _train_until_stopped(args)
+
+
+def _train_until_stopped(args: argparse.Namespace) -> int:
     from spad.train.config import load_config
 
     config = load_config(args.config, args.overrides)
     out = args.out or Path("runs") / args.config.stem
     from spad.train.loop import train
 
-    if args.fresh and out.exists():
+    first = _rank() == 0 and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+    if args.fresh and first and out.exists():
         numbers = itertools.count(1)
         kept = next(old for n in numbers if not (old := out.with_name(f"{out.name}.{n}")).exists())
         out.rename(kept)
         _say(f"what was in {out} is kept in {kept}")
-    print(train(config, out, resume=args.resume, device=args.device))
+    best = train(config, out, resume=args.resume, device=args.device)
+    if _rank() == 0:
+        print(best)
     return 0
+
+
+def _rank() -> int:
+    """Number of this process among those that torchrun has started; 0 without torchrun."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def _evaluate(args: argparse.Namespace) -> int:

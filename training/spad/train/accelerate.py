@@ -6,20 +6,20 @@ Neither changes what is trained, nor what is saved: both are settings of the run
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from spad.network import Network, Outputs
+from spad.network import Network
 from spad.train.config import Optimiser
 
 __all__ = ["prepare_network"]
 
 
-def prepare_network(network: Network, config: Optimiser) -> Callable[..., Outputs]:
+def prepare_network(network: Network, config: Optimiser) -> nn.Module:
     """Give the network as the loss runs it.
 
     Parameters
@@ -30,7 +30,7 @@ def prepare_network(network: Network, config: Optimiser) -> Callable[..., Output
 
     Returns
     -------
-    callable
+    nn.Module
         In place of ``network``, for :func:`spad.train.loss.loss_terms`.
 
     Warns
@@ -50,7 +50,7 @@ def prepare_network(network: Network, config: Optimiser) -> Callable[..., Output
                 stacklevel=2,
             )
         else:
-            return torch.compile(network)
+            return cast(nn.Module, torch.compile(network))
     return network
 
 

@@ -189,7 +189,11 @@ class Optimiser(Checked):
     Parameters
     ----------
     steps, batch : int
-        Updates, and samples in each.
+        Updates, and samples in each, of all processes together.
+    accumulate : int
+        Micro-batches, one after the other, that a batch is cut into where it does not fit into
+        memory at once. Terms that are sums over pixels stay the same; Dice is then pooled over
+        each micro-batch instead of the batch.
     learning_rate, weight_decay : float
     warmup : int
         Updates over which the learning rate rises.
@@ -208,6 +212,7 @@ class Optimiser(Checked):
 
     steps: Annotated[int, Within(1, 10_000_000)] = 10_000
     batch: Annotated[int, Within(1, 4096)] = 8
+    accumulate: Annotated[int, Within(1, 4096)] = 1
     learning_rate: Annotated[float, Within(0, 1)] = 1e-3
     weight_decay: Share = 1e-4
     warmup: Annotated[int, Within(0, 1_000_000)] = 100

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from spad.train.cases import Case, read_image, read_labels
 from spad.train.config import Config
 from spad.train.draws import case_of, generator
 from spad.train.fragments import structure_scales
+from spad.train.parallel import ALONE, Group
 from spad.train.semantic import target_map
 
 __all__ = ["Batch", "Samples", "batches"]
@@ -84,6 +86,10 @@ class Samples(Dataset[dict[str, Any]]):
             holders=self._holders,
         )
 
+    def cases_of(self, numbers: Iterable[int]) -> list[str]:
+        """Names of the cases that samples are drawn from, each once."""
+        return list(dict.fromkeys(self._cases[self._case(n)][0].name for n in numbers))
+
     def _labels(self, labels: NDArray[np.uint8], matrix: Any, mirrored: bool) -> NDArray[np.uint8]:
         warped = augment.warp(labels, matrix, self._config.input.size, labels=True)
         return self._swap[warped] if mirrored else warped
@@ -122,20 +128,26 @@ class Samples(Dataset[dict[str, Any]]):
         return found
 
 
-class _From(Sampler[int]):
-    """The numbers of the samples from ``first`` on, up to ``last``."""
+class _Share(Sampler[int]):
+    """A process's share of the samples from ``first`` on, up to ``last``.
 
-    def __init__(self, first: int, last: int) -> None:
-        self._range = range(first, last)
+    Of every ``whole`` samples in a row, process r has the r-th block of ``own``.
+    """
+
+    def __init__(self, first: int, last: int, whole: int, own: int, rank: int) -> None:
+        self._starts = range(first + rank * own, last, whole)
+        self._own = own
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._range)
+        return (n for start in self._starts for n in range(start, start + self._own))
 
     def __len__(self) -> int:
-        return len(self._range)
+        return len(self._starts) * self._own
 
 
-def batches(samples: Samples, config: Config, step: int, device: torch.device) -> Iterator[Batch]:
+def batches(
+    samples: Samples, config: Config, step: int, device: torch.device, group: Group = ALONE
+) -> Iterator[Batch]:
     """Batches of the steps from ``step`` to the last, prepared by workers.
 
     Parameters
@@ -146,23 +158,32 @@ def batches(samples: Samples, config: Config, step: int, device: torch.device) -
         Steps done.
     device : torch.device
         For which the batches are; they come on the CPU, pinned for CUDA.
+    group : Group
+        The processes that share each batch; this one gets its part of each micro-batch, one after
+        the other.
     """
     size, workers = config.optimiser.batch, config.data.workers
+    micro = size // config.optimiser.accumulate
     loader: DataLoader[dict[str, Any]] = DataLoader(
         samples,
-        batch_size=size,
-        sampler=_From(step * size, config.optimiser.steps * size),
+        batch_size=size // group.size,
+        sampler=_Share(
+            step * size, config.optimiser.steps * size, micro, micro // group.size, group.rank
+        ),
         num_workers=workers,
         # A fork of a process with threads (OpenMP, Qt) can hang for ever.
         multiprocessing_context="spawn" if workers else None,
         pin_memory=device.type == "cuda",
         persistent_workers=False,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_quiet_worker,
     )
     return iter(loader)
 
 
-def _one_thread(_: int) -> None:
+def _quiet_worker(_: int) -> None:
+    # Ctrl-C and torchrun's SIGTERM reach the workers too; the trainer ends them, having saved.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

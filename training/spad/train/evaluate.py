@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from spad import metrics
 from spad.labels import IGNORE
 from spad.train.cases import Case, read_image, read_labels
+from spad.train.parallel import ALONE, Group
 
 __all__ = ["Report", "Row", "Score", "evaluate", "score"]
 
@@ -285,6 +286,7 @@ def evaluate(
     *,
     names: Mapping[int, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    group: Group = ALONE,
 ) -> Report:
     """Segment cases and score the results.
 
@@ -303,6 +305,8 @@ def evaluate(
         not judged in that case.
     progress : callable, optional
         Called as ``progress(done, total)`` after each case.
+    group : Group, optional
+        Processes that divide the cases among themselves; each gets the whole report.
 
     Returns
     -------
@@ -319,10 +323,12 @@ def evaluate(
     k = len(classes)
     in_mm = all(case.spacing_mm is not None for case in cases)
     matrices = np.zeros((len(cases), k, k), np.int64)
-    distances = np.full((len(cases), k), np.nan)
+    distances = np.zeros((len(cases), k))
     judged = np.zeros((len(cases), k), bool)
     tables = np.broadcast_to(table, (len(cases), 256))
-    for i, case in enumerate(cases):
+    for i in range(group.rank, len(cases), group.size):
+        case = cases[i]
+        distances[i] = np.nan
         image, reference = read_image(case), read_labels(case, tables[i])
         prediction = segment(image)
         if prediction.shape != reference.shape:
@@ -341,6 +347,8 @@ def evaluate(
                 )
         if progress is not None:
             progress(i + 1, len(cases))
+    matrices, distances = group.total(matrices), group.total(distances)
+    judged = group.total(judged.astype(np.uint8)) > 0
     return score(
         matrices,
         [f"{case.folder}/{case.patient}" for case in cases],

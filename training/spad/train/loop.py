@@ -1,63 +1,60 @@
 """The training loop: stateless draws, averaged weights, validation with the sampler, exact resume.
 
 Sample n of a run is the same whatever happened before it, so a resumed run needs no generator's
-state: after SIGKILL it continues bit for bit (on one device, with one number of threads).
+state: after SIGKILL it continues bit for bit (on one device, with one number of threads). For the
+same reason the number of processes changes nothing but rounding.
 """
 
 from __future__ import annotations
 
 import math
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spad import checkpoint
-from spad.card import Card
-from spad.device import pick_device
-from spad.network import build
+from spad.labels import IGNORE
 from spad.schedule import NoiseSchedule, cosine_schedule
-from spad.segmenter import Segmenter
 from spad.train.config import Config, ConfigError
 from spad.train.dataset import Batch, Samples, batches
 from spad.train.ema import average, decay_at
-from spad.train.evaluate import Report, evaluate
+from spad.train.events import Events
+from spad.train.inventory import differences, inventory
 from spad.train.leakage import leakage, predict_at_T
 from spad.train.loss import loss_terms
+from spad.train.parallel import Agreement, Group, join, restarted
 from spad.train.perturbation import perturb
 from spad.train.prepare import Prepared, prepare
-from spad.train.state import Run, read_state, start
+from spad.train.signals import Stop, stop_signals
+from spad.train.speed import Clock
+from spad.train.state import Run, read_state, start, sweep
+from spad.train.validate import as_scalars, scored, validate
+from spad.train.watch import Diverged, Watch
 
 __all__ = ["Diverged", "train"]
 
 _LOG_EVERY = 20  # steps; the only places where the host waits for the device
 
 
-class Diverged(ValueError):
-    """The loss is no number any more; the last good state is kept."""
-
-
 def train(config: Config, out: Path, *, resume: bool = False, device: str = "auto") -> Path:
     """Train a model.
 
     Writes into ``out``: ``latest.pt`` (to resume), ``latest.safetensors`` and ``best.safetensors``
-    (averaged weights; best by pooled mean Dice on the validation cases) and TensorBoard's events.
+    (averaged weights; best by pooled mean Dice on the validation cases), ``cases.txt`` and
+    TensorBoard's events.
+    Under torchrun, several processes train one model; the first one writes.
 
     Parameters
     ----------
     config : Config
     out : Path
-        Folder of the run.
+        Folder of the run; all processes must see it.
     resume : bool
-        Continue the run in ``out`` if there is one.
+        Continue the run in ``out`` if there is one. A process that torchrun starts again does.
     device : str
 
     Returns
@@ -68,104 +65,176 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
     Raises
     ------
     ConfigError
-        The settings do not fit the cases, or another run is in ``out``.
+        The settings do not fit the cases or the number of processes, or another run is in ``out``.
     CaseError
         Faults in the case folders, all listed.
     Diverged
-        The loss became NaN or infinite.
+        The loss became NaN or infinite, or exploded.
     KeyboardInterrupt
         Stopped by Ctrl-C or SIGTERM, after the state was saved.
+    Lost
+        Another process of the run has ended.
     """
     try:
-        from torch.utils.tensorboard import SummaryWriter
-        from tqdm import tqdm
+        import torch.utils.tensorboard  # noqa: F401
+        import tqdm  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f'training needs {error.name}: pip install "napari-spad[train]"'
         ) from None
 
-    target = pick_device(device)
-    state_file, best = out / "latest.pt", out / "best.safetensors"
-    if state_file.exists() and not resume:
-        raise ConfigError(
-            f"{out} holds a run already; go on with --resume, or choose another --out"
-        )
-    prepared = prepare(config)
-    card = prepared.card
-    samples = Samples(config, prepared.training, [c.name for c in card.classes])
-    run = start(config, card.classes, target)
-    if state_file.exists():
-        run.restore(read_state(state_file, config, prepared.fingerprint))
-    out.mkdir(parents=True, exist_ok=True)
-    s, o, v = config.schedule, config.optimiser, config.validation
-    schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
-    sums: dict[str, Tensor] = {}
-    unlogged = 0
+    with stop_signals() as stop, join(device) as (group, target):
+        group.check_shares(config.optimiser.batch, config.optimiser.accumulate)
+        state_file = out / "latest.pt"
+        # One looks, so that all start alike.
+        found = group.any(group.rank == 0 and state_file.exists())
+        if found and not (resume or restarted()):
+            raise ConfigError(
+                f"{out} holds a run already; go on with --resume, or choose another --out"
+            )
+        with group.quiet():
+            prepared = prepare(config)
+            run = start(config, prepared.card.classes, target)
+        if found:
+            state = read_state(
+                state_file,
+                config,
+                prepared.fingerprint,
+                lambda: differences(out / "cases.txt", inventory(prepared)),
+            )
+            run.restore(state)
+        if group.rank == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            sweep(out)
+            if not found:
+                (out / "cases.txt").write_text("\n".join(inventory(prepared)), encoding="utf-8")
+        s = config.schedule
+        with Events(None if group.rank else out, run.step) as events:
+            job = _Job(
+                config=config,
+                prepared=prepared,
+                samples=Samples(config, prepared.training, [c.name for c in prepared.card.classes]),
+                schedule=cosine_schedule(s.steps, s.offset, s.beta_max),
+                forward=group.wrap(run.forward),
+                group=group,
+                device=target,
+                state_file=state_file,
+                stop=stop,
+                events=events,
+            )
+            _steps(run, job)
+    return out / "best.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What stays the same from step to step."""
+
+    config: Config
+    prepared: Prepared
+    samples: Samples
+    schedule: NoiseSchedule
+    forward: nn.Module
+    group: Group
+    device: torch.device
+    state_file: Path
+    stop: Stop
+    events: Events
+
+
+def _steps(run: Run, job: _Job) -> None:
+    """All steps that are left, with what has to be logged, saved and scored between them."""
+    from tqdm import tqdm
+
+    o, v, group = job.config.optimiser, job.config.validation, job.group
+    watch = Watch(run.step, o.batch, job.samples.cases_of, str(job.state_file))
+    agreement = Agreement(group)
+    if run.pending:
+        _validate(run, job, print)
+        _save(run, job)
+    arriving = batches(job.samples, job.config, run.step, job.device, group)
+    clock = Clock()
     pause = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs no animation
-    with (
-        SummaryWriter(str(out), purge_step=run.step + 1) as writer,
-        tqdm(
-            total=o.steps, initial=run.step, unit="step", smoothing=0.05, mininterval=pause
-        ) as bar,
-        _stop_signals() as stop,
-    ):
-        for arrived in batches(samples, config, run.step, target):
-            batch = {k: x.to(target, non_blocking=True) for k, x in arrived.items()}
-            for name, term in _update(run, config, schedule, batch, len(samples)).items():
-                sums[name] = sums[name] + term if name in sums else term
+    due = False
+    with tqdm(
+        total=o.steps, initial=run.step, unit="step", smoothing=0.05, mininterval=pause,
+        disable=group.rank > 0,
+    ) as bar:  # fmt: skip
+        while run.step < o.steps:
+            with clock.waiting():
+                arrived = next(arriving)
+            job.stop.collecting = True
+            # The numbers stay: the host reads them, and would have to wait for a device.
+            batch = {
+                k: x if k == "number" else x.to(job.device, non_blocking=True)
+                for k, x in arrived.items()
+            }
+            watch.add(_update(run, job, batch))
             bar.update()
-            last = run.step == o.steps
-            unlogged += 1
-            validates = run.step % v.every == 0 or last
-            saves = run.step % v.save_every == 0 or last or stop
+            stops = agreement.ask(job.stop.asked)
+            validates = run.step % v.every == 0 or run.step == o.steps
+            due |= run.step % v.save_every == 0 or validates or stops
             # Also before anything is kept: weights that are no numbers must not replace good ones.
-            if run.step % _LOG_EVERY == 0 or validates or saves:
-                loss = _log(writer, run, {n: x / unlogged for n, x in sums.items()}, state_file)
-                bar.set_postfix(loss=f"{loss:.4f}")
-                sums, unlogged = {}, 0
+            if not (run.step % _LOG_EVERY == 0 or due):
+                continue
+            means = watch.check(run.network, group)
+            rate = run.optimiser.param_groups[0]["lr"]
+            job.events.add({f"train/{name}": x for name, x in means.items()}, run.step)
+            job.events.add({"train/rate": rate, **clock.speed(o.batch)}, run.step)
+            bar.set_postfix(loss=f"{means['loss']:.4f}")
             if validates:
-                report = _validate(run, config, prepared, writer)
-                _log_leakage(run, config, batch, writer)
-                value = report.mean.dice_pooled.value
-                bar.write(f"step {run.step}: validation, pooled mean Dice {value:.3f}")
-                scored = _scored(card, config, run, report)
-                weights = {name: mean.cpu() for name, mean in run.mean.items()}
-                checkpoint.save(out / "latest.safetensors", scored, weights)
-                if value > run.best or not best.exists():
-                    run.best = value
-                    checkpoint.save(best, scored, weights)
-            if saves:
-                run.save(state_file, config, prepared.fingerprint)
-            if stop and not last:
-                raise KeyboardInterrupt(f"stopped and saved at step {run.step} of {o.steps}")
-    return best
+                job.events.add(_leakage(run, job, batch), run.step)
+                run.pending = True
+            if due and (watch.calm or stops or run.step == o.steps):
+                _save(run, job)
+                due = False
+            if stops:
+                raise _stopped(run, job)
+            if validates:
+                _validate(run, job, bar.write)
+                if watch.calm:
+                    _save(run, job)
+            clock.start()
 
 
-def _update(
-    run: Run, config: Config, schedule: NoiseSchedule, batch: Batch, cases: int
-) -> dict[str, Tensor]:
+def _update(run: Run, job: _Job, batch: Batch) -> dict[str, Tensor]:
     """One step of the optimiser; the terms of its loss and the gradient's norm, on the device."""
-    o = config.optimiser
-    for group in run.optimiser.param_groups:
-        group["lr"] = o.learning_rate * _rate(run.step, config)
-    terms = loss_terms(
-        run.network,
-        schedule,
-        config.loss,
-        _perturbed(config, batch, run.step, cases),
-        batch["labels"],
-        seed=config.seed,
-        numbers=batch["number"].tolist(),
-        forward=run.forward,
-    )
-    loss = torch.stack(list(terms.values())).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), o.clip)
+    config, o, group = job.config, job.config.optimiser, job.group
+    for each in run.optimiser.param_groups:
+        each["lr"] = o.learning_rate * _rate(run.step, config)
+
+    def count(stride: int) -> Tensor:
+        known = batch["labels"][:, ::stride, ::stride] != IGNORE
+        return group.mean(known.sum().float()) / o.accumulate
+
+    sums: dict[str, Tensor] = {}
+    for part in range(o.accumulate):
+        size = len(batch["number"]) // o.accumulate
+        micro = {k: x[part * size : (part + 1) * size] for k, x in batch.items()}
+        with group.gathering(job.forward, last=part + 1 == o.accumulate):
+            terms = loss_terms(
+                run.network,
+                job.schedule,
+                config.loss,
+                _perturbed(config, micro, run.step, len(job.samples)),
+                micro["labels"],
+                seed=config.seed,
+                numbers=micro["number"].tolist(),
+                forward=job.forward,
+                count=None if group.size == o.accumulate == 1 else count,
+                pool=None if group.size == 1 else group.pool,
+            )
+            terms["loss"] = torch.stack(list(terms.values())).sum()
+            (terms["loss"] / o.accumulate).backward()  # type: ignore[no-untyped-call]
+        for name, term in terms.items():
+            share = term.detach() / o.accumulate
+            sums[name] = sums[name] + share if name in sums else share
+    sums["norm"] = torch.nn.utils.clip_grad_norm_(run.network.parameters(), o.clip)
     run.optimiser.step()
     run.optimiser.zero_grad(set_to_none=True)
     average(run.mean, run.network, decay_at(run.step, o.ema))
     run.step += 1
-    return {name: x.detach() for name, x in {**terms, "loss": loss, "norm": norm}.items()}
+    return sums
 
 
 def _perturbed(config: Config, batch: Batch, step: int, cases: int) -> Tensor:
@@ -192,89 +261,55 @@ def _rate(step: int, config: Config) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, p)))
 
 
-def _log(writer: Any, run: Run, terms: dict[str, Tensor], state_file: Path) -> float:
-    """Write mean terms and return the loss; stop if it, the gradient or a weight is no number."""
-    means = {name: float(term) for name, term in terms.items()}
-    for name, value in means.items():
-        writer.add_scalar(f"train/{name}", value, run.step)
-    writer.add_scalar("train/rate", run.optimiser.param_groups[0]["lr"], run.step)
-    weights = torch.stack([w.detach().sum() for w in run.network.parameters()]).sum()
-    if not all(map(math.isfinite, (means["loss"], means["norm"], float(weights)))):
-        raise Diverged(
-            f"the loss is {means['loss']} and the gradient's norm {means['norm']} in the "
-            f"last steps up to {run.step}; {state_file} keeps the last saved state. Lower "
-            "optimiser.learning_rate, or look at the cases"
-        )
-    return means["loss"]
-
-
-def _validate(run: Run, config: Config, prepared: Prepared, writer: Any) -> Report:
-    """Score the averaged weights on the validation cases, with the sampler."""
-    card, v = prepared.card, config.validation
-    network = build(card.network, len(card.classes), {n: x.clone() for n, x in run.mean.items()})
-    segmenter = Segmenter(card, network, next(iter(run.mean.values())).device)
-    report = evaluate(
-        lambda image: segmenter.segment(image, samples=v.samples, steps=v.steps).labels,
-        [case for case, _ in prepared.validation],
-        np.stack([table for _, table in prepared.validation]),
-        [c.name for c in card.classes],
-    )
-    for row in (*report.structures, report.mean):
-        writer.add_scalar(f"validation/pooled Dice/{row.name}", row.dice_pooled.value, run.step)
-        writer.add_scalar(f"validation/image Dice/{row.name}", row.dice_per_image.value, run.step)
-    return report
-
-
-def _log_leakage(run: Run, config: Config, batch: Batch, writer: Any) -> None:
-    """Soft Dice of the last batch clean, perturbed, and perturbed at the wrong place."""
-    p = config.perturbation
+def _leakage(run: Run, job: _Job, batch: Batch) -> dict[str, float]:
+    """What the last batch tells of leakage (a process's part of it by itself, then the mean)."""
+    config, p = job.config, job.config.perturbation
     if config.method == "unet" or not (p.semantic or p.boundary) or len(batch["labels"]) < 2:
-        return
-    predict = predict_at_T(run.network, config.seed)
-    found = leakage(predict, p, batch, seed=config.seed)
-    for name in ("clean", "perturbed", "misplaced"):
-        writer.add_scalar(f"leakage/soft Dice, {name} training images", found[name], run.step)
-    writer.add_scalar("leakage/gap", found["gap"], run.step)
-
-
-def _scored(card: Card, config: Config, run: Run, report: Report) -> Card:
-    """The card with the scores of this moment."""
-    v = config.validation
-    scores = {
-        "step": run.step,
-        "samples": v.samples,
-        "steps": v.steps,
-        "images": report.images,
-        "patients": report.patients,
-        "pooled Dice": {r.name: _rounded(r.dice_pooled.value) for r in report.structures},
-        "per-image Dice": {r.name: _rounded(r.dice_per_image.value) for r in report.structures},
-        "pooled mean Dice": _rounded(report.mean.dice_pooled.value),
-        "per-image mean Dice": _rounded(report.mean.dice_per_image.value),
+        return {}
+    found = leakage(predict_at_T(run.network, config.seed), p, batch, seed=config.seed)
+    return {
+        "leakage/gap" if name == "gap" else f"leakage/soft Dice, {name} training images": float(
+            job.group.mean(torch.tensor(value))
+        )
+        for name, value in found.items()
     }
-    return replace(card, scores={"validation": scores})
 
 
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None
+def _validate(run: Run, job: _Job, say: Callable[[str], None]) -> None:
+    """Score the averaged weights and keep them; ``best.safetensors`` if none were better.
+
+    The saved state still says that this is pending: killed in here, a run does it again, so that
+    its best score never falls behind the file.
+    """
+    report = validate(run, job.config, job.prepared, job.stop, job.group)
+    if report is None:
+        _save(run, job)
+        raise _stopped(run, job)
+    value = report.mean.dice_pooled.value
+    out = job.state_file.parent
+    best = out / "best.safetensors"
+    if job.group.rank == 0:
+        job.events.add(as_scalars(report), run.step)
+        say(f"step {run.step}: validation, pooled mean Dice {value:.3f}")
+        card = scored(job.prepared.card, job.config, run, report)
+        weights = {name: mean.cpu() for name, mean in run.mean.items()}
+        checkpoint.save(out / "latest.safetensors", card, weights)
+        if value > run.best or not best.exists():
+            checkpoint.save(best, card, weights)
+    run.best = max(run.best, value)
+    run.pending = False
 
 
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying; a second one dies."""
-    received: list[int] = []
+def _save(run: Run, job: _Job) -> None:
+    if job.group.rank == 0:
+        job.events.flush()
+        run.save(job.state_file, job.config, job.prepared.fingerprint)
 
-    def handle(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        for each, old in before.items():
-            signal.signal(each, old)
 
-    try:
-        before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread, where no signal arrives
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+def _stopped(run: Run, job: _Job) -> BaseException:
+    """How a process leaves that was asked to stop; the first one says so for all."""
+    if job.group.rank:
+        return SystemExit(130)
+    left = "; its validation comes first on --resume" if run.pending else ""
+    steps = job.config.optimiser.steps
+    return KeyboardInterrupt(f"stopped and saved at step {run.step} of {steps}{left}")

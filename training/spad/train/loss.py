@@ -20,7 +20,9 @@ from spad.train.config import Loss
 __all__ = ["diffusion_times", "loss_terms", "soft_dice"]
 
 
-def soft_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
+def soft_dice(
+    probabilities: Tensor, labels: Tensor, *, pool: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """1 - soft Dice, pooled over the batch, mean over the structures present in it; a scalar.
 
     Parameters
@@ -28,6 +30,8 @@ def soft_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
     probabilities : Tensor, shape (B, K, H, W)
     labels : Tensor of uint8, shape (B, H, W)
         255 is ignored.
+    pool : callable, optional
+        Sums of this part of a batch to those of the whole; see `spad.train.parallel.Group.pool`.
     """
     k = probabilities.shape[1]
     known = labels != IGNORE
@@ -36,6 +40,8 @@ def soft_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
     both = right.new_zeros(k).scatter_add(0, truth.flatten(), right)[1:]
     predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
     pixels = right.new_zeros(k).scatter_add(0, truth.flatten(), known.flatten().to(right.dtype))[1:]
+    if pool is not None:
+        both, predicted, pixels = pool(torch.stack([both, predicted, pixels]))
     dice = (2 * both + 1) / (predicted + pixels + 1)
     present = (pixels > 0).to(right.dtype)
     return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
@@ -60,6 +66,8 @@ def loss_terms(
     seed: int,
     numbers: list[int],
     forward: Callable[..., Outputs] | None = None,
+    count: Callable[[int], Tensor] | None = None,
+    pool: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The weighted terms of the loss; their sum is trained on.
 
@@ -77,6 +85,12 @@ def loss_terms(
         Sample numbers: with the seed they decide on all draws.
     forward : callable, optional
         The network as something wraps it (DDP, compile); called once, in place of the network.
+    count : callable, optional
+        For a part of a batch: stride -> the mean number of known pixels in a part, every so many
+        rows and columns, so that the mean of the parts' sums over pixels is the whole batch's mean
+        over pixels. The part's own by default.
+    pool : callable, optional
+        As of :func:`soft_dice`.
 
     Returns
     -------
@@ -84,7 +98,7 @@ def loss_terms(
         Terms whose weight is 0 are left out.
     """
     known = labels != IGNORE
-    count = known.sum().clamp_min(1)
+    pixels = (known.sum() if count is None else count(1)).clamp_min(1)
     truth = torch.where(known, labels, 0).long()
 
     x_t = time = None
@@ -95,12 +109,14 @@ def loss_terms(
         u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
         # An ignored pixel tells nothing: pure noise, whatever the time.
         x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
-        time = torch.tensor(times, dtype=torch.float32, device=image.device) / schedule.steps
+        # Made on the CPU: on the device, torch.tensor would wait for it.
+        time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
+        time = time / schedule.steps
     # "is None": a compiled module has no truth value.
     run = network if forward is None else forward
     with autocast(image.device):
         out = run(image, None if x_t is None else x_t.unsqueeze(1), time)
-    terms = _encoder_terms(config, out.encoder, labels)
+    terms = _encoder_terms(config, out.encoder, labels, count, pool)
     if x_t is None or out.denoiser is None:
         return terms
 
@@ -109,31 +125,39 @@ def loss_terms(
         logits = prior_logits(logits, x_t, jump)
     log_prior = F.log_softmax(logits, dim=1)
     if config.kl:
-        terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / count
+        terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / pixels
     if config.cross_entropy:
         at_truth = log_prior.gather(1, truth.unsqueeze(1)).squeeze(1)
         hit = torch.where(x_t == truth, jump.alpha_bar_t.squeeze(1), 0)
         log_q = (hit + jump.alpha_bar_t_lost.squeeze(1) / k).log()
         log_p_0 = at_truth + log_q - evidence(x_t, log_prior, jump)
-        terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / count
+        terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / pixels
     if config.dice:
-        terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels)
+        terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels, pool=pool)
     return terms
 
 
-def _encoder_terms(config: Loss, scales: tuple[Tensor, ...], labels: Tensor) -> dict[str, Tensor]:
+def _encoder_terms(
+    config: Loss,
+    scales: tuple[Tensor, ...],
+    labels: Tensor,
+    count: Callable[[int], Tensor] | None,
+    pool: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Tensor]:
     """Terms of the logits told by the image alone; coarser scales weigh 1/2, 1/4, ... (nnU-Net)."""
     terms: dict[str, Tensor] = {}
     for depth, logits in enumerate(scales):
         share = 2.0**-depth / sum(2.0**-d for d in range(len(scales)))
-        here = labels[:, :: 2**depth, :: 2**depth]
+        stride = 2**depth
+        here = labels[:, ::stride, ::stride]
         known = here != IGNORE
         if config.encoder_cross_entropy:
+            pixels = (known.sum() if count is None else count(stride)).clamp_min(1)
             ce = F.cross_entropy(logits, torch.where(known, here, 0).long(), reduction="none")
-            term = config.encoder_cross_entropy * (ce * known).sum() / known.sum().clamp_min(1)
+            term = config.encoder_cross_entropy * (ce * known).sum() / pixels
             _add(terms, "encoder_cross_entropy", share * term)
         if config.encoder_dice:
-            term = config.encoder_dice * soft_dice(logits.softmax(1), here)
+            term = config.encoder_dice * soft_dice(logits.softmax(1), here, pool=pool)
             _add(terms, "encoder_dice", share * term)
     return terms
 

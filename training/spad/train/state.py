@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import warnings
@@ -11,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spad import checkpoint
 from spad.labels import LabelClass
-from spad.network import Network, Outputs, build, transfer
+from spad.network import Network, build, transfer
+from spad.schema import from_json
 from spad.train.accelerate import prepare_network
 from spad.train.config import Config, ConfigError
 
-__all__ = ["Run", "differences", "read_state", "start"]
+__all__ = ["Run", "differences", "read_state", "start", "sweep"]
+
+_HARMLESS = ("data.workers", "data.licence", "data.source", "name", "validation")
+"""Settings that may change between a run and its resume: no weight depends on them."""
 
 
 @dataclass
@@ -27,14 +32,18 @@ class Run:
     """A run's weights, their averages, the optimiser, the steps done and the best score so far.
 
     ``forward`` runs the network in training, as `spad.train.accelerate` prepared it.
+    ``pending`` says that the validation of this step is still to be done: a state is saved before
+    a validation too, so that being killed in it costs no step, and the best score that is saved
+    never lags behind the best checkpoint.
     """
 
     network: Network
     mean: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
-    forward: Callable[..., Outputs]
+    forward: nn.Module
     step: int = 0
     best: float = -1.0
+    pending: bool = False
 
     def save(self, path: Path, config: Config, data: str) -> None:
         """Write all that a resume needs; atomic, so that a killed save leaves the last one.
@@ -52,6 +61,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "best": self.best,
+            "pending": self.pending,
         }
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -74,9 +84,34 @@ class Run:
             self.mean[name].copy_(value)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.best = state["step"], state["best"]
+        self.pending = state.get("pending", False)
 
 
-def read_state(path: Path, config: Config, data: str) -> dict[str, Any]:
+def sweep(out: Path) -> None:
+    """Remove what killed saves have left in the folder of a run."""
+    for left in out.glob(".latest.pt.*"):
+        if not _runs(left.suffix[1:]):
+            left.unlink(missing_ok=True)
+    for left in out.glob(".spad-*.tmp"):  # of a checkpoint; its process is not told
+        left.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    """Whether there is a process of this number."""
+    if os.name == "nt":  # there, os.kill ends the process whatever the signal
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def read_state(
+    path: Path, config: Config, data: str, changed: Callable[[], str] = lambda: "the case folders"
+) -> dict[str, Any]:
     """Read a saved state and make sure that it is of the same run.
 
     Parameters
@@ -85,11 +120,14 @@ def read_state(path: Path, config: Config, data: str) -> dict[str, Any]:
     config : Config
     data : str
         Fingerprint of the cases.
+    changed : callable, optional
+        Says what has changed in them; called if the fingerprint is another.
 
     Raises
     ------
     ConfigError
-        The configuration or the cases have changed; the message lists the differences.
+        The configuration or the cases have changed; the message lists the differences. (The number
+        of steps shapes the learning rate and PaS from the first step on, so it cannot change.)
     ValueError
         The file is no saved state.
     """
@@ -100,14 +138,22 @@ def read_state(path: Path, config: Config, data: str) -> dict[str, Any]:
         raise ValueError(
             f"{path} is no saved state of a run ({error}); remove it to start afresh"
         ) from None
-    changes = differences(old, config.as_json())
+    with contextlib.suppress(ValueError):  # if it had settings that are gone: they are listed
+        # Settings that are newer than the state had their defaults.
+        old = from_json(Config, old, path.name).as_json()
+    changes = [
+        line
+        for line in differences(old, config.as_json())
+        if not line.startswith(tuple(f"{name}{end}" for name in _HARMLESS for end in ".:"))
+    ]
     if state["data"] != data:
-        changes.append("the case folders (files, splits or mapping)")
+        changes.append(changed())
     if changes:
         raise ConfigError(
             f"the run in {path.parent} was started with other settings, so that going on from "
             f"step {step} would mix two runs. Changed: {'; '.join(changes)}. Set them back, or "
-            "train into another folder"
+            f"train into another folder (init={path.with_name('best.safetensors')} starts from "
+            "what was learnt)"
         )
     return state
 

@@ -1,0 +1,83 @@
+"""Scores during training: validation with the sampler."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.card import Card
+from spad.network import build
+from spad.segmenter import Segmenter
+from spad.train.config import Config
+from spad.train.evaluate import Report, evaluate
+from spad.train.parallel import ALONE, Group
+from spad.train.prepare import Prepared
+from spad.train.signals import Stop
+from spad.train.state import Run
+
+__all__ = ["as_scalars", "scored", "validate"]
+
+
+def validate(
+    run: Run, config: Config, prepared: Prepared, stop: Stop, group: Group = ALONE
+) -> Report | None:
+    """Score the averaged weights on the validation cases, with the sampler.
+
+    The processes of a group divide the cases; the scores are those of all cases.
+
+    Returns
+    -------
+    Report
+        None if a process was asked to stop meanwhile.
+    """
+    card, v = prepared.card, config.validation
+    network = build(card.network, len(card.classes), {n: x.clone() for n, x in run.mean.items()})
+    segmenter = Segmenter(card, network, next(iter(run.mean.values())).device)
+
+    def segment(image: NDArray[Any]) -> NDArray[np.uint8]:
+        if stop.asked:  # nobody will read this; the processes just meet again
+            return np.zeros(image.shape, np.uint8)
+        return segmenter.segment(image, samples=v.samples, steps=v.steps).labels
+
+    report = evaluate(
+        segment,
+        [case for case, _ in prepared.validation],
+        np.stack([table for _, table in prepared.validation]),
+        [c.name for c in card.classes],
+        group=group,
+    )
+    return None if group.any(stop.asked) else report
+
+
+def as_scalars(report: Report) -> dict[str, float]:
+    """What TensorBoard shows of a validation."""
+    return {
+        f"validation/{of} Dice/{row.name}": score.value
+        for row in (*report.structures, report.mean)
+        for of, score in (("pooled", row.dice_pooled), ("image", row.dice_per_image))
+    }
+
+
+def scored(card: Card, config: Config, run: Run, report: Report) -> Card:
+    """The card with the scores of this moment."""
+    v = config.validation
+    scores = {
+        "step": run.step,
+        "samples": v.samples,
+        "steps": v.steps,
+        "images": report.images,
+        "patients": report.patients,
+        "pooled Dice": {r.name: _rounded(r.dice_pooled.value) for r in report.structures},
+        "per-image Dice": {r.name: _rounded(r.dice_per_image.value) for r in report.structures},
+        "pooled mean Dice": _rounded(report.mean.dice_pooled.value),
+        "per-image mean Dice": _rounded(report.mean.dice_per_image.value),
+    }
+    return replace(card, scores={"validation": scores})
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
