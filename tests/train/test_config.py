@@ -84,7 +84,7 @@ def test_a_word_can_choose_the_preset(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_configuration_can_be_used(path: Path) -> None:
     config = load_config(path)
-    assert config.data.folders
+    assert config.data.folders or config.data.phantoms == 1
     assert config.data.licence
     stride = config.network.stride
     assert not any(side % stride for side in config.input.size)
@@ -169,7 +169,6 @@ def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path, word: str, n
         ("perturbation.sigma_0=nan", "perturbation.sigma_0"),
         ("perturbation.curve=linear", "not one of default, paper"),
         ("data.folders=set", "data.folders is 'set', not a list"),
-        ("data.folders=[]", "data.folders has length 0"),
         ("network.widths=[7]", "network.widths[0] is 7; allowed are 8 to 1024 in multiples of 8"),
         ("loss=3", "loss is 3, not a JSON object"),
         ("input.size=[64]", "input.size has 1 items; give 2"),
@@ -181,6 +180,12 @@ def test_a_value_of_the_wrong_type_or_out_of_limits_is_refused_by_name(
     message = refused(tmp_path, SMALLEST, word)
     assert message.startswith("run.toml")
     assert needle in message
+
+
+def test_cases_come_from_folders_or_from_phantoms_alone(tmp_path: Path) -> None:
+    needle = "data.folders has length 0; name at least one case folder"
+    assert needle in refused(tmp_path, SMALLEST, "data.folders=[]")
+    assert needle in refused(tmp_path, SMALLEST.replace("folders", "#"), "data.phantoms=0.9")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

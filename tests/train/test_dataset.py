@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from spad.train import augment
-from spad.train.cases import NewCase, class_table, open_folder, write_folder
+from spad.train.cases import CaseError, NewCase, class_table, open_folder, write_folder
 from spad.train.config import Augmentation, Config, load_config
 from spad.train.dataset import Samples, batches
 from spad.train.draws import case_of, generator
+from spad.train.phantom_cases import ENDLESS_SEEDS, endless, phantom_cases, phantom_table
 from spad.train.semantic import target_map
 
 CPU = torch.device("cpu")
@@ -268,3 +269,114 @@ def test_generators_of_different_purposes_are_independent() -> None:
     draws = {generator(0, n, purpose).random() for n in range(3) for purpose in ("a", "b")}
     assert len(draws) == 6
     assert generator(0, 1, "a").random() in draws
+
+
+# --- weights and endless phantoms
+
+
+def weighted(tmp_path: Path, *weights: int) -> Samples:
+    """Samples of two folders of 2 and 3 cases; the class of its pixels tells a case's folder."""
+    names = {0: "background", 1: "left", 2: "right"}
+    image = np.arange(64 * 96).reshape(64, 96).astype(np.uint16)
+    for value, count in ((1, 2), (2, 3)):
+        labels = np.full((64, 96), value, np.uint8)
+        new = [NewCase(f"{value}{i}", image, labels) for i in range(count)]
+        write_folder(tmp_path / f"set{value}", new, names)
+    path = tmp_path / "run.toml"
+    path.write_text('name = "m"\n[data]\nfolders = ["set1", "set2"]\n[input]\nsize = [64, 96]\n')
+    config = load_config(path, [*STILL, f"data.weights={list(weights)}"])
+    folders = [open_folder(folder) for folder in config.data.folders]
+    table = class_table(names)
+    cases = [(case, table) for folder in folders for case in folder.splits["train"]]
+    return Samples(config, cases, list(names.values()))
+
+
+def test_a_weight_says_how_often_an_epoch_shows_the_cases_of_a_folder(tmp_path: Path) -> None:
+    samples = weighted(tmp_path, 1, 3)
+    assert len(samples) == 2 + 3 * 3
+    for epoch in range(3):
+        drawn = Counter(samples._case(11 * epoch + i) for i in range(11))
+        assert [drawn[case] for case in range(5)] == [1, 1, 3, 3, 3]
+    assert Counter(samples[n]["labels"].max() for n in range(11)) == {1: 2, 2: 9}
+
+
+@pytest.mark.parametrize("weights", [(), (1, 1), (7, 7)])
+def test_equal_weights_draw_as_none_do(tmp_path: Path, weights: tuple[int, ...]) -> None:
+    samples = weighted(tmp_path, *weights)
+    assert len(samples) == 5
+    assert [samples._case(n) for n in range(50)] == [case_of(0, n, 5) for n in range(50)]
+
+
+@pytest.mark.parametrize("words", [["data.weights=[1]"], ["data.weights=[1, 2, 3]"]])
+def test_as_many_weights_as_folders_are_asked_for(tmp_path: Path, words: list[str]) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('name = "m"\n[data]\nfolders = ["a", "b"]\n')
+    with pytest.raises(ValueError, match=r"data\.weights has \d numbers for 2"):
+        load_config(path, words)
+
+
+def test_phantoms_are_the_share_asked_for_and_never_come_twice(tiny: Path) -> None:
+    config = load_config(tiny, ["data.phantoms=0.5"])
+    samples = samples_of(config)
+    fresh = [samples._case(n) < 0 for n in range(400)]
+    assert np.mean(fresh) == pytest.approx(0.5, abs=0.1)
+    first = [n for n in range(400) if fresh[n]][:6]
+    images = {samples._phantom(n)[0].tobytes() for n in first}
+    other = samples_of(load_config(tiny, ["data.phantoms=0.5", "seed=1"]))
+    images |= {other._phantom(n)[0].tobytes() for n in first}
+    assert len(images) == 12
+    again = samples_of(config)
+    assert all(same(samples[n], again[n]) for n in first)
+
+
+def test_the_other_samples_stay_what_they_are_without_phantoms(tiny: Path) -> None:
+    plain, mixed = (
+        samples_of(load_config(tiny)),
+        samples_of(load_config(tiny, ["data.phantoms=0.5"])),
+    )
+    kept = [n for n in range(8) if mixed._case(n) >= 0]
+    assert kept
+    assert all(same(plain[n], mixed[n]) for n in kept)
+
+
+def test_seeds_of_endless_phantoms_are_nobody_elses() -> None:
+    longest = 10_000_000 * 4096  # steps and batch at their limits
+    assert longest < ENDLESS_SEEDS // 2  # the upper half lends decoys
+    seeds = [endless(run, n, (64, 96)).seed for run in (0, 1, 2**31) for n in (0, longest)]
+    assert len(set(seeds)) == 6
+    assert min(seeds) >= ENDLESS_SEEDS
+    with pytest.raises(ValueError, match=r"data\.phantoms"):
+        next(phantom_cases(1, 0, size=(64, 96), seed=ENDLESS_SEEDS // 2))
+
+
+def test_a_phantom_structure_that_the_model_lacks_is_background() -> None:
+    table, judged = phantom_table(["background", "drusen", "IRF", "SRF"])
+    assert table[:7].tolist() == [0, 3, 2, 0, 0, 0, 255]
+    assert judged.tolist() == [True, False, True, True]  # nobody drew drusen
+
+
+# --- faulty cases
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_case_that_turns_out_faulty_is_told_by_name_alone(tiny: Path, workers: int) -> None:
+    config = load_config(tiny, [f"data.workers={workers}"])
+    samples = samples_of(config)
+    mask = tiny.parent / "set" / "masks" / "p2.png"
+    mask.write_bytes(b"no image")
+    with pytest.raises(CaseError, match=r"p2\.png") as caught:
+        list(batches(samples, config, 0, CPU))
+    assert "Traceback" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_without_a_name_is_told_when_the_label_map_is_read(tiny: Path) -> None:
+    config = load_config(tiny)
+    folder = open_folder(tiny.parent / "set")
+    case = folder.splits["train"][0]
+    table = class_table(folder.names)
+    samples = Samples(
+        config, [(case, table)], list(folder.names.values()), values={folder.path: {0: "a"}}
+    )
+    with pytest.raises(CaseError, match=r"which labels\.json does not name"):
+        next(batches(samples, config, 0, CPU))

@@ -159,7 +159,7 @@ def test_every_trial_is_scored_with_its_last_averaged_weights(done: Path) -> Non
     for one in scores.values():
         assert (one["steps"], one["sampling"]["samples"], one["images"]) == (2, 2, 2)
         assert one["training_seconds"] > 0
-    assert len(scores["SPAD/seed-3"]["leakage"]) == 2
+    assert len(scores["SPAD/seed-3"]["leakage"]["leakage/gap"]) == 1
     assert scores["unet/seed-3"]["leakage"] == {}
     assert scores["SPAD/seed-3"]["diversity"] > 0 == scores["unet/seed-3"]["diversity"]
 
@@ -352,7 +352,7 @@ def by_hand(out: Path, values: dict[str, dict[int, float]]) -> None:
             "asked": asked, "mean": one, "split": "val", "images": 2, "patients": 2,
             "structures": [{"name": "SRF", **one}, {"name": "IRF", "dice_pooled": {"value": None}}],
             "diversity": 0.1, "training_seconds": 10.0 * seed, "scoring_seconds": 1.0,
-            "leakage": {"leakage/clean": [[1, 0.5], [2, 0.6]], "leakage/perturbed": [[1, 0.9]]},
+            "leakage": {"leakage/gap": [[1, 0.3], [2, 0.4]]},
             "device": "CPU", "spad": "0", "torch": "0",
         }  # fmt: skip
         folder = out / arm / f"seed-{seed}"
@@ -370,7 +370,7 @@ def test_means_spreads_and_paired_differences(tmp_path: Path) -> None:
     difference = paired(b, a)  # only of seeds that both have
     assert difference.values == pytest.approx({0: 0.1, 1: 0})
     assert difference.sd == pytest.approx(statistics.stdev([0.1, 0]))
-    assert rows["a"]["leakage gap"].mean == pytest.approx(0.9 - 0.55)
+    assert rows["a"]["leakage gap"].mean == pytest.approx(0.35)
     assert rows["a"]["training s"].median == 10
     assert Spread({0: 0.5}).text() == "0.500"  # one seed has no spread
     assert Spread({}).text() == "-"

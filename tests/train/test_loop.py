@@ -131,7 +131,9 @@ def test_fine_tuning_starts_from_the_checkpoints_weights(
 ) -> None:
     config = load_config(tiny, [f"init={whole / 'best.safetensors'}"])
     card, weights = checkpoint.load(whole / "best.safetensors")
-    with pytest.warns(UserWarning, match=f"started from tiny: {len(weights)} tensors$"):
+    names = ", ".join(c.name for c in card.classes)
+    said = f"started from tiny: {len(weights)} tensors; classes taken over: {names}$"
+    with pytest.warns(UserWarning, match=said):
         begun = start(config, card.classes, CPU)
     for taken in (begun.network.state_dict(), begun.mean):
         assert taken.keys() == weights.keys()
@@ -164,6 +166,35 @@ def test_fine_tuning_with_the_classes_in_another_order_starts_from_the_same_func
         expected = old.denoise(x_t, t, before)[:, :, order]
         given = new.denoise(place[x_t.long()], t, after)
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["background", "IRF", "PED"], r"over: background, IRF, PED; classes left out: SRF, SHRM"),
+        (["background", "drusen", "SRF"], r"over: background, SRF; new classes: drusen; .* left"),
+    ],
+)
+def test_fine_tuning_with_fewer_classes_keeps_those_and_says_which(
+    tiny: Path, whole: Path, classes: list[str], said: str
+) -> None:
+    config = load_config(tiny, [f"init={whole / 'best.safetensors'}"])
+    card = checkpoint.read_card(whole / "best.safetensors")
+    before = [c.name for c in card.classes]
+    with pytest.warns(UserWarning, match=said):
+        new = start(config, label_classes(classes), CPU).network
+    with pytest.warns(UserWarning, match="started from"):
+        old = start(config, card.classes, CPU).network
+    image = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    kept = [name for name in classes if name in before]
+    with torch.no_grad():
+        given, expected = new.encode(image).logits, old.encode(image).logits
+    torch.testing.assert_close(
+        given[:, [classes.index(name) for name in kept]],
+        expected[:, [before.index(name) for name in kept]],
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_a_checkpoint_that_shares_nothing_with_the_network_is_refused(

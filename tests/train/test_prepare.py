@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spad.card import Card
+from spad.phantom import bscan
+from spad.train import cases as cases_module
+from spad.train import prepare as prepare_module
 from spad.train.cases import CaseError, NewCase, write_folder
 from spad.train.config import ConfigError, load_config
 from spad.train.prepare import Prepared, prepare
@@ -217,3 +222,109 @@ def test_the_fingerprint_tells_a_training_case_from_a_validation_case(run: Path)
     assert names_of(made.training) + names_of(made.validation) == ["a1", "a2", "b", "c", "v"]
     assert len(made.training) == 3
     assert made.fingerprint != before
+
+
+def test_a_copied_data_set_is_the_same(run: Path, tmp_path: Path) -> None:
+    before = prepared(run).fingerprint
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(run.parent / "set", moved / "set")  # other dates
+    (moved / "run.toml").write_text(run.read_text())
+    assert prepared(moved / "run.toml").fingerprint == before
+
+
+# --- limit
+
+
+@pytest.fixture
+def ten(tmp_path: Path) -> Path:
+    """Ten patients of three images each, and one who validates."""
+    cases = [new(f"p{i}_{j}", patient=f"P{i}", seed=3 * i + j) for i in range(10) for j in range(3)]
+    folder(tmp_path / "set", *cases, new("v", "val", seed=99))
+    return config_of(tmp_path)
+
+
+def test_a_limit_draws_whole_patients_with_the_seed(ten: Path) -> None:
+    drawn = {}
+    for seed in (0, 1):
+        for limit in (6, 7, 15):
+            with pytest.warns(UserWarning, match=f"{limit} of 30 training cases"):
+                made = prepared(ten, f"data.limit={limit}", f"seed={seed}")
+            assert len(made.training) == limit
+            assert names_of(made.validation) == ["v"]
+            counts = Counter(case.patient for case, _ in made.training)
+            assert sorted(counts.values()) == [limit % 3] * (limit % 3 > 0) + [3] * (limit // 3)
+            drawn[seed, limit] = set(names_of(made.training))
+        assert drawn[seed, 6] < drawn[seed, 7] < drawn[seed, 15]
+    assert drawn[0, 6] != drawn[1, 6]
+
+
+def test_a_limit_above_the_number_of_cases_uses_all_and_says_so(ten: Path) -> None:
+    with pytest.warns(UserWarning, match="data.limit is 500, and there are only 30"):
+        made = prepared(ten, "data.limit=500")
+    assert len(made.training) == 30
+
+
+# --- phantoms
+
+
+def test_phantoms_alone_need_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('name = "m"\n[data]\nphantoms = 1.0\n[input]\nsize = [64, 96]\n')
+    with pytest.warns(UserWarning, match="64 phantoms with seeds from 1000000 on"):
+        made = prepared(path)
+    assert made.training == ()
+    assert [c.name for c in made.card.classes][1:] == ["SRF", "IRF", "PED", "SHRM", "IS/OS"]
+    case, table = made.validation[0]
+    image = cases_module.read_image(case)
+    np.testing.assert_array_equal(image, bscan(1_000_000, shape=(64, 96), randomise=True).image)
+    assert cases_module.read_labels(case, table).shape == (64, 96)
+    assert made.card.training["data"][0]["name"] == "phantoms"
+    assert made.card.input.statistics["heights"] == [64, 64, 64]
+
+
+def test_without_folders_and_phantoms_alone_nothing_can_train(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.folders has length 0"):
+        prepared(config_of(tmp_path, folders="[]"), "data.phantoms=0.5")
+
+
+def test_phantoms_without_a_class_of_the_model_are_refused(run: Path) -> None:
+    words = ["classes.background=[0]", "classes.drusen=[1, 2]", "data.phantoms=0.5"]
+    with pytest.raises(ConfigError, match=r"data\.phantoms=0"):
+        prepared(run, *words)
+
+
+def test_what_phantoms_have_and_what_they_lack_is_said(run: Path) -> None:
+    words = ["classes.background=[0]", "classes.SRF=[1]", "classes.drusen=[2]"]
+    with pytest.warns(UserWarning, match="train SRF; their IRF, PED.*do not have drusen"):
+        made = prepared(run, *words, "data.phantoms=0.5")
+    assert made.fingerprint != prepared(run, *words).fingerprint
+
+
+# --- many cases
+
+
+def test_of_many_cases_a_sample_is_checked_and_it_is_said(
+    ten: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "_CHECKED", 10)
+    monkeypatch.setattr(prepare_module, "_SAMPLE", 5)
+    (ten.parent / "set" / "masks" / "p1_1.png").write_bytes(b"x")  # none of the sample
+    with pytest.warns(UserWarning, match="31 cases: 5 of each split are checked now"):
+        before = prepared(ten)
+    assert len(before.training) == 30
+    (ten.parent / "set" / "masks" / "p1_2.png").write_bytes(b"shorter")
+    with pytest.warns(UserWarning, match="31 cases"):
+        assert prepared(ten).fingerprint != before.fingerprint
+    (ten.parent / "set" / "masks" / "p0_0.png").write_bytes(b"x")  # the first of it
+    with (
+        pytest.warns(UserWarning, match="31 cases"),
+        pytest.raises(CaseError, match=r"p0_0\.png"),
+    ):
+        prepared(ten)
+
+
+def test_balance_looks_at_all_cases(ten: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_module, "_CHECKED", 10)
+    made = prepared(ten, "data.balance=0.5")
+    assert made.shown is not None
+    assert made.shown.all()  # each image has every value

@@ -49,7 +49,7 @@ ARMS: Arms = {
     # nnU-Net's 2-D network, and CCDM, whose network reads image and noisy label map together.
     "DynUNet": ("method=unet", "network.kind=dynunet"),
     "CCDM": _switches(False, False, False, "network.kind=concat"),
-    "SPAD on CCDM's network": _switches(True, True, True, "network.kind=concat"),
+    "SPAD+CCDM": _switches(True, True, True, "network.kind=concat"),
     # The paper's curve and nothing against leakage, then each part by itself, then all.
     "paper": _against_leakage(ends=False, clean=0.0, decoys=False),
     "+ends-at-0": _against_leakage(ends=True, clean=0.0, decoys=False),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ __all__ = ["Case", "CaseError", "CaseFolder", "open_folder"]
 
 _SUFFIXES = (".png", ".tif", ".tiff")
 _PRINTED = 30
+_TOKEN_START, _TOKEN_END = re.compile(r"(?<![0-9A-Za-z])"), re.compile(r"(?![0-9A-Za-z])")
 
 
 class CaseError(ValueError):
@@ -54,9 +55,10 @@ class Case:
     ----------
     name : str
         File name without extension, unique in its folder.
-    image : Path
-    labels : Path or None
-        The label map's file; None where there is none.
+    image_name : str
+        Of the file in ``images/``.
+    labels_name : str or None
+        Of the label map's file in ``masks/``; None where there is none.
     patient : str
     spacing_mm : tuple of float or None
         Distance of neighbouring rows and of neighbouring columns in mm.
@@ -67,12 +69,26 @@ class Case:
     """
 
     name: str
-    image: Path
-    labels: Path | None
+    image_name: str
+    labels_name: str | None
     patient: str
     spacing_mm: tuple[float, float] | None
     annotated: tuple[str, ...] | None
     folder: Path
+
+    @property
+    def image(self) -> Path:
+        """The image's file."""
+        return self.folder / "images" / self.image_name
+
+    @property
+    def labels(self) -> Path | None:
+        """The label map's file; None where there is none."""
+        return None if self.labels_name is None else self.folder / "masks" / self.labels_name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A hundred thousand are sent to each worker: in a second so, in ten by the dataclass.
+        return type(self), tuple(getattr(self, name) for name in self.__match_args__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +142,8 @@ def open_folder(path: str | os.PathLike[str]) -> CaseFolder:
         detail = details.get(name, {})
         return Case(
             name=name,
-            image=images[name],
-            labels=labels.get(name),
+            image_name=images[name],
+            labels_name=labels.get(name),
             patient=patients[name],
             spacing_mm=detail.get("spacing_mm"),
             annotated=detail.get("annotated"),
@@ -147,18 +163,19 @@ def open_folder(path: str | os.PathLike[str]) -> CaseFolder:
     )
 
 
-def _listing(path: Path, problems: list[str]) -> dict[str, Path]:
-    """Image files of a folder by name without extension."""
+def _listing(path: Path, problems: list[str]) -> dict[str, str]:
+    """Names of the image files of a folder by name without extension."""
     if not path.is_dir():
         problems.append(f"{path}: there is no such folder; a case folder has images/ and masks/")
         return {}
-    found: dict[str, Path] = {}
-    for file in sorted(path.iterdir()):
-        if file.suffix.lower() not in _SUFFIXES or file.name.startswith("."):
+    found: dict[str, str] = {}
+    for file in sorted(os.listdir(path)):
+        stem, dot, suffix = file.rpartition(".")
+        if dot + suffix.lower() not in _SUFFIXES or file.startswith("."):
             continue
-        if file.stem in found:
-            problems.append(f"{file}: {found[file.stem].name} has the same name; remove one")
-        found.setdefault(file.stem, file)
+        if stem in found:
+            problems.append(f"{path / file}: {found[stem]} has the same name; remove one")
+        found.setdefault(stem, file)
     return found
 
 
@@ -202,7 +219,7 @@ def _label_names(path: Path, problems: list[str]) -> dict[int, str]:
 
 
 def _details(
-    path: Path, images: Mapping[str, Path], names: Mapping[int, str], problems: list[str]
+    path: Path, images: Mapping[str, str], names: Mapping[int, str], problems: list[str]
 ) -> dict[str, dict[str, Any]]:
     """``cases.json``, checked; faulty entries are dropped and listed."""
     details: dict[str, dict[str, Any]] = {}
@@ -243,7 +260,7 @@ def _is_length(value: object) -> bool:
 
 
 def _splits(
-    path: Path, images: Mapping[str, Path], problems: list[str], said: list[str]
+    path: Path, images: Mapping[str, str], problems: list[str], said: list[str]
 ) -> tuple[dict[str, list[str]], set[str]]:
     """Read ``split.json``: the names of each split's images, and all patients it mentions."""
     if not path.is_file():
@@ -293,12 +310,11 @@ def _patients(
     Ids of all splits are looked for, so that an image in the wrong split is found out. The leftmost
     wins, as index numbers come last ("1_12" is image 12 of patient 1), then the longest.
     """
-    ids = sorted(filter(None, declared), key=len, reverse=True)
-    token = re.compile(rf"(?<![0-9A-Za-z])(?:{'|'.join(map(re.escape, ids))})(?![0-9A-Za-z])")
+    ids = set(filter(None, declared))
     patients: dict[str, str] = {}
     named, alone, unsure = [], [], []
     for name in images:
-        found = [match.group() for match in token.finditer(name)] if ids else []
+        found = _ids_within(name, ids) if ids else []
         if "patient" in details.get(name, {}):
             patients[name] = details[name]["patient"]
         elif found:
@@ -324,6 +340,22 @@ def _patients(
             "counts as a patient of its own. If that is wrong, write cases.json"
         )
     return patients
+
+
+def _ids_within(name: str, ids: Set[str]) -> list[str]:
+    """Ids that stand in a name as tokens, from the left; of those that begin together, the longest.
+
+    Looked up, not searched for: there may be as many ids as images.
+    """
+    ends = [match.start() for match in _TOKEN_END.finditer(name)]
+    found: list[str] = []
+    free = 0
+    for match in _TOKEN_START.finditer(name):
+        at = match.start()
+        if at >= free and (end := next((e for e in reversed(ends) if name[at:e] in ids), 0)):
+            found.append(name[at:end])
+            free = end
+    return found
 
 
 def _overlaps(path: Path, splits: Mapping[str, Sequence[Case]]) -> list[str]:

@@ -17,7 +17,10 @@ from spad.labels import IGNORE
 from spad.train import files
 from spad.train.case_folder import Case, CaseError, CaseFolder, open_folder
 from spad.train.case_writer import NewCase, write_folder
+from spad.train.draws import generator
+from spad.train.inspection import Facts, Inspector
 from spad.train.mapping import IGNORED, class_table, unknown_members
+from spad.train.phantom_cases import PhantomCase, phantom_of
 
 __all__ = [
     "IGNORED",
@@ -25,12 +28,16 @@ __all__ = [
     "CaseError",
     "CaseFolder",
     "NewCase",
+    "case_faults",
     "check",
     "class_table",
+    "limit_cases",
     "open_folder",
     "read_image",
     "read_labels",
+    "read_values",
     "split_validation",
+    "spread",
     "write_folder",
 ]
 
@@ -39,6 +46,9 @@ def check(
     folders: Iterable[CaseFolder],
     mapping: Mapping[str, Sequence[int | str]] | None,
     splits: Iterable[str],
+    *,
+    inspector: Inspector | None = None,
+    at_most: int | None = None,
 ) -> None:
     """Read every image and label map of some splits once and raise all faults together.
 
@@ -51,6 +61,10 @@ def check(
         As for `class_table`; without one all folders must have the same ``labels.json``.
     splits : iterable of str
         The splits that each folder must have.
+    inspector : Inspector, optional
+        Who looks at the files, and may remember them.
+    at_most : int, optional
+        Look at so many cases of each split, evenly spread; None: at all.
 
     Raises
     ------
@@ -59,6 +73,7 @@ def check(
         Pillow or tifffile is missing.
     """
     folders, splits = list(folders), list(splits)
+    inspector = inspector or Inspector()
     problems: list[str] = []
     if mapping is not None and (known := [f.names for f in folders if f.names]):
         problems += unknown_members(known, mapping)
@@ -84,7 +99,13 @@ def check(
                     f"with images are: {have}"
                 )
             for case in cases:
-                problems += _check_case(case, folder.names, present)
+                if case.labels_name is None:
+                    problems.append(
+                        f"{case.folder / 'masks' / case.name}.png: is missing; add it, or remove "
+                        f"{case.name!r} from split.json"
+                    )
+            for case in cases if at_most is None else spread(cases, at_most):
+                problems += _check_case(case, folder.names, present, inspector)
         if present[IGNORE] and np.flatnonzero(present).tolist() in ([IGNORE], [0, IGNORE]):
             problems.append(
                 f"{folder.path / 'masks'}: all pixels are 0 or {IGNORE}, and {IGNORE} means "
@@ -94,32 +115,43 @@ def check(
         raise CaseError(problems)
 
 
-def _check_case(case: Case, names: Mapping[int, str], present: NDArray[np.bool_]) -> list[str]:
+def spread(cases: Sequence[Case], at_most: int) -> Sequence[Case]:
+    """Give at most so many cases, evenly spread over all."""
+    return cases[:: max(1, -(-len(cases) // at_most))]
+
+
+def _check_case(
+    case: Case, names: Mapping[int, str], present: NDArray[np.bool_], inspector: Inspector
+) -> list[str]:
     """Faults of one case's files; the values of its label map are marked in `present`."""
+    image, labels = inspector.image(case), inspector.labels(case)
+    problems = [image.fault] if image.fault else []
+    if labels is None or labels.fault:
+        return [*problems, labels.fault] if labels else problems
+    found = _values(labels)
+    present[found] = True
+    return problems + _misfits(case, image.shape, labels.shape, found, names)
+
+
+def _values(facts: Facts) -> list[int]:
+    return [value for value in range(256) if facts.values >> value & 1]
+
+
+def _misfits(
+    case: Case,
+    image: tuple[int, ...],
+    labels: tuple[int, ...],
+    found: Sequence[int],
+    names: Mapping[int, str],
+) -> list[str]:
+    """Whether image and label map are of one size, and the label map's values have names."""
     problems = []
-    size = None
-    try:
-        size = files.image_size(case.image)
-    except (ValueError, OSError) as error:
-        problems.append(str(error))
-    if case.labels is None:
+    if image and labels != image:
         problems.append(
-            f"{case.folder / 'masks' / case.name}.png: is missing; add it, or remove "
-            f"{case.name!r} from split.json"
+            f"{case.labels}: is {labels[0]} x {labels[1]} (rows x columns), but "
+            f"{case.image_name} is {image[0]} x {image[1]}; export both at the same size"
         )
-        return problems
-    try:
-        labels = files.read_label_file(case.labels)
-    except (ValueError, OSError) as error:
-        return [*problems, str(error)]
-    if size is not None and labels.shape != size:
-        problems.append(
-            f"{case.labels}: is {labels.shape[0]} x {labels.shape[1]} (rows x columns), but "
-            f"{case.image.name} is {size[0]} x {size[1]}; export both at the same size"
-        )
-    found = np.bincount(labels.ravel(), minlength=256) > 0
-    present |= found
-    unknown = [v for v in np.flatnonzero(found).tolist() if v not in names and v != IGNORE]
+    unknown = [v for v in found if v not in names and v != IGNORE]
     if unknown and names:
         shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
         problems.append(
@@ -129,8 +161,16 @@ def _check_case(case: Case, names: Mapping[int, str], present: NDArray[np.bool_]
     return problems
 
 
+def case_faults(
+    case: Case, image: tuple[int, ...], labels: NDArray[np.uint8], names: Mapping[int, str]
+) -> list[str]:
+    """What `check` would say of a case that is read: its image's shape, its raw label map."""
+    found = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()
+    return _misfits(case, image, labels.shape, found, names)
+
+
 def read_image(case: Case) -> NDArray[Any]:
-    """Read a case's image.
+    """Read a case's image, or make it.
 
     Returns
     -------
@@ -142,6 +182,8 @@ def read_image(case: Case) -> NDArray[Any]:
     ValueError, OSError, ImportError
         As `spad.train.files.read_file`.
     """
+    if isinstance(case, PhantomCase):
+        return phantom_of(case).image
     return files.read_file(case.image)
 
 
@@ -166,10 +208,17 @@ def read_labels(case: Case, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ValueError, OSError, ImportError
         As `spad.train.files.read_label_file`.
     """
+    labels: NDArray[np.uint8] = table[read_values(case)]
+    return labels
+
+
+def read_values(case: Case) -> NDArray[np.uint8]:
+    """Read a case's label map as it stands in the file; raises as `read_labels`."""
+    if isinstance(case, PhantomCase):
+        return phantom_of(case).labels
     if case.labels is None:
         raise CaseError([f"{case.folder / 'masks' / case.name}.png: is missing; add it"])
-    labels: NDArray[np.uint8] = table[files.read_label_file(case.labels)]
-    return labels
+    return files.read_label_file(case.labels)
 
 
 def split_validation(
@@ -215,3 +264,43 @@ def split_validation(
         stacklevel=2,
     )
     return train, val
+
+
+def limit_cases(cases: Sequence[Case], limit: int, seed: int) -> tuple[Case, ...]:
+    """Draw at most so many cases by patient, and say it.
+
+    Patients come in an order that the seed alone decides; only the last one's images may be cut. So
+    the cases of a small limit are among those of a larger one.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    limit : int
+        1 or more.
+    seed : int
+
+    Returns
+    -------
+    tuple of Case
+        In the order given.
+    """
+    if limit >= len(cases):
+        warnings.warn(
+            f"data.limit is {limit}, and there are only {len(cases)} training cases: all are used",
+            stacklevel=2,
+        )
+        return tuple(cases)
+    patients = sorted({(str(case.folder), case.patient) for case in cases})
+    order = generator(seed, 0, "limit").permutation(len(patients))
+    place = {patients[p]: rank for rank, p in enumerate(order)}
+    ranked = sorted(
+        range(len(cases)), key=lambda i: (place[str(cases[i].folder), cases[i].patient], i)
+    )
+    drawn = sorted(ranked[:limit])
+    count = len({(cases[i].folder, cases[i].patient) for i in drawn})
+    warnings.warn(
+        f"data.limit: {limit} of {len(cases)} training cases, of {count} of {len(patients)} "
+        f"patients (seed {seed})",
+        stacklevel=2,
+    )
+    return tuple(cases[i] for i in drawn)

@@ -46,8 +46,17 @@ class Data(Checked):
     ----------
     folders : tuple of str
         Case folders; relative ones are sought beside the configuration file.
+    weights : tuple of int
+        How many times an epoch each case of a folder is drawn, one number for each folder; empty:
+        once.
     train, validation : str
         Names of splits. Without a validation split, patients are drawn from the training split.
+    limit : int
+        Train on at most so many cases, drawn by patient; 0: on all. Smaller limits draw from the
+        same cases as larger ones.
+    phantoms : float
+        Share of the training samples that are fresh phantoms with randomised looks; with 1, only
+        phantoms train, and without folders they also validate.
     balance : float
         Share of the training samples drawn for a structure (each as often as the others) instead
         of evenly over the cases; helps structures that few cases show.
@@ -55,15 +64,33 @@ class Data(Checked):
         For the model card.
     workers : int
         Processes that prepare samples; 0 prepares them in the training process.
+    cache : bool
+        Keep decoded and rescaled cases in the cache folder (``SPAD_CACHE``), for later runs.
     """
 
-    folders: Annotated[tuple[Text, ...], Within(1, 100)] = ()
+    folders: Annotated[tuple[Text, ...], Within(0, 100)] = ()
+    weights: Annotated[tuple[Annotated[int, Within(1, 1000)], ...], Within(0, 100)] = ()
     train: Text = "train"
     validation: Text = "val"
+    limit: Annotated[int, Within(0, 100_000_000)] = 0
+    phantoms: Share = 0.0
     balance: Share = 0.0
     licence: Text = ""
     source: Text = ""
     workers: Annotated[int, Within(0, 64)] = 1
+    cache: bool = True
+
+    def _check(self) -> None:
+        if not self.folders and self.phantoms < 1:
+            raise ValueError(
+                "data.folders has length 0; name at least one case folder, or train on phantoms "
+                "alone (data.phantoms=1)"
+            )
+        if self.weights and len(self.weights) != len(self.folders):
+            raise ValueError(
+                f"data.weights has {len(self.weights)} numbers for {len(self.folders)} "
+                "data.folders; give one for each folder, or none"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,24 +15,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from spad.frame import frame_of, normalise
-from spad.labels import IGNORE
 from spad.train import augment
-from spad.train.cases import Case, read_image, read_labels
+from spad.train.cache import Cache
+from spad.train.cases import Case, CaseError
 from spad.train.config import Config
+from spad.train.decode import Decoded, Decoder, UnreadableCase
 from spad.train.draws import case_of, generator
 from spad.train.fragments import structure_scales
+from spad.train.inspection import Inspector, shown_classes
 from spad.train.parallel import ALONE, Group
+from spad.train.phantom_cases import ENDLESS_SEEDS, endless, phantom_table
 from spad.train.semantic import target_map
 
 __all__ = ["Batch", "Samples", "batches"]
 
 Batch = dict[str, Tensor]
 """``number`` int64 (B,); ``image`` float32 (B, 1, H, W) in [-1, 1]; ``labels``, ``targets`` uint8
-(B, H, W); with ``adapt`` also ``scales`` float32 (B, 256) of the structures; with decoys all but
-the image also as ``decoy_labels`` and so on, another case's."""
+(B, H, W); with ``adapt`` also ``scales`` float32 (B, 256) of the structures; with decoys all these
+but the image also as ``decoy_labels`` and so on, another case's; ``judged`` bool (B, K), which
+classes were looked for, where that is not all of them in every training case."""
 
 _CACHED_CASES = 1024  # decoded cases that a worker keeps, about 0.5 MB each
+_PHANTOM_EPOCH = 1000  # samples that count as an epoch where none ever comes again
+_DECOYS_FROM, _DECOYS = ENDLESS_SEEDS // 2, 64  # phantoms that lend their label maps as decoys
 
 
 class Samples(Dataset[dict[str, Any]]):
@@ -44,19 +50,45 @@ class Samples(Dataset[dict[str, Any]]):
         Each case with the table that maps its values to classes.
     names : sequence of str
         The model's classes.
+    judged : array of bool, shape (N, K), optional
+        Which classes were looked for in each case; None: all.
+    shown : array of bool, shape (N, K), optional
+        Which classes each case shows, for ``data.balance``; found out if None.
+    values : mapping of Path to mapping of int to str, optional
+        ``labels.json`` of the case folders; with it, a label map is checked when it is read.
     """
 
     def __init__(
-        self, config: Config, cases: Sequence[tuple[Case, NDArray[np.uint8]]], names: Sequence[str]
+        self,
+        config: Config,
+        cases: Sequence[tuple[Case, NDArray[np.uint8]]],
+        names: Sequence[str],
+        *,
+        judged: NDArray[np.bool_] | None = None,
+        shown: NDArray[np.bool_] | None = None,
+        values: Mapping[Path, Mapping[int, str]] | None = None,
     ) -> None:
+        data = config.data
         self._config = config
         self._cases = list(cases)
         self._swap = augment.swap_table(config.augmentation, names)
+        cache = Cache() if data.cache else None
+        self._read = Decoder(config.input, values or {}, cache)
         self._decoded = lru_cache(maxsize=_CACHED_CASES)(self._decode)
+        # An epoch's draws: each case as often as its folder's weight says.
+        weights = dict(zip(map(Path, data.folders), data.weights, strict=False))
+        times = np.array([weights.get(case.folder, 1) for case, _ in self._cases], np.intp)
+        self._drawn = np.repeat(np.arange(len(times)), times // max(1, np.gcd.reduce(times)))
+        self._phantom_table, self._phantom_judged = phantom_table(names)
+        if judged is None:
+            judged = np.ones((len(self._cases), len(names)), bool)
+        partial = not judged.all() or (data.phantoms > 0 and not self._phantom_judged.all())
+        self._judged = judged if partial else None
         self._holders: list[NDArray[np.intp]] = []
-        if config.data.balance:
-            shown = [np.bincount(read_labels(*c).ravel(), minlength=256) > 0 for c in self._cases]
-            table = np.array(shown)[:, 1 : len(names)]
+        if data.balance and self._cases:
+            if shown is None:
+                shown = shown_classes(self._cases, len(names), Inspector(cache))
+            table = (shown & judged)[self._drawn, 1:]
             self._holders = [np.flatnonzero(column) for column in table.T if column.any()]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,28 +99,45 @@ class Samples(Dataset[dict[str, Any]]):
         self._decoded = lru_cache(maxsize=_CACHED_CASES)(self._decode)
 
     def __len__(self) -> int:
-        return len(self._cases)
+        """Samples of an epoch."""
+        return len(self._drawn) or _PHANTOM_EPOCH
 
-    def _decode(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _decode(self, index: int) -> Decoded:
         """Image and label map of a case at the network's scale."""
-        case, table = self._cases[index]
-        image, labels = read_image(case), read_labels(case, table)
-        frame = frame_of((image.shape[0], image.shape[1]), self._config.input, 1)
-        scaled = frame.scale(normalise(image, self._config.input))
-        return scaled, frame.labels(labels, IGNORE)
+        return self._read(*self._cases[index])
 
     def _case(self, n: int) -> int:
-        return case_of(
-            self._config.seed,
+        """Index of the case of sample n; -1: a fresh phantom."""
+        config = self._config
+        share = config.data.phantoms
+        if share and generator(config.seed, n, "phantoms").random() < share:
+            return -1
+        drawn = case_of(
+            config.seed,
             n,
-            len(self._cases),
-            balance=self._config.data.balance,
+            len(self._drawn),
+            balance=config.data.balance,
             holders=self._holders,
         )
+        return int(self._drawn[drawn])
+
+    def _phantom(self, n: int) -> Decoded:
+        config = self._config
+        return self._read(endless(config.seed, n, config.input.size), self._phantom_table)
+
+    def _other(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Label map of another case, for decoys."""
+        if self._cases:
+            return self._decoded(int(rng.integers(len(self._cases))))[1]
+        # Made anew for each sample they would double its cost; a few will do to mark no place.
+        return self._phantom(_DECOYS_FROM + int(rng.integers(_DECOYS)))[1]
 
     def cases_of(self, numbers: Iterable[int]) -> list[str]:
         """Names of the cases that samples are drawn from, each once."""
-        return list(dict.fromkeys(self._cases[self._case(n)][0].name for n in numbers))
+        drawn = ((n, self._case(n)) for n in numbers)
+        return list(
+            dict.fromkeys(self._cases[c][0].name if c >= 0 else f"phantom {n}" for n, c in drawn)
+        )
 
     def _labels(self, labels: NDArray[np.uint8], matrix: Any, mirrored: bool) -> NDArray[np.uint8]:
         warped = augment.warp(labels, matrix, self._config.input.size, labels=True)
@@ -97,7 +146,8 @@ class Samples(Dataset[dict[str, Any]]):
     def __getitem__(self, n: int) -> dict[str, Any]:
         config, size = self._config, self._config.input.size
         rng = generator(config.seed, n, "augmentation")
-        image, labels = self._decoded(self._case(n))
+        case = self._case(n)
+        image, labels = self._phantom(n) if case < 0 else self._decoded(case)
         matrix, mirrored = augment.warp_matrix(config.augmentation, labels.shape, size, rng)
         warped = self._labels(labels, matrix, mirrored)
         out = {
@@ -107,11 +157,14 @@ class Samples(Dataset[dict[str, Any]]):
             )[None],
             "labels": warped,
         }
+        if self._judged is not None:
+            judged = self._phantom_judged if case < 0 else self._judged[case]
+            out["judged"] = judged[self._swap[: len(judged)]] if mirrored else judged
         if config.method == "spad":
             out |= self._what_to_perturb(warped)
             if config.perturbation.decoys:
                 rng = generator(config.seed, n, "decoy")
-                other = self._decoded(int(rng.integers(len(self._cases))))[1]
+                other = self._other(rng)
                 matrix, mirrored = augment.warp_matrix(config.augmentation, other.shape, size, rng)
                 decoy = self._labels(other, matrix, mirrored)
                 # "Shifted": rolled by any distance, so that it lies on other anatomy.
@@ -161,6 +214,11 @@ def batches(
     group : Group
         The processes that share each batch; this one gets its part of each micro-batch, one after
         the other.
+
+    Raises
+    ------
+    CaseError
+        While iterating: a case that cannot be read, also one that a worker reads.
     """
     size, workers = config.optimiser.batch, config.data.workers
     micro = size // config.optimiser.accumulate
@@ -178,7 +236,16 @@ def batches(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_quiet_worker,
     )
-    return iter(loader)
+    return _explained(iter(loader))
+
+
+def _explained(arriving: Iterator[Batch]) -> Iterator[Batch]:
+    """Tell a faulty case without the worker's traceback."""
+    try:
+        yield from arriving
+    except UnreadableCase as error:
+        text = str(error).rpartition(f"{UnreadableCase.__name__}: ")[2].strip()
+        raise CaseError([text]) from None
 
 
 def _quiet_worker(_: int) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from spad import metrics
 from spad.labels import IGNORE
 from spad.train.cases import Case, read_image, read_labels
+from spad.train.mapping import judged_classes
 from spad.train.parallel import ALONE, Group
 
 __all__ = ["Report", "Row", "Score", "evaluate", "score"]
@@ -285,6 +286,7 @@ def evaluate(
     classes: Sequence[str],
     *,
     names: Mapping[int, str] | None = None,
+    judged: NDArray[np.bool_] | None = None,
     progress: Callable[[int, int], None] | None = None,
     group: Group = ALONE,
 ) -> Report:
@@ -303,6 +305,9 @@ def evaluate(
     names : mapping of int to str, optional
         The data set's ``labels.json``; with it, structures missing in a case's ``annotated`` are
         not judged in that case.
+    judged : ndarray of bool, shape (N, K), optional
+        Which classes were looked for in each case, where that is known already; `names` is then
+        not needed.
     progress : callable, optional
         Called as ``progress(done, total)`` after each case.
     group : Group, optional
@@ -324,8 +329,10 @@ def evaluate(
     in_mm = all(case.spacing_mm is not None for case in cases)
     matrices = np.zeros((len(cases), k, k), np.int64)
     distances = np.zeros((len(cases), k))
-    judged = np.zeros((len(cases), k), bool)
     tables = np.broadcast_to(table, (len(cases), 256))
+    if judged is None:
+        rows = [judged_classes(c, t, k, names) for c, t in zip(cases, tables, strict=True)]
+        judged = np.array(rows, bool).reshape(-1, k)
     for i in range(group.rank, len(cases), group.size):
         case = cases[i]
         distances[i] = np.nan
@@ -337,7 +344,6 @@ def evaluate(
                 f"{reference.shape}; results must have the image's shape"
             )
         matrices[i] = metrics.confusion_matrix(prediction, reference, k)
-        judged[i] = _judged(case, tables[i], k, names)
         spacing = case.spacing_mm if in_mm and case.spacing_mm else (1.0, 1.0)
         free = reference != IGNORE
         for value in np.flatnonzero(matrices[i].sum(0) * matrices[i].sum(1)):
@@ -348,7 +354,6 @@ def evaluate(
         if progress is not None:
             progress(i + 1, len(cases))
     matrices, distances = group.total(matrices), group.total(distances)
-    judged = group.total(judged.astype(np.uint8)) > 0
     return score(
         matrices,
         [f"{case.folder}/{case.patient}" for case in cases],
@@ -357,15 +362,3 @@ def evaluate(
         hd95_unit="mm" if in_mm else "px",
         judged=judged,
     )
-
-
-def _judged(
-    case: Case, table: NDArray[np.uint8], k: int, names: Mapping[int, str] | None
-) -> NDArray[np.bool_]:
-    """Which classes the annotator of a case looked for."""
-    judged = np.isin(np.arange(k), table)
-    if case.annotated is not None and names is not None:
-        for value, name in names.items():
-            if name not in case.annotated and table[value] not in (0, IGNORE):
-                judged[table[value]] = False
-    return judged

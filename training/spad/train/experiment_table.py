@@ -150,12 +150,8 @@ def _measures(scores: Mapping[str, Any]) -> Iterable[tuple[str, float | None]]:
     for row in scores["structures"]:
         yield row["name"], row["dice_pooled"]["value"]
     yield "diversity", scores["diversity"]
-    gaps = {
-        kind: [v for tag, series in scores["leakage"].items() if kind in tag for _, v in series]
-        for kind in ("perturbed", "clean")
-    }
-    if all(gaps.values()):
-        yield _GAP, statistics.fmean(gaps["perturbed"]) - statistics.fmean(gaps["clean"])
+    if gap := scores["leakage"].get("leakage/gap"):
+        yield _GAP, statistics.fmean(value for _, value in gap)
     yield _SECONDS, scores["training_seconds"]
 
 
@@ -308,6 +304,7 @@ def _head(table: Table) -> list[str]:
         "- mIoU, mDice and each structure's Dice: pooled over the images, means over the "
         "structures; mean ± standard deviation over the seeds",
         "- diversity: mean 1 - Dice between the samples of an image. leakage gap: soft Dice of "
-        "perturbed minus clean training images, mean over the validations of the run",
+        "training images with the noise on their own label less that with it on another's, at the "
+        "run's first intensity, mean over the validations of the run",
     ]
     return [*lines, "", "```", *about["commands"], "```"]

@@ -72,7 +72,9 @@ def leakage(
         image = batch["image"]
         if place is not None:
             image = perturb(every, place, seed=seed, progress=0.0, epoch=0.0)
-        found[name] = 1 - float(soft_dice(predict(image, numbers), batch["labels"]))
+        found[name] = 1 - float(
+            soft_dice(predict(image, numbers), batch["labels"], batch.get("judged"))
+        )
     return {**found, "gap": found["perturbed"] - found["misplaced"]}
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from spad import checkpoint
 from spad.labels import IGNORE
 from spad.schedule import NoiseSchedule, cosine_schedule
+from spad.train.case_folder import CaseError
 from spad.train.config import Config, ConfigError
 from spad.train.dataset import Batch, Samples, batches
 from spad.train.ema import average, decay_at
@@ -113,7 +115,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             job = _Job(
                 config=config,
                 prepared=prepared,
-                samples=Samples(config, prepared.training, [c.name for c in prepared.card.classes]),
+                samples=_samples(config, prepared),
                 schedule=cosine_schedule(s.steps, s.offset, s.beta_max),
                 forward=group.wrap(run.forward),
                 group=group,
@@ -124,6 +126,17 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             )
             _steps(run, job)
     return out / "best.safetensors"
+
+
+def _samples(config: Config, prepared: Prepared) -> Samples:
+    return Samples(
+        config,
+        prepared.training,
+        [c.name for c in prepared.card.classes],
+        judged=prepared.judged,
+        shown=prepared.shown,
+        values=prepared.values,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +174,7 @@ def _steps(run: Run, job: _Job) -> None:
         disable=group.rank > 0,
     ) as bar:  # fmt: skip
         while run.step < o.steps:
-            with clock.waiting():
+            with clock.waiting(), _kept(run, job):
                 arrived = next(arriving)
             job.stop.collecting = True
             # The numbers stay: the host reads them, and would have to wait for a device.
@@ -197,6 +210,17 @@ def _steps(run: Run, job: _Job) -> None:
             clock.start()
 
 
+@contextmanager
+def _kept(run: Run, job: _Job) -> Iterator[None]:
+    """A case that cannot be read ends the run, with what it has learned saved."""
+    try:
+        yield
+    except CaseError:
+        if run.step and all(bool(w.isfinite().all()) for w in run.network.parameters()):
+            _save(run, job)
+        raise
+
+
 def _update(run: Run, job: _Job, batch: Batch) -> dict[str, Tensor]:
     """One step of the optimiser; the terms of its loss and the gradient's norm, on the device."""
     config, o, group = job.config, job.config.optimiser, job.group
@@ -220,6 +244,7 @@ def _update(run: Run, job: _Job, batch: Batch) -> dict[str, Tensor]:
                 micro["labels"],
                 seed=config.seed,
                 numbers=micro["number"].tolist(),
+                judged=micro.get("judged"),
                 forward=job.forward,
                 count=None if group.size == o.accumulate == 1 else count,
                 pool=None if group.size == 1 else group.pool,

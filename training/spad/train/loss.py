@@ -19,9 +19,15 @@ from spad.train.config import Loss
 
 __all__ = ["diffusion_times", "loss_terms", "soft_dice"]
 
+_NEVER = -69.0  # logarithm of 1e-30: a probability of 0 with which every term stays finite
+
 
 def soft_dice(
-    probabilities: Tensor, labels: Tensor, *, pool: Callable[[Tensor], Tensor] | None = None
+    probabilities: Tensor,
+    labels: Tensor,
+    judged: Tensor | None = None,
+    *,
+    pool: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """1 - soft Dice, pooled over the batch, mean over the structures present in it; a scalar.
 
@@ -30,14 +36,18 @@ def soft_dice(
     probabilities : Tensor, shape (B, K, H, W)
     labels : Tensor of uint8, shape (B, H, W)
         255 is ignored.
+    judged : Tensor of bool, shape (B, K), optional
+        Which structures were looked for in each image; the others are left out of it.
     pool : callable, optional
         Sums of this part of a batch to those of the whole; see `spad.train.parallel.Group.pool`.
     """
     k = probabilities.shape[1]
     known = labels != IGNORE
-    truth = torch.where(known, labels, 0).long()
+    truth = _truth(labels, judged)
     right = probabilities.gather(1, truth.unsqueeze(1)).flatten() * known.flatten()
     both = right.new_zeros(k).scatter_add(0, truth.flatten(), right)[1:]
+    if judged is not None:
+        probabilities = probabilities * judged[:, :, None, None]
     predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
     pixels = right.new_zeros(k).scatter_add(0, truth.flatten(), known.flatten().to(right.dtype))[1:]
     if pool is not None:
@@ -45,6 +55,32 @@ def soft_dice(
     dice = (2 * both + 1) / (predicted + pixels + 1)
     present = (pixels > 0).to(right.dtype)
     return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def _truth(labels: Tensor, judged: Tensor | None) -> Tensor:
+    """x_0, int64 (B, H, W): background where nothing is known, or of a class not looked for."""
+    truth = torch.where(labels != IGNORE, labels, 0).long()
+    if judged is None:
+        return truth
+    return truth * judged.gather(1, truth.flatten(1)).view_as(truth)
+
+
+def _merged(log_p: Tensor, judged: Tensor | None) -> Tensor:
+    """Log-probabilities (B, K, H, W) in which background is "none of the structures looked for".
+
+    The annotator of a partially labelled case told fewer classes apart, so the model is judged as
+    one that tells no more: what it gives to the classes that nobody looked for counts as
+    background's. A marginal loss (Shi et al., Medical Image Analysis 2021), for every term alike:
+    the KL is that of the diffusion of the coarser label map, whose x_t is that of background. It
+    favours neither background nor such a class where either may be.
+    """
+    if judged is None:
+        return log_p
+    judged = judged[:, :, None, None]
+    open_ = ~judged
+    open_[:, 0] = True
+    background = log_p.masked_fill(~open_, -torch.inf).logsumexp(1, keepdim=True)
+    return torch.cat([background, torch.where(judged, log_p, _NEVER)[:, 1:]], dim=1)
 
 
 def diffusion_times(
@@ -65,6 +101,7 @@ def loss_terms(
     *,
     seed: int,
     numbers: list[int],
+    judged: Tensor | None = None,
     forward: Callable[..., Outputs] | None = None,
     count: Callable[[int], Tensor] | None = None,
     pool: Callable[[Tensor], Tensor] | None = None,
@@ -83,6 +120,9 @@ def loss_terms(
     seed : int
     numbers : list of int
         Sample numbers: with the seed they decide on all draws.
+    judged : Tensor of bool, shape (B, K), optional
+        Which classes were looked for in each image; None: all. Where one was not, background
+        stands for "background or a class that was not looked for", and so do labels of that class.
     forward : callable, optional
         The network as something wraps it (DDP, compile); called once, in place of the network.
     count : callable, optional
@@ -99,7 +139,7 @@ def loss_terms(
     """
     known = labels != IGNORE
     pixels = (known.sum() if count is None else count(1)).clamp_min(1)
-    truth = torch.where(known, labels, 0).long()
+    truth = _truth(labels, judged)
 
     x_t = time = None
     if network.diffuses:
@@ -116,14 +156,14 @@ def loss_terms(
     run = network if forward is None else forward
     with autocast(image.device):
         out = run(image, None if x_t is None else x_t.unsqueeze(1), time)
-    terms = _encoder_terms(config, out.encoder, labels, count, pool)
+    terms = _encoder_terms(config, out.encoder, labels, judged, count, pool)
     if x_t is None or out.denoiser is None:
         return terms
 
     logits = out.denoiser.squeeze(1)
     if network.predicts == "x_0":
         logits = prior_logits(logits, x_t, jump)
-    log_prior = F.log_softmax(logits, dim=1)
+    log_prior = _merged(F.log_softmax(logits, dim=1), judged)
     if config.kl:
         terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / pixels
     if config.cross_entropy:
@@ -133,7 +173,7 @@ def loss_terms(
         log_p_0 = at_truth + log_q - evidence(x_t, log_prior, jump)
         terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / pixels
     if config.dice:
-        terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels, pool=pool)
+        terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels, judged, pool=pool)
     return terms
 
 
@@ -141,6 +181,7 @@ def _encoder_terms(
     config: Loss,
     scales: tuple[Tensor, ...],
     labels: Tensor,
+    judged: Tensor | None,
     count: Callable[[int], Tensor] | None,
     pool: Callable[[Tensor], Tensor] | None,
 ) -> dict[str, Tensor]:
@@ -153,11 +194,13 @@ def _encoder_terms(
         known = here != IGNORE
         if config.encoder_cross_entropy:
             pixels = (known.sum() if count is None else count(stride)).clamp_min(1)
-            ce = F.cross_entropy(logits, torch.where(known, here, 0).long(), reduction="none")
+            ce = F.nll_loss(
+                _merged(F.log_softmax(logits, 1), judged), _truth(here, judged), reduction="none"
+            )
             term = config.encoder_cross_entropy * (ce * known).sum() / pixels
             _add(terms, "encoder_cross_entropy", share * term)
         if config.encoder_dice:
-            term = config.encoder_dice * soft_dice(logits.softmax(1), here, pool=pool)
+            term = config.encoder_dice * soft_dice(logits.softmax(1), here, judged, pool=pool)
             _add(terms, "encoder_dice", share * term)
     return terms
 

@@ -13,9 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.labels import IGNORE, MAX_CLASSES
-from spad.train.case_folder import CaseError, CaseFolder
+from spad.train.case_folder import Case, CaseError, CaseFolder
 
-__all__ = ["IGNORED", "class_table", "model_mapping", "parse_mapping", "unknown_members"]
+__all__ = [
+    "IGNORED",
+    "class_table",
+    "judged_classes",
+    "model_mapping",
+    "parse_mapping",
+    "unknown_members",
+]
 
 IGNORED = "ignore"
 """The key of a mapping whose values no loss and no score shall see."""
@@ -74,6 +81,30 @@ def class_table(
     if problems:
         raise CaseError(problems)
     return table
+
+
+def judged_classes(
+    case: Case, table: NDArray[np.uint8], k: int, names: Mapping[int, str] | None
+) -> NDArray[np.bool_]:
+    """Which classes the annotator of a case looked for, bool of shape (k,).
+
+    Parameters
+    ----------
+    case : Case
+    table : ndarray of uint8, shape (256,)
+        From `class_table`. A class that no value becomes was not looked for.
+    k : int
+        Classes of the model, background included.
+    names : mapping of int to str, optional
+        The data set's ``labels.json``; with it, a class is left out if one of its values is no
+        structure of the case's ``annotated``.
+    """
+    judged = np.isin(np.arange(k), table)
+    if case.annotated is not None and names is not None:
+        for value, name in names.items():
+            if name not in case.annotated and table[value] not in (0, IGNORE):
+                judged[table[value]] = False
+    return judged
 
 
 def unknown_members(

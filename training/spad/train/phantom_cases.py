@@ -1,17 +1,91 @@
-"""Phantoms as cases: an annotated data set out of nothing, for `spad phantom` and for tests."""
+"""Phantoms as cases: an annotated data set out of nothing, on disk or made while it is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spad import phantom
+from spad.labels import IGNORE
+from spad.train.case_folder import Case
 from spad.train.case_writer import NewCase
 
-__all__ = ["VALIDATION_SEEDS", "phantom_cases"]
+__all__ = [
+    "ENDLESS_SEEDS",
+    "VALIDATION_SEEDS",
+    "PhantomCase",
+    "endless",
+    "phantom_case",
+    "phantom_cases",
+    "phantom_of",
+    "phantom_table",
+]
 
 VALIDATION_SEEDS = 1_000_000
 """Offset of the validation seeds: far off, so that a validation set stays the same, and apart,
 however many phantoms train."""
+ENDLESS_SEEDS = 2**40
+"""Seeds from here on are those of phantoms made during training; `phantom_cases` has those below.
+Run seed s has 2**40 of them from ``(s + 1) 2**40`` on, more than the samples of the longest run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomCase(Case):
+    """A case without files: a phantom with randomised looks, made whenever it is read.
+
+    Parameters
+    ----------
+    seed : int
+    shape : (rows, columns)
+    """
+
+    seed: int
+    shape: tuple[int, int]
+
+
+def phantom_case(seed: int, shape: tuple[int, int]) -> PhantomCase:
+    """Give the case of a seed; its values are the indexes of `spad.phantom.CLASS_NAMES`."""
+    name = f"phantom-{seed:07d}"
+    return PhantomCase(name, name, name, name, None, None, Path("phantoms"), seed, shape)
+
+
+def endless(run: int, n: int, shape: tuple[int, int]) -> PhantomCase:
+    """Phantom n of a run's seed: no two runs, and no two n, have the same."""
+    return phantom_case((run + 1) * ENDLESS_SEEDS + n, shape)
+
+
+@lru_cache(maxsize=128)  # image and labels are asked for one after the other
+def phantom_of(case: PhantomCase) -> phantom.Phantom:
+    """Make the phantom of a case."""
+    return phantom.bscan(case.seed, shape=case.shape, randomise=True)
+
+
+def phantom_table(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Match a phantom's structures with a model's classes by name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The model's classes, background first.
+
+    Returns
+    -------
+    table : ndarray of uint8, shape (256,)
+        Class of each value. A structure that the model does not have is background, as it is in the
+        case folders of such a model.
+    judged : ndarray of bool, shape (K,)
+        False for classes that phantoms do not have.
+    """
+    table = np.full(256, IGNORE, np.uint8)
+    for value, name in enumerate(phantom.CLASS_NAMES):
+        table[value] = names.index(name) if value and name in names else 0
+    judged = np.isin(np.arange(len(names)), table)
+    return table, judged
 
 
 def phantom_cases(
@@ -25,7 +99,7 @@ def phantom_cases(
         Numbers of cases, 0 to 1,000,000.
     size : (rows, columns)
     seed : int, optional
-        The first training phantom's; the others follow.
+        The first training phantom's; the others follow. Below 2**39: the trainer has those above.
     randomise : bool, optional
         As for `spad.phantom.bscan`.
 
@@ -42,6 +116,11 @@ def phantom_cases(
         raise ValueError(
             f"{train} training and {val} validation phantoms asked for; give 0 to "
             f"{VALIDATION_SEEDS} of each, and at least one"
+        )
+    if seed >= ENDLESS_SEEDS // 2:
+        raise ValueError(
+            f"seed is {seed}; from {ENDLESS_SEEDS // 2} on they are kept for data.phantoms, give a "
+            "smaller one"
         )
     for split, first, count in (("train", seed, train), ("val", seed + VALIDATION_SEEDS, val)):
         for one in range(first, first + count):

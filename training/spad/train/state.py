@@ -184,11 +184,16 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
             )
         network.load_state_dict(taken, strict=False)
         left = sorted(network.state_dict().keys() - taken.keys())
+        heads = any("head" in name.split(".") for name in taken)
+        both = [n for n in now if n in before and heads]
         new = [n for n in now if n not in before]
+        dropped = [n for n in before if n not in now]
         warnings.warn(
             f"started from {card.name}: {len(taken)} tensors"
             + (f", {len(left)} left random ({', '.join(left[:3])} ...)" if left else "")
-            + (f"; new classes: {', '.join(new)}" if new else ""),
+            + f"; classes taken over: {', '.join(both) or 'none'}"
+            + (f"; new classes: {', '.join(new)}" if new else "")
+            + (f"; classes left out: {', '.join(dropped)}" if dropped else ""),
             stacklevel=2,
         )
     network.to(device).train()

@@ -169,6 +169,7 @@ def _scores(trial: Trial, sampling: Sampling, device: str) -> dict[str, Any]:
         [case for case, _ in prepared.validation],
         np.stack([table for _, table in prepared.validation]),
         names,
+        judged=prepared.validation_judged,
     )
     c = trial.config
     return {

@@ -48,6 +48,7 @@ def validate(
         [case for case, _ in prepared.validation],
         np.stack([table for _, table in prepared.validation]),
         [c.name for c in card.classes],
+        judged=prepared.validation_judged,
         group=group,
     )
     return None if group.any(stop.asked) else report
