@@ -18,15 +18,12 @@ __all__ = ["add_ablate", "add_sweep", "run_ablate", "run_sweep"]
 
 def add_ablate(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad ablate``."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="replace single settings of every trial"
-    )
+    _add_common(parser, "key=value", "replace single settings of every trial")
     parser.add_argument(
         "--arms",
         nargs="+",
         metavar="NAME",
-        help="table3 (the default), leakage, unet, or single rows of them",
+        help="table3 (the default), leakage, unet, DynUNet, CCDM, SPAD+CCDM, or rows of the groups",
     )
     parser.add_argument(
         "--arm",
@@ -35,25 +32,21 @@ def add_ablate(parser: argparse.ArgumentParser) -> None:
         metavar='"NAME: key=value ..."',
         help="a row of your own; may be repeated",
     )
-    _add_common(parser)
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad sweep``."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="key=v1,v2,...",
-        help="the values of a setting; with one value, a setting of every trial",
+    _add_common(
+        parser, "key=v1,v2,...", "the values of a setting; with one value, a setting of every trial"
     )
     parser.add_argument(
         "--grid", action="store_true", help="all combinations, instead of one key at a time"
     )
-    _add_common(parser)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, words: str, meaning: str) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("overrides", nargs="*", metavar=words, help=meaning)
     parser.add_argument("--out", type=Path, help="folder of the experiment (runs/CONFIG-COMMAND)")
     parser.add_argument(
         "--seeds",

@@ -71,6 +71,8 @@ def figures(args: argparse.Namespace) -> int:
 def _models(given: list[Any], device: str) -> dict[str, Segmenter]:
     """Models by what to call them: of a run its best checkpoint; all of the same classes."""
     models: dict[str, Segmenter] = {}
+    folders = [Path(one).resolve() for one in given if Path(one).is_dir()]
+    depth = 1 if len({f.name for f in folders}) == len(folders) else 2  # ablate's ARM/seed-N
     for one in given:
         path = Path(one)
         model = spad.load(path / "best.safetensors" if path.is_dir() else one, device=device)
@@ -81,7 +83,7 @@ def _models(given: list[Any], device: str) -> dict[str, Segmenter]:
                 f"{one} has the classes {', '.join(names)}, but {given[0]} has "
                 f"{', '.join(wanted)}; compare models of the same classes in the same order"
             )
-        title = path.resolve().name if path.is_dir() else path.stem
+        title = "/".join(path.resolve().parts[-depth:]) if path.is_dir() else path.stem
         if title in models:
             title = f"{title} ({len(models) + 1})"
         models[title] = model
