@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -380,3 +383,20 @@ def test_a_value_without_a_name_is_told_when_the_label_map_is_read(tiny: Path) -
     )
     with pytest.raises(CaseError, match=r"which labels\.json does not name"):
         next(batches(samples, config, 0, CPU))
+
+
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="no process groups here")
+def test_a_worker_is_out_of_reach_of_the_groups_signals_but_ends_by_its_own(
+    shared_tiny: Path,
+) -> None:
+    """Python ends what is left of its workers by SIGTERM and joins them: one must not ignore it."""
+    config = load_config(shared_tiny, ["data.workers=1"])
+    before = multiprocessing.active_children()
+    arriving = batches(samples_of(config), config, 0, CPU)
+    next(arriving)
+    (worker,) = set(multiprocessing.active_children()) - set(before)
+    assert os.getpgid(worker.pid or 0) != os.getpgrp()
+    with contextlib.suppress(RuntimeError):  # torch watches its workers
+        worker.terminate()
+        worker.join(30)
+    assert not worker.is_alive()

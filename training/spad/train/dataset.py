@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -249,8 +250,11 @@ def _explained(arriving: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _quiet_worker(_: int) -> None:
-    # Ctrl-C and torchrun's SIGTERM reach the workers too; the trainer ends them, having saved.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # The trainer ends its workers, having saved. Ctrl-C and torchrun's SIGTERM go to its whole
+    # process group, so a worker leaves that; it must not ignore SIGTERM, by which Python ends what
+    # is left of its processes before it exits.
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
