@@ -124,6 +124,10 @@ def test_values_are_separated_by_the_commas_between_them(word: str, values: list
     assert list(arms) == [f"a.b={value}" for value in values]
 
 
+def test_a_word_without_a_value_empties_a_setting_of_every_trial() -> None:
+    assert sweep_arms(["init=", "a=1,2"])[0] == ("init=",)
+
+
 def test_a_sweep_goes_along_each_key_and_a_grid_through_all() -> None:
     words = ["a=1,2", "b=3,4,5"]
     assert list(sweep_arms(words)[1]) == ["a=1", "a=2", "b=3", "b=4", "b=5"]
@@ -139,6 +143,7 @@ def test_a_sweep_goes_along_each_key_and_a_grid_through_all() -> None:
         (["a=1,,2"], "not of the form"),
         (["a=1,2,"], "not of the form"),
         (["a"], "not of the form"),
+        (["=1,2"], "not of the form"),
         (["a=1,2", "a=3"], "given twice"),
         (["a=1,1"], "a value is given twice"),
         (["a=[1,2"], "nothing to sweep"),

@@ -126,8 +126,8 @@ def sweep_arms(words: Iterable[str], *, grid: bool = False) -> tuple[tuple[str, 
     axes: dict[str, list[str]] = {}
     for word in words:
         key, equals, text = (part.strip() for part in word.partition("="))
-        values = _split(text)
-        if not (key and equals and all(values)):
+        values = _split(text) or [""]  # ``init=`` empties a setting
+        if not (key and equals and (len(values) == 1 or all(values))):
             raise ConfigError(f"{word!r} is not of the form key=value or key=v1,v2,...")
         if key in axes or any(key == one.partition("=")[0] for one in fixed):
             raise ConfigError(f"{key} is given twice; give all its values in one word")
