@@ -43,7 +43,7 @@ def test_a_run_ends_in_a_model_that_segments_and_can_be_trained_on(
         tuned = start(config, segmenter.card.classes, torch.device("cpu"))
     assert "left random" not in str(said[0].message)
     own = tuned.network.state_dict()
-    assert all(torch.equal(t, own[n]) for n, t in segmenter._network.state_dict().items())
+    assert all(torch.equal(t, own[n]) for n, t in segmenter._model.network.state_dict().items())
 
 
 def test_an_edit_is_held_on_ccdms_network(shared_tiny: Path, tmp_path: Path) -> None:

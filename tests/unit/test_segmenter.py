@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from spad import segmenter
+from spad import model as model_module
 from spad.segmenter import Step
 
 K = 4
@@ -180,7 +180,7 @@ def test_a_b_scan_run_alone_under_its_own_number_comes_out_as_in_its_stack(tiny,
 
 
 def test_the_image_is_encoded_once_and_the_denoiser_asked_once_a_step_for_all_chains(bscan, model):
-    net = (of := model())._network
+    net = (of := model())._model.network
     calls = {"encoder": 0, "denoiser": []}
     net.encoder.register_forward_hook(lambda *_: calls.update(encoder=calls["encoder"] + 1))
     net.denoiser.register_forward_hook(lambda *io: calls["denoiser"].append(io[1][0].shape[:2]))
@@ -225,7 +225,7 @@ def modes():
 @pytest.mark.parametrize("bf16", [False, True])
 def test_the_host_never_runs_in_torch_s_modes_of_the_engine(kind, bf16, monkeypatch, bscan, model):
     autocast = lambda device: torch.autocast("cpu", torch.bfloat16, enabled=bf16)  # noqa: E731
-    monkeypatch.setattr(segmenter, "autocast", autocast)
+    monkeypatch.setattr(model_module, "autocast", autocast)
     before = modes()
     run = model(kind).steps(bscan((2, *SHAPE)))
     for _ in run:
@@ -236,7 +236,7 @@ def test_the_host_never_runs_in_torch_s_modes_of_the_engine(kind, bf16, monkeypa
 
 def test_ceasing_to_iterate_cancels_and_leaves_everything_as_it_was(tiny, bscan):
     before, calls = modes(), []
-    hook = tiny._network.denoiser.register_forward_hook(lambda *_: calls.append(0))
+    hook = tiny._model.network.denoiser.register_forward_hook(lambda *_: calls.append(0))
     run = tiny.steps(bscan((3, *SHAPE)), steps=5)
     next(run), next(run)
     run.close()
@@ -248,11 +248,11 @@ def test_ceasing_to_iterate_cancels_and_leaves_everything_as_it_was(tiny, bscan)
 
 def test_a_network_that_fails_leaves_the_modes_as_they_were(tiny, monkeypatch, bscan):
     before = modes()
-    monkeypatch.setattr(tiny._network, "denoise", lambda *_: 1 / 0)
+    monkeypatch.setattr(tiny._model.network, "denoise", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tiny.segment(bscan(SHAPE))
     assert modes() == before
-    monkeypatch.setattr(tiny._network, "encode", lambda *_: 1 / 0)
+    monkeypatch.setattr(tiny._model.network, "encode", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tiny.segment(bscan(SHAPE))
     assert modes() == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spad import segmenter
+from spad import model as model_module
 from spad.device import devices, pick_device
 
 K, FREE = 4, 255
@@ -46,7 +46,7 @@ def test_a_large_fixed_area_is_fixed_while_sampling_too(tiny, bscan):
     seen = []
     clamp = np.full(SHAPE, FREE, np.uint8)
     clamp[:20] = 3
-    hook = tiny._network.denoiser.register_forward_hook(lambda *io: seen.append(io[1][0]))
+    hook = tiny._model.network.denoiser.register_forward_hook(lambda *io: seen.append(io[1][0]))
     tiny.segment(bscan(SHAPE), clamp=clamp, samples=4, steps=50)
     hook.remove()
     shares = [(x_t[0, :, :14] == 3).float().mean().item() for x_t in (seen[0], seen[25], seen[-1])]
@@ -217,7 +217,7 @@ def test_an_edit_that_does_not_fit_is_refused_with_what_would(tiny, options, mat
 
 
 def test_nothing_is_asked_of_the_network_before_everything_is_checked(tiny, monkeypatch, bscan):
-    monkeypatch.setattr(tiny._network, "encode", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr(tiny._model.network, "encode", lambda *_: pytest.fail("encoded"))
     refused(tiny, "clamp", bscan(SHAPE), clamp=np.zeros((1, 1), np.uint8))
     image = bscan((3, *SHAPE), "float32")
     image[2] = np.nan
@@ -243,7 +243,7 @@ def test_bfloat16_gives_nearly_the_labels_of_float32(tiny, monkeypatch, bscan):
     labels = []
     for enabled in (False, True):
         context = lambda device, on=enabled: torch.autocast("cpu", torch.bfloat16, enabled=on)  # noqa: E731
-        monkeypatch.setattr(segmenter, "autocast", context)
+        monkeypatch.setattr(model_module, "autocast", context)
         labels.append(tiny.segment(bscan((2, *SHAPE)), samples=4))
     assert (labels[0].labels == labels[1].labels).mean() > 0.99
     difference = np.abs(labels[0].uncertainty - labels[1].uncertainty).mean()
@@ -253,7 +253,7 @@ def test_bfloat16_gives_nearly_the_labels_of_float32(tiny, monkeypatch, bscan):
 @pytest.mark.cuda
 def test_the_gpu_agrees_with_the_cpu(monkeypatch, bscan, model):
     exact = lambda device: torch.autocast(device.type, enabled=False)  # noqa: E731
-    monkeypatch.setattr(segmenter, "autocast", exact)
+    monkeypatch.setattr(model_module, "autocast", exact)
     image = bscan((2, 60, 90))
     clamp = np.full(image.shape, 255, np.uint8)
     clamp[:, 5:9] = 2

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Generator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,69 +22,19 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.card import NOTICE, Card
-from spad.device import autocast, devices, pick_device
-from spad.diffusion import prior_logits
+from spad.device import devices, pick_device
 from spad.edits import check_edits, held_pixels, restore_edits
 from spad.frame import Frame, frame_of, luminance, normalise
-from spad.labels import IGNORE, LabelClass
+from spad.labels import IGNORE
+from spad.model import Model
 from spad.network import Network, build
-from spad.sampler import sample, step_times
-from spad.schedule import cosine_schedule
+from spad.result import Segmentation, Step
+from spad.sampler import step_times
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
 MAX_SAMPLES = 64
 _T0_SHARE = 0.3  # where a restarted chain begins, as a share of T (method, section 10)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Progress of a run.
-
-    Parameters
-    ----------
-    done, total : int
-        Network steps, over all slices.
-    slice_index : int
-        The slice at work (0 for a single image).
-    labels : array of uint8, shape (H, W), or None
-        The slice's label map, as soon as it is final.
-    """
-
-    done: int
-    total: int
-    slice_index: int
-    labels: NDArray[np.uint8] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Segmentation:
-    """Result of a run, on the image's own grid.
-
-    Parameters
-    ----------
-    labels : array of uint8, shape (H, W) or (Z, H, W)
-        The most probable class, by the mean probability of the samples.
-    samples : array of uint8, shape (N, *labels.shape)
-        Each chain's own label map.
-    uncertainty : array of float16, shape of labels
-        Entropy of the mean probabilities divided by log K, in 0..1.
-    probability : array of float16, shape (K, *labels.shape), or None
-        Mean probabilities, where they were asked for.
-    classes : tuple of LabelClass
-    spacing_mm : tuple of float or None
-        As given.
-    provenance : dict
-        JSON values: checkpoint, versions, device, seed, steps, samples, image hash, date, notice.
-    """
-
-    labels: NDArray[np.uint8]
-    samples: NDArray[np.uint8]
-    uncertainty: NDArray[np.float16]
-    probability: NDArray[np.float16] | None
-    classes: tuple[LabelClass, ...]
-    spacing_mm: tuple[float, ...] | None
-    provenance: dict[str, Any]
 
 
 class Segmenter:
@@ -107,9 +56,7 @@ class Segmenter:
         self.card = card
         self.device = device
         self.sha256 = sha256
-        self._network = network.eval().to(device)
-        s = card.schedule
-        self._schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
+        self._model = Model(card, network, device)
 
     def segment(
         self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
@@ -187,7 +134,7 @@ class Segmenter:
             An image, a setting or an edit that does not fit; said before the first step.
         """
         card, k = self.card, len(self.card.classes)
-        unet = not self._network.diffuses
+        unet = not self._model.diffuses
         n = _whole("samples", card.sampling.samples if samples is None else samples)
         steps = _whole("steps", card.sampling.steps if steps is None else steps)
         seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
@@ -207,8 +154,8 @@ class Segmenter:
                 "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
             )
         if start is not None and t0 is None:
-            t0 = max(1, round(_T0_SHARE * self._schedule.steps))
-        times = step_times(self._schedule, steps, card.sampling.grid, t0)
+            t0 = max(1, round(_T0_SHARE * self._model.schedule.steps))
+        times = step_times(self._model.schedule, steps, card.sampling.grid, t0)
         if unet:
             n, times = 1, [0]
 
@@ -226,14 +173,23 @@ class Segmenter:
             digest.update(np.ascontiguousarray(raw).data)
             grey = luminance(raw) if rgb else raw
             frame = frame_of((plane[0], plane[1]), card.input, card.network.stride)
-            x = frame.image(normalise(grey, card.input, inverted=inverted)).to(self.device)
+            x = frame.image(normalise(grey, card.input, inverted=inverted))
             fixed = {name: edit.reshape(full)[z] for name, edit in edits.items()}
-            run = self._chains(x, frame, times, n, seed, first_slice + z, fixed)
+            held = held_pixels(fixed)
+            run = self._model.run(
+                x,
+                times,
+                seed=seed,
+                slices=[first_slice + z],
+                chains=range(n),
+                start=_on_grid(frame, fixed.get("start"), 0),
+                clamp=_on_grid(frame, held, IGNORE),
+            )
             while True:
                 try:
                     done = next(run)
                 except StopIteration as stop:
-                    p_0: Tensor = stop.value
+                    p_0: Tensor = stop.value[0]
                     break
                 if done < len(times):
                     yield Step(z * len(times) + done, total, first_slice + z, None)
@@ -247,7 +203,7 @@ class Segmenter:
             uncertainty[z] = entropy.clamp_(0, 1).cpu().numpy()
             if kept is not None:
                 kept[:, z] = mean.cpu().numpy()
-                if (held := held_pixels(fixed)) is not None:
+                if held is not None:
                     one_hot = held == np.arange(k)[:, None, None]
                     kept[:, z] = np.where(held == IGNORE, kept[:, z], one_hot)
             restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
@@ -274,60 +230,6 @@ class Segmenter:
                 "notice": NOTICE,
             },
         )
-
-    def _chains(
-        self,
-        x: Tensor,
-        frame: Frame,
-        times: list[int],
-        n: int,
-        seed: int,
-        z: int,
-        fixed: dict[str, NDArray[Any]],
-    ) -> Generator[int, None, Tensor]:
-        """Probabilities (n, K, h, w) of one image's chains on the network's grid, step by step."""
-        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
-        with torch.inference_mode(), autocast(self.device):
-            condition = self._network.encode(x)
-        temperature = self.card.sampling.temperature
-        if not self._network.diffuses and condition.logits is not None:
-            yield 1
-            return (condition.logits / temperature).softmax(1)
-
-        def prior(x_t: Tensor, t: int) -> Tensor:
-            time = torch.full((1,), t / self._schedule.steps, device=self.device)
-            with autocast(self.device):
-                logits = self._network.denoise(x_t, time, condition) / temperature
-            if self._network.predicts == "prior":
-                return logits
-            return prior_logits(logits, x_t, self._schedule.jump(t, 0, device=self.device))
-
-        start = clamp = None
-        if "start" in fixed:
-            start = torch.from_numpy(frame.labels(fixed["start"], 0))[None].to(self.device)
-        if (held := held_pixels(fixed)) is not None:
-            clamp = torch.from_numpy(frame.labels(held, IGNORE))[None].to(self.device)
-        run = sample(
-            prior,
-            self._schedule,
-            times,
-            shape=frame.padded,
-            num_classes=len(self.card.classes),
-            seed=seed,
-            slices=[z],
-            chains=range(n),
-            device=self.device,
-            start=start,
-            clamp=clamp,
-        )
-        while True:
-            try:
-                with torch.inference_mode():
-                    done = next(run)
-            except StopIteration as stop:
-                p_0: Tensor = stop.value[0]
-                return p_0
-            yield done
 
 
 def load(path: str | Path, device: str = "auto") -> Segmenter:
@@ -391,6 +293,11 @@ def _as_stack(image: Any, rgb: bool) -> tuple[Any, tuple[int, ...]]:
                     f"slice {z} of the image holds NaN or infinity; replace them first"
                 )
     return stack, plane
+
+
+def _on_grid(frame: Frame, labels: NDArray[np.uint8] | None, padding: int) -> Tensor | None:
+    """A label map (H, W) as a batch of one on the network's grid."""
+    return None if labels is None else torch.from_numpy(frame.labels(labels, padding))[None]
 
 
 def _most_probable(p: Tensor) -> Tensor:

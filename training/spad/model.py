@@ -1,0 +1,113 @@
+"""A network with its card, ready to run: images on the network's grid in, probabilities out.
+
+Encodes each image once and runs all of its chains on the shared features. Knows nothing of files,
+frames or annotators; what it is given, it runs as one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import torch
+from torch import Tensor
+
+from spad.card import Card
+from spad.device import autocast
+from spad.diffusion import prior_logits
+from spad.network import Network
+from spad.sampler import sample
+from spad.schedule import cosine_schedule
+
+__all__ = ["Model"]
+
+
+class Model:
+    """A network on its device.
+
+    Parameters
+    ----------
+    card : Card
+    network : Network
+    device : torch.device
+    """
+
+    def __init__(self, card: Card, network: Network, device: torch.device) -> None:
+        self.card = card
+        self.device = device
+        self.diffuses = network.diffuses
+        self.network = network.eval().to(device)
+        s = card.schedule
+        self.schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
+
+    def run(
+        self,
+        images: Tensor,
+        times: Sequence[int],
+        *,
+        seed: int,
+        slices: Sequence[int],
+        chains: Sequence[int],
+        start: Tensor | None = None,
+        clamp: Tensor | None = None,
+    ) -> Generator[int, None, Tensor]:
+        """Run the chains of B images of one size as one batch.
+
+        Parameters
+        ----------
+        images : Tensor of float32, shape (B, 1, h, w)
+            In [-1, 1], as :mod:`spad.frame` gives them; any device.
+        times : sequence of int
+            Falling, as from :func:`spad.sampler.step_times`; a plain U-Net heeds none.
+        seed : int
+        slices, chains : sequence of int
+            Numbers of the B images and the n chains, which with the seed decide on the draws.
+        start, clamp : Tensor of uint8, shape (B, h, w), optional
+            As of :func:`spad.sampler.sample`; any device.
+
+        Yields
+        ------
+        int
+            Number of steps done.
+
+        Returns
+        -------
+        Tensor
+            ``p(x_0)`` at the end of each chain, float32 (B, n, K, h, w); of a plain U-Net n is 1.
+        """
+        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
+        with torch.inference_mode(), autocast(self.device):
+            condition = self.network.encode(images.to(self.device))
+        temperature = self.card.sampling.temperature
+        if not self.diffuses and condition.logits is not None:
+            yield 1
+            return (condition.logits / temperature).softmax(1).unsqueeze(1)
+
+        def prior(x_t: Tensor, t: int) -> Tensor:
+            time = torch.full((len(x_t),), t / self.schedule.steps, device=self.device)
+            with autocast(self.device):
+                logits = self.network.denoise(x_t, time, condition) / temperature
+            if self.network.predicts == "prior":
+                return logits
+            return prior_logits(logits, x_t, self.schedule.jump(t, 0, device=self.device))
+
+        run = sample(
+            prior,
+            self.schedule,
+            times,
+            shape=(images.shape[-2], images.shape[-1]),
+            num_classes=len(self.card.classes),
+            seed=seed,
+            slices=slices,
+            chains=chains,
+            device=self.device,
+            start=None if start is None else start.to(self.device),
+            clamp=None if clamp is None else clamp.to(self.device),
+        )
+        while True:
+            try:
+                with torch.inference_mode():
+                    done = next(run)
+            except StopIteration as stop:
+                p_0: Tensor = stop.value
+                return p_0
+            yield done
