@@ -12,7 +12,8 @@ import torch
 from hypothesis import strategies as st
 
 from spad.diffusion import (
-    draw,
+    draw_posterior,
+    end,
     evidence,
     kl,
     likelihood,
@@ -300,7 +301,7 @@ def test_with_an_oracle_every_visited_time_shows_the_share_of_truth_of_the_forwa
     def oracle(x_t, t):
         shares[t] = (x_t == truth).double().mean().item()
         if predicts == "prior":
-            return logits
+            return logits.clone()
         return prior_logits(logits, x_t, COSINE.jump(t, 0))
 
     times = step_times(COSINE, steps, grid)
@@ -318,7 +319,48 @@ def test_with_an_oracle_every_visited_time_shows_the_share_of_truth_of_the_forwa
 
 
 @given(problems(), st.integers(0, 2**32 - 1))
-def test_labels_drawn_at_x_t_and_from_probabilities_are_classes(p, seed):
+def test_labels_drawn_at_x_t_are_classes(p, seed):
     u = torch.from_numpy(np.random.default_rng(seed).random((1, 1, PIXELS), dtype=np.float32))
-    for labels in (q_sample(p.x_0, p.jump.alpha_bar_t[:, 0], p.k, u), draw(p.prior, u)):
-        assert 0 <= labels.min() <= labels.max() < p.k
+    labels = q_sample(p.x_0, p.jump.alpha_bar_t[:, 0], p.k, u)
+    assert 0 <= labels.min() <= labels.max() < p.k
+
+
+@given(problems())
+def test_of_equally_spaced_numbers_each_class_gets_its_share_of_the_posterior(p):
+    hypothesis.assume((p.jump.alpha_bar_s < 1).all())  # s = 0 is not drawn
+    count = 4000
+    u = ((torch.arange(count, dtype=F64) + 0.5) / count).view(count, 1, 1).expand(-1, 1, PIXELS)
+    x_t = p.x_t.to(torch.uint8).expand(count, 1, PIXELS)
+    labels = draw_posterior(x_t, p.prior, p.jump, u)
+    assert labels.dtype == torch.uint8
+    shares = one_hot(labels, p.k, F64).mean(0, keepdim=True)
+    # Each class is one interval of u, or two: that of x_t's survival and that of its loss.
+    close(shares, posterior(p.x_t, p.prior, p.jump), 3 / count)
+
+
+@pytest.mark.parametrize("s", [1, 120, 249])
+@pytest.mark.parametrize("k", [2, 6])
+def test_numbers_at_the_very_ends_draw_classes_in_float32(k, s):
+    extremes = torch.tensor([2.0**-24, 0.5, 1 - 2.0**-24]).view(-1, 1, 1).expand(-1, 1, k)
+    x_t = torch.arange(k, dtype=torch.uint8).expand(3, 1, k)
+    for sure in range(k):
+        prior = one_hot(torch.full((1, 1, k), sure), k)
+        labels = draw_posterior(x_t, prior, COSINE.jump(250, s), extremes)
+        assert labels.max() < k
+
+
+def test_a_prior_shared_by_chains_draws_as_one_of_each_chain_would():
+    x_t = torch.arange(60, dtype=torch.uint8).view(1, 5, 3, 4) % 3
+    prior = torch.rand(1, 1, 3, 3, 4, generator=torch.Generator().manual_seed(1)).softmax(2)
+    u = torch.rand(1, 5, 3, 4, generator=torch.Generator().manual_seed(2))
+    jump = COSINE.jump(200, 90)
+    apart = draw_posterior(x_t, prior.expand(1, 5, 3, 3, 4).clone(), jump, u)
+    assert torch.equal(draw_posterior(x_t, prior, jump, u), apart)
+    one_by_one = [draw_posterior(x_t[:, i], prior[:, 0], jump, u[:, i]) for i in range(5)]
+    assert torch.equal(torch.stack(one_by_one, 1), apart)
+
+
+@given(problems())
+def test_the_end_of_a_chain_is_the_posterior_at_0(p):
+    jump = p.schedule.jump(p.t, 0, dtype=F64)
+    close(end(p.x_t, p.log_prior.clone(), jump), posterior(p.x_t, p.prior, jump))

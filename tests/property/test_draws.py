@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from spad import draws
-from spad.diffusion import draw, q_sample
+from spad.diffusion import q_sample
 from spad.schedule import cosine_schedule
 
 
@@ -158,35 +158,6 @@ def test_normal_numbers_are_normal():
     z = draws.normal(draws.keys(0, range(30), "noise"), SHAPE)
     assert z.dtype == torch.float32
     assert stats.kstest(z.flatten().numpy(), "norm").pvalue > WORST
-
-
-PROBABILITIES = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05, 0.0])
-
-
-def test_classes_are_drawn_as_often_as_they_are_probable():
-    u = numbers_of(20)
-    labels = draw(PROBABILITIES.view(1, -1, 1, 1).expand(20, -1, *SHAPE), u)
-    assert labels.dtype == torch.uint8
-    counts = torch.bincount(labels.flatten().long(), minlength=6).numpy()
-    assert counts[1] == counts[5] == 0
-    possible = PROBABILITIES.numpy() > 0
-    expected = PROBABILITIES.numpy()[possible] / PROBABILITIES.sum().item() * u.numel()
-    assert stats.chisquare(counts[possible], expected * (u.numel() / expected.sum())).pvalue > WORST
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.3, 7.0])
-def test_a_class_without_probability_is_never_drawn_not_even_at_the_ends(scale):
-    extremes = [draws.uniform(key_of_bits(bits), (1, 1)) for bits in (0, 2**31, 2**32 - 1)]
-    for u in extremes:
-        for only in range(6):
-            p = scale * torch.nn.functional.one_hot(torch.tensor(only), 6).float()
-            assert draw(p.view(1, 6, 1, 1), u).item() == only
-
-
-def test_a_number_that_was_rounded_to_0_or_1_still_draws_a_class():
-    p = PROBABILITIES.roll(1).view(1, 6, 1, 1)  # the first is impossible, the last is not
-    assert draw(p, torch.zeros(1, 1, 1)).item() == 1
-    assert draw(p, torch.ones(1, 1, 1)).item() == 5
 
 
 @pytest.mark.parametrize("k", [2, 6])

@@ -258,6 +258,7 @@ def test_a_kind_has_widths_of_its_own_unless_some_are_given(tmp_path: Path, kind
         (("network.kind=[1]",), "not one of"),
         (("network.kind=concat", "loss.kl=0", "loss.dice=0", "loss.cross_entropy=0"), "loss.kl"),
         (("method=unet", "loss.encoder_dice=0", "loss.encoder_cross_entropy=0"), "plain U-Net"),
+        (("loss.encoder_dice=0", "loss.encoder_cross_entropy=0"), "sampling.first is 'encoder'"),
     ],
 )
 def test_a_kind_that_does_not_fit_the_method_or_loss_is_refused(

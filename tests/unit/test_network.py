@@ -275,3 +275,37 @@ def test_a_class_that_only_one_model_has_keeps_the_weights_of_the_new_network():
     assert torch.equal(head[4:8], own[4:8])
     assert torch.equal(head[8:12], old[8:12])
     assert torch.equal(given["encoder.stem.weight"], source.encoder.stem.weight)
+
+
+# What inference does otherwise than training
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("num_classes", [2, 4, 8, 9, 64])  # a table of 4, 4, 4, 2 and 2 labels
+def test_sampling_looks_labels_up_and_gets_what_training_computes(num_classes, dtype):
+    net = network(num_classes=num_classes)
+    x_t, t = labels(2, 3, num_classes), torch.tensor([0.4])
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        condition = net.encode(images(2))
+        sampled = net.denoise(x_t, t, condition)
+        with torch.enable_grad():
+            trained = net.denoise(x_t, t.expand(2), condition)
+    assert sampled.is_contiguous()
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05 * trained.std().item()
+    torch.testing.assert_close(sampled, trained.detach(), rtol=0, atol=tolerance)
+
+
+def test_one_time_serves_all_images_and_chains():
+    net = network()
+    condition, x_t = net.encode(images(2)), labels(2, 3)
+    one, each = (net.denoise(x_t, torch.full(shape, 0.7), condition) for shape in [(1,), (2, 3)])
+    torch.testing.assert_close(one, each, rtol=1e-5, atol=1e-5)
+
+
+def test_labels_are_looked_up_on_whatever_device_the_labels_are():
+    with torch.device("meta"):
+        net = build(CACHED, 4, None)
+        x_t = torch.zeros(1, 2, 32, 48, dtype=torch.uint8)
+        out = net.denoise(x_t, torch.ones(1), net.encode(torch.zeros(1, 1, 32, 48)))
+    assert out.device.type == "meta"
+    assert out.shape == (1, 2, 4, 32, 48)

@@ -46,10 +46,10 @@ def run(prior=None, *, times=(250, 170, 80), seed=3, slices=(0,), chains=(0,), *
 
 
 def visited(**options):
-    """x_t at every visited time, (times, B, n, H, W), and p(x_0)."""
+    """x_t at every visited time below T, (times, B, n, H, W), and p(x_0)."""
     seen = []
     _, p_0 = finish(run(noisy_prior(seen), **options))
-    return torch.stack([x_t for _, x_t in seen]), p_0
+    return torch.stack([x_t for t, x_t in seen if t < 250]), p_0
 
 
 # Times
@@ -112,31 +112,58 @@ def test_one_step_is_yielded_for_each_time_and_the_prior_asked_once_at_each(time
     done, p_0 = finish(run(noisy_prior(seen), times=times, slices=(0, 5), chains=(0, 1, 2)))
     assert done == list(range(1, len(times) + 1))
     assert [t for t, _ in seen] == list(times)
-    assert {x_t.shape for _, x_t in seen} == {(2, 3, *SHAPE)}
+    assert seen[0][1].shape == (2, 1, *SHAPE)  # at T one answer serves all chains
+    assert {x_t.shape for _, x_t in seen[1:]} <= {(2, 3, *SHAPE)}
     assert p_0.shape == (2, 3, K, *SHAPE)
     assert p_0.dtype == torch.float32
     torch.testing.assert_close(p_0.sum(2), torch.ones(2, 3, *SHAPE))
 
 
-def test_the_first_labels_are_uniform_noise():
-    x_t, _ = visited(times=(250,), chains=range(40))
-    counts = torch.bincount(x_t.flatten().long(), minlength=K) / x_t.numel()
+def test_at_T_the_prior_is_asked_with_uniform_noise_that_is_that_of_no_choice_of_chains():
+    answers = []
+    for chains in (range(1), range(8), [5, 6]):
+        seen = []
+        finish(run(noisy_prior(seen), times=(250, 60), slices=range(40), chains=chains))
+        answers.append(seen[0][1])
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], answers[2])
+    counts = torch.bincount(answers[0].flatten().long(), minlength=K) / answers[0].numel()
     torch.testing.assert_close(counts, torch.full((K,), 1 / K), rtol=0, atol=0.02)
 
 
+def test_where_the_schedule_keeps_labels_until_T_each_chain_is_asked_for_itself():
+    seen = []
+    keeps = cosine_schedule(250, beta_max=0.001)
+    chain = sample(
+        noisy_prior(seen), keeps, [250], shape=SHAPE, num_classes=K, seed=0, slices=[0],
+        chains=range(3),
+    )  # fmt: skip
+    finish(chain)
+    assert seen[0][1].shape == (1, 3, *SHAPE)
+
+
 def test_chains_slices_and_seeds_all_draw_anew_and_so_does_each_step():
-    x_t, _ = visited(slices=(0, 1), chains=(0, 1))
-    streams = [x_t[0].flatten(0, 1), visited(seed=4)[0][0, 0]]
+    x_t, _ = visited(slices=(0, 1), chains=(0, 1), times=(250, 249, 80))
+    streams = [x_t[0].flatten(0, 1), visited(seed=4, times=(250, 249, 80))[0][0, 0]]
     flat = torch.cat(streams).flatten(1)
     for i in range(len(flat)):
         for j in range(i):
-            assert (flat[i] == flat[j]).float().mean() < 0.4  # 1/4 by chance
-    # Were the numbers of the first draw used again, x_t would follow the initial noise.
-    uniform_prior = lambda x_t, t: torch.zeros(*x_t.shape[:2], K, *SHAPE)  # noqa: E731
+            assert (flat[i] == flat[j]).float().mean() < 0.5  # 1/4 by chance, and the same prior
+    # Were the numbers of one draw used again, the next would follow it.
+    flat_prior = lambda x_t, t: torch.zeros(*x_t.shape[:2], K, *SHAPE)  # noqa: E731
     seen = []
-    finish(run(lambda x, t: (seen.append(x), uniform_prior(x, t))[1], times=(250, 249, 248)))
-    assert (seen[0] == seen[1]).float().mean() < 0.4
+    finish(run(lambda x, t: (seen.append(x.clone()), flat_prior(x, t))[1], times=(249, 248, 247)))
+    assert (seen[0] == seen[1]).float().mean() < 0.6
     assert (seen[1] == seen[2]).float().mean() < 0.6
+
+
+@pytest.mark.parametrize("clamped", [False, True])
+@pytest.mark.parametrize("group", [1, 2, 5])
+def test_chains_asked_for_in_groups_are_the_same_to_the_bit(group, clamped):
+    options = {"slices": (0, 1), "clamp": clamp_map()} if clamped else {}
+    _, whole = visited(chains=range(5), times=(250, 170, 80), **options)
+    _, parts = finish(run(chains=range(5), times=(250, 170, 80), group=group, **options))
+    assert torch.equal(parts, whole)
 
 
 def test_the_same_seed_gives_the_same_chain_to_the_bit():
@@ -164,7 +191,7 @@ def test_a_slice_is_the_same_to_the_bit_whatever_slices_run_beside_it():
 def test_a_sure_prior_ends_at_its_label_whatever_the_noise():
     truth = torch.arange(SHAPE[0] * SHAPE[1]).view(1, *SHAPE) % K
     logits = 1e4 * one_hot(truth, K).unsqueeze(1)
-    _, p_0 = finish(run(lambda x_t, t: logits.expand(1, 3, K, *SHAPE), chains=range(3)))
+    _, p_0 = finish(run(lambda x_t, t: logits.repeat(1, 3, 1, 1, 1), chains=range(3)))
     assert torch.equal(p_0[0], one_hot(truth, K).expand(3, K, *SHAPE))
 
 
@@ -194,7 +221,7 @@ def test_fixed_pixels_end_exactly_at_their_value_and_free_ones_do_not(times):
 def test_fixed_pixels_follow_the_forward_process_of_their_value_on_the_way():
     clamp = torch.full((1, *SHAPE), 2, dtype=torch.uint8)
     x_t, _ = visited(times=(250, 150, 60, 20), chains=range(20), clamp=clamp)
-    for t, labels in zip((150, 60, 20), x_t[1:], strict=True):
+    for t, labels in zip((150, 60, 20), x_t, strict=True):
         expected = COSINE.alpha_bar[t] + (1 - COSINE.alpha_bar[t]) / K
         error = (expected * (1 - expected) / labels.numel()) ** 0.5
         assert abs((labels == 2).double().mean().item() - expected) < 4 * error

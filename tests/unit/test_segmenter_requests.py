@@ -46,7 +46,9 @@ def test_a_large_fixed_area_is_fixed_while_sampling_too(tiny, bscan):
     seen = []
     clamp = np.full(SHAPE, FREE, np.uint8)
     clamp[:20] = 3
-    hook = tiny._model.network.denoiser.register_forward_hook(lambda *io: seen.append(io[1][0]))
+    hook = tiny._model.network.denoiser.register_forward_hook(
+        lambda *io: seen.append(io[1][0].clone())
+    )
     tiny.segment(bscan(SHAPE), clamp=clamp, samples=4, steps=50)
     hook.remove()
     shares = [(x_t[0, :, :14] == 3).float().mean().item() for x_t in (seen[0], seen[25], seen[-1])]

@@ -151,12 +151,17 @@ class SamplingConfig(Checked):
         Where the steps lie in 1..T.
     temperature : float
         Divisor of the logits, fitted on validation images.
+    first : {"encoder", "denoiser"}
+        Who tells p(x_0) at t = T, where x_T says nothing: the condition encoder's own logits, which
+        cost no pass of the denoiser, or the denoiser. A network without such logits asks the
+        denoiser.
     """
 
     steps: Steps = 3
     samples: Annotated[int, Within(1, 64)] = 8
     grid: Literal["uniform", "log-snr"] = "uniform"
     temperature: Annotated[float, Within(0.01, 100)] = 1.0
+    first: Literal["encoder", "denoiser"] = "encoder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from torch import Tensor
 from spad.schedule import Jump
 
 __all__ = [
-    "draw",
+    "draw_posterior",
+    "end",
     "evidence",
     "kl",
     "likelihood",
@@ -113,11 +114,11 @@ def posterior(x_t: Tensor, prior: Tensor, jump: Jump) -> Tensor:
     Tensor, shape (B, K, H, W)
         Non-negative, sums to 1 over the classes.
     """
-    k = prior.shape[1]
+    k = prior.shape[-3]
     x = one_hot(x_t, k, prior.dtype)
     noised = torch.addcmul(jump.alpha_bar_s_lost / k, prior, jump.alpha_bar_s)
     joint = torch.addcmul(jump.lost / k, x, jump.kept) * noised
-    return joint / joint.sum(1, keepdim=True)
+    return joint / joint.sum(-3, keepdim=True)
 
 
 def evidence(x_t: Tensor, log_prior: Tensor, jump: Jump) -> Tensor:
@@ -171,21 +172,59 @@ def kl(x_t: Tensor, x_0: Tensor, log_prior: Tensor, jump: Jump) -> Tensor:
     return (own - cross - q_x_t.log()).squeeze(1) + evidence(x_t, log_prior, jump)
 
 
-def draw(probabilities: Tensor, u: Tensor) -> Tensor:
-    """One class per pixel by the inverse cumulative distribution.
+def draw_posterior(x_t: Tensor, prior: Tensor, jump: Jump, u: Tensor) -> Tensor:
+    """Draw x_s from :func:`posterior`, without computing it.
+
+    ``p(x_s | x_t)`` is proportional to ``(kept [x_s = x_t] + lost / K) p(x_s)``, p(x_s) being the
+    noised prior: either the label survived the jump and still is x_t, or it was lost, and x_t tells
+    nothing of x_s. So one look-up and one inverse cumulative distribution do.
 
     Parameters
     ----------
-    probabilities : Tensor, shape (B, K, H, W)
-        Need not be normalised to the last bit.
-    u : Tensor, shape (B, H, W)
+    x_t : Tensor of uint8, shape (..., H, W)
+    prior : Tensor, shape (..., K, H, W)
+        As of :func:`posterior`; leading axes may be 1 where one prior serves several label maps.
+    jump : Jump
+        One, to an s of 1 or more.
+    u : Tensor, shape (..., H, W)
         Uniform in (0, 1).
 
     Returns
     -------
-    Tensor of uint8, shape (B, H, W)
+    Tensor of uint8, shape (..., H, W)
     """
-    cumulative = probabilities.cumsum(1)
-    above = u.unsqueeze(1) * cumulative[:, -1:]
-    # Counting only the first K - 1 boundaries clamps the last index against rounding.
-    return (cumulative[:, :-1] <= above).sum(1, dtype=torch.uint8)
+    k = prior.shape[-3]
+    # One jump: (1, 1, 1), which broadcasts over any leading axes of planes.
+    alpha_bar_s, uniform = jump.alpha_bar_s[0], jump.alpha_bar_s_lost[0] / k
+    kept, lost = jump.kept[0], jump.lost[0] / k
+    index = x_t.unsqueeze(-3).long()
+    here = prior.expand(*x_t.shape[:-2], k, *x_t.shape[-2:]).gather(-3, index).squeeze(-3)
+    survived = kept * torch.addcmul(uniform, here, alpha_bar_s)
+    v = u * (survived + lost) / lost
+    x_s = torch.zeros_like(x_t)
+    cumulative = torch.zeros_like(prior[..., 0, :, :])
+    # Plane by plane, which a CPU's caches hold. The last class's boundary is 1 but for rounding.
+    for value in range(k - 1):
+        cumulative.addcmul_(prior[..., value, :, :], alpha_bar_s).add_(uniform)
+        x_s += cumulative <= v
+    return torch.where(v < 1, x_s, x_t)
+
+
+def end(x_t: Tensor, logits: Tensor, jump: Jump) -> Tensor:
+    """``p(x_0 | x_t)``: :func:`posterior` at s = 0, from the prior's logits.
+
+    Parameters
+    ----------
+    x_t : Tensor of integers, shape (..., H, W)
+    logits : Tensor, shape (..., K, H, W)
+        Of the prior; overwritten.
+    jump : Jump
+        Only its t counts.
+
+    Returns
+    -------
+    Tensor, shape (..., K, H, W)
+    """
+    gain = torch.log1p(jump.alpha_bar_t * logits.shape[-3] / jump.alpha_bar_t_lost)
+    index = x_t.unsqueeze(-3).long()
+    return logits.scatter_add_(-3, index, gain.expand(index.shape)).softmax(-3)

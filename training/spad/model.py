@@ -20,6 +20,8 @@ from spad.schedule import cosine_schedule
 
 __all__ = ["Model"]
 
+_LOGITS = 2**23  # 32 MiB: glibc takes larger blocks from the system anew each time, page by page
+
 
 class Model:
     """A network on its device.
@@ -49,6 +51,7 @@ class Model:
         chains: Sequence[int],
         start: Tensor | None = None,
         clamp: Tensor | None = None,
+        group: int | None = None,
     ) -> Generator[int, None, Tensor]:
         """Run the chains of B images of one size as one batch.
 
@@ -63,6 +66,8 @@ class Model:
             Numbers of the B images and the n chains, which with the seed decide on the draws.
         start, clamp : Tensor of uint8, shape (B, h, w), optional
             As of :func:`spad.sampler.sample`; any device.
+        group : int, optional
+            How many chains the denoiser takes at once; by default as many as are fastest.
 
         Yields
         ------
@@ -77,15 +82,23 @@ class Model:
         # torch's modes are thread-wide: never hold them across a yield, where the host runs.
         with torch.inference_mode(), autocast(self.device):
             condition = self.network.encode(images.to(self.device))
-        temperature = self.card.sampling.temperature
-        if not self.diffuses and condition.logits is not None:
+        sampling = self.card.sampling
+        encoded = None
+        if condition.logits is not None:
+            with torch.inference_mode():
+                encoded = condition.logits.unsqueeze(1) / sampling.temperature
+        if encoded is not None and not self.diffuses:
             yield 1
-            return (condition.logits / temperature).softmax(1).unsqueeze(1)
+            return encoded.softmax(2)
 
         def prior(x_t: Tensor, t: int) -> Tensor:
-            time = torch.full((len(x_t),), t / self.schedule.steps, device=self.device)
+            if sampling.first == "encoder" and self.schedule.forgets(t) and encoded is not None:
+                return encoded
+            time = torch.full((1,), t / self.schedule.steps, device=self.device)
             with autocast(self.device):
-                logits = self.network.denoise(x_t, time, condition) / temperature
+                logits = self.network.denoise(x_t, time, condition)
+            if sampling.temperature != 1:
+                logits /= sampling.temperature
             if self.network.predicts == "prior":
                 return logits
             return prior_logits(logits, x_t, self.schedule.jump(t, 0, device=self.device))
@@ -102,6 +115,7 @@ class Model:
             device=self.device,
             start=None if start is None else start.to(self.device),
             clamp=None if clamp is None else clamp.to(self.device),
+            group=group or self._at_once(images),
         )
         while True:
             try:
@@ -111,3 +125,9 @@ class Model:
                 p_0: Tensor = stop.value
                 return p_0
             yield done
+
+    def _at_once(self, images: Tensor) -> int | None:
+        """Chains at once: all, but on a CPU only what its allocator and caches take well."""
+        if self.device.type != "cpu":
+            return None
+        return max(1, _LOGITS // (images.shape[-2] * images.shape[-1] * len(self.card.classes)))

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from spad import draws
-from spad.diffusion import draw, one_hot, posterior, q_sample
+from spad.diffusion import draw_posterior, end, one_hot, q_sample
 from spad.labels import IGNORE
 from spad.schedule import NoiseSchedule
 
 __all__ = ["Prior", "sample", "step_times"]
 
 Prior = Callable[[Tensor, int], Tensor]
-"""``prior(x_t, t)``: label maps (B, n, H, W) to logits (B, n, K, H, W) of pi(x_0 | x_t, image)."""
+"""``prior(x_t, t)``: label maps (B, n, H, W) to logits (B, n, K, H, W) of pi(x_0 | x_t, image).
+
+It may overwrite neither; what it returns is overwritten."""
 
 
 def step_times(
@@ -72,6 +74,7 @@ def sample(
     device: torch.device | str = "cpu",
     start: Tensor | None = None,
     clamp: Tensor | None = None,
+    group: int | None = None,
 ) -> Generator[int, None, Tensor]:
     """Run n chains for each of B images.
 
@@ -97,6 +100,9 @@ def sample(
     clamp : Tensor of uint8, shape (B, H, W), optional
         Class value of each pixel fixed by a person, 255 where free. Fixed pixels follow
         ``q(x_s | x_t, x_0)`` and end exactly at their value.
+    group : int, optional
+        How many of an image's chains the prior is asked for at once; all by default. It changes
+        memory and speed, no draw.
 
     Yields
     ------
@@ -109,29 +115,50 @@ def sample(
         ``p(x_0)`` at the end of each chain, float32 (B, n, K, H, W).
     """
     b, n, k = len(slices), len(chains), num_classes
-    fixed = None
-    if clamp is not None:
-        truth = one_hot(clamp, k).unsqueeze(1).expand(b, n, k, *shape).flatten(0, 1)
-        fixed = (clamp != IGNORE).unsqueeze(1).expand(b, n, *shape).flatten(0, 1).unsqueeze(1)
+    size = group or n
+    parts = [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
-    def uniform(t: int) -> Tensor:
+    def uniform(t: int, chains: Sequence[int]) -> Tensor:
         numbers = [(z, chain, t) for z in slices for chain in chains]
-        return draws.uniform(draws.keys(seed, numbers, "chain"), shape, device=device)
+        u = draws.uniform(draws.keys(seed, numbers, "chain"), shape, device=device)
+        return u.view(b, len(chains), *shape)
 
-    u = uniform(schedule.steps + 1)
+    def noise(chains: Sequence[int]) -> Tensor:
+        u = uniform(schedule.steps + 1, chains)
+        return (u * k).clamp_(max=k - 1).to(torch.uint8)
+
+    def hold(p: Tensor) -> Tensor:
+        return p if clamp is None else torch.where(fixed, truth, p)
+
+    if clamp is not None:
+        truth = one_hot(clamp, k).unsqueeze(1)
+        fixed = (clamp != IGNORE)[:, None, None]
     if start is None:
-        x_t = (u * k).clamp_(max=k - 1).to(torch.uint8)
+        x_t = noise(chains)
     else:
-        x_0 = start.unsqueeze(1).expand(b, n, *shape).flatten(0, 1)
-        x_t = q_sample(x_0, torch.tensor(schedule.alpha_bar[times[0]], dtype=torch.float32), k, u)
-    p_s = torch.empty(0)
+        alpha_bar = torch.tensor(schedule.alpha_bar[times[0]], dtype=torch.float32)
+        u = uniform(schedule.steps + 1, chains)
+        x_t = q_sample(start.unsqueeze(1).expand(u.shape), alpha_bar, k, u)
+    p_0 = torch.empty(b, n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
         jump = schedule.jump(t, s, device=device)
-        pi = prior(x_t.view(b, n, *shape), t).flatten(0, 1).softmax(dim=1)
-        if fixed is not None:
-            pi = torch.where(fixed, truth, pi)
-        p_s = posterior(x_t, pi, jump)
+        # Where x_t says nothing, one answer, to noise of no chain, serves all chains of an image.
+        alike = prior(noise([0]), t) if schedule.forgets(t) else None
         if s > 0:
-            x_t = draw(p_s, uniform(t))
+            u = uniform(t, chains)
+            pi = None if alike is None else hold(alike.softmax(2))
+            for part in parts:
+                x = x_t[:, part]
+                p = hold(prior(x, t).softmax(2)) if pi is None else pi
+                x_t[:, part] = draw_posterior(x, p, jump, u[:, part])
+        else:
+            for part in parts:
+                x = x_t[:, part]
+                logits = (
+                    prior(x, t)
+                    if alike is None
+                    else alike.expand(-1, x.shape[1], -1, -1, -1).clone()
+                )
+                p_0[:, part] = hold(end(x, logits, jump))
         yield done
-    return p_s.view(b, n, k, *shape)
+    return p_0

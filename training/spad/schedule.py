@@ -73,6 +73,10 @@ class NoiseSchedule:
         log_alpha_bar = self._log_alpha_bar[1:]
         return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
 
+    def forgets(self, t: int) -> bool:
+        """Whether x_t says nothing of x_0 to speak of: alpha_bar_t is below 1e-6."""
+        return bool(self._log_alpha_bar[t] < np.log(1e-6))
+
     def jump(
         self,
         t: ArrayLike,

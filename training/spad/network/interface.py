@@ -77,8 +77,8 @@ class Network(nn.Module):
         ----------
         x_t : Tensor of integers, shape (B, n, H, W)
             Noisy label maps of n chains for each image.
-        t : Tensor of float32, shape (B,) or (B, n)
-            t / T in 0..1.
+        t : Tensor of float32, shape (1,), (B,) or (B, n)
+            t / T in 0..1; one may be the time of all.
         condition : Condition
 
         Raises

@@ -23,7 +23,9 @@ class TimeEmbedding(nn.Sequential):
         return out
 
     def chains(self, t: Tensor, b: int, n: int) -> Tensor:
-        """Embed the time of each of n chains of B images, (B n, width)."""
+        """Embed the times of n chains of B images, (B n, width); or one of all, (1, width)."""
+        if t.numel() == 1:
+            return self(t).view(1, self.width)  # type: ignore[no-any-return]
         return self(t).view(b, -1, self.width).expand(b, n, -1).flatten(0, 1)  # type: ignore[no-any-return]
 
 

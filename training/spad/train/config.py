@@ -321,6 +321,11 @@ class Config(Checked):
                 f"no term of the loss that a network of kind {kind!r} has weighs more "
                 "than 0; raise loss.kl, or loss.encoder_cross_entropy for a plain U-Net"
             )
+        if kind == "cached" and not encoder and self.sampling.first == "encoder":
+            raise ValueError(
+                "sampling.first is 'encoder', whose logits no term of the loss trains; set it to "
+                "'denoiser', or raise loss.encoder_cross_entropy"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Give the configuration as plain JSON values."""
@@ -339,7 +344,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "encoder_dice": 0.0, "at_T": 0.0,
         },
         "optimiser": {"learning_rate": 1e-4, "weight_decay": 1e-5, "warmup": 0, "fall": False},
-        "sampling": {"steps": 250},
+        "sampling": {"steps": 250, "first": "denoiser"},
     },
 }  # fmt: skip
 
