@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
 import time
 import warnings
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timing import interleaved, seconds, spread, text
 
 from spad import phantom
 from spad.card import Card, InputConfig, SamplingConfig, ScheduleConfig
@@ -47,41 +47,6 @@ from spad.train.state import Run, start
 KINDS = ("cached", "concat", "unet", "dynunet")
 CLASSES = label_classes(phantom.CLASS_NAMES)
 FEW_STEPS = 2  # of concat's chain, timed
-
-
-def seconds(work: Callable[[], Any], device: torch.device) -> float:
-    """Time of one call, to the end of what it started on the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    began = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
-
-
-def interleaved(
-    works: dict[str, Callable[[], Any]], rounds: int, device: torch.device
-) -> dict[str, list[float]]:
-    """Seconds of each work in each round, after one call to warm up."""
-    for work in works.values():
-        work()
-    found: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            found[name].append(seconds(work, device))
-    return found
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {"median": statistics.median(values), "least": min(values), "greatest": max(values)}
-
-
-def text(values: dict[str, float], form: str = "{:.3g}") -> str:
-    """Write a median with its spread."""
-    low, middle, high = (form.format(values[k]) for k in ("least", "median", "greatest"))
-    return f"{middle} ({low} to {high})"
 
 
 def settings(folder: Path, kind: str, args: argparse.Namespace, *words: str) -> Config:
