@@ -119,6 +119,10 @@ def test_an_integer_may_stand_for_a_float_but_not_the_reverse():
         ("input.statistics", [1], "not a JSON object"),
         ("sampling.steps", 251, "only 250"),
         ("sampling.samples", 65, "1 to 64"),
+        ("sampling.grid", "learnt", "grid is 'learnt' with 0 times.*give both, or neither"),
+        ("sampling.times", [250, 100, 50], "grid is 'uniform' with 3 times.*give both"),
+        ("sampling.times", [250, 0, 50], r"times\[1\] is 0; allowed are 1 to 4000"),
+        ("sampling.times", 250, "not a list"),
         ("sampling.temperature", 0, "0.01 to 100"),
         ("training", None, "not a JSON object"),
         ("training.deep", nested(9), "nested more than 8 deep"),
@@ -140,6 +144,32 @@ def test_a_card_out_of_bounds_is_refused_in_words(path, value, words):
     with pytest.raises(ValueError, match=words) as refusal:
         Card.from_json(edited(path, value))
     assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([250, 50, 100], "have 100 after 50; sort them"),
+        ([250, 100, 100], "have 100 after 100; sort them.*each once"),
+        ([250, 100], "2 times for 3 steps; set steps to 2, or give 3 times"),
+        ([], "'learnt' with 0 times"),
+        ([249, 100, 50], "first of the sampling times is 249.*T = 250; begin with that"),
+        ([251, 100, 50], "first of the sampling times is 251.*T = 250; begin with that"),
+    ],
+)
+def test_learnt_times_that_no_chain_can_visit_are_refused_in_words(times, words):
+    obj = card().as_json()
+    obj["sampling"] |= {"grid": "learnt", "times": times}
+    with pytest.raises(ValueError, match=words):
+        Card.from_json(obj)
+
+
+def test_learnt_times_are_kept_shown_and_unknown_to_cards_without_them():
+    plain, use = card(), SamplingConfig(steps=2, grid="learnt", times=[250, 60])
+    assert "times" not in plain.as_json()["sampling"]  # older readers refuse an unknown key
+    learnt = replace(plain, sampling=use)
+    assert Card.from_json(json.loads(json.dumps(learnt.as_json()))) == learnt
+    assert "2 steps, 8 samples, learnt grid (t = 250, 60), temperature 1" in learnt.text()
 
 
 @pytest.mark.parametrize(

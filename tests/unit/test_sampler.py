@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from spad.card import SamplingConfig
 from spad.diffusion import one_hot
-from spad.sampler import sample, step_times
+from spad.sampler import sample, step_times, times_of_use
 from spad.schedule import cosine_schedule
 
 COSINE = cosine_schedule()
@@ -63,7 +64,7 @@ def test_times_fall_from_the_start_and_stay_in_range(grid, steps, t0):
     assert times[0] == (250 if t0 is None else t0)
     assert all(t > s for t, s in pairwise(times))
     assert times[-1] >= 1
-    assert 1 <= len(times) <= steps
+    assert len(times) == min(steps, times[0])
     assert all(type(t) is int for t in times)
 
 
@@ -76,7 +77,7 @@ def test_with_all_steps_every_time_is_visited():
     assert step_times(COSINE, 250) == list(range(250, 0, -1))
 
 
-@pytest.mark.parametrize("steps", [2, 5, 8, 40])
+@pytest.mark.parametrize("steps", [2, 3, 5])
 def test_the_log_snr_grid_is_nearest_to_equal_distances_in_log_snr_and_ends_at_1(steps):
     snr = torch.from_numpy(COSINE.log_snr)  # of t = 1..T
     ideal = snr[-1] + (snr[0] - snr[-1]) * torch.arange(steps) / (steps - 1)
@@ -84,6 +85,29 @@ def test_the_log_snr_grid_is_nearest_to_equal_distances_in_log_snr_and_ends_at_1
     times = step_times(COSINE, steps, "log-snr")
     assert set(times) == nearest
     assert times[-1] == 1
+
+
+def test_log_snr_times_that_fall_together_part_to_their_neighbours():
+    assert step_times(COSINE, 40, "log-snr")[:7] == [250, 249, 248, 247, 246, 245, 244]
+    assert step_times(COSINE, 6, "log-snr", t0=6) == [6, 5, 4, 3, 2, 1]
+    assert step_times(COSINE, 250, "log-snr") == step_times(COSINE, 250)
+
+
+LEARNT = SamplingConfig(steps=3, grid="learnt", times=(250, 140, 20))
+
+
+def test_learnt_times_are_used_when_nobody_asks_for_another_number_or_a_restart():
+    assert times_of_use(COSINE, LEARNT) == [250, 140, 20]
+    assert times_of_use(COSINE, LEARNT, steps=3) == [250, 140, 20]
+    assert times_of_use(COSINE, LEARNT, steps=5) == step_times(COSINE, 5)
+    assert times_of_use(COSINE, LEARNT, t0=75) == step_times(COSINE, 3, t0=75)
+
+
+@pytest.mark.parametrize("grid", ["uniform", "log-snr"])
+def test_a_named_grid_of_the_card_holds_for_any_number_of_steps_and_restart(grid):
+    card = SamplingConfig(steps=4, grid=grid)
+    assert times_of_use(COSINE, card) == step_times(COSINE, 4, grid)
+    assert times_of_use(COSINE, card, 7, 90) == step_times(COSINE, 7, grid, 90)
 
 
 @pytest.mark.parametrize("steps", [0, -3, 251])

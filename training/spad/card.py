@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from spad.labels import MAX_CLASSES, LabelClass
@@ -147,8 +148,11 @@ class SamplingConfig(Checked):
         Reverse steps of a chain.
     samples : int
         Chains of an ensemble, 1 to 64.
-    grid : {"uniform", "log-snr"}
+    grid : {"uniform", "log-snr", "learnt"}
         Where the steps lie in 1..T.
+    times : tuple of int or None
+        Of the learnt grid (`spad tune`): the times themselves, falling from T, one a step. None for
+        the others, and then not in the file: readers older than the learnt grid refuse the key.
     temperature : float
         Divisor of the logits, fitted on validation images.
     first : {"encoder", "denoiser"}
@@ -159,9 +163,29 @@ class SamplingConfig(Checked):
 
     steps: Steps = 3
     samples: Annotated[int, Within(1, 64)] = 8
-    grid: Literal["uniform", "log-snr"] = "uniform"
+    grid: Literal["uniform", "log-snr", "learnt"] = "uniform"
+    times: tuple[Steps, ...] | None = None
     temperature: Annotated[float, Within(0.01, 100)] = 1.0
     first: Literal["encoder", "denoiser"] = "encoder"
+
+    def _check(self) -> None:
+        times = self.times or ()
+        if (self.grid == "learnt") != bool(times):
+            raise ValueError(
+                f"sampling: grid is {self.grid!r} with {len(times)} times; the learnt grid has "
+                "times and no other has: give both, or neither"
+            )
+        for before, after in pairwise(times):
+            if before <= after:
+                raise ValueError(
+                    f"sampling: the times have {after} after {before}; sort them, largest first, "
+                    "each once"
+                )
+        if times and len(times) != self.steps:
+            raise ValueError(
+                f"sampling: {len(times)} times for {self.steps} steps; set steps to {len(times)}, "
+                f"or give {self.steps} times"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +253,11 @@ class Card(Checked):
                 f"card: sampling takes {self.sampling.steps} steps, the schedule has only "
                 f"{self.schedule.steps}; lower sampling.steps"
             )
+        if self.sampling.times and self.sampling.times[0] != self.schedule.steps:
+            raise ValueError(
+                f"card: the first of the sampling times is {self.sampling.times[0]}, but chains "
+                f"start from noise, at T = {self.schedule.steps}; begin with that"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Give the card as plain JSON values, with its `format`; `from_json` takes them back."""
@@ -284,8 +313,9 @@ class Card(Checked):
             "Input": f"{given.size[0]} x {given.size[1]} pixels (fit: {given.fit}), percentiles "
             f"{given.low_percentile:g} to {given.high_percentile:g}",
             "Schedule": f"cosine, T = {self.schedule.steps}",
-            "Sampling": f"{use.steps} steps, {use.samples} samples, {use.grid} grid, "
-            f"temperature {use.temperature:g}",
+            "Sampling": f"{use.steps} steps, {use.samples} samples, {use.grid} grid"
+            + (f" (t = {', '.join(map(str, use.times))})" if use.times else "")
+            + f", temperature {use.temperature:g}",
         }
         lines = [self.name, self.notice, ""]
         lines += [f"{key:<10}{value}" for key, value in rows.items()]

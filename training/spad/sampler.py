@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from spad import draws
+from spad.card import SamplingConfig
 from spad.diffusion import draw_posterior, end, one_hot, q_sample
 from spad.labels import IGNORE
 from spad.schedule import NoiseSchedule
 
-__all__ = ["Prior", "sample", "step_times"]
+__all__ = ["Prior", "sample", "step_times", "times_of_use"]
 
 Prior = Callable[[Tensor, int], Tensor]
 """``prior(x_t, t)``: label maps (B, n, H, W) to logits (B, n, K, H, W) of pi(x_0 | x_t, image).
@@ -35,9 +36,10 @@ def step_times(
     ----------
     schedule : NoiseSchedule
     steps : int
-        How many; fewer are given where rounding makes two alike.
+        How many; all ``t0`` times where that is less.
     grid : {"uniform", "log-snr"}
-        Equal distances in t, or in the logarithm of alpha_bar / (1 - alpha_bar).
+        Equal distances in t, or in the logarithm of alpha_bar / (1 - alpha_bar), which crowds the
+        times at both ends: where two would fall together, the later one moves on.
     t0 : int, optional
         Where a restarted chain begins, 1..T.
 
@@ -54,11 +56,46 @@ def step_times(
     if grid == "uniform":
         times = np.linspace(t0, 0, steps + 1)[:-1].round()
     elif grid == "log-snr":
-        snr = schedule.log_snr[:t0]
-        times = 1 + np.abs(np.linspace(snr[-1], snr[0], steps)[:, None] - snr).argmin(1)
+        snr, steps = schedule.log_snr[:t0], min(steps, t0)
+        nearest = 1 + np.abs(np.linspace(snr[-1], snr[0], steps)[:, None] - snr).argmin(1)
+        # Each below the one before, and above as many as are still to come.
+        number = np.arange(steps)
+        times = np.minimum.accumulate(nearest + number) - number
+        times = np.maximum(times, steps - number)
     else:
         raise ValueError(f"step grid {grid!r} is unknown; use 'uniform' or 'log-snr'")
     return sorted({int(t) for t in times if t >= 1}, reverse=True)
+
+
+def times_of_use(
+    schedule: NoiseSchedule,
+    sampling: SamplingConfig,
+    steps: int | None = None,
+    t0: int | None = None,
+) -> list[int]:
+    """Times that a run visits: the card's, unless the user asks for others.
+
+    Learnt times were learnt for their own number of steps and for chains from noise; with another
+    number, and for a restart, the grid is uniform.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+    sampling : SamplingConfig
+    steps, t0 : int, optional
+        As of :func:`step_times`; the card's number of steps if None.
+
+    Raises
+    ------
+    ValueError
+        As :func:`step_times`.
+    """
+    steps = sampling.steps if steps is None else steps
+    if sampling.times is None:
+        return step_times(schedule, steps, sampling.grid, t0)
+    if t0 is None and steps == len(sampling.times):
+        return list(sampling.times)
+    return step_times(schedule, steps, "uniform", t0)
 
 
 def sample(

@@ -29,7 +29,7 @@ from spad.labels import IGNORE
 from spad.model import Model
 from spad.network import Network, build
 from spad.result import Segmentation, Step
-from spad.sampler import step_times
+from spad.sampler import times_of_use
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
@@ -155,7 +155,7 @@ class Segmenter:
             )
         if start is not None and t0 is None:
             t0 = max(1, round(_T0_SHARE * self._model.schedule.steps))
-        times = step_times(self._model.schedule, steps, card.sampling.grid, t0)
+        times = times_of_use(self._model.schedule, card.sampling, steps, t0)
         if unet:
             n, times = 1, [0]
 
