@@ -135,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     later("ablate", experiments, "Train the rows of SPAD's Table 3, or others, over seeds.")
     later("sweep", experiments, "Train with several values of a setting, over seeds.")
 
+    later("tune", "spad.train.tune_command", "Find the cheapest sampling that loses nothing.")
+
     one = command(_segment, "Segment image files.")
     _add_model(one)
     one.add_argument("files", nargs="+", metavar="FILES", help="PNG, TIFF, JPEG, or folders")
@@ -166,6 +168,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
     one.add_argument("--randomise", action="store_true", help="vary the looks widely")
+    one.add_argument(
+        "--raters", type=int, default=0, metavar="R", help="R people's readings, not the truth (0)"
+    )
 
     later("import", "spad.train.imports.command", "Turn another data set into a case folder.")
     return parser
@@ -341,10 +346,16 @@ def _phantom(args: argparse.Namespace) -> int:
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ValueError(f"{args.out} exists and is not empty; choose another folder")
     made = phantom_cases(
-        args.train, args.val, size=tuple(args.size), seed=args.seed, randomise=args.randomise
+        args.train,
+        args.val,
+        size=tuple(args.size),
+        seed=args.seed,
+        randomise=args.randomise,
+        raters=args.raters,
     )
     count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))
-    print(f"{args.out}: {count} phantoms")
+    of = f" ({args.raters} readings of each image)" if args.raters else ""
+    print(f"{args.out}: {count} phantoms{of}")
     return 0
 
 

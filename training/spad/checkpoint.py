@@ -23,7 +23,7 @@ from spad.card import Card
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load", "read_card", "save", "sha256", "shipped"]
+__all__ = ["load", "read_card", "save", "save_with_card", "sha256", "shipped"]
 
 _MAX_HEADER = 4 * 2**20
 _MAX_DATA = 2 * 2**30
@@ -153,6 +153,36 @@ def save(
     # What `save` writes, `load` opens.
     _understand(io.BytesIO(content), len(content), str(path))
     _write(path, content)
+
+
+def save_with_card(
+    source: str | os.PathLike[str], card: Card, path: str | os.PathLike[str]
+) -> None:
+    """Write a checkpoint's tensors, as they are to the byte, with another card; atomically.
+
+    Parameters
+    ----------
+    source : path-like
+        A checkpoint.
+    card : Card
+    path : path-like
+        Where to; may be `source` itself.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_card` and `save`.
+    """
+    read_card(source)
+    content = Path(source).read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = {"spad": json.dumps(card.as_json(), allow_nan=False)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # safetensors aligns the data
+    content = len(text).to_bytes(8, "little") + text + content[start:]
+    _understand(io.BytesIO(content), len(content), str(path))
+    _write(Path(path), content)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -22,7 +22,7 @@ from spad.train.cases import Case, read_image, read_labels
 from spad.train.mapping import judged_classes
 from spad.train.parallel import ALONE, Group
 
-__all__ = ["Report", "Row", "Score", "evaluate", "score"]
+__all__ = ["Report", "Row", "Score", "compare", "evaluate", "score"]
 
 _FEW = 10  # images; fewer say little about a structure
 _F64 = NDArray[np.float64]
@@ -279,6 +279,23 @@ def _notes(rows: Sequence[Row], looked: NDArray[np.bool_], patients: int) -> lis
     return notes
 
 
+def compare(
+    prediction: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    k: int,
+    spacing: tuple[float, float] = (1.0, 1.0),
+) -> tuple[NDArray[np.int64], _F64]:
+    """Confusion matrix (K, K), and HD95 (K,) of the structures that both maps have, else NaN."""
+    matrix = metrics.confusion_matrix(prediction, reference, k)
+    distances, free = np.full(k, np.nan), reference != IGNORE
+    for value in np.flatnonzero(matrix.sum(0) * matrix.sum(1)):
+        if value > 0:
+            distances[value] = metrics.hd95(
+                (prediction == value) & free, reference == value, spacing
+            )
+    return matrix, distances
+
+
 def evaluate(
     segment: Callable[[NDArray[Any]], NDArray[np.uint8]],
     cases: Sequence[Case],
@@ -335,7 +352,6 @@ def evaluate(
         judged = np.array(rows, bool).reshape(-1, k)
     for i in range(group.rank, len(cases), group.size):
         case = cases[i]
-        distances[i] = np.nan
         image, reference = read_image(case), read_labels(case, tables[i])
         prediction = segment(image)
         if prediction.shape != reference.shape:
@@ -343,14 +359,8 @@ def evaluate(
                 f"{case.image}: the result is {prediction.shape}, the label map "
                 f"{reference.shape}; results must have the image's shape"
             )
-        matrices[i] = metrics.confusion_matrix(prediction, reference, k)
         spacing = case.spacing_mm if in_mm and case.spacing_mm else (1.0, 1.0)
-        free = reference != IGNORE
-        for value in np.flatnonzero(matrices[i].sum(0) * matrices[i].sum(1)):
-            if value > 0:
-                distances[i, value] = metrics.hd95(
-                    (prediction == value) & free, reference == value, spacing
-                )
+        matrices[i], distances[i] = compare(prediction, reference, k, spacing)
         if progress is not None:
             progress(i + 1, len(cases))
     matrices, distances = group.total(matrices), group.total(distances)

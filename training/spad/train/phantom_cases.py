@@ -89,7 +89,13 @@ def phantom_table(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.b
 
 
 def phantom_cases(
-    train: int, val: int, *, size: tuple[int, int], seed: int = 0, randomise: bool = False
+    train: int,
+    val: int,
+    *,
+    size: tuple[int, int],
+    seed: int = 0,
+    randomise: bool = False,
+    raters: int = 0,
 ) -> Iterator[NewCase]:
     """Make phantoms of a training and a validation split, each a patient of its own.
 
@@ -102,6 +108,9 @@ def phantom_cases(
         The first training phantom's; the others follow. Below 2**39: the trainer has those above.
     randomise : bool, optional
         As for `spad.phantom.bscan`.
+    raters : int, optional
+        Instead of each phantom's truth its readings by so many people, each a case of the same
+        image and patient; the trainer so meets all opinions, `spad tune` compares with them.
 
     Yields
     ------
@@ -124,14 +133,16 @@ def phantom_cases(
         )
     for split, first, count in (("train", seed, train), ("val", seed + VALIDATION_SEEDS, val)):
         for one in range(first, first + count):
-            made = phantom.bscan(one, shape=size, randomise=randomise)
+            made = phantom.bscan(one, shape=size, randomise=randomise, raters=raters)
             row, column = made.spacing_mm
             name = f"phantom-{one:07d}"
-            yield NewCase(
-                name,
-                made.image,
-                made.labels,
-                split=split,
-                patient=name,
-                spacing_mm=(row, column),
-            )
+            maps = {f"{name}-r{r}": own for r, own in enumerate(made.raters, 1)}
+            for case, labels in (maps or {name: made.labels}).items():
+                yield NewCase(
+                    case,
+                    made.image,
+                    labels,
+                    split=split,
+                    patient=name,
+                    spacing_mm=(row, column),
+                )
