@@ -8,6 +8,7 @@ import pickle
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from safetensors.torch import save as to_bytes
 
 from spad import checkpoint
 from spad.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
-from spad.checkpoint import load, read_card, save, sha256, shipped
+from spad.checkpoint import load, read_card, save, save_with_card, sha256, shipped
 from spad.labels import label_classes
 
 CARD = Card(
@@ -155,6 +156,32 @@ def test_shipped_checkpoints_are_found_by_name_and_can_be_read(tmp_path, monkeyp
     for name in ("b.safetensors", "a.safetensors", ".spad-1.tmp", "README.md"):
         (models / name).touch()
     assert list(shipped().items()) == [(n, models / f"{n}.safetensors") for n in "ab"]
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("name", ["other.safetensors", "model.safetensors"])
+def test_another_card_leaves_the_tensors_as_they_are_to_the_byte(path, half, name):
+    save(path, CARD, weights(), half=half)
+    before = path.read_bytes()
+    tuned = replace(CARD, sampling=SamplingConfig(steps=2, grid="learnt", times=(250, 60)))
+    out = path.with_name(name)
+    save_with_card(path, tuned, out)
+    card, tensors = load(out)
+    assert card == tuned
+    data = before[8 + int.from_bytes(before[:8], "little") :]
+    after = out.read_bytes()
+    assert after.endswith(data)
+    assert (len(after) - len(data)) % 8 == 0  # as safetensors aligns it
+    assert {n: t.shape for n, t in tensors.items()} == {n: t.shape for n, t in weights().items()}
+    assert out == path or path.read_bytes() == before
+    assert not list(path.parent.glob(".spad-*"))
+
+
+def test_what_is_no_checkpoint_gets_no_card(path, tmp_path):
+    path.write_bytes(b"\x80\x02...............")
+    with pytest.raises(ValueError, match="pickle"):
+        save_with_card(path, CARD, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_sha256_is_that_of_the_content(path):
