@@ -103,6 +103,13 @@ def count_runs(monkeypatch: pytest.MonkeyPatch, stop_after: int | None = None) -
     return runs
 
 
+def let_fit(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """As if chains of so many steps, and no others, lost nothing."""
+    monkeypatch.setattr(
+        tune_search, "standing", lambda _, s, *__: Standing(0.0, float(len(s.times) == steps))
+    )
+
+
 def refused(capsys: pytest.CaptureFixture[str], model: Path | str, cases: Path, *w: str) -> str:
     assert tune(model, cases, *w) == 2
     return capsys.readouterr().err
@@ -112,8 +119,9 @@ def refused(capsys: pytest.CaptureFixture[str], model: Path | str, cases: Path, 
 
 
 def test_the_chosen_sampling_and_what_was_measured_go_into_a_new_file(
-    model: Path, cases: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_fit(monkeypatch, 2)
     before = model.read_bytes()
     assert tune(model, cases, "--images", "4", "--reference-images", "1") == 0
     out = model.with_name("tiny-tuned.safetensors")
@@ -129,8 +137,10 @@ def test_the_chosen_sampling_and_what_was_measured_go_into_a_new_file(
     assert facts["all images"]["2 uniform"][0] == 4
     assert "the whole chain of 26 steps on 1 of them, which is all it is compared on" in told.err
     assert "chosen on 2 images, reported on 2 of other patients" in told.err
-    assert told.out.count("| 26 | uniform | 51 |") == 1
-    assert f"Chosen: {card.sampling.steps} steps" in told.out
+    assert told.out.count("| 26 | uniform | 50 |") == 1
+    assert card.sampling.steps == 2
+    assert "Chosen: 2 steps" in told.out
+    assert "On the 2 images of other patients" in told.out
     assert "tuning" in card.text()
     # The weights are the same, and the file is used as it says.
     old, new = checkpoint.load(model)[1], checkpoint.load(out)[1]
@@ -155,10 +165,22 @@ def test_one_image_is_enough_and_its_flattery_said(
     assert "one patient: the choice is made and reported on the same images" in told
 
 
+def test_a_long_chain_is_chosen_where_nothing_shorter_will_do(
+    model: Path, cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_fit(monkeypatch, T)
+    assert tune(model, cases, "--images", "4", "--reference-images", "1") == 0
+    told = capsys.readouterr()
+    assert "26 steps are too dear to run on other images and to fit a temperature" in told.err
+    assert "On 1 of these: pooled" in told.out
+    sampling = checkpoint.read_card(model.with_name("tiny-tuned.safetensors")).sampling
+    assert sampling == SamplingConfig(steps=T, samples=2, grid="uniform")
+
+
 def test_limits_that_nothing_meets_are_said_and_the_nearest_is_taken(
     model: Path, cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_search, "standing", lambda *_: Standing(lost=0.0, spread=0.4))
+    let_fit(monkeypatch, 99)
     assert tune(model, cases, "--images", "2", "--reference-images", "1") == 0
     assert "No setting keeps Dice" in capsys.readouterr().out
     card = checkpoint.read_card(model.with_name("tiny-tuned.safetensors"))
@@ -213,6 +235,10 @@ def test_an_image_is_encoded_once_for_all_settings(
         one.measure(Setting(times, 2, 1.0), scans)
         spent.append(one._memory.spent)
     assert 0 < spent[0] == spent[1] == spent[2]
+    last, fresh = Setting((T, 5, 2), 2, 1.0), bench(model, cases, tmp_path / "fresh.jsonl")
+    fresh.measure(last, scans[1:])
+    again, first = (b.done[scans[1].sha256, last.key] for b in (one, fresh))
+    assert (again.matrices, again.histograms) == (first.matrices, first.histograms)
     assert len({one.done[s.sha256, Setting((T,), 2, 1.0).key].encode_seconds for s in scans}) == 2
 
 

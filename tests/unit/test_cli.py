@@ -127,6 +127,23 @@ def test_phantoms_make_a_sound_case_folder(phantoms: Path) -> None:
     assert len({image.tobytes() for image in images}) == 5
 
 
+def test_the_readings_of_several_people_are_cases_of_one_image_and_patient(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--train", "1", "--val", "2", "--size", "32", "64", "--raters", "3"]
+    assert main(["phantom", str(tmp_path / "read"), *words]) == 0
+    assert "9 phantoms (3 readings of each image)" in capsys.readouterr().out
+    folder = cases.open_folder(tmp_path / "read")
+    cases.check([folder], None, ["train", "val"])
+    own = folder.splits["train"]
+    assert [case.name[-3:] for case in own] == ["-r1", "-r2", "-r3"]
+    assert len({case.patient for case in own}) == 1
+    assert len({cases.read_image(case).tobytes() for case in own}) == 1
+    assert len({cases.read_values(case).tobytes() for case in own}) == 3
+    assert main(["phantom", str(tmp_path / "bad"), *words[:-1], "-1"]) == 2
+    assert "raters is -1, at least 0 is needed" in capsys.readouterr().err
+
+
 def test_a_validation_set_does_not_depend_on_the_training_set(
     phantoms: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,21 +44,23 @@ _LEAST = 2.0**-24  # the smallest probability that float16 has: what 0 may have 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How chains run: the times visited, the divisor of the logits, and how many chains."""
+    """How chains run: times visited, number of chains, divisor of the logits, who answers at T."""
 
     times: tuple[int, ...]
     samples: int
     temperature: float
+    first: Literal["encoder", "denoiser"] = "encoder"
 
     @property
     def key(self) -> str:
         """What a line of the file is found by."""
-        return f"{'-'.join(map(str, self.times))} x {self.samples} / {self.temperature:g}"
+        times = "-".join(map(str, self.times))
+        return f"{self.first} {times} x {self.samples} / {self.temperature:g}"
 
     @property
     def passes(self) -> int:
-        """Passes of the denoiser for an image: at T, where all is noise, the chains share one."""
-        return 1 + self.samples * (len(self.times) - 1)
+        """Passes of the denoiser for an image: at T, where all is noise, one or none serves all."""
+        return (self.first == "denoiser") + self.samples * (len(self.times) - 1)
 
     def sampling(self) -> SamplingConfig:
         """The same as a card says it."""
@@ -68,6 +70,7 @@ class Setting:
             grid="learnt",
             times=self.times,
             temperature=self.temperature,
+            first=self.first,
         )
 
 

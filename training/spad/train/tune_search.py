@@ -51,7 +51,7 @@ def named_settings(
     """The settings of the named grids by what to call them; the whole chain is the last."""
 
     def setting(times: Iterable[int]) -> Setting:
-        return Setting(tuple(times), samples, card.temperature)
+        return Setting(tuple(times), samples, card.temperature, card.first)
 
     found: dict[Setting, str] = {}
     for number in sorted({*steps, schedule.steps}):
@@ -114,7 +114,10 @@ class Tuning:
         chosen, fits = choose(at, self.limits)
         use = chosen
         if chosen in self._long():
-            say(f"{len(chosen.times)} steps are too dear to fit a temperature, which stays")
+            say(
+                f"{len(chosen.times)} steps are too dear to run on other images and to fit a "
+                f"temperature: it stays {chosen.temperature:g}"
+            )
             self.reported_on = self.reference_on
         else:
             use = replace(chosen, temperature=self._temperature(chosen, fits))
@@ -204,12 +207,18 @@ class Tuning:
             f"Chosen: {len(use.times)} steps at t = {', '.join(map(str, use.times))}, temperature "
             f"{use.temperature:g}; {100 * max(mine.lost, 0):.2f} points of Dice below the best, "
             f"{mine.spread:.0%} of the whole chain's diversity, on the images of the choice.",
-            f"On the other {after.images} images: pooled mean Dice {after.dice:.4f}, diversity "
+            f"{self._reported()}: pooled mean Dice {after.dice:.4f}, diversity "
             f"{after.diversity:.4f}; ECE {before.ece:.4f} at temperature {first.temperature:g}, "
             f"{after.ece:.4f} at {use.temperature:g}; class-wise along contours "
             f"{before.ece_band_classwise:.4f}, {after.ece_band_classwise:.4f}.",
         ]
         return "\n".join(lines)
+
+    def _reported(self) -> str:
+        number = len(self.reported_on)
+        if set(self.reported_on) <= set(self.chosen_on):
+            return f"On {number} of these"
+        return f"On the {number} images of other patients"
 
     def _table(self, rows: dict[Setting, str], scans: Sequence[Scan]) -> str:
         """The settings that were measured on all of some images."""
@@ -274,7 +283,7 @@ class _Progress:
 
     def tick(self, setting: Setting) -> None:
         self.done += setting.passes
-        left = (time.monotonic() - self.began) * (self.total / self.done - 1)
+        left = (time.monotonic() - self.began) * (self.total / max(1, self.done) - 1)
         print(
             f"\r{self.what}: {self.done}/{self.total} passes, {_duration(left)} left   ",
             end="",
