@@ -177,14 +177,14 @@ def test_a_long_chain_is_chosen_where_nothing_shorter_will_do(
     assert sampling == SamplingConfig(steps=T, samples=2, grid="uniform")
 
 
-def test_limits_that_nothing_meets_are_said_and_the_nearest_is_taken(
+def test_limits_that_nothing_meets_are_said(
     model: Path, cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_fit(monkeypatch, 99)
     assert tune(model, cases, "--images", "2", "--reference-images", "1") == 0
     assert "No setting keeps Dice" in capsys.readouterr().out
     card = checkpoint.read_card(model.with_name("tiny-tuned.safetensors"))
-    assert card.scores["tuning"]["within the limits"] == "no, the nearest"
+    assert card.scores["tuning"]["within the limits"] == "no: the diversity alone"
 
 
 def test_with_several_raters_the_distance_to_their_spread_is_measured(

@@ -89,20 +89,32 @@ def test_the_cheapest_within_the_limits_is_chosen_and_the_limits_hold() -> None:
     assert choose({**at, other: Standing(0.001, 0.6)}, LIMITS) == (other, True)
 
 
-def test_where_nothing_is_within_the_limits_the_nearest_is_taken_and_said_to_be_outside() -> None:
-    at = {ONE: Standing(0.0, 0.0), TWO: Standing(0.002, 0.3), WHOLE: Standing(0.02, 1.0)}
-    assert choose(at, LIMITS) == (TWO, False)
-    lossy = {TWO: Standing(0.05, 0.3), WHOLE: Standing(0.04, 1.0)}
-    assert choose(lossy, LIMITS) == (WHOLE, False)
+def test_speckle_is_no_diversity() -> None:
+    speckled = Standing(0.0, 2.5)
+    assert not speckled.fits(LIMITS)
+    assert Standing(0.0, 1.9).fits(LIMITS)
+    assert choose({TWO: speckled, THREE: Standing(0.0, 1.0)}, LIMITS) == (THREE, True)
 
 
-def test_dice_comes_before_diversity_and_more_than_the_whole_chain_s_is_worth_no_more() -> None:
+def test_where_nothing_is_within_both_limits_chains_that_differ_come_first() -> None:
+    at = {
+        ONE: Standing(0.0, 0.0),  # the best Dice, and no ensemble
+        TWO: Standing(0.010, 0.6),
+        THREE: Standing(0.006, 0.9),
+        WHOLE: Standing(0.004, 1.0),
+    }
+    assert choose(at, LIMITS) == (THREE, False)
+    assert choose({ONE: Standing(0.0, 0.0), TWO: Standing(0.1, 0.3)}, LIMITS) == (ONE, False)
+
+
+def test_dice_comes_first_then_a_diversity_like_the_whole_chain_s_then_dice() -> None:
     values = [
         worth(Standing(0.05, 1.0), LIMITS),
         worth(Standing(0.01, 0.1), LIMITS),
         worth(Standing(0.0, 0.1), LIMITS),
-        worth(Standing(0.002, 1.0), LIMITS),
         worth(Standing(0.001, 2.0), LIMITS),
+        worth(Standing(0.002, 1.0), LIMITS),
+        worth(Standing(0.001, 1.0), LIMITS),
     ]
     assert values == sorted(values)
     near, far = (worth(Standing(0.0, 0.5), LIMITS, energy) for energy in (0.1, 0.2))

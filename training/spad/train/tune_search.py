@@ -198,8 +198,9 @@ class Tuning:
     def _verdict(self, use: Setting, fits: bool, at: dict[Setting, Standing]) -> str:
         mine, limits = at[use], self.limits
         lines = [] if fits else [
-            f"No setting keeps Dice within {100 * limits.dice:g} points and {limits.diversity:.0%} "
-            "of the whole chain's diversity; this one comes nearest."
+            f"No setting keeps Dice within {100 * limits.dice:g} points of the best and "
+            f"{limits.diversity:.0%} of the whole chain's diversity. This is the cheapest of those "
+            "that keep the diversity and are within these points of the best of them."
         ]  # fmt: skip
         first = replace(use, temperature=self.whole.temperature)
         before, after = (self.summary(s, self.reported_on) for s in (first, use))
@@ -259,7 +260,7 @@ class Tuning:
             }
         return {
             "chosen on": len(self.chosen_on),
-            "within the limits": "yes" if fits else "no, the nearest",
+            "within the limits": "yes" if fits else "no: the diversity alone",
             "limits": {"Dice": self.limits.dice, "share of diversity": self.limits.diversity},
             "reported on": len(self.reported_on),
             "report": self.summary(use, self.reported_on).as_json(),

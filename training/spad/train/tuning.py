@@ -42,7 +42,11 @@ class Book(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the cheapest setting may lose: pooled mean Dice, and the share of diversity to keep."""
+    """What the cheapest setting may lose.
+
+    ``dice``: of pooled mean Dice, in 0..1; ``diversity``: the share of the whole chain's to keep,
+    and one over it the most.
+    """
 
     dice: float = 0.003
     diversity: float = 0.5
@@ -60,12 +64,21 @@ class Standing:
     spread: float
 
     def fits(self, limits: Limits) -> bool:
-        """Whether it is within the limits (a rounding error aside)."""
-        return self.keeps_dice(limits) and self.spread >= limits.diversity
+        """Whether it is within both limits."""
+        return self.keeps_dice(limits) and self.keeps_diversity(limits)
 
     def keeps_dice(self, limits: Limits) -> bool:
-        """Whether its Dice is."""
+        """Whether its Dice is (a rounding error aside)."""
         return self.lost <= limits.dice + 1e-9
+
+    def keeps_diversity(self, limits: Limits) -> bool:
+        """Whether its diversity is: neither too little nor, as speckle makes it, too much."""
+        return self.likeness >= limits.diversity
+
+    @property
+    def likeness(self) -> float:
+        """1 where its diversity is the whole chain's, less where it is less or more."""
+        return min(self.spread, 1 / self.spread) if self.spread > 0 else 0.0
 
 
 def standing(
@@ -106,13 +119,20 @@ def standing(
 def choose(standings: Mapping[Setting, Standing], limits: Limits) -> tuple[Setting, bool]:
     """Give the cheapest setting within the limits, and whether there is one.
 
-    Of equally cheap ones that with the best Dice. Where none is within the limits, the most diverse
-    of those that keep the Dice; where none does that, the one that loses least.
+    Of equally cheap ones that with the best Dice. Where none is within both limits, the diversity
+    comes first, since chains that do not differ are no ensemble: the cheapest of those that keep
+    it and are within the limit of the best Dice among them; where none keeps it, the one that loses
+    least.
     """
+
+    def cheapest(some: Iterable[Setting]) -> Setting:
+        return min(some, key=lambda s: (s.passes, standings[s].lost))
+
     if fit := [s for s, at in standings.items() if at.fits(limits)]:
-        return min(fit, key=lambda s: (s.passes, standings[s].lost)), True
-    if good := [s for s, at in standings.items() if at.keeps_dice(limits)]:
-        return max(good, key=lambda s: (standings[s].spread, -s.passes)), False
+        return cheapest(fit), True
+    if diverse := [s for s, at in standings.items() if at.keeps_diversity(limits)]:
+        least = min(standings[s].lost for s in diverse)
+        return cheapest(s for s in diverse if standings[s].lost <= least + limits.dice), False
     return min(standings, key=lambda s: (standings[s].lost, s.passes)), False
 
 
@@ -120,11 +140,11 @@ def worth(at: Standing, limits: Limits, energy: float = math.nan) -> tuple[bool,
     """How good a setting is among those of one price; larger is better.
 
     Dice within its limit comes first. Then, with several raters, the distance to their spread;
-    else the diversity, of which more than the whole chain's is worth no more. Dice breaks ties.
+    else how like the whole chain's the diversity is. Dice breaks ties.
     """
     if not at.keeps_dice(limits):
         return False, -at.lost, 0.0
-    return True, min(at.spread, 1.0) if math.isnan(energy) else -energy, -at.lost
+    return True, at.likeness if math.isnan(energy) else -energy, -at.lost
 
 
 def learn_times(
