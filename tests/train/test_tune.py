@@ -173,6 +173,7 @@ def test_a_long_chain_is_chosen_where_nothing_shorter_will_do(
     told = capsys.readouterr()
     assert "26 steps are too dear to run on other images and to fit a temperature" in told.err
     assert "On 1 of these: pooled" in told.out
+    assert "Chosen: 26 steps at t = 26, 25, ..., 1, temperature 1" in told.out
     sampling = checkpoint.read_card(model.with_name("tiny-tuned.safetensors")).sampling
     assert sampling == SamplingConfig(steps=T, samples=2, grid="uniform")
 

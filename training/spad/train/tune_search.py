@@ -205,7 +205,7 @@ class Tuning:
         first = replace(use, temperature=self.whole.temperature)
         before, after = (self.summary(s, self.reported_on) for s in (first, use))
         lines += [
-            f"Chosen: {len(use.times)} steps at t = {', '.join(map(str, use.times))}, temperature "
+            f"Chosen: {len(use.times)} steps at t = {_brief(use.times)}, temperature "
             f"{use.temperature:g}; {100 * max(mine.lost, 0):.2f} points of Dice below the best, "
             f"{mine.spread:.0%} of the whole chain's diversity, on the images of the choice.",
             f"{self._reported()}: pooled mean Dice {after.dice:.4f}, diversity "
@@ -269,6 +269,11 @@ class Tuning:
             "columns": names,
             **tables,
         }
+
+
+def _brief(times: Sequence[int]) -> str:
+    shown = list(map(str, times))
+    return ", ".join(shown if len(shown) <= 10 else [*shown[:2], "...", shown[-1]])
 
 
 def _cell(value: float) -> str:
