@@ -162,6 +162,17 @@ class Loss(Checked):
         The same of the encoder's own logits; a plain U-Net has these alone, concat the others.
     at_T : float
         Share of the samples whose time is T; the others' times are uniform in 1..T.
+    at_visited : float
+        Share of the samples (before ``at_T`` divides the rest) that take one of the jumps at which
+        a chain as `[sampling]` sets it asks the denoiser, each as often: from a visited time to the
+        next, not to t - 1. With 1 the KL is that chain's own variational bound.
+    recycled, distilled : float
+        Shares of the samples at visited times below T whose x_t is drawn from the prediction at T
+        (``sampling.first`` says whose) instead of the truth. Recycled ones still learn the truth; distilled ones the end of a
+        chain that the teacher, the checkpoint ``init``, runs from there. See
+        :mod:`spad.train.chains` for what each does to the samples' diversity.
+    teacher_steps : int
+        Of the teacher's chain.
     """
 
     kl: Weight = 1.0
@@ -170,6 +181,23 @@ class Loss(Checked):
     encoder_cross_entropy: Weight = 0.5
     encoder_dice: Weight = 0.5
     at_T: Share = 0.25
+    at_visited: Share = 0.0
+    recycled: Share = 0.0
+    distilled: Share = 0.0
+    teacher_steps: Annotated[int, Within(1, 4000)] = 10
+
+    def _check(self) -> None:
+        own = self.recycled + self.distilled
+        if own > 1:
+            raise ValueError(
+                f"loss.recycled {self.recycled} and loss.distilled {self.distilled} are more than "
+                "all samples together; lower one, so that their sum is at most 1"
+            )
+        if own and not self.at_visited:
+            raise ValueError(
+                "loss.recycled and loss.distilled are shares of the samples at visited times, and "
+                "loss.at_visited is 0; raise it"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +261,9 @@ class Optimiser(Checked):
     activation_checkpointing : bool
         Compute the inner activations of each block again for the gradient instead of keeping them:
         less memory for a third more time.
+    freeze_encoder : bool
+        Keep the condition encoder of the checkpoint ``init`` as it is and train the denoiser alone,
+        for less than half the time of a step.
     compile : bool
         Run the network through ``torch.compile``, where the machine has a compiler.
     """
@@ -247,6 +278,7 @@ class Optimiser(Checked):
     ema: Annotated[float, Within(0, 0.99999)] = 0.998
     clip: Annotated[float, Within(1e-6, 1e6)] = 1.0
     activation_checkpointing: bool = False
+    freeze_encoder: bool = False
     compile: bool = False
 
 
@@ -326,6 +358,28 @@ class Config(Checked):
                 "sampling.first is 'encoder', whose logits no term of the loss trains; set it to "
                 "'denoiser', or raise loss.encoder_cross_entropy"
             )
+        if self.optimiser.freeze_encoder and not (kind == "cached" and self.init and denoiser):
+            raise ValueError(
+                "optimiser.freeze_encoder trains the denoiser alone, so it needs network.kind "
+                f"cached (not {kind!r}), a checkpoint in init, and loss.kl, loss.cross_entropy or "
+                "loss.dice above 0"
+            )
+        if not loss.at_visited:
+            return
+        if not self.network.diffuses:
+            raise ValueError(
+                f"loss.at_visited trains a denoiser, which a network of kind {kind!r} lacks; set "
+                "it to 0, or method to spad"
+            )
+        if self.sampling.steps == 1:
+            raise ValueError(
+                "loss.at_visited trains the jumps of a chain, and sampling.steps is 1; set it to "
+                "2 or more, or raise loss.at_T instead"
+            )
+        if loss.distilled and not self.init:
+            raise ValueError(
+                "loss.distilled needs a teacher, and init is empty; name a trained checkpoint"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Give the configuration as plain JSON values."""
@@ -341,7 +395,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         },
         "loss": {
             "cross_entropy": 0.0, "dice": 0.0, "encoder_cross_entropy": 0.0,
-            "encoder_dice": 0.0, "at_T": 0.0,
+            "encoder_dice": 0.0, "at_T": 0.0, "at_visited": 0.0, "recycled": 0.0, "distilled": 0.0,
         },
         "optimiser": {"learning_rate": 1e-4, "weight_decay": 1e-5, "warmup": 0, "fall": False},
         "sampling": {"steps": 250, "first": "denoiser"},

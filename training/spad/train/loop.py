@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from spad import checkpoint
 from spad.labels import IGNORE
+from spad.sampler import step_times
 from spad.schedule import NoiseSchedule, cosine_schedule
 from spad.train.case_folder import CaseError
 from spad.train.config import Config, ConfigError
@@ -34,6 +35,7 @@ from spad.train.prepare import Prepared, prepare
 from spad.train.signals import Stop, stop_signals
 from spad.train.speed import Clock
 from spad.train.state import Run, read_state, start, sweep
+from spad.train.teacher import load_teacher
 from spad.train.validate import as_scalars, scored, validate
 from spad.train.watch import Diverged, Watch
 
@@ -97,6 +99,11 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         with group.quiet():
             prepared = prepare(config)
             run = start(config, prepared.card.classes, target)
+            s = config.schedule
+            schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
+            visited = step_times(schedule, config.sampling.steps, config.sampling.grid)
+            if config.loss.distilled:
+                run.teacher = load_teacher(config, prepared.card.classes, visited[-1], target)
         if found:
             state = read_state(
                 state_file,
@@ -110,13 +117,13 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             sweep(out)
             if not found:
                 (out / "cases.txt").write_text("\n".join(inventory(prepared)), encoding="utf-8")
-        s = config.schedule
         with Events(None if group.rank else out, run.step) as events:
             job = _Job(
                 config=config,
                 prepared=prepared,
                 samples=_samples(config, prepared),
-                schedule=cosine_schedule(s.steps, s.offset, s.beta_max),
+                schedule=schedule,
+                visited=visited,
                 forward=group.wrap(run.forward),
                 group=group,
                 device=target,
@@ -147,6 +154,7 @@ class _Job:
     prepared: Prepared
     samples: Samples
     schedule: NoiseSchedule
+    visited: list[int]
     forward: nn.Module
     group: Group
     device: torch.device
@@ -245,6 +253,8 @@ def _update(run: Run, job: _Job, batch: Batch) -> dict[str, Tensor]:
                 seed=config.seed,
                 numbers=micro["number"].tolist(),
                 judged=micro.get("judged"),
+                visited=job.visited,
+                teacher=run.teacher,
                 forward=job.forward,
                 count=None if group.size == o.accumulate == 1 else count,
                 pool=None if group.size == 1 else group.pool,

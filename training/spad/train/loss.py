@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from spad.diffusion import evidence, kl, prior_logits, q_sample
 from spad.labels import IGNORE
 from spad.network import Network, Outputs
 from spad.schedule import NoiseSchedule
+from spad.train.chains import Logits, end_of_chain, from_noise
 from spad.train.config import Loss
 
-__all__ = ["diffusion_times", "loss_terms", "soft_dice"]
+__all__ = ["diffusion_times", "loss_terms", "soft_dice", "visited_jumps"]
 
 _NEVER = -69.0  # logarithm of 1e-30: a probability of 0 with which every term stays finite
 
@@ -92,6 +93,33 @@ def diffusion_times(
     return [int(t) for t in times]
 
 
+def visited_jumps(
+    config: Loss, visited: Sequence[int], seed: int, numbers: list[int]
+) -> tuple[dict[int, tuple[int, int]], list[int], list[int]]:
+    """Which samples of a batch take a jump of the chain whose times are ``visited``.
+
+    Returns
+    -------
+    jumps : dict of int to (int, int)
+        Place in the batch of each such sample: its t and s.
+    recycled, distilled : list of int
+        Places of those whose x_t is the network's, or the teacher's, own.
+    """
+    jumps: dict[int, tuple[int, int]] = {}
+    own: tuple[list[int], list[int]] = ([], [])
+    if config.at_visited:
+        grid = [*visited, 0]
+        us = draws.uniform(draws.keys(seed, numbers, "visited"), (3,)).tolist()
+        for place, (whether, which, whose) in enumerate(us):
+            if whether >= config.at_visited:
+                continue
+            step = int(which * len(visited))
+            jumps[place] = grid[step], grid[step + 1]
+            if step and whose < config.recycled + config.distilled:
+                own[whose >= config.recycled].append(place)
+    return jumps, *own
+
+
 def loss_terms(
     network: Network,
     schedule: NoiseSchedule,
@@ -102,6 +130,8 @@ def loss_terms(
     seed: int,
     numbers: list[int],
     judged: Tensor | None = None,
+    visited: Sequence[int] = (),
+    teacher: Network | None = None,
     forward: Callable[..., Outputs] | None = None,
     count: Callable[[int], Tensor] | None = None,
     pool: Callable[[Tensor], Tensor] | None = None,
@@ -123,8 +153,13 @@ def loss_terms(
     judged : Tensor of bool, shape (B, K), optional
         Which classes were looked for in each image; None: all. Where one was not, background
         stands for "background or a class that was not looked for", and so do labels of that class.
+    visited : sequence of int, optional
+        Times of the chain that is trained for, falling from T; for ``config.at_visited``.
+    teacher : Network, optional
+        For ``config.distilled``.
     forward : callable, optional
-        The network as something wraps it (DDP, compile); called once, in place of the network.
+        The network as something wraps it (DDP, compile); called once, in place of the network, and
+        once more, without a gradient, where samples are recycled.
     count : callable, optional
         For a part of a batch: stride -> the mean number of known pixels in a part, every so many
         rows and columns, so that the mean of the parts' sums over pixels is the whole batch's mean
@@ -140,23 +175,46 @@ def loss_terms(
     known = labels != IGNORE
     pixels = (known.sum() if count is None else count(1)).clamp_min(1)
     truth = _truth(labels, judged)
+    # "is None": a compiled module has no truth value.
+    run = network if forward is None else forward
 
+    annotated = labels
     x_t = time = None
     if network.diffuses:
         k = network.num_classes
         times = diffusion_times(schedule, config.at_T, seed, numbers)
-        jump = schedule.jump(times, [t - 1 for t in times], device=image.device)
+        until = [t - 1 for t in times]
+        jumps, recycled, distilled = visited_jumps(config, visited, seed, numbers)
+        for place, (t, s) in jumps.items():
+            times[place], until[place] = t, s
+        jump = schedule.jump(times, until, device=image.device)
         u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
         # An ignored pixel tells nothing: pure noise, whatever the time.
         x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
         # Made on the CPU: on the device, torch.tensor would wait for it.
         time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
         time = time / schedule.steps
-    # "is None": a compiled module has no truth value.
-    run = network if forward is None else forward
+        for whose, places in ((network, recycled), (teacher, distilled)):
+            if not places or whose is None:
+                continue
+            rows = torch.tensor(places).to(image.device, non_blocking=True)
+            at, own = [times[p] for p in places], [numbers[p] for p in places]
+            logits_of = _logits(whose, run if whose is network else None, image[rows])
+            drawn = from_noise(
+                whose, logits_of, schedule, at, (image.shape[2], image.shape[3]),
+                seed=seed, numbers=own, device=image.device,
+            )  # fmt: skip
+            x_t = x_t.index_copy(0, rows, drawn)
+            if whose is teacher:
+                end = end_of_chain(
+                    whose, logits_of, schedule, drawn, at, config.teacher_steps,
+                    seed=seed, numbers=own,
+                )  # fmt: skip
+                labels = labels.index_copy(0, rows, torch.where(known[rows], end, IGNORE))
+                truth = _truth(labels, judged)
     with autocast(image.device):
         out = run(image, None if x_t is None else x_t.unsqueeze(1), time)
-    terms = _encoder_terms(config, out.encoder, labels, judged, count, pool)
+    terms = _encoder_terms(config, out.encoder, annotated, judged, count, pool)
     if x_t is None or out.denoiser is None:
         return terms
 
@@ -175,6 +233,23 @@ def loss_terms(
     if config.dice:
         terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels, judged, pool=pool)
     return terms
+
+
+def _logits(network: Network, forward: Callable[..., Outputs] | None, image: Tensor) -> Logits:
+    """The denoiser of some images; through ``forward``, or else encoding them once."""
+    condition = None
+
+    def logits(x_t: Tensor, time: Tensor) -> Tensor:
+        nonlocal condition
+        with autocast(image.device):
+            if forward is not None:
+                out = forward(image, x_t, time).denoiser
+                assert out is not None  # noqa: S101  (for the type checker)
+                return out
+            condition = network.encode(image) if condition is None else condition
+            return network.denoise(x_t, time, condition)
+
+    return logits
 
 
 def _encoder_terms(

@@ -35,6 +35,7 @@ class Run:
     ``pending`` says that the validation of this step is still to be done: a state is saved before
     a validation too, so that being killed in it costs no step, and the best score that is saved
     never lags behind the best checkpoint.
+    ``teacher`` is what a run distils, saved with it: the file it came from may change.
     """
 
     network: Network
@@ -44,6 +45,7 @@ class Run:
     step: int = 0
     best: float = -1.0
     pending: bool = False
+    teacher: Network | None = None
 
     def save(self, path: Path, config: Config, data: str) -> None:
         """Write all that a resume needs; atomic, so that a killed save leaves the last one.
@@ -63,6 +65,8 @@ class Run:
             "best": self.best,
             "pending": self.pending,
         }
+        if self.teacher is not None:
+            state["teacher"] = self.teacher.state_dict()
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with fresh.open("wb") as handle:
@@ -85,6 +89,8 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.best = state["step"], state["best"]
         self.pending = state.get("pending", False)
+        if self.teacher is not None:
+            self.teacher.load_state_dict(state["teacher"])
 
 
 def sweep(out: Path) -> None:
@@ -198,6 +204,9 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
         )
     network.to(device).train()
     o = config.optimiser
+    if o.freeze_encoder:
+        for name, p in network.named_parameters():
+            p.requires_grad_(not name.startswith("encoder."))
     optimiser = torch.optim.AdamW(
         network.parameters(),
         lr=o.learning_rate,
