@@ -85,7 +85,7 @@ def terms_of(network: Network, batch: Batch, config: Loss, **more: Any) -> dict[
 
 def test_samples_take_the_jumps_of_the_chain_as_often_as_asked_for() -> None:
     n, config = 6000, Loss(at_visited=0.6, recycled=0.3, distilled=0.5)
-    jumps, recycled, distilled = visited_jumps(config, VISITED, SEED, list(range(n)))
+    jumps, recycled, distilled = visited_jumps(config, VISITED, 250, SEED, list(range(n)))
     assert len(jumps) / n == pytest.approx(0.6, abs=4 * math.sqrt(0.24 / n))
     grid = [*VISITED, 0]
     assert set(jumps.values()) == set(itertools.pairwise(grid))
@@ -101,11 +101,11 @@ def test_samples_take_the_jumps_of_the_chain_as_often_as_asked_for() -> None:
 
 def test_the_choice_depends_on_seed_and_number_alone() -> None:
     config = Loss(at_visited=0.6, recycled=0.3)
-    jumps, recycled, _ = visited_jumps(config, VISITED, SEED, list(range(20)))
-    alone = [visited_jumps(config, VISITED, SEED, [n]) for n in range(20)]
+    jumps, recycled, _ = visited_jumps(config, VISITED, 250, SEED, list(range(20)))
+    alone = [visited_jumps(config, VISITED, 250, SEED, [n]) for n in range(20)]
     assert {n: one[0][0] for n, one in enumerate(alone) if one[0]} == jumps
     assert [n for n, one in enumerate(alone) if one[1]] == recycled
-    assert visited_jumps(config, VISITED, SEED + 1, list(range(20)))[0] != jumps
+    assert visited_jumps(config, VISITED, 250, SEED + 1, list(range(20)))[0] != jumps
 
 
 def test_with_all_shares_0_nothing_changes_by_a_bit(batch_of: Callable[..., Batch]) -> None:
@@ -126,7 +126,7 @@ def test_the_loss_is_the_kl_of_the_chains_own_jumps_by_brute_force(
     network, batch = network_of(), batch_of(6)
     terms = terms_of(network, batch, Loss(**ONLY_KL, at_visited=1.0))
     x_0, numbers = batch["labels"].long(), batch["number"].tolist()
-    jumps, _, _ = visited_jumps(Loss(at_visited=1.0), VISITED, SEED, numbers)
+    jumps, _, _ = visited_jumps(Loss(at_visited=1.0), VISITED, 250, SEED, numbers)
     assert len(set(jumps.values())) == 3
     u = draws.uniform(draws.keys(SEED, numbers, "x_t"), SHAPE)
     by_hand = 0.0
@@ -187,7 +187,7 @@ def test_recycling_draws_x_t_from_the_networks_prediction_and_keeps_the_truth(
         return out
 
     config = Loss(at_visited=1.0, recycled=0.5)
-    jumps, places, _ = visited_jumps(config, VISITED, SEED, list(range(8)))
+    jumps, places, _ = visited_jumps(config, VISITED, 250, SEED, list(range(8)))
     assert 0 < len(places) < sum(t < 250 for t, _ in jumps.values())
     terms_of(network, batch, Loss(at_visited=1.0), forward=forward)
     terms = terms_of(network, batch, config, forward=forward if wrapped else None)
@@ -226,7 +226,7 @@ def test_distilling_makes_the_end_of_the_teachers_chain_the_target(
         return student(*given)
 
     config = Loss(kl=1, at_visited=1.0, distilled=0.5, teacher_steps=5)
-    _jumps, _, places = visited_jumps(config, VISITED, SEED, list(range(8)))
+    _jumps, _, places = visited_jumps(config, VISITED, 250, SEED, list(range(8)))
     assert places
     terms = terms_of(student, batch, config, teacher=teacher, forward=forward)
     # The student is run once, the teacher once from noise and once a step.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from spad import draws
-from spad.diffusion import draw, posterior, prior_logits
+from spad.diffusion import posterior, prior_logits
 from spad.network import Network
 from spad.schedule import NoiseSchedule
 
@@ -120,7 +120,9 @@ def _jump(
     if network.predicts == "x_0":
         found = prior_logits(found, x_t, jump)
     u = _uniform(seed, numbers, purpose, (x_t.shape[1], x_t.shape[2]), x_t.device)
-    return draw(posterior(x_t, found.softmax(1), jump), u)
+    # Inverse cumulative distribution; with K - 1 boundaries rounding leads to no class K.
+    boundaries = posterior(x_t, found.softmax(1), jump).cumsum(1)[:, :-1]
+    return (boundaries <= u.unsqueeze(1)).sum(1, dtype=torch.uint8)
 
 
 def _uniform(

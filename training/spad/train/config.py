@@ -168,9 +168,9 @@ class Loss(Checked):
         next, not to t - 1. With 1 the KL is that chain's own variational bound.
     recycled, distilled : float
         Shares of the samples at visited times below T whose x_t is drawn from the prediction at T
-        (``sampling.first`` says whose) instead of the truth. Recycled ones still learn the truth; distilled ones the end of a
-        chain that the teacher, the checkpoint ``init``, runs from there. See
-        :mod:`spad.train.chains` for what each does to the samples' diversity.
+        (``sampling.first`` says whose) instead of the truth. Recycled ones still learn the truth;
+        distilled ones the end of a chain that the teacher, the checkpoint ``init``, runs from
+        there. See :mod:`spad.train.chains` for what each does to the samples' diversity.
     teacher_steps : int
         Of the teacher's chain.
     """

@@ -101,7 +101,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             run = start(config, prepared.card.classes, target)
             s = config.schedule
             schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
-            visited = step_times(schedule, config.sampling.steps, config.sampling.grid)
+            visited = _visited(config, schedule)
             if config.loss.distilled:
                 run.teacher = load_teacher(config, prepared.card.classes, visited[-1], target)
         if found:
@@ -133,6 +133,14 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             )
             _steps(run, job)
     return out / "best.safetensors"
+
+
+def _visited(config: Config, schedule: NoiseSchedule) -> list[int]:
+    """Times at which a chain, as `[sampling]` sets it, asks the denoiser."""
+    use = config.sampling
+    encoder = use.first == "encoder" and config.network.kind == "cached"
+    times = step_times(schedule, use.steps, use.grid)
+    return [t for t in times if not (encoder and schedule.forgets(t))]
 
 
 def _samples(config: Config, prepared: Prepared) -> Samples:

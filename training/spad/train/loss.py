@@ -13,7 +13,7 @@ from spad import draws
 from spad.device import autocast
 from spad.diffusion import evidence, kl, prior_logits, q_sample
 from spad.labels import IGNORE
-from spad.network import Network, Outputs
+from spad.network import Condition, Network, Outputs
 from spad.schedule import NoiseSchedule
 from spad.train.chains import Logits, end_of_chain, from_noise
 from spad.train.config import Loss
@@ -94,9 +94,11 @@ def diffusion_times(
 
 
 def visited_jumps(
-    config: Loss, visited: Sequence[int], seed: int, numbers: list[int]
+    config: Loss, visited: Sequence[int], last: int, seed: int, numbers: list[int]
 ) -> tuple[dict[int, tuple[int, int]], list[int], list[int]]:
     """Which samples of a batch take a jump of the chain whose times are ``visited``.
+
+    ``last`` is T, where x_t is pure noise and nobody's own.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def visited_jumps(
                 continue
             step = int(which * len(visited))
             jumps[place] = grid[step], grid[step + 1]
-            if step and whose < config.recycled + config.distilled:
+            if grid[step] < last and whose < config.recycled + config.distilled:
                 own[whose >= config.recycled].append(place)
     return jumps, *own
 
@@ -154,7 +156,8 @@ def loss_terms(
         Which classes were looked for in each image; None: all. Where one was not, background
         stands for "background or a class that was not looked for", and so do labels of that class.
     visited : sequence of int, optional
-        Times of the chain that is trained for, falling from T; for ``config.at_visited``.
+        Times at which the chain that is trained for asks the denoiser, falling; for
+        ``config.at_visited``. Without T among them the encoder's logits stand in for it there.
     teacher : Network, optional
         For ``config.distilled``.
     forward : callable, optional
@@ -184,7 +187,7 @@ def loss_terms(
         k = network.num_classes
         times = diffusion_times(schedule, config.at_T, seed, numbers)
         until = [t - 1 for t in times]
-        jumps, recycled, distilled = visited_jumps(config, visited, seed, numbers)
+        jumps, recycled, distilled = visited_jumps(config, visited, schedule.steps, seed, numbers)
         for place, (t, s) in jumps.items():
             times[place], until[place] = t, s
         jump = schedule.jump(times, until, device=image.device)
@@ -199,15 +202,18 @@ def loss_terms(
                 continue
             rows = torch.tensor(places).to(image.device, non_blocking=True)
             at, own = [times[p] for p in places], [numbers[p] for p in places]
-            logits_of = _logits(whose, run if whose is network else None, image[rows])
+            first, then = _who_is_asked(
+                whose, run if whose is network else None, image[rows],
+                encoder=schedule.steps not in visited,
+            )  # fmt: skip
             drawn = from_noise(
-                whose, logits_of, schedule, at, (image.shape[2], image.shape[3]),
+                whose, first, schedule, at, (image.shape[2], image.shape[3]),
                 seed=seed, numbers=own, device=image.device,
             )  # fmt: skip
             x_t = x_t.index_copy(0, rows, drawn)
             if whose is teacher:
                 end = end_of_chain(
-                    whose, logits_of, schedule, drawn, at, config.teacher_steps,
+                    whose, then, schedule, drawn, at, config.teacher_steps,
                     seed=seed, numbers=own,
                 )  # fmt: skip
                 labels = labels.index_copy(0, rows, torch.where(known[rows], end, IGNORE))
@@ -235,21 +241,36 @@ def loss_terms(
     return terms
 
 
-def _logits(network: Network, forward: Callable[..., Outputs] | None, image: Tensor) -> Logits:
-    """The denoiser of some images; through ``forward``, or else encoding them once."""
-    condition = None
+def _who_is_asked(
+    network: Network, forward: Callable[..., Outputs] | None, image: Tensor, *, encoder: bool
+) -> tuple[Logits, Logits]:
+    """Who tells x_0 of some images at T, and who below.
 
-    def logits(x_t: Tensor, time: Tensor) -> Tensor:
+    ``encoder`` says whether at T that is the encoder, if it has logits. Through ``forward``, or
+    else encoding the images once for all times.
+    """
+    condition: Condition | None = None
+
+    def encoded() -> Condition:
         nonlocal condition
-        with autocast(image.device):
-            if forward is not None:
-                out = forward(image, x_t, time).denoiser
-                assert out is not None  # noqa: S101  (for the type checker)
-                return out
-            condition = network.encode(image) if condition is None else condition
-            return network.denoise(x_t, time, condition)
+        condition = network.encode(image) if condition is None else condition
+        return condition
 
-    return logits
+    def at_T(x_t: Tensor, time: Tensor) -> Tensor:
+        with autocast(image.device):
+            logits = encoded().logits if forward is None else forward(image).encoder[0]
+        assert logits is not None  # noqa: S101  (for the type checker)
+        return logits.unsqueeze(1)
+
+    def below(x_t: Tensor, time: Tensor) -> Tensor:
+        with autocast(image.device):
+            if forward is None:
+                return network.denoise(x_t, time, encoded())
+            logits = forward(image, x_t, time).denoiser
+        assert logits is not None  # noqa: S101  (for the type checker)
+        return logits
+
+    return at_T if encoder and network.predicts == "prior" else below, below
 
 
 def _encoder_terms(
