@@ -212,6 +212,46 @@ def test_recycling_draws_x_t_from_the_networks_prediction_and_keeps_the_truth(
 
 
 @pytest.mark.usefixtures("exact")
+def test_where_the_encoder_stands_in_at_T_recycling_draws_from_its_logits(
+    batch_of: Callable[..., Batch],
+) -> None:
+    network, batch, calls = network_of(), batch_of(8), []
+
+    def forward(*given: Tensor) -> Outputs:
+        out: Outputs = network(*given)
+        calls.append((given, out))
+        return out
+
+    below = VISITED[1:]
+    config = Loss(at_visited=1.0, recycled=0.5)
+    jumps, places, _ = visited_jumps(config, below, 250, SEED, list(range(8)))
+    assert places
+    assert {t for t, _ in jumps.values()} == set(below)
+    terms_of(network, batch, config, visited=below, forward=forward)
+    (first, guess), (own, _) = calls
+    assert len(first) == 1  # the image alone
+    drawn = from_noise(
+        network, lambda *_: guess.encoder[0].unsqueeze(1), SCHEDULE, [jumps[p][0] for p in places],
+        SHAPE, seed=SEED, numbers=places, device=CPU,
+    )  # fmt: skip
+    assert torch.equal(own[1][places, 0], drawn)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], [167, 83]),
+        (["sampling.first=denoiser"], [250, 167, 83]),
+        (["network.kind=concat", "network.widths=[8,16]"], [250, 167, 83]),
+    ],
+)
+def test_the_visited_times_are_those_at_which_the_denoiser_is_asked(
+    shared_tiny: Path, words: list[str], expected: list[int]
+) -> None:
+    assert loop._visited(load_config(shared_tiny, words), SCHEDULE) == expected
+
+
+@pytest.mark.usefixtures("exact")
 def test_distilling_makes_the_end_of_the_teachers_chain_the_target(
     batch_of: Callable[..., Batch],
 ) -> None:
@@ -337,7 +377,7 @@ def test_a_killed_run_goes_on_bit_for_bit_even_if_its_teachers_file_has_changed(
         (["loss.at_visited=1", "loss.recycled=0.6", "loss.distilled=0.6"], "at most 1"),
         (["loss.at_visited=1", "loss.recycled=1", "sampling.steps=1"], "set it to 2 or more"),
         (["loss.at_visited=1", "loss.distilled=1"], "name a trained checkpoint"),
-        (["loss.at_visited=1", "loss.recycled=1", "method=unet"], "a network of kind 'unet' lacks"),
+        (["loss.at_visited=1", "method=unet"], "a network of kind 'unet' lacks"),
         (["optimiser.freeze_encoder=true"], "a checkpoint in init"),
         (["optimiser.freeze_encoder=true", "method=unet", "init=x"], "not 'unet'"),
     ],
