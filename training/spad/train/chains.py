@@ -2,11 +2,12 @@
 
 In training x_t is the truth's, ``q(x_t | x_0)``; in use it comes from the network's own prediction
 one jump above. Two ways to train for that start here. *Recycling* (Fu et al., MICCAI 2023) keeps
-the truth as the target. But x_t drawn from the prediction knows nothing of the truth that the image
-does not tell, so the best answer is to ignore it, and chains that ignore x_t are all alike.
-*Distilling* takes the end of a long chain from that x_t as the target: what x_t tells of where the
-chain ends is kept, and only that. One jump gives each pixel a class by itself, given x_t; so at
-t = T, where x_t tells nothing, no training makes one step give samples that differ.
+the truth as the target. x_t drawn from a prediction knows nothing of the truth that the image does
+not tell, so on such samples alone the best answer is to ignore it, and all chains would end alike;
+mixed with samples of the truth, it teaches how far x_t is to be trusted. *Distilling* takes the end
+of a long chain from that x_t as the target: what x_t tells of where that chain ends is kept, its
+faults too. One jump gives each pixel a class by itself, given x_t; so at t = T, where x_t tells
+nothing, no training makes one step give samples that differ.
 """
 
 from __future__ import annotations
