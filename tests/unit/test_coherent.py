@@ -13,9 +13,9 @@ SHAPE = (24, 30)
 
 
 def drawn(p: list[float], n: int, length_px: float = 8.0) -> torch.Tensor:
-    probabilities = torch.tensor(p).view(1, -1, 1, 1).expand(n, -1, *SHAPE)
-    numbers = [(i, 0) for i in range(n)]
-    return coherent_draw(probabilities, length_px, seed=1, numbers=numbers, purpose="test")
+    probabilities = torch.tensor(p).view(1, 1, -1, 1, 1).expand(1, 1, -1, *SHAPE)
+    numbers = [[(i, 0) for i in range(n)]]
+    return coherent_draw(probabilities, length_px, seed=1, numbers=numbers, purpose="test")[0]
 
 
 @pytest.mark.parametrize("length_px", [1.0, 5.3, 64.0])
@@ -57,12 +57,13 @@ def test_neighbours_agree_and_maps_differ() -> None:
 def test_a_sure_pixel_is_drawn_surely() -> None:
     labels = torch.arange(720).view(1, *SHAPE) % 3
     sure = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
-    found = coherent_draw(sure, 8, seed=0, numbers=[(0, 0)], purpose="test")
-    assert torch.equal(found, labels.to(torch.uint8))
+    found = coherent_draw(sure.unsqueeze(1), 8, seed=0, numbers=[[(0, 0)]], purpose="test")
+    assert torch.equal(found[0], labels.to(torch.uint8))
 
 
 def test_a_map_depends_on_its_own_number_alone() -> None:
     whole = drawn([0.4, 0.6], 5)
-    p = torch.tensor([0.4, 0.6]).view(1, 2, 1, 1).expand(1, 2, *SHAPE)
-    alone = coherent_draw(p, 8.0, seed=1, numbers=[(3, 0)], purpose="test")
-    assert torch.equal(alone[0], whole[3])
+    p = torch.tensor([0.4, 0.6]).view(1, 1, 2, 1, 1).expand(2, 3, 2, *SHAPE)
+    numbers = [[(b + c, 0) for c in range(3)] for b in (0, 2)]
+    beside = coherent_draw(p, 8.0, seed=1, numbers=numbers, purpose="test")
+    assert torch.equal(beside[1, 1], whole[3])

@@ -315,3 +315,55 @@ def test_a_chain_on_the_gpu_visits_the_labels_of_the_chain_on_the_cpu():
         chains.append((torch.stack(seen), p_0.cpu()))
     assert (chains[0][0] == chains[1][0]).float().mean() > 0.999
     torch.testing.assert_close(chains[0][1], chains[1][1], rtol=1e-4, atol=1e-4)
+
+
+# A coherent first draw
+
+
+def test_a_coherent_first_draw_gives_each_pixel_the_law_that_its_own_draw_has():
+    chains = range(1500)
+    field = noisy_prior()
+    seen = []
+
+    def prior(x_t, t):
+        seen.append((t, x_t.clone()))
+        return field(torch.zeros_like(x_t), t)
+
+    finish(run(prior, chains=chains, coherence_px=6))
+    x_t = next(x[0] for t, x in seen if t == 170)
+    pi = field(torch.zeros(1, 1, *SHAPE, dtype=torch.uint8), 250)[0, 0].softmax(0)
+    expected = COSINE.alpha_bar[170] * pi + (1 - COSINE.alpha_bar[170]) / K
+    found = one_hot(x_t, K).mean(0)
+    error = (found - expected).abs() / (expected * (1 - expected) / len(chains)).sqrt()
+    assert error.max() < 5  # of 1536 shares
+
+
+def test_chains_of_a_coherent_first_draw_differ_in_regions():
+    """Pixels of a chain go together: the share of a class varies from chain to chain."""
+    flat = torch.zeros(1, 1, K, *SHAPE)
+
+    def shares(coherence_px):
+        seen = []
+
+        def prior(x_t, t):
+            seen.append((t, x_t.clone()))
+            return flat.expand(1, x_t.shape[1], -1, -1, -1).clone()
+
+        finish(run(prior, chains=range(200), times=(250, 40), coherence_px=coherence_px))
+        return (seen[-1][1][0] == 1).float().mean((1, 2)).std()
+
+    assert shares(8) > 4 * shares(0)
+
+
+@pytest.mark.parametrize("group", [None, 1, 3])
+def test_a_coherent_chain_is_the_same_to_the_bit_in_whatever_company(group):
+    _, eight = finish(run(chains=range(8), slices=(4, 5), coherence_px=6, group=group))
+    _, three = finish(run(chains=(2, 5, 6), slices=(5,), coherence_px=6))
+    assert torch.equal(eight[1:, [2, 5, 6]], three)
+
+
+def test_fixed_pixels_of_a_coherent_chain_end_exactly_at_their_value():
+    clamp = torch.full((1, *SHAPE), FREE, dtype=torch.uint8)
+    clamp[:, 3:9] = 2
+    _, p_0 = finish(run(chains=range(3), clamp=clamp, coherence_px=6))
+    assert (p_0[:, :, 2, 3:9] == 1).all()

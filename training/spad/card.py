@@ -159,6 +159,9 @@ class SamplingConfig(Checked):
         Who tells p(x_0) at t = T, where x_T says nothing: the condition encoder's own logits, which
         cost no pass of the denoiser, or the denoiser. A network without such logits asks the
         denoiser.
+    coherence_px : int
+        Length over which neighbours agree in the first draw of a chain, in pixels of the network's
+        grid; 0: each pixel is drawn by itself. See :mod:`spad.coherent`.
     """
 
     steps: Steps = 3
@@ -167,6 +170,7 @@ class SamplingConfig(Checked):
     times: tuple[Steps, ...] | None = None
     temperature: Annotated[float, Within(0.01, 100)] = 1.0
     first: Literal["encoder", "denoiser"] = "encoder"
+    coherence_px: Annotated[int, Within(0, 4096)] = 0
 
     def _check(self) -> None:
         times = self.times or ()

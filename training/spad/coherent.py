@@ -70,37 +70,42 @@ def coherent_draw(
     length_px: float,
     *,
     seed: int,
-    numbers: Sequence[Sequence[int]],
+    numbers: Sequence[Sequence[tuple[int, ...]]],
     purpose: str,
 ) -> Tensor:
-    """One class per pixel, neighbours alike; each pixel obeys its own probabilities exactly.
+    """Draw n label maps for each of B images, neighbours alike, each pixel by its own law.
 
     Parameters
     ----------
-    probabilities : Tensor, shape (B, K, H, W)
+    probabilities : Tensor, shape (B, n, K, H, W) or (B, 1, K, H, W)
+        One may serve all n.
     length_px : float
         See :func:`smooth_normal`.
     seed : int
-    numbers : sequence of sequences of int, length B
+    numbers : sequence of B sequences of n tuples of int
         With seed and purpose they alone decide on a draw.
     purpose : str
 
     Returns
     -------
-    Tensor of uint8, shape (B, H, W)
+    Tensor of uint8, shape (B, n, H, W)
     """
-    b, k, h, w = probabilities.shape
-    fields = smooth_normal(
-        seed,
-        [(*number, i) for number in numbers for i in range(k)],
-        purpose,
-        (h, w),
-        length_px,
-        device=probabilities.device,
-    )
-    # exp(-G) of a Gumbel number G is exponential: the largest log p + G is the largest p / exp(-G).
-    # With u the distribution function at the field, -log u is exponential. (log_ndtr and argmax
-    # would take six times as long.) Never 0, since 0 / 0 is no number.
-    wait = fields.mul_(-(2**-0.5)).erfc_().mul_(0.5).log_().neg_().clamp_min_(1e-12)
-    drawn: Tensor = (probabilities / wait.view(b, k, h, w)).max(1).indices
-    return drawn.to(torch.uint8)
+    h, w = probabilities.shape[-2:]
+    all_numbers = [number for row in numbers for number in row]
+    size = (len(numbers), len(numbers[0]), h, w)
+    x = torch.zeros(size, dtype=torch.uint8, device=probabilities.device)
+    best = torch.zeros(size, device=probabilities.device)
+    # Class by class, which a CPU's caches hold.
+    for value in range(probabilities.shape[2]):
+        fields = smooth_normal(
+            seed, [(*number, value) for number in all_numbers], purpose, (h, w), length_px,
+            device=probabilities.device,
+        )  # fmt: skip
+        # exp(-G) of a Gumbel number G is exponential, and so is -log u, u being the distribution
+        # function at the field: the largest log p + G is the largest p / -log u. Never 0, since
+        # 0 / 0 is no number.
+        wait = fields.mul_(-(2**-0.5)).erfc_().mul_(0.5).log_().neg_().clamp_min_(1e-12)
+        ratio = torch.div(probabilities[:, :, value], wait.view(size))
+        x = torch.where(ratio > best, value, x)
+        torch.maximum(best, ratio, out=best)
+    return x

@@ -115,6 +115,7 @@ class Model:
             device=self.device,
             start=None if start is None else start.to(self.device),
             clamp=None if clamp is None else clamp.to(self.device),
+            coherence_px=sampling.coherence_px,
             group=group or self._at_once(images),
         )
         while True:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spad import draws
 from spad.card import SamplingConfig
+from spad.coherent import coherent_draw
 from spad.diffusion import draw_posterior, end, one_hot, q_sample
 from spad.labels import IGNORE
 from spad.schedule import NoiseSchedule
@@ -111,6 +112,7 @@ def sample(
     device: torch.device | str = "cpu",
     start: Tensor | None = None,
     clamp: Tensor | None = None,
+    coherence_px: int = 0,
     group: int | None = None,
 ) -> Generator[int, None, Tensor]:
     """Run n chains for each of B images.
@@ -137,6 +139,9 @@ def sample(
     clamp : Tensor of uint8, shape (B, H, W), optional
         Class value of each pixel fixed by a person, 255 where free. Fixed pixels follow
         ``q(x_s | x_t, x_0)`` and end exactly at their value.
+    coherence_px : int, optional
+        Length over which neighbours agree in draws from an x_t that says nothing, where a chain of
+        few steps gets all that tells it from the others (:mod:`spad.coherent`); 0: pixel by pixel.
     group : int, optional
         How many of an image's chains the prior is asked for at once; all by default. It changes
         memory and speed, no draw.
@@ -164,6 +169,10 @@ def sample(
         u = uniform(schedule.steps + 1, chains)
         return (u * k).clamp_(max=k - 1).to(torch.uint8)
 
+    def coherent(pi: Tensor, t: int, chains: Sequence[int]) -> Tensor:
+        numbers = [[(z, chain, t) for chain in chains] for z in slices]
+        return coherent_draw(pi, coherence_px, seed=seed, numbers=numbers, purpose="coherent")
+
     def hold(p: Tensor) -> Tensor:
         return p if clamp is None else torch.where(fixed, truth, p)
 
@@ -186,8 +195,12 @@ def sample(
             pi = None if alike is None else hold(alike.softmax(2))
             for part in parts:
                 x = x_t[:, part]
-                p = hold(prior(x, t).softmax(2)) if pi is None else pi
-                x_t[:, part] = draw_posterior(x, p, jump, u[:, part])
+                if pi is not None and coherence_px:
+                    x_0 = coherent(pi, t, chains[part])
+                    x_t[:, part] = q_sample(x_0, jump.alpha_bar_s[0], k, u[:, part])
+                else:
+                    p = hold(prior(x, t).softmax(2)) if pi is None else pi
+                    x_t[:, part] = draw_posterior(x, p, jump, u[:, part])
         else:
             for part in parts:
                 x = x_t[:, part]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from spad import checkpoint
 from spad.labels import IGNORE
-from spad.sampler import step_times
+from spad.sampler import times_of_use
 from spad.schedule import NoiseSchedule, cosine_schedule
 from spad.train.case_folder import CaseError
 from spad.train.config import Config, ConfigError
@@ -139,7 +139,7 @@ def _visited(config: Config, schedule: NoiseSchedule) -> list[int]:
     """Times at which a chain, as `[sampling]` sets it, asks the denoiser."""
     use = config.sampling
     encoder = use.first == "encoder" and config.network.kind == "cached"
-    times = step_times(schedule, use.steps, use.grid)
+    times = times_of_use(schedule, use)
     return [t for t in times if not (encoder and schedule.forgets(t))]
 
 
