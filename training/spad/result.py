@@ -25,17 +25,21 @@ class Step:
         The slice at work (0 for a single image).
     labels : array of uint8, shape (H, W), or None
         The slice's label map, as soon as it is final.
+    said : str
+        What the user has to know of it, such as a fall-back for lack of memory; mostly empty. All
+        of it stands in the provenance too.
     """
 
     done: int
     total: int
     slice_index: int
     labels: NDArray[np.uint8] | None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """Result of a run, on the image's own grid.
+    """Result of a run, on the image's own grid; of a large stack, mapped to temporary files.
 
     Parameters
     ----------
@@ -51,7 +55,8 @@ class Segmentation:
     spacing_mm : tuple of float or None
         As given.
     provenance : dict
-        JSON values: checkpoint, versions, device, seed, steps, samples, image hash, date, notice.
+        JSON values: checkpoint, versions, device (all that were used), seed, steps, samples, what
+        was said, image hash (of a stack, that of its slices' hashes), date, notice.
     """
 
     labels: NDArray[np.uint8]

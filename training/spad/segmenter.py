@@ -1,14 +1,14 @@
 """NumPy in, a Segmentation out: what a host calls to run a model on an image.
 
-Follows the checkpoint's card: normalise and letterbox (:mod:`spad.frame`), encode the image once,
-run all chains as one batch (:mod:`spad.sampler`), and bring their mean and each sample back to the
-image's grid.
+Follows the checkpoint's card: each slice (:mod:`spad.stack`) is normalised and letterboxed
+(:mod:`spad.frame`), encoded once for all its chains (:mod:`spad.model`), with as much at once as
+the memory takes (:mod:`spad.runner`), and comes back on the image's own grid (:mod:`spad.store`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import operator
+import warnings
 from collections.abc import Generator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,13 +23,18 @@ from torch import Tensor
 from spad import checkpoint
 from spad.card import NOTICE, Card
 from spad.device import devices, pick_device
-from spad.edits import check_edits, held_pixels, restore_edits
+from spad.edits import check_edits, held_pixels
+from spad.ensemble import Outcome
 from spad.frame import Frame, frame_of, luminance, normalise
 from spad.labels import IGNORE
+from spad.memory import Limits
 from spad.model import Model
 from spad.network import Network, build
 from spad.result import Segmentation, Step
+from spad.runner import Runner, Slice
 from spad.sampler import times_of_use
+from spad.stack import BadSlice, Stack, order_of
+from spad.store import Store
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
@@ -48,27 +53,40 @@ class Segmenter:
     device : torch.device
     sha256 : str
         Of the checkpoint file; empty for a model that was never saved.
+    limits : Limits, optional
+        How much of a run is done at once.
     """
 
     def __init__(
-        self, card: Card, network: Network, device: torch.device, sha256: str = ""
+        self,
+        card: Card,
+        network: Network,
+        device: torch.device,
+        sha256: str = "",
+        limits: Limits | None = None,
     ) -> None:
         self.card = card
         self.device = device
         self.sha256 = sha256
+        self._limits = limits or Limits()
         self._model = Model(card, network, device)
 
     def segment(
         self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
     ) -> Segmentation:
-        """Segment an image or stack in one call; arguments and errors as of :meth:`steps`."""
+        """Segment an image or stack in one call; arguments and errors as of :meth:`steps`.
+
+        What the steps say comes as a ``UserWarning``.
+        """
         run = self.steps(image, spacing_mm, **options)
         while True:
             try:
-                next(run)
+                step = next(run)
             except StopIteration as stop:
                 result: Segmentation = stop.value
                 return result
+            if step.said:
+                warnings.warn(step.said, stacklevel=2)
 
     def steps(
         self,
@@ -86,14 +104,19 @@ class Segmenter:
         inverted: bool = False,
         probability: bool = False,
         first_slice: int = 0,
+        current: int | None = None,
     ) -> Generator[Step, None, Segmentation]:
         """Segment step by step; to cancel, stop iterating.
+
+        Memory does not grow with the number of slices, but for the small results
+        (:mod:`spad.store`). Where a device has not enough of it, the run goes on with less at once,
+        in tiles, or on the CPU, and says so.
 
         Parameters
         ----------
         image : array-like of any real dtype, shape (H, W) or (Z, H, W)
             With ``rgb`` a last axis of 3 or 4 is converted to luminance. A lazy stack is read slice
-            by slice.
+            by slice, each once.
         spacing_mm : tuple of float, optional
             Carried through to the result.
         samples : int, optional
@@ -119,6 +142,9 @@ class Segmenter:
         first_slice : int
             Number of the first slice, for the draws and in the steps: a B-scan run alone under its
             own number comes out as in its stack.
+        current : int, optional
+            Number of the slice to begin with, as the one on screen; its neighbours follow outwards.
+            The result is the same in any order.
 
         Yields
         ------
@@ -131,7 +157,13 @@ class Segmenter:
         Raises
         ------
         ValueError
-            An image, a setting or an edit that does not fit; said before the first step.
+            An image, a setting or an edit that does not fit; said before the first step. A bad
+            slice of a lazy stack is found when its turn comes and then costs no other: it is left
+            background, with uncertainty 1, and the step says so.
+        OSError
+            No room for the results of a large stack.
+        MemoryError
+            Even the least at once does not fit into the CPU's memory.
         """
         card, k = self.card, len(self.card.classes)
         unet = not self._model.diffuses
@@ -145,8 +177,13 @@ class Segmenter:
             raise ValueError(f"seed {seed} is negative; choose 0 or more")
         if first_slice < 0:
             raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
-        stack, shape = _as_stack(image, rgb)
-        edits = check_edits(shape, k, clamp=clamp, region=region, start=start)
+        stack = Stack(image, rgb)
+        if current is not None:
+            current, last = _whole("current", current), first_slice + stack.depth - 1
+            if not first_slice <= current <= last:
+                raise ValueError(f"current is {current}; the slices are {first_slice} to {last}")
+            current -= first_slice
+        edits = check_edits(stack.shape, k, clamp=clamp, region=region, start=start)
         if t0 is not None and start is None:
             raise ValueError("t0 is given without start, the label map to restart from; give both")
         if unet and edits:
@@ -159,73 +196,82 @@ class Segmenter:
         if unet:
             n, times = 1, [0]
 
-        depth, plane = stack.shape[0], shape[-2:]
-        full = (depth, *plane)
-        labels = np.empty(full, np.uint8)
-        drawn = np.empty((n, *full), np.uint8)
-        uncertainty = np.empty(full, np.float16)
-        kept = np.empty((k, *full), np.float16) if probability else None
-        digest = hashlib.sha256()
-        total = depth * len(times)
+        store = Store(stack.shape, n, k, probability=probability)
+        frame = frame_of(stack.plane, card.input, card.network.stride)
+        runner = Runner(
+            self._model, self._limits, frame, times, chains=n, depth=stack.depth, seed=seed
+        )
+        edits = {name: e.reshape(stack.depth, *stack.plane) for name, e in edits.items()}
 
-        for z in range(depth):
-            raw = np.asarray(stack[z])
-            digest.update(np.ascontiguousarray(raw).data)
-            grey = luminance(raw) if rgb else raw
-            frame = frame_of((plane[0], plane[1]), card.input, card.network.stride)
-            x = frame.image(normalise(grey, card.input, inverted=inverted))
-            fixed = {name: edit.reshape(full)[z] for name, edit in edits.items()}
-            held = held_pixels(fixed)
-            run = self._model.run(
-                x,
-                times,
-                seed=seed,
-                slices=[first_slice + z],
-                chains=range(n),
-                start=_on_grid(frame, fixed.get("start"), 0),
-                clamp=_on_grid(frame, held, IGNORE),
+        def prepare(z: int) -> Slice:
+            raw = stack.read(z)
+            x = frame.image(
+                normalise(luminance(raw) if rgb else raw, card.input, inverted=inverted)
             )
+            fixed = {name: edit[z] for name, edit in edits.items()}
+            start = _on_grid(frame, fixed.get("start"), 0)
+            return Slice(first_slice + z, x, start, _on_grid(frame, held_pixels(fixed), IGNORE))
+
+        each, done, past = len(times), 0, 0
+        total = stack.depth * each
+        said: list[str] = []
+        waiting = order_of(stack.depth, current)
+        ready: dict[int, Slice] = {}  # also what a batch that shrank left over: none is read twice
+        while waiting:
+            for z in [z for z in waiting[: runner.plan.slices] if z not in ready]:
+                try:
+                    ready[z] = prepare(z)
+                except BadSlice as error:
+                    waiting.remove(z)
+                    store.leave_empty(z)
+                    said.append(f"{error}. It is left empty; the others are not touched by this")
+                    past += each
+                    done = max(done, past)
+                    yield Step(done, total, first_slice + z, store.labels[z], said[-1])
+            if not ready:
+                continue
+            batch = list(ready)
+            run = runner.run(list(ready.values()))
             while True:
                 try:
-                    done = next(run)
+                    event = next(run)
                 except StopIteration as stop:
-                    p_0: Tensor = stop.value[0]
+                    outcomes: list[Outcome] = stop.value
                     break
-                if done < len(times):
-                    yield Step(z * len(times) + done, total, first_slice + z, None)
-            mean = torch.zeros((k, *plane), device=self.device)
-            for chain in range(n):
-                p = frame.restore(p_0[chain : chain + 1])[0]
-                drawn[chain, z] = _most_probable(p).cpu().numpy()
-                mean += p / n
-            entropy = -torch.xlogy(mean, mean).sum(0) / float(np.log(k))
-            labels[z] = _most_probable(mean).cpu().numpy()
-            uncertainty[z] = entropy.clamp_(0, 1).cpu().numpy()
-            if kept is not None:
-                kept[:, z] = mean.cpu().numpy()
-                if held is not None:
-                    one_hot = held == np.arange(k)[:, None, None]
-                    kept[:, z] = np.where(held == IGNORE, kept[:, z], one_hot)
-            restore_edits(fixed, labels[z], drawn[:, z], uncertainty[z])
-            yield Step((z + 1) * len(times), total, first_slice + z, labels[z])
+                if isinstance(event, str):
+                    said.append(event)
+                    yield Step(done, total, first_slice + batch[0], None, event)
+                elif event < each:
+                    # Not back to the batch's first step where it had to be run again.
+                    done = max(done, past + event * min(len(batch), runner.plan.slices))
+                    yield Step(done, total, first_slice + batch[0], None)
+            for z, outcome in zip(batch, outcomes, strict=False):
+                store.put(z, outcome, {name: edit[z] for name, edit in edits.items()})
+                waiting.remove(z)
+                del ready[z]
+                past += each
+                done = max(done + 1, past)
+                yield Step(done, total, first_slice + z, store.labels[z])
 
+        shape = stack.shape
         return Segmentation(
-            labels=labels.reshape(shape),
-            samples=drawn.reshape(n, *shape),
-            uncertainty=uncertainty.reshape(shape),
-            probability=None if kept is None else kept.reshape(k, *shape),
+            labels=store.labels.reshape(shape),
+            samples=store.samples.reshape(n, *shape),
+            uncertainty=store.uncertainty.reshape(shape),
+            probability=None if (p := store.probability) is None else p.reshape(k, *shape),
             classes=card.classes,
             spacing_mm=spacing_mm,
             provenance={
                 "checkpoint": {"name": card.name, "sha256": self.sha256},
                 "spad": _version(),
                 "torch": torch.__version__,
-                "device": str(self.device),
+                "device": ", ".join(runner.devices) or str(self.device),
                 "seed": seed,
                 "steps": len(times),
                 "samples": n,
                 "t0": t0,
-                "image_sha256": digest.hexdigest(),
+                "said": said,
+                "image_sha256": stack.sha256(),
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "notice": NOTICE,
             },
@@ -267,49 +313,9 @@ def _whole(name: str, value: Any) -> int:
         raise ValueError(f"{name} is {value!r}; give a whole number") from None
 
 
-def _as_stack(image: Any, rgb: bool) -> tuple[Any, tuple[int, ...]]:
-    """The image with a slice axis in front, lazy if it was, and the shape of its label map."""
-    # A stack stays lazy where it names its type as NumPy does (dask, zarr, h5py).
-    lazy = len(getattr(image, "shape", ())) > 2 and hasattr(getattr(image, "dtype", None), "kind")
-    stack = image if lazy else np.asarray(image)
-    shape = tuple(int(s) for s in stack.shape)
-    if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
-        raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
-    plane = shape[:-1] if rgb else shape
-    if len(plane) not in (2, 3) or 0 in plane:
-        raise ValueError(
-            f"an image of shape {shape} is neither a B-scan (H, W) nor a stack (Z, H, W); choose "
-            "the axes to segment, or say that the last axis holds colours"
-        )
-    kind = np.dtype(stack.dtype).kind
-    if kind not in "buif":
-        raise ValueError(f"pixels of type {stack.dtype} are not real numbers; convert the image")
-    if len(plane) == 2:
-        stack = stack[None]
-    if kind == "f":
-        for z in range(stack.shape[0]):
-            if not np.isfinite(np.asarray(stack[z])).all():
-                raise ValueError(
-                    f"slice {z} of the image holds NaN or infinity; replace them first"
-                )
-    return stack, plane
-
-
 def _on_grid(frame: Frame, labels: NDArray[np.uint8] | None, padding: int) -> Tensor | None:
     """A label map (H, W) as a batch of one on the network's grid."""
     return None if labels is None else torch.from_numpy(frame.labels(labels, padding))[None]
-
-
-def _most_probable(p: Tensor) -> Tensor:
-    """Class of the largest of the probabilities (K, H, W), uint8 (H, W).
-
-    ``argmax`` over the first axis takes ten times as long on a CPU.
-    """
-    best, label = p[0].clone(), torch.zeros(p.shape[1:], dtype=torch.uint8, device=p.device)
-    for value in range(1, len(p)):
-        label.masked_fill_(p[value] > best, value)
-        torch.maximum(best, p[value], out=best)
-    return label
 
 
 def _version() -> str:

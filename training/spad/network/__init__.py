@@ -9,10 +9,12 @@ kind        what it is                                                    module
 `dynunet`   nnU-Net's 2-D U-Net, from MONAI: a second plain U-Net         `dynunet`
 ==========  ============================================================  ================
 
-No BatchNorm in any: an image's result must not depend on its batch.
+No BatchNorm in any: an image's result must not depend on its batch. `tiled` runs any of them in
+tiles, for grids too large for one pass.
 """
 
 from spad.network.build import build, transfer
 from spad.network.interface import Condition, Network, Outputs
+from spad.network.tiled import Tiled
 
-__all__ = ["Condition", "Network", "Outputs", "build", "transfer"]
+__all__ = ["Condition", "Network", "Outputs", "Tiled", "build", "transfer"]

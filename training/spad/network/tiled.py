@@ -3,14 +3,16 @@
 A tile sees its surroundings, the overlap with its neighbours, and is blended with them in
 probability by a raised cosine; the chain itself runs on the whole grid, so that its draws know of
 no tiles. What a tile cannot see is the rest of the map, over which the norms take their statistics:
-tiles normed by themselves differ from the whole in several per cent of the pixels. So each pass is
-run twice or more often: first to pool every norm's statistics over all tiles, then with the pooled
-ones. That is a fixed-point iteration, whose n-th pass has the first n - 1 norms right exactly, and
-the others nearly.
+tiles normed by themselves differ from the whole in several per cent of the pixels, whatever the
+overlap. So the tiles are run up to the first norm, whose statistics are pooled over all of them,
+then up to the second, and so on: exact, and slow (a network of n norms is begun n times), which is
+why tiles are for what fits in no other way. Attention, which a `concat` network has, sees its tile
+only.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ from spad.network.interface import Condition, Network
 __all__ = ["OVERLAP", "Tile", "Tiled", "tiles"]
 
 OVERLAP = 128
-"""Pixels that two neighbours share: a norm aside, a network's effective context."""
+"""Pixels that two neighbours share, or half a tile: how far a network looks, its norms aside."""
 _T = TypeVar("_T")
 
 
@@ -81,10 +83,7 @@ def _axis(size: int, side: int, stride: int) -> list[tuple[slice, slice, Tensor]
     count = 1 + math.ceil((size - side) / (side - overlap))
     gap = (size - side) / max(count - 1, 1)
     starts = [round(i * gap / stride) * stride for i in range(count)]
-    middles = [
-        (a + side + b) // 2 // stride * stride
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    middles = [(a + side + b) // 2 // stride * stride for a, b in itertools.pairwise(starts)]
     bounds = [0, *middles, size]
     shares = torch.zeros(count, size)
     # The outermost pixels of a tile, beside its padding, have no say.
@@ -147,10 +146,9 @@ class Tiled(Network):
         scale = x_t.shape[-2] // condition.context.shape[-2]
 
         def run(window: tuple[slice, slice]) -> Tensor:
-            coarse = tuple(slice(s.start // scale, s.stop // scale) for s in window)
             cut = Condition(
                 None if condition.logits is None else condition.logits[(..., *window)],
-                condition.context[(..., *coarse)],
+                condition.context[(..., *_coarser(window, scale))],
             )
             return self.network.denoise(x_t[(..., *window)], t, cut)
 
@@ -173,9 +171,8 @@ class Tiled(Network):
     ) -> Iterator[tuple[Tile, _T]]:
         """Run all tiles, first up to each norm in turn, then to the end; give the results."""
         pooled: list[_Statistics] = []
-        found: list[_Statistics] = []
-        while not pooled or found:
-            found = []
+        while True:
+            found: list[_Statistics] = []
             for tile in laid:
                 try:
                     with _norms(self.network, tile, pooled):
@@ -190,25 +187,25 @@ class Tiled(Network):
 
 
 class _Statistics(NamedTuple):
-    """Of one norm on one tile's core: number of pixels; mean and variance, float32 (B, groups)."""
+    """Of a norm: number of pixels; mean and variance of each group, float32 (B, G, 1, 1, 1)."""
 
-    count: int
+    pixels: int
     mean: Tensor
     variance: Tensor
 
 
 def _pool(parts: Sequence[_Statistics]) -> _Statistics:
     """Statistics of the tiles' cores together (Chan et al., 1979)."""
-    count = sum(part.count for part in parts)
-    mean = sum((part.mean * (part.count / count) for part in parts), torch.zeros(()))
+    pixels = sum(part.pixels for part in parts)
+    mean = sum((part.mean * (part.pixels / pixels) for part in parts), torch.zeros(()))
     variance = sum(
-        ((part.variance + (part.mean - mean) ** 2) * (part.count / count) for part in parts),
+        ((part.variance + (part.mean - mean) ** 2) * (part.pixels / pixels) for part in parts),
         torch.zeros(()),
     )
-    return _Statistics(count, mean, variance)
+    return _Statistics(pixels, mean, variance)
 
 
-class _NormReached(Exception):  # noqa: N818 - no error: the pass has found what it ran for
+class _NormReached(Exception):
     """A norm whose statistics are not pooled yet has seen a tile."""
 
     def __init__(self, statistics: _Statistics) -> None:
@@ -230,11 +227,10 @@ def _norms(network: Network, tile: Tile, pooled: Sequence[_Statistics]) -> Itera
 
     def forward(norm: nn.GroupNorm | nn.InstanceNorm2d, x: Tensor) -> Tensor:
         groups = norm.num_groups if isinstance(norm, nn.GroupNorm) else norm.num_features
-        grouped = x.float().unflatten(1, (groups, -1))
+        grouped = x.float().view(len(x), groups, -1, *x.shape[-2:])
         if (used := next(statistics, None)) is None:
             scale = tile.weights.shape[0] // x.shape[-2]
-            core = tuple(slice(s.start // scale, s.stop // scale) for s in tile.core)
-            seen = grouped[(..., *core)]
+            seen = grouped[(..., *_coarser(tile.core, scale))]
             variance, mean = torch.var_mean(seen, (2, 3, 4), correction=0, keepdim=True)
             raise _NormReached(_Statistics(seen.shape[-2] * seen.shape[-1], mean, variance))
         y = ((grouped - used.mean) * (used.variance + norm.eps).rsqrt()).flatten(1, 2)
@@ -251,14 +247,19 @@ def _norms(network: Network, tile: Tile, pooled: Sequence[_Statistics]) -> Itera
             del norm.forward
 
 
+def _coarser(window: tuple[slice, slice], scale: int) -> tuple[slice, slice]:
+    """A window on a grid coarser by a factor."""
+    rows, columns = (slice(s.start // scale, s.stop // scale) for s in window)
+    return rows, columns
+
+
 def _add(total: Tensor | None, maps: Tensor, tile: Tile, grid: Sequence[int]) -> Tensor:
     """Add a tile's share of a map to the whole grid's, at the map's own stride."""
     scale = tile.weights.shape[0] // maps.shape[-2]
     if total is None:
         total = maps.new_zeros(*maps.shape[:-2], grid[-2] // scale, grid[-1] // scale)
-    window = tuple(slice(s.start // scale, s.stop // scale) for s in tile.window)
     weights = F.avg_pool2d(tile.weights[None], scale)[0]
-    total[(..., *window)] += maps * weights.to(maps.dtype)
+    total[(..., *_coarser(tile.window, scale))] += maps * weights.to(maps.dtype)
     return total
 
 

@@ -1,0 +1,114 @@
+"""An image as slices: told apart from what is none, and read one by one, each once."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BadSlice", "Stack", "order_of"]
+
+
+class BadSlice(ValueError):
+    """A slice of a lazy stack that cannot be read or holds no numbers."""
+
+
+class Stack:
+    """The slices of an image.
+
+    Parameters
+    ----------
+    image : array-like of any real dtype, shape (H, W) or (Z, H, W)
+        What names its shape and type as NumPy does (dask, zarr, h5py, a memory map) is *lazy* where
+        it has slices: it is read slice by slice, each once. Everything else is an array in memory.
+    rgb : bool
+        A last axis of 3 or 4 holds colours.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the label map: (H, W) or (Z, H, W).
+    plane : (int, int)
+    depth : int
+
+    Raises
+    ------
+    ValueError
+        Neither B-scan nor stack, or not of real numbers; or, in memory, a slice with NaN or
+        infinity.
+    """
+
+    def __init__(self, image: Any, rgb: bool) -> None:
+        arrayish = hasattr(getattr(image, "dtype", None), "kind")
+        in_memory = isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
+        self._lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
+        stack = image if self._lazy else np.asarray(image)
+        shape = tuple(int(s) for s in stack.shape)
+        if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
+            raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
+        self.shape = shape[:-1] if rgb else shape
+        if len(self.shape) not in (2, 3) or 0 in self.shape:
+            raise ValueError(
+                f"an image of shape {shape} is neither a B-scan (H, W) nor a stack (Z, H, W); "
+                "choose the axes to segment, or say that the last axis holds colours"
+            )
+        kind = np.dtype(stack.dtype).kind
+        if kind not in "buif":
+            raise ValueError(
+                f"pixels of type {stack.dtype} are not real numbers; convert the image"
+            )
+        self._slices = stack[None] if len(self.shape) == 2 else stack
+        self._digests: dict[int, bytes] = {}
+        self.plane = (self.shape[-2], self.shape[-1])
+        self.depth = int(self._slices.shape[0])
+        self._lazy = self._lazy and len(self.shape) == 3
+        if kind == "f" and not self._lazy:
+            for z in range(self.depth):
+                _check(self._slices[z], z)
+
+    def read(self, z: int) -> NDArray[Any]:
+        """Slice z, (H, W) or (H, W, 3).
+
+        Raises
+        ------
+        BadSlice
+            A slice of a lazy stack that cannot be read, or holds NaN or infinity.
+        """
+        try:
+            pixels = np.asarray(self._slices[z])
+        except OSError as error:
+            raise BadSlice(f"slice {z} of the image cannot be read ({error})") from error
+        if self._lazy and pixels.dtype.kind == "f":
+            _check(pixels, z)
+        self._digests[z] = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
+        return pixels
+
+    def sha256(self) -> str:
+        """Of the pixels that were read; of a stack, the hash of its slices' hashes.
+
+        So it does not depend on the order in which they were read.
+        """
+        if len(self.shape) == 2:
+            return self._digests[0].hex()
+        return hashlib.sha256(b"".join(d for _, d in sorted(self._digests.items()))).hexdigest()
+
+
+def order_of(depth: int, current: int | None) -> list[int]:
+    """Slices in the order of a run: the current one first, then its neighbours, outwards.
+
+    Parameters
+    ----------
+    depth : int
+    current : int, optional
+        0..depth-1; from the first to the last if None.
+    """
+    if current is None:
+        return list(range(depth))
+    return sorted(range(depth), key=lambda z: (abs(z - current), z < current))
+
+
+def _check(pixels: NDArray[Any], z: int) -> None:
+    if not np.isfinite(pixels).all():
+        raise BadSlice(f"slice {z} of the image holds NaN or infinity; replace them first")
