@@ -51,6 +51,7 @@ class SpadDock(QWidget):
         self._began = 0.0
         self._done = self._kept = 0
         self._device = ""
+        self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self._stopped = ""  # why the run stops early, where it was not the user's wish
         self.form = SegmentForm(
             napari_viewer, self.engine, settings or QSettings("SPAD", "napari-spad")
@@ -126,6 +127,7 @@ class SpadDock(QWidget):
         self._run, self._current = run, None
         self._began, self._done, self._kept = time.monotonic(), 0, 0
         self._stopped = self._device = ""
+        self._told = {}
         run.told.connect(self.form.say)
         run.progressed.connect(self._on_progress)
         run.part_finished.connect(self._on_part)
@@ -150,6 +152,7 @@ class SpadDock(QWidget):
         if self._run is None or self._stopped:
             return
         self._device = event.device
+        self._told |= dict.fromkeys(event.said)
         try:
             if self._current is None:
                 self._current = self._result(self._run.request, event)
@@ -186,9 +189,10 @@ class SpadDock(QWidget):
         source = run.request.source
         if complete:
             said = [f"done on {self._device} in {time.monotonic() - self._began:.1f} s"]
-            said += source.notes
-            if source.notes:
-                show_info(f"“{source.name}”: {'; '.join(source.notes)}.")
+            notes = [*source.notes, *self._told]
+            said += notes
+            if notes:
+                show_info(f"“{source.name}”: {'; '.join(notes)}.")
         else:
             said = ["cancelled"]
             if self._done:

@@ -88,11 +88,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """One B-scan's segmentation."""
+    """One B-scan's segmentation, where it was made, and what the engine said meanwhile."""
 
     part: Part
     segmentation: Any
     device: str
+    said: tuple[str, ...] = ()
 
 
 class EngineError(Exception):
@@ -165,8 +166,11 @@ def segment_parts(
             try:
                 step = next(steps)
             except StopIteration as stop:
-                yield Finished(part, stop.value, str(segmenter.device))
+                made = stop.value.provenance
+                yield Finished(part, stop.value, made["device"], tuple(made.get("said", ())))
                 break
+            if step.said:
+                yield step.said
             done = number * step.total + step.done
             total = len(parts) * step.total
             left = (time.monotonic() - began) / max(done, 1) * (total - done)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad._layers import leading_index, level_0, spacing_mm
+from spad.stack import order_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -110,7 +111,8 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
     viewer : napari.components.ViewerModel
         Its slider says which B-scan is on screen.
     whole_stack : bool
-        All B-scans along the third axis from the end; else the one on screen.
+        All B-scans along the third axis from the end, the one on screen first and then its
+        neighbours outwards; else that one alone.
 
     Raises
     ------
@@ -135,7 +137,7 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
     here = leading_index(layer, viewer)
     places: list[tuple[int, ...]] = [here]
     if whole_stack and here:
-        places = [(*here[:-1], z) for z in range(shape[-3])]
+        places = [(*here[:-1], z) for z in order_of(shape[-3], here[-1])]
     if len(here) > 1:
         notes.append(f"only the stack at {here[:-1]} on the leading axes is used")
     # The B-scans of a padded stack have sizes of their own (see `napari_spad.demo`).

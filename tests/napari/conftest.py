@@ -34,6 +34,7 @@ class FakeEngine:
     fails_at: int = 1
     calls: list[dict[str, Any]] = field(default_factory=list)
     loads: int = 0
+    says: str = ""
     gate: threading.Event | None = None  # where given, all but the first call wait for it
 
     def load(self, path: Path, device: str) -> Any:
@@ -69,7 +70,9 @@ class FakeEngine:
             time.sleep(self.seconds_a_step)
             if self.fails_with is not None and done == self.fails_at:
                 raise self.fails_with
-            yield SimpleNamespace(done=done, total=total, slice_index=0, labels=None)
+            yield SimpleNamespace(
+                done=done, total=total, slice_index=0, labels=None, said=self.says
+            )
         labels = fake_labels(plane)
         return SimpleNamespace(
             labels=labels,
@@ -78,7 +81,12 @@ class FakeEngine:
             probability=None,
             classes=CLASSES,
             spacing_mm=spacing_mm,
-            provenance={"seed": seed, "samples": samples, "device": "cpu"},
+            provenance={
+                "seed": seed,
+                "samples": samples,
+                "device": "cpu",
+                "said": [self.says] if self.says else [],
+            },
         )
 
 

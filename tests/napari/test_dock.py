@@ -225,6 +225,24 @@ def test_every_error_is_shown_and_the_button_comes_back(open_dock, engine, qtbot
     assert "done" in dock.form.status.text()
 
 
+def test_what_the_engine_says_of_a_run_is_shown_once(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    engine.says = "not enough memory on cuda:0: going on with the CPU"
+    viewer.add_image(stack((3, 24, 36)))
+    dock.form.whole.setChecked(True)
+    segment(dock, qtbot)
+    assert "done on cpu" in dock.form.status.text()
+    assert dock.form.status.text().count(engine.says) == 1
+
+
+def test_the_bscan_on_screen_comes_first(open_dock, qtbot):
+    viewer, _ = open_dock()
+    layer = viewer.add_image(stack((5, 24, 36)))
+    viewer.dims.set_current_step(0, 3)
+    source = open_source(layer, viewer, whole_stack=True)
+    assert [part.index for part in source.parts] == [(3,), (4,), (2,), (1,), (0,)]
+
+
 def test_a_model_that_does_not_load_is_told(open_dock, engine, qtbot):
     viewer, dock = open_dock()
     viewer.add_image(stack((24, 36)))

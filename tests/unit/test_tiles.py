@@ -98,7 +98,9 @@ def test_a_network_that_fails_in_a_tile_leaves_its_norms_as_they_were(monkeypatc
     monkeypatch.setattr(network.encoder.head, "forward", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError), torch.inference_mode():
         Tiled(network, 128).encode(torch.zeros(1, 1, 256, 64))
-    assert not [m for m in network.modules() if "forward" in vars(m) and m is not network.encoder.head]
+    assert not [
+        m for m in network.modules() if "forward" in vars(m) and m is not network.encoder.head
+    ]
 
 
 def test_the_shipped_model_labels_a_tiled_phantom_as_the_untiled_one():
@@ -117,7 +119,9 @@ def test_edits_hold_in_tiles_too(tiny, bscan):
     clamp = np.full(image.shape, 255, np.uint8)
     clamp[100:150] = 2
     limits = Limits(grid_px=1, tile_px=128)
-    pair = [Segmenter(card, tiny._model.network, tiny.device, limits=each) for each in (None, limits)]
+    pair = [
+        Segmenter(card, tiny._model.network, tiny.device, limits=each) for each in (None, limits)
+    ]
     a, b = (s.segment(image, clamp=clamp, start=np.zeros_like(clamp), samples=2) for s in pair)
     assert (b.labels[100:150] == 2).all()
     assert (a.labels == b.labels).mean() > 0.995

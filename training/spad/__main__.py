@@ -309,6 +309,8 @@ def _segment(args: argparse.Namespace) -> int:
             except StopIteration as stop:
                 result: Segmentation = stop.value
                 return result
+            if step.said:
+                _say(step.said)
             if sys.stderr.isatty():
                 print(f"\r{step.done}/{step.total}\r", end="", file=sys.stderr, flush=True)
 

@@ -153,7 +153,7 @@ class Runner:
     def _climb_down(self, reason: str) -> str:
         """Take the next rung of the ladder, and say so."""
         last = self.plan
-        rung = smaller(last, self._frame.padded, self._own.card.network.stride)
+        rung = smaller(last, self._frame.padded, self._own.card.network.stride, self._chains)
         self._model = self._own  # lets go of tiles and copies
         release(last.device)
         if rung is None:
