@@ -132,10 +132,11 @@ class Result:
         runs = [
             run for run in layer.metadata["spad"]["provenance"] if run["bscan"] != list(part.index)
         ]
-        layer.metadata["spad"]["provenance"] = [
-            *runs,
-            {"bscan": list(part.index), **dict(segmentation.provenance)},
-        ]
+        # By B-scan, whichever came first.
+        layer.metadata["spad"]["provenance"] = sorted(
+            [*runs, {"bscan": list(part.index), **dict(segmentation.provenance)}],
+            key=lambda run: run["bscan"],
+        )
         return True
 
 

@@ -230,3 +230,18 @@ def test_luminance_weighs_red_green_and_blue_and_ignores_alpha(channels, dtype):
 def test_luminance_of_grey_is_the_grey():
     grey = rng.integers(0, 255, (5, 6, 1), dtype=np.uint8)
     np.testing.assert_allclose(luminance(np.repeat(grey, 3, -1)), grey[..., 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", ">u2"])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_integers_of_few_values_are_normalised_to_the_bit_as_their_float64(dtype, inverted):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        top = 2 if dtype == "bool" else rng.integers(1, 2 ** (8 * np.dtype(dtype).itemsize))
+        image = rng.integers(0, top, rng.integers(1, 60, 2)).astype(dtype)
+        config = InputConfig(
+            size=(32, 32), low_percentile=rng.uniform(0, 40), high_percentile=rng.uniform(50, 100)
+        )
+        out = normalise(image, config, inverted=inverted)
+        assert out.dtype == np.float32
+        assert np.array_equal(out, normalise(image.astype(np.float64), config, inverted=inverted))

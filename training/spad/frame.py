@@ -53,6 +53,8 @@ class Frame:
         """Normalised image (H, W) to the network's input, float32 (1, 1, h, w) on the CPU."""
         (h, w), (ph, pw) = self.inner, self.padded
         x = torch.from_numpy(self.scale(image))[None, None]
+        if self.inner == self.padded:
+            return x
         return F.pad(x, (0, pw - w, 0, ph - h), mode="replicate")
 
     def labels(self, labels: NDArray[Any], padding: int) -> NDArray[Any]:
@@ -116,10 +118,27 @@ def normalise(
     -------
     array of float32, shape (H, W), in [-1, 1]; zeros for an image of one value
     """
+    pixels, shares = np.asarray(image), [config.low_percentile, config.high_percentile]
+    few = pixels.dtype.kind in "bu" and pixels.dtype.itemsize <= 2
     # float64: large offsets, as of 32-bit integers, and values beyond float32 keep their detail.
-    x = np.asarray(image, dtype=np.float64)
-    low, high = np.percentile(x, [config.low_percentile, config.high_percentile])
+    if few:  # count the values and map each of them once: the same numbers in a tenth of the time
+        counts = np.bincount(pixels.ravel().astype(np.uint16, copy=False))
+        low, high = (_percentile(counts, share) for share in shares)
+        x = np.arange(len(counts), dtype=np.float64)
+    else:
+        x = np.asarray(pixels, dtype=np.float64)
+        low, high = np.percentile(x, shares)
     if not high > low:
-        return np.zeros(x.shape, np.float32)
+        return np.zeros(pixels.shape, np.float32)
     x = np.clip((x - low) / (high - low) * 2 - 1, -1, 1)
-    return np.asarray(-x if inverted else x, dtype=np.float32)
+    out = np.asarray(-x if inverted else x, dtype=np.float32)
+    return out[pixels.astype(np.intp)] if few else out
+
+
+def _percentile(counts: NDArray[np.intp], share: float) -> float:
+    """``numpy.percentile``, to the bit, of values 0, 1, 2, ... that occur so many times."""
+    upto = np.cumsum(counts)
+    place = share / 100 * (upto[-1] - 1)
+    low, high = np.searchsorted(upto, [np.floor(place), np.ceil(place)], side="right")
+    part = place % 1
+    return float(low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part))
