@@ -20,7 +20,7 @@ from spad.labels import IGNORE
 
 __all__ = ["IN_MEMORY_BYTES", "Store"]
 
-IN_MEMORY_BYTES = 2**28
+IN_MEMORY_BYTES = 2**25
 """A result's array of more bytes is mapped to a file."""
 
 
