@@ -381,6 +381,7 @@ def test_multiscale_uses_full_resolution(open_dock, engine, qtbot):
 def test_padded_stacks_are_segmented_within_each_bscans_extent(open_dock, engine, qtbot):
     viewer, dock = open_dock()
     viewer.add_image(stack(), name="eye", metadata={"bscan_sizes": [(24, 36), (10, 30)] * 2})
+    viewer.dims.set_current_step(0, 0)
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
     assert [c["shape"] for c in engine.calls] == [(24, 36), (10, 30)] * 2
