@@ -31,8 +31,23 @@ _PATCH = 4  # stride at which the denoiser reads and writes
 _ROWS = 4096  # of the denoiser's table of labels, at most
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(channels // 8, channels)
+class Norm(nn.GroupNorm):
+    """Group norm, then a scale and a shift by the time: (1, C) for all maps, or (N, C)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels // 8, channels)
+
+    def forward(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
+        if scale is None or shift is None:
+            return super().forward(x)
+        if len(scale) == 1:  # they become the norm's own
+            weight, bias = self.weight * (1 + scale[0]), self.bias * (1 + scale[0]) + shift[0]
+            return F.group_norm(x, self.num_groups, weight, bias, self.eps)
+        h = super().forward(x)
+        scale, shift = (v[:, :, None, None].to(h.dtype) for v in (scale, shift))
+        return torch.addcmul(shift, h, 1 + scale)
 
 
 def _planes(logits: Tensor) -> Tensor:
@@ -49,7 +64,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, time_width: int = 0) -> None:
         super().__init__()
-        self.norm = _norm(inputs)
+        self.norm = Norm(inputs)
         self.time = nn.Linear(time_width, 2 * inputs) if time_width else None
         self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
@@ -60,13 +75,7 @@ class Block(nn.Module):
         if self.time is None or time is None:
             h = self.norm(x)
         else:
-            scale, shift = self.time(time).float().chunk(2, dim=1)
-            if len(time) == 1:  # one time for all maps: its scale and shift become the norm's own
-                weight, bias = self.norm.weight * (1 + scale[0]), self.norm.bias * (1 + scale[0])
-                h = F.group_norm(x, self.norm.num_groups, weight, bias + shift[0], self.norm.eps)
-            else:
-                scale, shift = (v[:, :, None, None].to(x.dtype) for v in (scale, shift))
-                h = torch.addcmul(shift, self.norm(x), 1 + scale)
+            h = self.norm(x, *self.time(time).float().chunk(2, dim=1))
         h = self.conv_2(F.silu(self.conv_1(h)))
         out: Tensor = h.add_(self.skip(x))
         return out
@@ -116,7 +125,7 @@ class ConditionEncoder(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(_STEM**2, widths[0], 3, padding=1)
         self.unet = _UNet(widths, config.blocks)
-        self.norm = _norm(widths[0])
+        self.norm = Norm(widths[0])
         self.head = nn.Conv2d(widths[0], _STEM**2 * num_classes, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +147,7 @@ class Denoiser(nn.Module):
         self.logits = nn.Conv2d(_PATCH**2 * num_classes, width, 1)
         self.time = TimeEmbedding(config.time_width)
         self.unet = _UNet(config.denoiser_widths, config.denoiser_blocks, config.time_width)
-        self.norm = _norm(width)
+        self.norm = Norm(width)
         self.head = nn.Conv2d(width, _PATCH**2 * num_classes, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]

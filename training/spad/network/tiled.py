@@ -225,7 +225,7 @@ def _norms(network: Network, tile: Tile, pooled: Sequence[_Statistics]) -> Itera
     norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm | nn.InstanceNorm2d)]
     statistics = iter(pooled)
 
-    def forward(norm: nn.GroupNorm | nn.InstanceNorm2d, x: Tensor) -> Tensor:
+    def forward(norm: nn.GroupNorm | nn.InstanceNorm2d, x: Tensor, *by_time: Tensor) -> Tensor:
         groups = norm.num_groups if isinstance(norm, nn.GroupNorm) else norm.num_features
         grouped = x.float().view(len(x), groups, -1, *x.shape[-2:])
         if (used := next(statistics, None)) is None:
@@ -234,9 +234,12 @@ def _norms(network: Network, tile: Tile, pooled: Sequence[_Statistics]) -> Itera
             variance, mean = torch.var_mean(seen, (2, 3, 4), correction=0, keepdim=True)
             raise _NormReached(_Statistics(seen.shape[-2] * seen.shape[-1], mean, variance))
         y = ((grouped - used.mean) * (used.variance + norm.eps).rsqrt()).flatten(1, 2)
-        if norm.weight is None:
-            return y
-        return torch.addcmul(norm.bias[:, None, None], y, norm.weight[:, None, None])
+        if norm.weight is not None and norm.bias is not None:
+            y = torch.addcmul(norm.bias[:, None, None], y, norm.weight[:, None, None])
+        if by_time:
+            gain, shift = (v[:, :, None, None] for v in by_time)
+            y = torch.addcmul(shift, y, 1 + gain)
+        return y
 
     try:
         for norm in norms:
