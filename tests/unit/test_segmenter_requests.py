@@ -85,11 +85,11 @@ def test_a_small_t0_keeps_the_start_and_a_large_one_forgets_it(model, bscan):
     assert kept[250] == pytest.approx(fresh, abs=0.1)
 
 
-def test_a_restart_without_t0_begins_at_three_tenths_of_the_schedule(tiny, bscan):
+def test_a_restart_without_t0_begins_at_the_schedule_s_end(tiny, bscan):
     start = label_map()
     out = tiny.segment(bscan(SHAPE), start=start)
-    assert out.provenance["t0"] == 75
-    assert np.array_equal(out.samples, tiny.segment(bscan(SHAPE), start=start, t0=75).samples)
+    assert out.provenance["t0"] == 250
+    assert np.array_equal(out.samples, tiny.segment(bscan(SHAPE), start=start, t0=250).samples)
     assert tiny.segment(bscan(SHAPE)).provenance["t0"] is None
 
 

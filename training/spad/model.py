@@ -51,6 +51,7 @@ class Model:
         chains: Sequence[int],
         start: Tensor | None = None,
         clamp: Tensor | None = None,
+        hints: Tensor | None = None,
         group: int | None = None,
     ) -> Generator[int, None, Tensor]:
         """Run the chains of B images of one size as one batch.
@@ -66,6 +67,8 @@ class Model:
             Numbers of the B images and the n chains, which with the seed decide on the draws.
         start, clamp : Tensor of uint8, shape (B, h, w), optional
             As of :func:`spad.sampler.sample`; any device.
+        hints : Tensor of uint8, shape (B, h, w), optional
+            What a person fixed, 255 elsewhere; see :meth:`spad.network.Network.hinted`.
         group : int, optional
             How many chains the denoiser takes at once; by default as many as are fastest.
 
@@ -82,6 +85,9 @@ class Model:
         # torch's modes are thread-wide: never hold them across a yield, where the host runs.
         with torch.inference_mode(), autocast(self.device):
             condition = self.network.encode(images.to(self.device))
+        if hints is not None and self.diffuses:
+            with torch.inference_mode():
+                condition = self.network.hinted(condition, hints.to(self.device))
         sampling = self.card.sampling
         encoded = None
         if condition.logits is not None:

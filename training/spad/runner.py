@@ -26,14 +26,15 @@ class Slice:
     number : int
         For the draws.
     x : Tensor of float32, shape (1, 1, h, w)
-    start, clamp : Tensor of uint8, shape (1, h, w), optional
-        As of :func:`spad.sampler.sample`; given for all slices of a run or for none.
+    start, clamp, hints : Tensor of uint8, shape (1, h, w), optional
+        As of :meth:`spad.model.Model.run`; given for all slices of a run or for none.
     """
 
     number: int
     x: Tensor
     start: Tensor | None = None
     clamp: Tensor | None = None
+    hints: Tensor | None = None
 
 
 class Runner:
@@ -111,9 +112,9 @@ class Runner:
 
     def _attempt(self, slices: Sequence[Slice]) -> Generator[int, None, list[Outcome]]:
         n, at_once = self._chains, self.plan.chains
-        x, start, clamp = (
+        x, start, clamp, hints = (
             self._batch(each)
-            for each in zip(*((s.x, s.start, s.clamp) for s in slices), strict=True)
+            for each in zip(*((s.x, s.start, s.clamp, s.hints) for s in slices), strict=True)
         )
         assert x is not None  # noqa: S101 - every slice has one
         ensembles = [Ensemble(self._frame) for _ in slices]
@@ -127,6 +128,7 @@ class Runner:
                 chains=chains,
                 start=start,
                 clamp=clamp,
+                hints=hints,
             )
             while True:
                 try:

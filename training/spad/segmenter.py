@@ -39,7 +39,6 @@ from spad.store import Store
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
 MAX_SAMPLES = 64
-_T0_SHARE = 0.3  # where a restarted chain begins, as a share of T (method, section 10)
 
 
 class Segmenter:
@@ -127,13 +126,14 @@ class Segmenter:
             Non-negative; the same seed gives the same draws.
         clamp : array of uint8, the image's shape, optional
             Class value of each pixel that a person fixed, 255 where free. Fixed pixels come out
-            exactly.
+            exactly, and tell of their neighbours, also from outside ``region``.
         region : array of bool, the image's shape, optional
             Only there may anything change against ``start``.
         start : array of uint8, the image's shape, optional
-            Label map to restart from; without it the chains start from noise.
+            Label map to keep outside ``region``, and to restart from if ``t0`` is below T.
         t0 : int, optional
-            Time of the restart in 1..T: small keeps ``start``, large forgets it; 0.3 T if None.
+            Time of the restart in 1..T: small keeps ``start``, mistakes included, T forgets it; T
+            if None, from where corrections reach farthest.
         rgb : bool
         inverted : bool
             High values are dark (MONOCHROME1).
@@ -190,9 +190,9 @@ class Segmenter:
             raise ValueError(
                 "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
             )
-        if start is not None and t0 is None:
-            t0 = max(1, round(_T0_SHARE * self._model.schedule.steps))
         times = times_of_use(self._model.schedule, card.sampling, steps, t0)
+        if start is not None and t0 is None:
+            t0 = times[0]
         if unet:
             n, times = 1, [0]
 
@@ -209,8 +209,13 @@ class Segmenter:
                 normalise(luminance(raw) if rgb else raw, card.input, inverted=inverted)
             )
             fixed = {name: edit[z] for name, edit in edits.items()}
-            start = _on_grid(frame, fixed.get("start"), 0)
-            return Slice(first_slice + z, x, start, _on_grid(frame, held_pixels(fixed), IGNORE))
+            return Slice(
+                first_slice + z,
+                x,
+                start=_on_grid(frame, fixed.get("start"), 0),
+                clamp=_on_grid(frame, held_pixels(fixed), IGNORE),
+                hints=_on_grid(frame, fixed.get("clamp"), IGNORE),
+            )
 
         each, done, past = len(times), 0, 0
         total = stack.depth * each

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from spad.card import NetworkConfig
 from spad.diffusion import one_hot
 from spad.network.interface import Condition, Network
+from spad.network.spread import spread
 from spad.network.time import TimeEmbedding
 
 __all__ = ["Cached", "PlainUNet"]
@@ -245,6 +246,15 @@ class Cached(PlainUNet):
         """The encoder's logits; as context what it tells the denoiser, (B, C, H/4, W/4)."""
         logits, features = self.encoder(image.contiguous(memory_format=torch.channels_last))
         return Condition(_planes(logits), self.denoiser.context(logits, features))
+
+    def hinted(self, condition: Condition, hints: Tensor) -> Condition:
+        """The encoder's mistakes are spread to what looks alike; see :meth:`Network.hinted`."""
+        assert condition.logits is not None  # noqa: S101  (for the type checker)
+        logits = spread(condition.logits, condition.context, hints)
+        # The context is linear in the probabilities: as if the encoder had said so.
+        change = F.pixel_unshuffle(logits.softmax(1) - condition.logits.softmax(1), _PATCH)
+        told = F.conv2d(change, self.denoiser.logits.weight)
+        return Condition(logits, condition.context + told.to(condition.context.dtype))
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Logits of the prior pi(x_0 | x_t, image); see :meth:`Network.denoise`."""

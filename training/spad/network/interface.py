@@ -88,6 +88,22 @@ class Network(nn.Module):
         """
         raise ValueError("a plain U-Net has no denoiser; take the logits of its condition")
 
+    def hinted(self, condition: Condition, hints: Tensor) -> Condition:
+        """Tell a condition what a person fixed, once for all chains and steps.
+
+        Parameters
+        ----------
+        condition : Condition
+        hints : Tensor of uint8, shape (B, H, W)
+            The class at each fixed pixel, 255 elsewhere.
+
+        Returns
+        -------
+        Condition
+            As it was, of a network whose condition has no logits to correct.
+        """
+        return condition
+
     def forward(self, image: Tensor, x_t: Tensor | None = None, t: Tensor | None = None) -> Outputs:
         """Run a whole training pass, so that what wraps a module (DDP, compile) sees all of it.
 

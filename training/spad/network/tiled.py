@@ -140,6 +140,10 @@ class Tiled(Network):
         assert context is not None  # noqa: S101 - there is a tile
         return Condition(logits, context)
 
+    def hinted(self, condition: Condition, hints: Tensor) -> Condition:
+        """As the network, on the whole grid."""
+        return self.network.hinted(condition, hints)
+
     def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Logarithm of the blended probabilities; see :meth:`Network.denoise`."""
         laid = self._lay(x_t)
