@@ -32,6 +32,7 @@ def setting(*times: int) -> Setting:
 
 
 ONE, TWO, THREE, WHOLE = setting(9), setting(9, 4), setting(9, 6, 3), setting(*range(9, 0, -1))
+EQUAL = dict.fromkeys((ONE, TWO, THREE, WHOLE), 0.5)  # GED²
 
 
 def scan(name: str, patient: str = "") -> Scan:
@@ -84,16 +85,17 @@ def test_the_cheapest_within_the_limits_is_chosen_and_the_limits_hold() -> None:
         THREE: Standing(0.003, 0.5),  # just within both
         WHOLE: Standing(0.001, 1.0),
     }
-    assert choose(at, LIMITS) == (THREE, True)
-    other = setting(9, 5, 2)  # of equal price, and better
-    assert choose({**at, other: Standing(0.001, 0.6)}, LIMITS) == (other, True)
+    assert choose(at, EQUAL, LIMITS) == (THREE, True)
+    other = setting(9, 5, 2)  # of equal price, and its samples nearer to the annotations
+    assert choose({**at, other: Standing(0.002, 0.9)}, {**EQUAL, other: 0.4}, LIMITS)[0] == other
+    assert choose({**at, other: Standing(0.0, 1.0)}, {**EQUAL, other: 0.6}, LIMITS)[0] == THREE
 
 
 def test_speckle_is_no_diversity() -> None:
     speckled = Standing(0.0, 2.5)
     assert not speckled.fits(LIMITS)
     assert Standing(0.0, 1.9).fits(LIMITS)
-    assert choose({TWO: speckled, THREE: Standing(0.0, 1.0)}, LIMITS) == (THREE, True)
+    assert choose({TWO: speckled, THREE: Standing(0.0, 1.0)}, EQUAL, LIMITS) == (THREE, True)
 
 
 def test_where_nothing_is_within_both_limits_chains_that_differ_come_first() -> None:
@@ -103,30 +105,29 @@ def test_where_nothing_is_within_both_limits_chains_that_differ_come_first() -> 
         THREE: Standing(0.006, 0.9),
         WHOLE: Standing(0.004, 1.0),
     }
-    assert choose(at, LIMITS) == (THREE, False)
-    assert choose({ONE: Standing(0.0, 0.0), TWO: Standing(0.1, 0.3)}, LIMITS) == (ONE, False)
+    assert choose(at, EQUAL, LIMITS) == (THREE, False)
+    at = {ONE: Standing(0.0, 0.0), TWO: Standing(0.1, 0.3)}
+    assert choose(at, EQUAL, LIMITS) == (ONE, False)
 
 
-def test_dice_comes_first_then_a_diversity_like_the_whole_chain_s_then_dice() -> None:
+def test_both_limits_come_first_then_samples_like_the_annotations() -> None:
     values = [
-        worth(Standing(0.05, 1.0), LIMITS),
-        worth(Standing(0.01, 0.1), LIMITS),
-        worth(Standing(0.0, 0.1), LIMITS),
-        worth(Standing(0.001, 2.0), LIMITS),
-        worth(Standing(0.002, 1.0), LIMITS),
-        worth(Standing(0.001, 1.0), LIMITS),
+        worth(Standing(0.05, 0.1), LIMITS, 0.1),
+        worth(Standing(0.05, 1.0), LIMITS, 0.9),
+        worth(Standing(0.001, 0.1), LIMITS, 0.1),
+        worth(Standing(0.001, 0.4), LIMITS, 0.9),
+        worth(Standing(0.001, 0.6), LIMITS, 0.9),
+        worth(Standing(0.002, 1.9), LIMITS, 0.8),
     ]
     assert values == sorted(values)
-    near, far = (worth(Standing(0.0, 0.5), LIMITS, energy) for energy in (0.1, 0.2))
-    assert near > far
 
 
 def test_the_search_finds_the_times_worth_most_and_leaves_the_first() -> None:
     asked = []
 
-    def value(times: tuple[int, ...]) -> tuple[bool, float, float]:
+    def value(times: tuple[int, ...]) -> tuple[int, float, float]:
         asked.append(times)
-        return True, -abs(times[1] - 70) - abs(times[2] - 20), 0.0
+        return 1, -abs(times[1] - 70) - abs(times[2] - 20), 0.0
 
     found = learn_times(value, [(100, 67, 33), (100, 10, 1)], range(10, 100, 10))
     assert found == (100, 70, 20)
@@ -135,7 +136,10 @@ def test_the_search_finds_the_times_worth_most_and_leaves_the_first() -> None:
 
 
 def test_the_search_keeps_a_start_that_is_best() -> None:
-    assert learn_times(lambda t: (t == (9, 4), 0.0, 0.0), [(9, 4), (9, 1)], [1, 2, 3]) == (9, 4)
+    assert learn_times(lambda t: (int(t == (9, 4)), 0.0, 0.0), [(9, 4), (9, 1)], [1, 2, 3]) == (
+        9,
+        4,
+    )
 
 
 def test_the_temperature_is_the_one_that_made_the_labels() -> None:

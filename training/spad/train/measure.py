@@ -44,18 +44,20 @@ _LEAST = 2.0**-24  # the smallest probability that float16 has: what 0 may have 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How chains run: times visited, number of chains, divisor of the logits, who answers at T."""
+    """How chains run: times visited, number of chains, divisor of the logits, the first draw."""
 
     times: tuple[int, ...]
     samples: int
     temperature: float
     first: Literal["encoder", "denoiser"] = "encoder"
+    coherence_px: int = 0
 
     @property
     def key(self) -> str:
         """What a line of the file is found by."""
         times = "-".join(map(str, self.times))
-        return f"{self.first} {times} x {self.samples} / {self.temperature:g}"
+        coherent = f" ~ {self.coherence_px}" if self.coherence_px else ""
+        return f"{self.first} {times} x {self.samples} / {self.temperature:g}{coherent}"
 
     @property
     def passes(self) -> int:
@@ -71,6 +73,7 @@ class Setting:
             times=self.times,
             temperature=self.temperature,
             first=self.first,
+            coherence_px=self.coherence_px,
         )
 
 
@@ -119,7 +122,7 @@ class Measured:
     histograms: list[Any]
     surprise: tuple[float, int]
     diversity: float
-    energy: float | None
+    energy: float
     encode_seconds: float
     chain_seconds: float
 
@@ -137,7 +140,7 @@ class Summary:
     ece_band: float  # of the most probable class, near a contour
     ece_band_classwise: float
     diversity: float
-    energy: float  # GED squared; NaN without several raters
+    energy: float  # GED squared
     surprise: float  # -log p of the annotated class, mean over the pixels
     seconds: float  # an image, encoding included; median
 
@@ -298,7 +301,7 @@ class Bench:
             histograms=histograms.round(3).tolist(),
             surprise=(surprise, pixels),
             diversity=diversity(result.samples, k),
-            energy=energy_distance(result.samples, raters, k) if len(raters) > 1 else None,
+            energy=energy_distance(result.samples, raters, k),
             encode_seconds=self._memory.last,
             chain_seconds=seconds,
         )
@@ -328,7 +331,6 @@ class Bench:
         )
         histograms = np.sum([np.array(one.histograms) for one in found], axis=0)
         (*by_class, top), (*by_class_near, top_near) = calibration_error(histograms)
-        energies = [one.energy for one in found if one.energy is not None]
         pixels = sum(one.surprise[1] for one in found)
         return Summary(
             images=len(scans),
@@ -340,7 +342,7 @@ class Bench:
             ece_band=float(top_near),
             ece_band_classwise=float(np.mean(by_class_near)),
             diversity=float(np.mean([one.diversity for one in found])),
-            energy=float(np.mean(energies)) if energies else math.nan,
+            energy=float(np.mean([one.energy for one in found])),
             surprise=sum(one.surprise[0] for one in found) / max(1, pixels),
             seconds=statistics.median(one.encode_seconds + one.chain_seconds for one in found),
         )

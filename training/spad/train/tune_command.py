@@ -22,6 +22,7 @@ from spad.train.tuning import some
 __all__ = ["add_tune", "run_tune"]
 
 
+_LONGEST = 4096  # pixels of the network's grid, as in a card
 _LEARNT = 8  # steps; every more multiplies the search, and short chains are what it is for
 
 
@@ -50,6 +51,10 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learn", type=int, default=3, metavar="N", help="learn times for 2 to N steps (3; 0: no)"
     )
+    parser.add_argument(
+        "--coherence", type=int, default=32, metavar="PX",
+        help="also try first draws that are coherent over so many pixels (32; 0: no)",
+    )  # fmt: skip
     parser.add_argument("--samples", type=_positive, help="chains (the model's)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     out = parser.add_mutually_exclusive_group()
@@ -78,6 +83,8 @@ def run_tune(args: argparse.Namespace) -> int:
     """
     if not 0 <= args.learn <= _LEARNT:
         raise ValueError(f"--learn {args.learn}: times are learnt for at most {_LEARNT} steps")
+    if not 0 <= args.coherence <= _LONGEST:
+        raise ValueError(f"--coherence {args.coherence}: give 0 to {_LONGEST} pixels")
     path = checkpoint.shipped().get(args.model, Path(args.model))
     card = checkpoint.read_card(path)
     if not card.network.diffuses:
@@ -102,7 +109,7 @@ def run_tune(args: argparse.Namespace) -> int:
     cases = folder.splits[args.split]
     samples = card.sampling.samples if args.samples is None else args.samples
     schedule = cosine_schedule(card.schedule.steps, card.schedule.offset, card.schedule.beta_max)
-    settings = named_settings(card.sampling, schedule, args.steps, samples)
+    settings = named_settings(card.sampling, schedule, args.steps, samples, args.coherence)
     bench = Bench(
         model=path,
         table=class_table(folder.names, mapping),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -11,7 +12,7 @@ from functools import cache
 from typing import Any, Literal
 
 from spad.card import SamplingConfig
-from spad.sampler import step_times
+from spad.sampler import step_times, times_of_use
 from spad.schedule import NoiseSchedule
 from spad.train.measure import Bench, Scan, Setting, Summary
 from spad.train.tuning import (
@@ -28,6 +29,7 @@ from spad.train.tuning import (
 
 __all__ = ["Tuning", "named_settings", "say"]
 
+_COHERENT = 5  # steps; longer chains forget their first draw
 _EVERYWHERE = 25  # steps; longer chains are uniform, and run on the reference's images
 _PLACES = (0.04, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of T, where learnt times may lie
 _GRIDS: tuple[Literal["uniform"], Literal["log-snr"]] = ("uniform", "log-snr")
@@ -46,19 +48,31 @@ _COLUMNS = {
 
 
 def named_settings(
-    card: SamplingConfig, schedule: NoiseSchedule, steps: Iterable[int], samples: int
+    card: SamplingConfig,
+    schedule: NoiseSchedule,
+    steps: Iterable[int],
+    samples: int,
+    coherence_px: int = 0,
 ) -> dict[Setting, str]:
-    """The settings of the named grids by what to call them; the whole chain is the last."""
+    """The settings of the named grids by what to call them; the whole chain is the last.
+
+    With ``coherence_px``, short uniform chains also with a first draw that is coherent so far.
+    """
 
     def setting(times: Iterable[int]) -> Setting:
         return Setting(tuple(times), samples, card.temperature, card.first)
 
     found: dict[Setting, str] = {}
+    if coherence_px:
+        for number in sorted({n for n in steps if 2 <= n <= _COHERENT}):
+            one = setting(step_times(schedule, number, "uniform"))
+            found[replace(one, coherence_px=coherence_px)] = "uniform"
     for number in sorted({*steps, schedule.steps}):
         for grid in _GRIDS if number <= _EVERYWHERE else _GRIDS[:1]:
             found.setdefault(setting(step_times(schedule, number, grid)), grid)
-    if card.times is not None:
-        found.setdefault(setting(card.times), "the card's")
+    if card.times is not None or card.coherence_px:
+        own = replace(setting(times_of_use(schedule, card)), coherence_px=card.coherence_px)
+        found.setdefault(own, "the card's")
     return dict(sorted(found.items(), key=lambda item: item[0].passes))
 
 
@@ -76,7 +90,7 @@ class Tuning:
         self.chosen_on, self.reported_on = halves(self.scans)
         self.reference_on = some(self.chosen_on, self.reference_images)
         self.whole = max(self.settings, key=lambda s: len(s.times))
-        self.raters = any(len(scan.cases) > 1 for scan in self.scans)
+        self.lengths = sorted({s.coherence_px for s in self.settings})
         # `score` is not for free, and settings are compared in pairs again and again.
         self._summary = cache(lambda s, names: self.bench.summary(s, self._named(names)))
 
@@ -111,7 +125,7 @@ class Tuning:
         named = self.settings = {**self.settings, **learnt}
         self._measure("learnt times on the other half", learnt, self.reported_on)
         at = {s: self._standing(s) for s in named}
-        chosen, fits = choose(at, self.limits)
+        chosen, fits = choose(at, {s: self._energy(s) for s in named}, self.limits)
         use = chosen
         if chosen in self._long():
             say(
@@ -135,6 +149,10 @@ class Tuning:
     def _standing(self, setting: Setting) -> Standing:
         return standing(self, setting, self.settings, self.whole, self.chosen_on)
 
+    def _energy(self, setting: Setting) -> float:
+        scans = [scan for scan in self.chosen_on if self.bench.known(setting, scan)]
+        return self.summary(setting, scans).energy
+
     def _measure(self, what: str, settings: Iterable[Setting], scans: Sequence[Scan]) -> None:
         """Measure settings on images, image by image, so that a busy minute hits all alike."""
         todo = [(s, scan) for scan in scans for s in settings if not self.bench.known(s, scan)]
@@ -157,21 +175,22 @@ class Tuning:
         learnt: dict[Setting, str] = {}
         total = len(self.whole.times)
         candidates = sorted({max(1, round(total * place)) for place in _PLACES})
-        for number in numbers:
+        for number, length in itertools.product(numbers, self.lengths):
+            alike = replace(self.whole, coherence_px=length)
             starts = [s.times for s in self.settings if len(s.times) == number]
             if not starts:
                 spaced = [total - i * total // number for i in range(number)]
                 starts = [tuple(spaced)]
 
-            def value(times: tuple[int, ...]) -> tuple[bool, float, float]:
-                one = replace(self.whole, times=times)
+            def value(times: tuple[int, ...], alike: Setting = alike) -> tuple[int, float, float]:
+                one = replace(alike, times=times)
                 if not all(self.bench.known(one, scan) for scan in self.chosen_on):
                     self._measure(f"learning {len(times)} times", [one], self.chosen_on)
                 found = self.summary(one, self.chosen_on)
                 return worth(self._standing(one), self.limits, found.energy)
 
             times = learn_times(value, starts, candidates)
-            learnt.setdefault(replace(self.whole, times=times), "learnt")
+            learnt.setdefault(replace(alike, times=times), "learnt")
         return {s: name for s, name in learnt.items() if s not in self.settings}
 
     def _temperature(self, chosen: Setting, fits: bool) -> float:
@@ -204,14 +223,15 @@ class Tuning:
         ]  # fmt: skip
         first = replace(use, temperature=self.whole.temperature)
         before, after = (self.summary(s, self.reported_on) for s in (first, use))
+        coherent = f"coherent over {use.coherence_px} px, " if use.coherence_px else ""
         lines += [
-            f"Chosen: {len(use.times)} steps at t = {_brief(use.times)}, temperature "
+            f"Chosen: {len(use.times)} steps at t = {_brief(use.times)}, {coherent}temperature "
             f"{use.temperature:g}; {100 * max(mine.lost, 0):.2f} points of Dice below the best, "
             f"{mine.spread:.0%} of the whole chain's diversity, on the images of the choice.",
             f"{self._reported()}: pooled mean Dice {after.dice:.4f}, diversity "
-            f"{after.diversity:.4f}; ECE {before.ece:.4f} at temperature {first.temperature:g}, "
-            f"{after.ece:.4f} at {use.temperature:g}; class-wise along contours "
-            f"{before.ece_band_classwise:.4f}, {after.ece_band_classwise:.4f}.",
+            f"{after.diversity:.4f}, GED² {after.energy:.4f}; ECE {before.ece:.4f} at temperature "
+            f"{first.temperature:g}, {after.ece:.4f} at {use.temperature:g}; class-wise along "
+            f"contours {before.ece_band_classwise:.4f}, {after.ece_band_classwise:.4f}.",
         ]
         return "\n".join(lines)
 
@@ -223,13 +243,12 @@ class Tuning:
 
     def _table(self, rows: dict[Setting, str], scans: Sequence[Scan]) -> str:
         """The settings that were measured on all of some images."""
-        columns = {k: v for k, v in _COLUMNS.items() if v != "energy" or self.raters}
-        lines = ["| steps | grid | passes | " + " | ".join(columns) + " |"]
-        lines.append("|---" * (len(columns) + 3) + "|")
+        lines = ["| steps | grid | passes | " + " | ".join(_COLUMNS) + " |"]
+        lines.append("|---" * (len(_COLUMNS) + 3) + "|")
         for setting, grid in sorted(rows.items(), key=lambda row: row[0].passes):
             if all(self.bench.known(setting, scan) for scan in scans):
                 found = self.summary(setting, scans)
-                cells = [_cell(getattr(found, name)) for name in columns.values()]
+                cells = [_cell(getattr(found, name)) for name in _COLUMNS.values()]
                 name = f"| {len(setting.times)} | {self._name(setting, grid)} | {setting.passes} | "
                 lines.append(name + " | ".join(cells) + " |")
         return "\n".join(lines)
@@ -237,6 +256,8 @@ class Tuning:
     def _name(self, setting: Setting, grid: str) -> str:
         named = grid in _GRIDS
         times = "" if named else f" {', '.join(map(str, setting.times))}"
+        if setting.coherence_px:
+            times += f", coherent {setting.coherence_px} px"
         warm = setting.temperature != self.whole.temperature
         return f"{grid}{times}" + (f", temperature {setting.temperature:g}" if warm else "")
 

@@ -116,17 +116,20 @@ def standing(
     return Standing(max((g for g in gaps if not math.isnan(g)), default=0.0), spread)
 
 
-def choose(standings: Mapping[Setting, Standing], limits: Limits) -> tuple[Setting, bool]:
+def choose(
+    standings: Mapping[Setting, Standing], energies: Mapping[Setting, float], limits: Limits
+) -> tuple[Setting, bool]:
     """Give the cheapest setting within the limits, and whether there is one.
 
-    Of equally cheap ones that with the best Dice. Where none is within both limits, the diversity
-    comes first, since chains that do not differ are no ensemble: the cheapest of those that keep
-    it and are within the limit of the best Dice among them; where none keeps it, the one that loses
-    least.
+    Of equally cheap ones that whose samples are nearest to the annotations and spread as they do
+    (least GED²): diversity alone would take speckle. Where none is within both limits, the
+    diversity comes first, since chains that do not differ are no ensemble: the cheapest of those
+    that keep it and are within the limit of the best Dice among them; where none keeps it, the one
+    that loses least.
     """
 
     def cheapest(some: Iterable[Setting]) -> Setting:
-        return min(some, key=lambda s: (s.passes, standings[s].lost))
+        return min(some, key=lambda s: (s.passes, energies[s]))
 
     if fit := [s for s, at in standings.items() if at.fits(limits)]:
         return cheapest(fit), True
@@ -136,19 +139,18 @@ def choose(standings: Mapping[Setting, Standing], limits: Limits) -> tuple[Setti
     return min(standings, key=lambda s: (standings[s].lost, s.passes)), False
 
 
-def worth(at: Standing, limits: Limits, energy: float = math.nan) -> tuple[bool, float, float]:
+def worth(at: Standing, limits: Limits, energy: float) -> tuple[int, float, float]:
     """How good a setting is among those of one price; larger is better.
 
-    Dice within its limit comes first. Then, with several raters, the distance to their spread;
-    else how like the whole chain's the diversity is. Dice breaks ties.
+    First within how many of the limits it is, then GED²; where the diversity is not kept, how near
+    it is to that.
     """
-    if not at.keeps_dice(limits):
-        return False, -at.lost, 0.0
-    return True, at.likeness if math.isnan(energy) else -energy, -at.lost
+    kept = 2 * at.keeps_dice(limits) + at.keeps_diversity(limits)
+    return kept, 0.0 if at.keeps_diversity(limits) else at.likeness, -energy
 
 
 def learn_times(
-    value: Callable[[tuple[int, ...]], tuple[bool, float, float]],
+    value: Callable[[tuple[int, ...]], tuple[int, float, float]],
     starts: Sequence[tuple[int, ...]],
     candidates: Sequence[int],
     *,
