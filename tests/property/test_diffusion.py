@@ -364,3 +364,35 @@ def test_a_prior_shared_by_chains_draws_as_one_of_each_chain_would():
 def test_the_end_of_a_chain_is_the_posterior_at_0(p):
     jump = p.schedule.jump(p.t, 0, dtype=F64)
     close(end(p.x_t, p.log_prior.clone(), jump), posterior(p.x_t, p.prior, jump))
+
+
+@pytest.mark.parametrize("times", [range(8, 0, -1), [8, 5, 3, 2, 1], [8, 4], [8]])
+def test_a_chain_visits_labels_as_often_as_its_transition_matrices_say(times):
+    """With every time it is the ancestral chain; with some, the chain of the jumps between them."""
+    k, times = 3, list(times)
+    schedule = NoiseSchedule([0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.5])
+    told = torch.randn(9, k, k, generator=torch.Generator().manual_seed(0), dtype=F64)  # t, x_t
+    shape, chains = (40, 40), 40
+
+    def prior(x_t, t):
+        return told[t].float()[x_t.long()].movedim(-1, 2).contiguous()
+
+    run = sample(
+        prior, schedule, times, shape=shape, num_classes=k, seed=1, slices=[0],
+        chains=range(chains),
+    )  # fmt: skip
+    while True:
+        try:
+            next(run)
+        except StopIteration as stop:
+            p_0 = stop.value
+            break
+
+    here = torch.full((k,), 1 / k, dtype=F64)  # p(x_T)
+    for t, s in zip(times, [*times[1:], 0], strict=True):
+        x_t = torch.arange(k).view(k, 1, 1)
+        steps = posterior(x_t, told[t].softmax(1).view(k, k, 1, 1), schedule.jump(t, s, dtype=F64))
+        here = here @ steps[:, :, 0, 0]  # p(x_s)
+    n = chains * shape[0] * shape[1]
+    found = p_0.double().mean((0, 1, 3, 4))
+    assert ((found - here).abs() <= 4 * (here * (1 - here) / n).sqrt()).all()

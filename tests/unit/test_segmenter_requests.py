@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import spad
 from spad import model as model_module
+from spad import phantom
 from spad.device import devices, pick_device
 
 K, FREE = 4, 255
@@ -250,6 +252,18 @@ def test_bfloat16_gives_nearly_the_labels_of_float32(tiny, monkeypatch, bscan):
     assert (labels[0].labels == labels[1].labels).mean() > 0.99
     difference = np.abs(labels[0].uncertainty - labels[1].uncertainty).mean()
     assert 0 < difference < 0.01
+
+
+def test_a_trained_model_s_label_map_is_the_same_in_bfloat16(monkeypatch):
+    labels = []
+    for enabled in (False, True):
+        context = lambda device, on=enabled: torch.autocast("cpu", torch.bfloat16, enabled=on)  # noqa: E731
+        monkeypatch.setattr(model_module, "autocast", context)
+        shipped = spad.load("oct-phantom", "cpu")
+        images = [phantom.bscan(seed, shape=(128, 192)).image for seed in (3, 11)]
+        labels.append(np.stack([shipped.segment(image).labels for image in images]))
+    assert (labels[0] > 0).any()
+    assert (labels[0] == labels[1]).mean() >= 0.995
 
 
 @pytest.mark.cuda
