@@ -367,3 +367,19 @@ def test_fixed_pixels_of_a_coherent_chain_end_exactly_at_their_value():
     clamp[:, 3:9] = 2
     _, p_0 = finish(run(chains=range(3), clamp=clamp, coherence_px=6))
     assert (p_0[:, :, 2, 3:9] == 1).all()
+
+
+# Calibration
+
+
+def test_a_temperature_flattens_the_end_and_changes_neither_a_draw_nor_a_sample():
+    (x_1, sharp), (x_3, flat) = (
+        (torch.stack([x for t, x in seen if t < 250]), p_0)
+        for seen, p_0 in (
+            (seen, finish(run(noisy_prior(seen), chains=range(3), temperature=temperature))[1])
+            for seen, temperature in (([], 1.0), ([], 3.0))
+        )
+    )
+    assert torch.equal(x_1, x_3)
+    assert torch.equal(sharp.argmax(2), flat.argmax(2))
+    torch.testing.assert_close((sharp.log() / 3).softmax(2), flat)

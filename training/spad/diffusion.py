@@ -210,7 +210,7 @@ def draw_posterior(x_t: Tensor, prior: Tensor, jump: Jump, u: Tensor) -> Tensor:
     return torch.where(v < 1, x_s, x_t)
 
 
-def end(x_t: Tensor, logits: Tensor, jump: Jump) -> Tensor:
+def end(x_t: Tensor, logits: Tensor, jump: Jump, temperature: float = 1.0) -> Tensor:
     """``p(x_0 | x_t)``: :func:`posterior` at s = 0, from the prior's logits.
 
     Parameters
@@ -220,6 +220,8 @@ def end(x_t: Tensor, logits: Tensor, jump: Jump) -> Tensor:
         Of the prior; overwritten.
     jump : Jump
         Only its t counts.
+    temperature : float
+        Divisor of the logarithms, which calibrates (Guo et al., ICML 2017, section 4.2).
 
     Returns
     -------
@@ -227,4 +229,7 @@ def end(x_t: Tensor, logits: Tensor, jump: Jump) -> Tensor:
     """
     gain = torch.log1p(jump.alpha_bar_t * logits.shape[-3] / jump.alpha_bar_t_lost)
     index = x_t.unsqueeze(-3).long()
-    return logits.scatter_add_(-3, index, gain.expand(index.shape)).softmax(-3)
+    logits.scatter_add_(-3, index, gain.expand(index.shape))
+    if temperature != 1:
+        logits /= temperature
+    return logits.softmax(-3)

@@ -92,10 +92,10 @@ class Model:
         encoded = None
         if condition.logits is not None:
             with torch.inference_mode():
-                encoded = condition.logits.unsqueeze(1) / sampling.temperature
+                encoded = condition.logits.unsqueeze(1)
         if encoded is not None and not self.diffuses:
             yield 1
-            return encoded.softmax(2)
+            return (encoded / sampling.temperature).softmax(2)
 
         def prior(x_t: Tensor, t: int) -> Tensor:
             if sampling.first == "encoder" and self.schedule.forgets(t) and encoded is not None:
@@ -103,8 +103,6 @@ class Model:
             time = torch.full((1,), t / self.schedule.steps, device=self.device)
             with autocast(self.device):
                 logits = self.network.denoise(x_t, time, condition)
-            if sampling.temperature != 1:
-                logits /= sampling.temperature
             if self.network.predicts == "prior":
                 return logits
             return prior_logits(logits, x_t, self.schedule.jump(t, 0, device=self.device))
@@ -121,6 +119,7 @@ class Model:
             device=self.device,
             start=None if start is None else start.to(self.device),
             clamp=None if clamp is None else clamp.to(self.device),
+            temperature=sampling.temperature,
             coherence_px=sampling.coherence_px,
             group=group or self._at_once(images),
         )

@@ -112,6 +112,7 @@ def sample(
     device: torch.device | str = "cpu",
     start: Tensor | None = None,
     clamp: Tensor | None = None,
+    temperature: float = 1.0,
     coherence_px: int = 0,
     group: int | None = None,
 ) -> Generator[int, None, Tensor]:
@@ -139,6 +140,9 @@ def sample(
     clamp : Tensor of uint8, shape (B, H, W), optional
         Class value of each pixel fixed by a person, 255 where free. Fixed pixels follow
         ``q(x_s | x_t, x_0)`` and end exactly at their value.
+    temperature : float, optional
+        Divisor of the logarithms of what is returned, to calibrate it; it changes no draw, and no
+        chain's most probable classes.
     coherence_px : int, optional
         Length over which neighbours agree in draws from an x_t that says nothing, where a chain of
         few steps gets all that tells it from the others (:mod:`spad.coherent`); 0: pixel by pixel.
@@ -209,6 +213,6 @@ def sample(
                     if alike is None
                     else alike.expand(-1, x.shape[1], -1, -1, -1).clone()
                 )
-                p_0[:, part] = hold(end(x, logits, jump))
+                p_0[:, part] = hold(end(x, logits, jump, temperature))
         yield done
     return p_0
