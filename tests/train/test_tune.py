@@ -131,10 +131,9 @@ def test_the_chosen_sampling_and_what_was_measured_go_into_a_new_file(
     assert facts["chosen on"] == facts["reported on"] == 2
     assert facts["report"]["images"] == 2
     assert facts["command"].startswith("spad tune ")
-    whole = facts["reference images"][f"{T} uniform"]
-    assert len(whole) == len(facts["columns"])
-    assert f"{T} uniform" not in facts["all images"]  # measured on one image alone
-    assert facts["all images"]["2 uniform"][0] == 4
+    assert str(model.parent) not in facts["command"]
+    assert facts["the whole chain"]["images"] == 1
+    assert facts["on the images of the whole chain"]["images"] == 1
     assert "the whole chain of 26 steps on 1 of them, which is all it is compared on" in told.err
     assert "chosen on 2 images, reported on 2 of other patients" in told.err
     assert told.out.count("| 26 | uniform | 50 |") == 1

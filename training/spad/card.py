@@ -319,6 +319,7 @@ class Card(Checked):
             "Schedule": f"cosine, T = {self.schedule.steps}",
             "Sampling": f"{use.steps} steps, {use.samples} samples, {use.grid} grid"
             + (f" (t = {', '.join(map(str, use.times))})" if use.times else "")
+            + (f", coherent over {use.coherence_px} pixels" if use.coherence_px else "")
             + f", temperature {use.temperature:g}",
         }
         lines = [self.name, self.notice, ""]

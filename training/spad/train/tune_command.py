@@ -133,7 +133,8 @@ def run_tune(args: argparse.Namespace) -> int:
     facts = {
         "cases": f"{folder.path.resolve().name}, {args.split}",
         "date": datetime.now(UTC).date().isoformat(),
-        "command": shlex.join(["spad", *args.argv]),
+        # Folders are the reader's own business, and a card is passed on.
+        "command": shlex.join(["spad", *(Path(word).name or word for word in args.argv)]),
         **facts,
     }
     scores = {**card.scores, "tuning": facts}

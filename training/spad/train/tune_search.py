@@ -144,7 +144,7 @@ class Tuning:
         print(f"\nOn {len(self.scans)} images:\n")
         print(self._table(rows, self.scans))
         print(f"\n{self._verdict(use, fits, {**at, use: self._standing(use)})}")
-        return self._config(use, named[chosen]), self._facts(rows, use, fits)
+        return self._config(use, named[chosen]), self._facts(use, fits)
 
     def _standing(self, setting: Setting) -> Standing:
         return standing(self, setting, self.settings, self.whole, self.chosen_on)
@@ -267,28 +267,18 @@ class Tuning:
                 return replace(use.sampling(), grid=name, times=None)
         return use.sampling()
 
-    def _facts(self, rows: dict[Setting, str], use: Setting, fits: bool) -> dict[str, Any]:
+    def _facts(self, use: Setting, fits: bool) -> dict[str, Any]:
         """What the card keeps: free-form, numbers to four digits."""
-        names = ["images", *_COLUMNS.values()]
-        tables = {}
-        for title, scans in (("reference images", self.reference_on), ("all images", self.scans)):
-            tables[title] = {
-                f"{len(s.times)} {self._name(s, grid)}": [
-                    self.summary(s, scans).as_json()[name] for name in names
-                ]
-                for s, grid in rows.items()
-                if all(self.bench.known(s, scan) for scan in scans)
-            }
         return {
             "chosen on": len(self.chosen_on),
             "within the limits": "yes" if fits else "no: the diversity alone",
             "limits": {"Dice": self.limits.dice, "share of diversity": self.limits.diversity},
             "reported on": len(self.reported_on),
             "report": self.summary(use, self.reported_on).as_json(),
+            "on the images of the whole chain": self.summary(use, self.reference_on).as_json(),
+            "the whole chain": self.summary(self.whole, self.reference_on).as_json(),
             "samples": use.samples,
             "settings measured": len({key for _, key in self.bench.done}),
-            "columns": names,
-            **tables,
         }
 
 
