@@ -154,7 +154,7 @@ class SamplingConfig(Checked):
         Of the learnt grid (`spad tune`): the times themselves, falling from T, one a step. None for
         the others, and then not in the file: readers older than the learnt grid refuse the key.
     temperature : float
-        Divisor of the final logits, fitted on validation images; it changes no sample.
+        Divisor of the final logits, fitted on validation images; it changes no draw.
     first : {"encoder", "denoiser"}
         Who tells p(x_0) at t = T, where x_T says nothing: the condition encoder's own logits, which
         cost no pass of the denoiser, or the denoiser. A network without such logits asks the
