@@ -83,16 +83,13 @@ class Model:
             ``p(x_0)`` at the end of each chain, float32 (B, n, K, h, w); of a plain U-Net n is 1.
         """
         # torch's modes are thread-wide: never hold them across a yield, where the host runs.
-        with torch.inference_mode(), autocast(self.device):
-            condition = self.network.encode(images.to(self.device))
-        if hints is not None and self.diffuses:
-            with torch.inference_mode():
+        with torch.inference_mode():
+            with autocast(self.device):
+                condition = self.network.encode(images.to(self.device))
+            if hints is not None and self.diffuses:
                 condition = self.network.hinted(condition, hints.to(self.device))
+            encoded = None if condition.logits is None else condition.logits.unsqueeze(1)
         sampling = self.card.sampling
-        encoded = None
-        if condition.logits is not None:
-            with torch.inference_mode():
-                encoded = condition.logits.unsqueeze(1)
         if encoded is not None and not self.diffuses:
             yield 1
             return (encoded / sampling.temperature).softmax(2)

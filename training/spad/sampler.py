@@ -192,7 +192,7 @@ def sample(
     p_0 = torch.empty(b, n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
         jump = schedule.jump(t, s, device=device)
-        # Where x_t says nothing, one answer, to noise of no chain, serves all chains of an image.
+        # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
         alike = prior(noise([0]), t) if schedule.forgets(t) else None
         if s > 0:
             u = uniform(t, chains)
