@@ -302,7 +302,7 @@ def test_one_time_serves_all_images_and_chains():
     torch.testing.assert_close(one, each, rtol=1e-5, atol=1e-5)
 
 
-def test_labels_are_looked_up_on_whatever_device_the_labels_are():
+def test_sampling_runs_on_whatever_device_the_labels_are():
     with torch.device("meta"):
         net = build(CACHED, 4, None)
         x_t = torch.zeros(1, 2, 32, 48, dtype=torch.uint8)
