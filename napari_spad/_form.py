@@ -1,33 +1,31 @@
-"""The upper half of the dock: what to segment with what, the button, and what it is doing."""
+"""The panel “Segment”: what to segment with what, and the button."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from napari.components import ViewerModel
 from napari.layers import Image
-from qtpy.QtCore import QSettings, QSignalBlocker, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QFormLayout,
     QFrame,
     QGridLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QRadioButton,
     QScrollArea,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_spad._choose import CheckpointCombo, LayerCombo, named, narrow
-from napari_spad._run import Engine, Progress, Request, explain
+from napari_spad._desk import Desk
+from napari_spad._run import Request, explain
 from napari_spad._source import open_source
 
 __all__ = ["SegmentForm", "form_layout"]
@@ -38,35 +36,31 @@ HINT = (
 )
 
 
-class SegmentForm(QGroupBox):
-    """Choices, Segment and Cancel, progress, status.
+class SegmentForm(QWidget):
+    """The choices, and Segment.
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-    engine : Engine
-    settings : QSettings
-        The choices are kept there.
+    desk : Desk
+        The choices are kept in its settings.
     """
 
-    failed = Signal(str)
-    sample_asked = Signal()
-
-    def __init__(self, viewer: ViewerModel, engine: Engine, settings: QSettings) -> None:
-        super().__init__("Segmentation")
-        self.viewer, self.engine, self.settings = viewer, engine, settings
-        self.running = False
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.viewer, self.engine, self.settings = desk.viewer, desk.engine, desk.settings
         self._make_choices()
-        self._make_controls()
+        self._make_button()
         self._lay_out()
         self.device.activated.connect(
-            lambda: settings.setValue("device", self.device.currentData())
+            lambda: self.settings.setValue("device", self.device.currentData())
         )
-        self.samples.valueChanged.connect(lambda n: settings.setValue("samples", n))
-        self.whole.toggled.connect(lambda on: settings.setValue("whole_stack", on))
+        self.samples.valueChanged.connect(lambda n: self.settings.setValue("samples", n))
+        self.whole.toggled.connect(lambda on: self.settings.setValue("whole_stack", on))
         self.checkpoint.path_changed.connect(self.read_card)
         self.image.layer_changed.connect(self._on_image)
-        self.status.linkActivated.connect(lambda _: self.sample_asked.emit())
+        desk.busy_changed.connect(self._on_busy)
+        self._on_busy(False)
 
     # ------------------------------------------------------------------ what it looks like
 
@@ -110,32 +104,16 @@ class SegmentForm(QGroupBox):
         self.seed = _spin("seed", 0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same segmentation")
 
-    def _make_controls(self) -> None:
+    def _make_button(self) -> None:
         self.button = named(QPushButton("Segment"), "segment")
         self.button.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
-        self.cancel_button = named(QPushButton("Cancel"), "cancel")
-        self.cancel_button.hide()
-        self.bar = named(QProgressBar(), "progress")
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)  # so that nothing jumps when a run begins
-        self.bar.setSizePolicy(policy)
-        self.bar.hide()
-        self.status = named(QLabel(), "status")
-        self.status.setWordWrap(True)
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
 
     def _lay_out(self) -> None:
-        model, scope, buttons = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        model, scope = QHBoxLayout(), QHBoxLayout()
         model.addWidget(self.checkpoint, 1)
         model.addWidget(self.card_button)
         scope.addWidget(self.one)
         scope.addWidget(self.whole)
-        buttons.addWidget(self.button, 1)
-        buttons.addWidget(self.cancel_button)
         numbers = QGridLayout()
         numbers.setVerticalSpacing(1)
         for column, (text, box) in enumerate(
@@ -154,9 +132,8 @@ class SegmentForm(QGroupBox):
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
         layout.addLayout(form)
-        layout.addLayout(buttons)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.status)
+        layout.addWidget(self.button)
+        layout.addStretch(1)
 
     # ------------------------------------------------------------------ choices
 
@@ -176,7 +153,7 @@ class SegmentForm(QGroupBox):
             card = self.engine.read_card(path)
         except (ValueError, OSError) as error:
             self.card.setText(explain(error))
-            self.failed.emit(explain(error))
+            self.desk.fail(error)
             return
         self.card.setText(card.text())
         self.card_button.setToolTip(card.text())
@@ -220,43 +197,21 @@ class SegmentForm(QGroupBox):
         stack = layer is not None and layer.ndim > 2
         self.one.setEnabled(stack)
         self.whole.setEnabled(stack)
-        if not self.running:
+        if not self.desk.busy:
             self.button.setEnabled(layer is not None)
             self.say_ready()
-
-    # ------------------------------------------------------------------ what it is doing
-
-    def say(self, text: str) -> None:
-        """Put this into the status line."""
-        self.status.setText(text)
 
     def say_ready(self) -> None:
         """Say what is at hand, or what to do first."""
         layer = self.image.layer
         if layer is None:
-            self.say(HINT)
+            self.desk.say(HINT)
             return
         shape = layer.data[0].shape if layer.multiscale else layer.data.shape
-        self.say(f"Ready: {' × '.join(map(str, shape[: layer.ndim]))} pixels.")
+        self.desk.say(f"Ready: {' × '.join(map(str, shape[: layer.ndim]))} pixels.")
 
-    def show_running(self, running: bool) -> None:
-        """Swap Segment for progress and Cancel, or back."""
-        self.running = running
-        self.button.setEnabled(not running and self.image.layer is not None)
-        self.cancel_button.setEnabled(running)
-        self.cancel_button.setVisible(running)
-        self.bar.setRange(0, 0)
-        self.bar.setVisible(running)
-
-    def show_progress(self, at: Progress) -> None:
-        """Show how far a run is, and how long it will take."""
-        self.bar.setRange(0, at.total)
-        self.bar.setValue(at.done)
-        what = f"B-scan {at.bscan} of {at.bscans}" if at.bscans > 1 else "sampling"
-        left = at.seconds_left
-        self.say(
-            f"{what}, {left:.0f} s left" if left < 100 else f"{what}, {left / 60:.0f} min left"
-        )
+    def _on_busy(self, busy: bool) -> None:
+        self.button.setEnabled(not busy and self.image.layer is not None)
 
 
 def form_layout() -> QFormLayout:

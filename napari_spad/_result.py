@@ -9,12 +9,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_spad._hand import Edit, Hand
 from napari_spad._layers import class_features, colormap
+from napari_spad._samples import Packed
 from napari_spad._source import Part, Source
 
 if TYPE_CHECKING:
@@ -34,8 +37,15 @@ def uncertainty_colormap() -> Any:
     return Colormap(stops, name="SPAD uncertainty")
 
 
+def hand_colormap() -> Any:
+    """White outlines of what a person painted."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: "white", 0: "transparent", 1: "white"})
+
+
 class Result:
-    """A label layer with its uncertainty layer, and the memory of what the model put there.
+    """A label layer with its uncertainty layer, and the memory of who put what there.
 
     Parameters
     ----------
@@ -44,6 +54,18 @@ class Result:
     classes : sequence of LabelClass
     model : str
         What tells one checkpoint from another.
+
+    Attributes
+    ----------
+    layer, by_hand : napari.layers.Labels
+        The segmentation; 1 where a person painted it (also in its ``metadata["spad"]["by_hand"]``,
+        the same array).
+    uncertainty : napari.layers.Image
+    hand : Hand
+    packed : dict of tuple to Packed
+        The samples of the last run on each B-scan.
+    locked : set of int
+        Values of the structures that no model may change.
     """
 
     def __init__(
@@ -53,7 +75,12 @@ class Result:
 
         self.image = source.layer
         self.model = model
+        self.classes = tuple(classes)
         self.written = np.zeros(source.shape, np.uint8)
+        self.packed: dict[tuple[int, ...], Packed] = {}
+        self.locked: set[int] = set()
+        self.hand_edited: Callable[[Edit], None] = lambda _: None
+        mask = np.zeros(source.shape, np.uint8)
         names = _free_names(viewer, source.name)
         self.uncertainty = viewer.add_image(
             np.zeros(source.shape, np.float16),
@@ -77,17 +104,39 @@ class Result:
                     "image": source.name,
                     "classes": [c.as_json() for c in classes],
                     "provenance": [],
+                    "by_hand": mask,
                 }
             },
             opacity=0.5,
             **source.placement,
         )
+        self.by_hand = viewer.add_labels(
+            mask,
+            name=next(names),
+            colormap=hand_colormap(),
+            features={"index": [0, 1], "name": ["", "by hand"]},
+            metadata={"by_hand_of": source.name},
+            opacity=0.9,
+            **source.placement,
+        )
+        self.by_hand.contour = 1
+        self.hand = Hand(self.layer, mask, self._on_edit)
         self.layer.selected_label = next((c.value for c in classes if c.value), 1)
         # Just above the image, so that a reference's outlines stay on top.
         if source.layer in viewer.layers:
             above = viewer.layers.index(source.layer) + 1
+            viewer.layers.move(viewer.layers.index(self.by_hand), above)
             viewer.layers.move(viewer.layers.index(self.layer), above)
             viewer.layers.move(viewer.layers.index(self.uncertainty), above)
+        viewer.layers.selection.active = self.layer
+
+    def _on_edit(self, edit: Edit) -> None:
+        self.by_hand.refresh()
+        self.hand_edited(edit)
+
+    def stop(self) -> None:
+        """Listen to the layer no more."""
+        self.hand.stop()
 
     def fits(self, source: Source, model: str) -> bool:
         """Whether another B-scan of this source, by this model, belongs here."""
@@ -119,12 +168,24 @@ class Result:
         region, layer = part.region, self.layer
         if undoable:
             changed = np.nonzero(layer.data[region] != segmentation.labels)
-            index = tuple(np.full(len(changed[0]), i) for i in part.index) + changed
-            layer.data_setitem(index, segmentation.labels[changed])
+            self.write(part, changed, segmentation.labels[changed])
         else:
             layer.data[region] = segmentation.labels
             layer.refresh()
         self.written[region] = segmentation.labels
+        self.note(part, segmentation)
+        return True
+
+    def write(self, part: Part, where: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
+        """Write pixels (rows, columns) of a B-scan as one undo step, in the model's name."""
+        index = tuple(np.full(len(where[0]), i) for i in part.index) + tuple(where)
+        with self.hand.model_writes():
+            self.layer.data_setitem(index, values)
+
+    def note(self, part: Part, segmentation: Any) -> None:
+        """Take over the uncertainty, the samples and the provenance of a B-scan's run."""
+        region, layer = part.region, self.layer
+        self.packed[part.index] = Packed.of(segmentation.samples)
         if segmentation.uncertainty is not None:
             self.uncertainty.data[region] = segmentation.uncertainty
             if self.uncertainty.visible:
@@ -137,7 +198,6 @@ class Result:
             [*runs, {"bscan": list(part.index), **dict(segmentation.provenance)}],
             key=lambda run: run["bscan"],
         )
-        return True
 
 
 def _free_names(viewer: ViewerModel, image: str) -> Iterator[str]:
@@ -148,3 +208,4 @@ def _free_names(viewer: ViewerModel, image: str) -> Iterator[str]:
         suffix = f" {number}"
     yield f"{image} – uncertainty{suffix}"
     yield f"{image} – SPAD{suffix}"
+    yield f"{image} – by hand{suffix}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class Request:
     seed : int
     into_result : bool
         One B-scan of a stack, which may join an earlier result of the same image and model.
+    edits : mapping of a part's index to arguments of `Segmenter.steps`
+        What a person's corrections ask for (clamp, region, start, t0), B-scan by B-scan.
+    onward : bool
+        Each B-scan starts from the label map of the one before it (in the order of the parts).
     """
 
     checkpoint: Path
@@ -72,7 +76,9 @@ class Request:
     samples: int
     steps: int | None
     seed: int
-    into_result: bool
+    into_result: bool = False
+    edits: Mapping[tuple[int, ...], Mapping[str, Any]] = field(default_factory=dict)
+    onward: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,11 @@ def segment_parts(
     segmenter = _open(engine, request.checkpoint, request.device)
     source, parts = request.source, request.source.parts
     began = time.monotonic()
+    last: Any = None
     for number, part in enumerate(parts):
+        edits = dict(request.edits.get(part.index, {}))
+        if request.onward and last is not None:
+            edits["start"] = last
         if number == 0:
             yield "reading the image…"
         steps = segmenter.steps(
@@ -161,12 +171,13 @@ def segment_parts(
             seed=request.seed,
             rgb=source.rgb,
             first_slice=part.index[-1] if part.index else 0,
+            **edits,
         )
         while True:
             try:
                 step = next(steps)
             except StopIteration as stop:
-                made = stop.value.provenance
+                made, last = stop.value.provenance, stop.value.labels
                 yield Finished(part, stop.value, made["device"], tuple(made.get("said", ())))
                 break
             if step.said:

@@ -148,9 +148,7 @@ class ScoreTable(QGroupBox):
         fitting = [
             layer
             for layer in reversed(self.viewer.layers)
-            if isinstance(layer, Labels)
-            and "spad" not in layer.metadata
-            and not mismatch(ours, layer)
+            if _is_labels(layer) and "spad" not in layer.metadata and not mismatch(ours, layer)
         ]
         self.reference.choose(fitting[0] if fitting else None)
 
@@ -347,7 +345,7 @@ class ScoreTable(QGroupBox):
 
 
 def _is_labels(layer: Any) -> bool:
-    return isinstance(layer, Labels)
+    return isinstance(layer, Labels) and "by_hand_of" not in layer.metadata
 
 
 def _swatch(color: str) -> QIcon:

@@ -237,7 +237,7 @@ def _photograph(viewer: napari.Viewer, dock: SpadDock, folder: Path) -> int:
 
     while dock.running:
         wait(50)
-    print(dock.form.status.text())
+    print(dock.footer.status.text())
     save("demo")
     if dock.results:
         result = dock.results[-1]

@@ -105,13 +105,13 @@ def settings(tmp_path: Path):
 
 
 @pytest.fixture
-def open_dock(make_napari_viewer, engine, settings, qtbot):
+def open_dock(make_napari_viewer, engine, settings, qtbot, tmp_path):
     """Open a viewer with the dock in it, as napari does."""
     from napari_spad._dock import SpadDock
 
     def opened(**options):
         viewer = make_napari_viewer(**options)
-        dock = SpadDock(viewer, engine=engine, settings=settings)
+        dock = SpadDock(viewer, engine=engine, settings=settings, folder=tmp_path)
         viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
         qtbot.waitUntil(lambda: dock.form.device.count() == 2)
         return viewer, dock

@@ -46,7 +46,7 @@ def segment(dock, qtbot) -> None:
     press_segment(dock, qtbot)
     qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
     assert dock.form.button.isEnabled()
-    assert dock.form.cancel_button.isHidden()
+    assert dock.footer.cancel_button.isHidden()
 
 
 def shown_errors() -> list[str]:
@@ -64,9 +64,9 @@ def cell(dock, name: str, column: int) -> str:
 
 def test_an_empty_viewer_says_what_to_do_first(open_dock, qtbot):
     viewer, dock = open_dock()
-    assert "phantom" in dock.form.status.text()
+    assert "phantom" in dock.footer.status.text()
     assert not dock.form.button.isEnabled()
-    dock.form.status.linkActivated.emit("sample")
+    dock.footer.status.linkActivated.emit("sample")
     assert [layer.name for layer in viewer.layers] == ["phantom OCT", "reference"]
     assert viewer.layers["reference"].contour == 1
     assert dock.form.button.isEnabled()
@@ -93,7 +93,7 @@ def test_whole_stack_gives_named_coloured_labels_on_the_images_grid(open_dock, q
     spad = layer.metadata["spad"]
     assert [run["bscan"] for run in spad["provenance"]] == [[0], [1], [2], [3]]
     assert "research use" in spad["notice"]
-    assert "done on cpu" in dock.form.status.text()
+    assert "done on cpu" in dock.footer.status.text()
 
 
 def test_settings_reach_the_engine(open_dock, engine, qtbot):
@@ -131,7 +131,7 @@ def test_one_bscan_after_another_fills_one_layer_one_undo_step_each(open_dock, q
         segment(dock, qtbot)
     layer = viewer.layers["eye – SPAD"]
     assert [bool(b.any()) for b in layer.data] == [True, False, True, False]
-    assert len(viewer.layers) == 3
+    assert len(viewer.layers) == 4  # with uncertainty and by hand
     layer.undo()
     assert [bool(b.any()) for b in layer.data] == [False, False, True, False]
 
@@ -165,7 +165,7 @@ def test_strokes_on_a_bscan_that_is_still_to_come_stay(open_dock, engine, qtbot)
     last = viewer.layers["eye – SPAD"].data[3]
     assert last[0, 0] == 5
     assert last.sum() == 5
-    assert "kept as painted" in dock.form.status.text()
+    assert "kept as painted" in dock.footer.status.text()
 
 
 def test_another_checkpoint_starts_another_layer(open_dock, engine, tmp_path: Path, qtbot):
@@ -191,15 +191,15 @@ def test_cancel_keeps_what_is_done(open_dock, engine, qtbot):
     dock.form.whole.setChecked(True)
     press_segment(dock, qtbot)
     qtbot.waitUntil(lambda: "eye – SPAD" in viewer.layers, timeout=5000)
-    qtbot.waitUntil(lambda: "of 60" in dock.form.status.text(), timeout=5000)
-    assert "left" in dock.form.status.text()
+    qtbot.waitUntil(lambda: "of 60" in dock.footer.status.text(), timeout=5000)
+    assert "left" in dock.footer.status.text()
     assert not dock.form.button.isEnabled()
-    qtbot.mouseClick(dock.form.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.footer.cancel_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.running, timeout=2000)
     assert dock.form.button.isEnabled()
     done = viewer.layers["eye – SPAD"].data.any(axis=(1, 2)).sum()
     assert 0 < done < 60
-    assert f"cancelled; {done} of 60 B-scans" in dock.form.status.text()
+    assert f"cancelled; {done} of 60 B-scans" in dock.footer.status.text()
 
 
 @pytest.mark.parametrize(
@@ -217,12 +217,12 @@ def test_every_error_is_shown_and_the_button_comes_back(open_dock, engine, qtbot
     viewer.add_image(stack((24, 36)))
     engine.fails_with = error
     segment(dock, qtbot)
-    assert words in dock.form.status.text()
+    assert words in dock.footer.status.text()
     assert any(words in message for message in shown_errors())
     assert len(viewer.layers) == 1
     engine.fails_with = None
     segment(dock, qtbot)
-    assert "done" in dock.form.status.text()
+    assert "done" in dock.footer.status.text()
 
 
 def test_what_the_engine_says_of_a_run_is_shown_once(open_dock, engine, qtbot):
@@ -231,8 +231,8 @@ def test_what_the_engine_says_of_a_run_is_shown_once(open_dock, engine, qtbot):
     viewer.add_image(stack((3, 24, 36)))
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
-    assert "done on cpu" in dock.form.status.text()
-    assert dock.form.status.text().count(engine.says) == 1
+    assert "done on cpu" in dock.footer.status.text()
+    assert dock.footer.status.text().count(engine.says) == 1
 
 
 def test_the_bscan_on_screen_comes_first(open_dock, qtbot):
@@ -248,7 +248,7 @@ def test_a_model_that_does_not_load_is_told(open_dock, engine, qtbot):
     viewer.add_image(stack((24, 36)))
     engine.checkpoint.unlink()
     segment(dock, qtbot)
-    assert "fake.safetensors" in dock.form.status.text()
+    assert "fake.safetensors" in dock.footer.status.text()
 
 
 def test_torch_that_does_not_load_is_told(make_napari_viewer, engine, settings, qtbot):
@@ -262,7 +262,7 @@ def test_torch_that_does_not_load_is_told(make_napari_viewer, engine, settings, 
     object.__setattr__(engine, "devices", fail)
     dock = SpadDock(viewer, engine=engine, settings=settings)
     viewer.window.add_dock_widget(dock)
-    qtbot.waitUntil(lambda: "pip install" in dock.form.status.text())
+    qtbot.waitUntil(lambda: "pip install" in dock.footer.status.text())
     assert any("torch" in message for message in shown_errors())
 
 
@@ -286,7 +286,7 @@ def test_a_layer_may_be_removed_while_it_is_made(open_dock, engine, qtbot, which
     assert not shown_errors()
     assert dock.form.button.isEnabled() == ("eye" in viewer.layers)
     if which == "eye – SPAD":
-        assert "removed" in dock.form.status.text()
+        assert "removed" in dock.footer.status.text()
         assert which not in viewer.layers
     else:
         assert viewer.layers["eye – SPAD"].data.any(axis=(1, 2)).all()
@@ -336,7 +336,7 @@ def test_rgb_is_converted_and_said(open_dock, engine, qtbot):
     assert engine.calls[-1]["rgb"]
     assert engine.calls[-1]["shape"] == (24, 36, 3)
     assert viewer.layers["eye – SPAD"].data.shape == (3, 24, 36)
-    assert "grey" in dock.form.status.text()
+    assert "grey" in dock.footer.status.text()
 
 
 def test_dask_stays_lazy(open_dock, qtbot):
@@ -366,7 +366,7 @@ def test_leading_axes_use_the_current_point(open_dock, engine, qtbot):
     segment(dock, qtbot)
     filled = viewer.layers["eye – SPAD"].data.any(axis=(2, 3))
     assert filled.tolist() == [[False] * 3, [True] * 3]
-    assert "leading" in dock.form.status.text()
+    assert "leading" in dock.footer.status.text()
 
 
 def test_multiscale_uses_full_resolution(open_dock, engine, qtbot):
@@ -375,7 +375,7 @@ def test_multiscale_uses_full_resolution(open_dock, engine, qtbot):
     viewer.add_image([full, full[::2, ::2]], name="eye", multiscale=True)
     segment(dock, qtbot)
     assert engine.calls[-1]["shape"] == (24, 36)
-    assert "full-resolution" in dock.form.status.text()
+    assert "full-resolution" in dock.footer.status.text()
 
 
 def test_padded_stacks_are_segmented_within_each_bscans_extent(open_dock, engine, qtbot):
@@ -398,8 +398,8 @@ def test_nan_is_refused_in_words(open_dock, qtbot, bad):
     viewer.add_image(image, name="eye", contrast_limits=(0, 200))
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
-    assert "B-scan 3 of “eye”" in dock.form.status.text()
-    assert "nan_to_num" in dock.form.status.text()
+    assert "B-scan 3 of “eye”" in dock.footer.status.text()
+    assert "nan_to_num" in dock.footer.status.text()
     assert viewer.layers["eye – SPAD"].data[:2].any()
 
 
@@ -408,7 +408,7 @@ def test_complex_and_empty_are_refused_in_words(open_dock, qtbot):
     image = viewer.add_image(stack(), name="eye")
     image._data = np.ones(SHAPE, complex)
     segment(dock, qtbot)
-    assert "complex" in dock.form.status.text()
+    assert "complex" in dock.footer.status.text()
     image._data = np.ones((0, 24, 36))
     with pytest.raises(ValueError, match="is empty"):
         open_source(image, viewer, whole_stack=True)
@@ -441,7 +441,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(open_dock, tmp_path, qtbot):
     wrong = tmp_path / "photo.png"
     wrong.write_bytes(b"")
     dock.form.checkpoint.choose(wrong)
-    assert "no checkpoint" in dock.form.status.text()
+    assert "no checkpoint" in dock.footer.status.text()
     assert shown_errors()
 
 

@@ -56,7 +56,7 @@ def dock(make_napari_viewer, settings, checkpoint, qtbot):
 def run(dock, qtbot) -> None:
     dock.form.button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
-    assert "done on" in dock.form.status.text()
+    assert "done on" in dock.footer.status.text()
 
 
 def test_a_bscan_alone_equals_the_same_in_a_whole_stack(dock, qtbot):
@@ -88,11 +88,11 @@ def test_a_foreign_file_is_refused_in_words(dock, tmp_path: Path, qtbot):
     pickle = tmp_path / "model.safetensors"
     pickle.write_bytes(b"PK\x03\x04 not a model at all")
     dock.form.checkpoint.choose(pickle)
-    assert "pickle" in dock.form.status.text()
+    assert "pickle" in dock.footer.status.text()
     dock.viewer.add_image(np.zeros((40, 60), np.uint8))
     dock.form.button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    assert "pickle" in dock.form.status.text()
+    assert "pickle" in dock.footer.status.text()
     assert dock.form.button.isEnabled()
 
 

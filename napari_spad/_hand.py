@@ -1,0 +1,164 @@
+"""What a person painted in a label layer, kept exact through undo and redo. No Qt in here.
+
+napari announces every edit by `paint`, the model's (`Result` writes through the layer's history so
+that they can be undone) as well as a person's. Who made it is known while it is announced. Undo and
+redo are not announced but by a bare `set_data`; they are found by looking whether the pixels of the
+last step hold what they held before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+__all__ = ["Edit", "Hand"]
+
+STEPS = 100  # as many as napari's own history holds
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A person's edit, or one taken back or made again.
+
+    Parameters
+    ----------
+    kind : {"stroke", "undo", "redo"}
+    bscans : tuple of tuple of int
+        The B-scans it changed, by their place on the leading axes; ((),) for a 2-D layer.
+    pixels : int
+        How many pixels changed.
+    became : dict of int to int
+        Pixels by the value that they have now.
+    by_model : bool
+        Whether the step that was taken back, or made again, was the model's.
+    """
+
+    kind: Literal["stroke", "undo", "redo"]
+    bscans: tuple[tuple[int, ...], ...]
+    pixels: int
+    became: dict[int, int]
+    by_model: bool = False
+
+
+@dataclass(frozen=True)
+class _Step:
+    places: NDArray[np.int64]  # in the flattened layer, each once
+    before: NDArray[Any]
+    after: NDArray[Any]
+    marks: NDArray[np.uint8]  # by hand, before the step
+    by_model: bool
+
+
+class Hand:
+    """Which pixels of a label layer a person painted.
+
+    A pixel is by hand from the stroke that changes it until that stroke is undone; what a model
+    writes there afterwards (nothing of ours does) is the model's.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    mask : array of uint8, shape of the layer's data
+        1 where by hand; written in place.
+    on_edit : callable
+        Called with an `Edit` after each change by a person.
+    """
+
+    def __init__(
+        self, layer: Labels, mask: NDArray[np.uint8], on_edit: Callable[[Edit], None]
+    ) -> None:
+        self.layer, self.mask = layer, mask
+        self._on_edit = on_edit
+        self._done: deque[_Step] = deque(maxlen=STEPS)
+        self._undone: list[_Step] = []
+        self._by_model = False
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_set_data)
+
+    def stop(self) -> None:
+        """Listen to the layer no more."""
+        self.layer.events.paint.disconnect(self._on_paint)
+        self.layer.events.set_data.disconnect(self._on_set_data)
+
+    @contextmanager
+    def model_writes(self) -> Iterator[None]:
+        """While this lasts, edits of the layer are the model's."""
+        self._by_model = True
+        try:
+            yield
+        finally:
+            self._by_model = False
+
+    def _on_paint(self, event: Any) -> None:
+        if self.layer.data.shape != self.mask.shape:
+            return  # the person put other data into the layer
+        parts = [_atom(atom, self.mask.shape) for atom in event.value]
+        places = np.concatenate([p for p, _, _ in parts])
+        if not len(places):
+            return
+        # A drag passes over a pixel several times: the first old value and the last new one count.
+        unique, first = np.unique(places, return_index=True)
+        last = len(places) - 1 - np.unique(places[::-1], return_index=True)[1]
+        before = np.concatenate([b for _, b, _ in parts])[first]
+        after = np.concatenate([a for _, _, a in parts])[last]
+        changed = before != after
+        if not changed.any():
+            return
+        unique, before, after = unique[changed], before[changed], after[changed]
+        marks = self.mask.reshape(-1)
+        self._done.append(_Step(unique, before, after, marks[unique], self._by_model))
+        self._undone.clear()
+        marks[unique] = not self._by_model
+        if not self._by_model:
+            self._tell("stroke", unique, after, by_model=False)
+
+    def _on_set_data(self, _event: Any = None) -> None:
+        """Find an undo or a redo: at most one came, for each emits its own event."""
+        if self.layer.data.shape != self.mask.shape or not isinstance(self.layer.data, np.ndarray):
+            return
+        data, marks = self.layer.data.reshape(-1), self.mask.reshape(-1)
+        step = self._done[-1] if self._done else None
+        if step is not None and np.array_equal(data[step.places], step.before):
+            self._undone.append(self._done.pop())
+            marks[step.places] = step.marks
+            self._tell("undo", step.places, step.before, by_model=step.by_model)
+            return
+        step = self._undone[-1] if self._undone else None
+        if step is not None and np.array_equal(data[step.places], step.after):
+            self._done.append(self._undone.pop())
+            marks[step.places] = not step.by_model
+            self._tell("redo", step.places, step.after, by_model=step.by_model)
+
+    def _tell(
+        self, kind: Literal["stroke", "undo", "redo"], places: Any, now: Any, *, by_model: bool
+    ) -> None:
+        shape = self.mask.shape
+        planes = np.unique(places // (shape[-2] * shape[-1]))
+        bscans = tuple(
+            tuple(int(i) for i in np.unravel_index(p, shape[:-2])) if shape[:-2] else ()
+            for p in planes
+        )
+        values, counts = np.unique(now, return_counts=True)
+        became = {int(v): int(n) for v, n in zip(values, counts, strict=True)}
+        self._on_edit(Edit(kind, bscans, len(places), became, by_model))
+
+
+def _atom(atom: Any, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """Flat places, old values and new values of an atom of napari's history."""
+    if hasattr(atom, "slice_key"):
+        spans = [s.indices(n) for s, n in zip(atom.slice_key, shape, strict=True)]
+        flat = np.ravel_multi_index(np.ix_(*(np.arange(*span) for span in spans)), shape)
+        flat = flat.ravel() if atom.mask is None else flat[atom.mask]
+        return flat, np.asarray(atom.old_values).ravel(), np.full(len(flat), atom.new_value)
+    index, old, new = atom
+    flat = np.ravel_multi_index(tuple(np.asarray(i) for i in index), shape).ravel()
+    return flat, np.asarray(old).ravel(), np.broadcast_to(new, flat.shape)
