@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QTabWidget, QVBoxLayout,
 from superqt.utils import FunctionWorker
 
 from napari_spad._choose import named
+from napari_spad._correct import CorrectPanel
 from napari_spad._desk import Desk, data_folder
 from napari_spad._footer import Footer
 from napari_spad._form import SegmentForm
@@ -61,6 +62,7 @@ class SpadDock(QWidget):
         self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self.footer = Footer(self.desk)
         self.form = SegmentForm(self.desk)
+        self.correct = CorrectPanel(self.desk, self.form)
         self.scores = ScoreTable(napari_viewer)
         self._lay_out()
         self.footer.status.linkActivated.connect(self._open_sample)
@@ -76,6 +78,7 @@ class SpadDock(QWidget):
         self.panels = named(QTabWidget(), "panels")
         self.panels.setDocumentMode(True)
         self.panels.addTab(self.form, "Segment")
+        self.panels.addTab(self.correct, "Correct")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -210,6 +213,7 @@ class SpadDock(QWidget):
         self.desk.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.form.image.disconnect_viewer()
+        self.correct.disconnect_viewer()
         self.scores.disconnect_viewer()
 
 

@@ -31,7 +31,7 @@ class Footer(QWidget):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.cancel_button = named(QPushButton("Cancel"), "cancel")
-        self.cancel_button.setToolTip("End the run after its current step (Esc)")
+        self.cancel_button.setToolTip("End the run after its current step")
         self.cancel_button.hide()
         self.bar = named(QProgressBar(), "progress")
         self.bar.setTextVisible(False)

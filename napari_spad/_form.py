@@ -25,8 +25,9 @@ from qtpy.QtWidgets import (
 
 from napari_spad._choose import CheckpointCombo, LayerCombo, named, narrow
 from napari_spad._desk import Desk
-from napari_spad._run import Request, explain
-from napari_spad._source import open_source
+from napari_spad._result import Result
+from napari_spad._run import Edits, Request, explain
+from napari_spad._source import Source, open_source
 
 __all__ = ["SegmentForm", "form_layout"]
 
@@ -177,20 +178,52 @@ class SegmentForm(QWidget):
         ValueError
             With what to do first.
         """
-        layer, path = self.image.layer, self.checkpoint.path
-        if path is None:
-            raise ValueError("Choose a checkpoint first: “Browse…” in the list of models")
+        layer = self.image.layer
         if layer is None:
             raise ValueError("Open an image first: File › Open, or File › Open Sample › SPAD")
         whole = layer.ndim == 2 or self.whole.isChecked()
+        source = open_source(layer, self.viewer, whole_stack=whole)
+        return self._request(source, into_result=not whole)
+
+    def request_for(self, result: Result, edits: Edits, *, onward: bool = False) -> Request:
+        """Gather the choices for sampling some B-scans of a result anew, in the order of `edits`.
+
+        Raises
+        ------
+        ValueError
+            The image or the model does not fit the result any more.
+        """
+        source = open_source(result.image, self.viewer, whole_stack=True)
+        name = result.layer.name
+        if not source.shape == result.layer.data.shape == result.written.shape:
+            raise ValueError(
+                f"“{name}” has shape {result.layer.data.shape}, its image “{source.name}” "
+                f"{source.shape}; segment the image anew"
+            )
+        request = self._request(source, edits=edits, onward=onward)
+        ours = [c.name for c in result.classes]
+        theirs = [c.name for c in self.engine.read_card(request.checkpoint).classes]
+        if ours != theirs:
+            raise ValueError(
+                f"“{name}” has the structures {', '.join(ours[1:])}, the model "
+                f"“{request.checkpoint.stem}” has {', '.join(theirs[1:])}; choose the model that "
+                "made it"
+            )
+        parts = {part.index: part for part in source.parts}
+        source.parts = tuple(parts[index] for index in edits)
+        return request
+
+    def _request(self, source: Source, **options: Any) -> Request:
+        if self.checkpoint.path is None:
+            raise ValueError("Choose a checkpoint first: “Browse…” in the list of models")
         return Request(
-            checkpoint=path,
+            checkpoint=self.checkpoint.path,
             device=self.device.currentData(),
-            source=open_source(layer, self.viewer, whole_stack=whole),
+            source=source,
             samples=self.samples.value(),
             steps=self.steps.value() or None,
             seed=self.seed.value(),
-            into_result=not whole,
+            **options,
         )
 
     def _on_image(self, layer: Image | None) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "class_features",
     "colormap",
+    "is_aid",
     "leading_index",
     "level_0",
     "segmented",
@@ -32,6 +33,11 @@ def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
     shape = np.asarray(level_0(layer).shape[: layer.ndim - 2])
     index = np.clip(np.round(point), 0, np.maximum(shape - 1, 0)).astype(int)
     return tuple(int(i) for i in index)
+
+
+def is_aid(layer: Layer) -> bool:
+    """Whether a layer only helps to see (by hand, an alternative, an overlay); never scored."""
+    return bool(layer.metadata.get("role") == "aid")
 
 
 def level_0(layer: Any) -> Any:

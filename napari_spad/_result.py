@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_spad._hand import Edit, Hand
 from napari_spad._layers import class_features, colormap
 from napari_spad._samples import Packed
-from napari_spad._source import Part, Source
+from napari_spad._source import Part, Source, part_at
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -115,7 +115,7 @@ class Result:
             name=next(names),
             colormap=hand_colormap(),
             features={"index": [0, 1], "name": ["", "by hand"]},
-            metadata={"by_hand_of": source.name},
+            metadata={"role": "aid", "by_hand_of": source.name},
             opacity=0.9,
             **source.placement,
         )
@@ -142,6 +142,10 @@ class Result:
         """Whether another B-scan of this source, by this model, belongs here."""
         shapes = {source.shape, self.written.shape, self.layer.data.shape}
         return self.image is source.layer and self.model == model and len(shapes) == 1
+
+    def part(self, index: tuple[int, ...]) -> Part:
+        """Return the B-scan at a place."""
+        return part_at(self.image, index, self.written.shape[-2:])
 
     def untouched(self, part: Part) -> bool:
         """Whether a B-scan holds what a model put there, or nothing."""
@@ -182,12 +186,48 @@ class Result:
         with self.hand.model_writes():
             self.layer.data_setitem(index, values)
 
-    def note(self, part: Part, segmentation: Any) -> None:
+    def take(self, part: Part, segmentation: Any, *, within: NDArray[np.bool_] | None) -> int:
+        """Take over what was sampled around a person's edits, as one undo step.
+
+        Parameters
+        ----------
+        part : Part
+        segmentation : spad.Segmentation
+        within : array of bool, shape (H, W), or None
+            The region that was asked for; None for the whole B-scan.
+
+        Returns
+        -------
+        int
+            Pixels that changed; none of them by hand or of a locked structure.
+        """
+        from spad.corrections import changes
+
+        proposed, now = segmentation.labels, self.layer.data[part.region]
+        change = changes(now, proposed, self.painted(part), locked=self.locked, region=within)
+        self.written[part.region][change] = proposed[change]
+        where = np.nonzero(change)
+        if len(where[0]):
+            self.write(part, where, proposed[change])
+        self.note(part, segmentation, within)
+        return len(where[0])
+
+    def painted(self, part: Part) -> NDArray[np.bool_]:
+        """Where a person painted a B-scan, (H, W)."""
+        return self.hand.mask[part.region].astype(bool)
+
+    def note(self, part: Part, segmentation: Any, within: NDArray[np.bool_] | None = None) -> None:
         """Take over the uncertainty, the samples and the provenance of a B-scan's run."""
         region, layer = part.region, self.layer
-        self.packed[part.index] = Packed.of(segmentation.samples)
+        samples, before = segmentation.samples, self.packed.get(part.index)
+        if within is not None and before is not None and before.shape == samples.shape:
+            samples = np.where(within, samples, before.samples())
+        self.packed[part.index] = Packed.of(samples)
         if segmentation.uncertainty is not None:
-            self.uncertainty.data[region] = segmentation.uncertainty
+            new = np.asarray(segmentation.uncertainty)
+            if within is not None:
+                new = np.where(within, new, self.uncertainty.data[region])
+            self.uncertainty.data[region] = new
             if self.uncertainty.visible:
                 self.uncertainty.refresh()
         runs = [

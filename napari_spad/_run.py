@@ -17,7 +17,7 @@ from superqt.utils import GeneratorWorker
 
 from napari_spad._source import Part, Source
 
-__all__ = ["Engine", "Finished", "Progress", "Request", "Run", "explain"]
+__all__ = ["Edits", "Engine", "Finished", "Progress", "Request", "Run", "explain"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Engine:
         return cls(load, devices, read_card, shipped)
 
 
+Edits = Mapping[tuple[int, ...], Mapping[str, Any]]
+"""What a person's corrections ask of `Segmenter.steps`, by the B-scan's place."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What to run.
@@ -64,8 +68,8 @@ class Request:
     seed : int
     into_result : bool
         One B-scan of a stack, which may join an earlier result of the same image and model.
-    edits : mapping of a part's index to arguments of `Segmenter.steps`
-        What a person's corrections ask for (clamp, region, start, t0), B-scan by B-scan.
+    edits : Edits
+        clamp, region, start, t0.
     onward : bool
         Each B-scan starts from the label map of the one before it (in the order of the parts).
     """
@@ -77,7 +81,7 @@ class Request:
     steps: int | None
     seed: int
     into_result: bool = False
-    edits: Mapping[tuple[int, ...], Mapping[str, Any]] = field(default_factory=dict)
+    edits: Edits = field(default_factory=dict)
     onward: bool = False
 
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_spad._choose import LayerCombo, named
 from napari_spad._distances import Distances
 from napari_spad._form import form_layout
-from napari_spad._layers import leading_index, segmented, spacing_mm
+from napari_spad._layers import is_aid, leading_index, segmented, spacing_mm
 from napari_spad._live import LiveScores, mismatch
 from napari_spad._sample import outline
 from spad.metrics import StructureScore, mean_scores, structure_scores
@@ -345,7 +345,7 @@ class ScoreTable(QGroupBox):
 
 
 def _is_labels(layer: Any) -> bool:
-    return isinstance(layer, Labels) and "by_hand_of" not in layer.metadata
+    return isinstance(layer, Labels) and not is_aid(layer)
 
 
 def _swatch(color: str) -> QIcon:

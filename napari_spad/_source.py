@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-__all__ = ["Part", "Source", "open_source"]
+__all__ = ["Part", "Source", "open_source", "part_at"]
 
 LARGEST_BSCAN = 64_000_000
 """Pixels; more than that is no B-scan, and its samples would not fit into memory."""
@@ -41,6 +41,16 @@ class Part:
     def region(self) -> tuple[int | slice, ...]:
         """What to index a layer's data with."""
         return (*self.index, slice(0, self.height), slice(0, self.width))
+
+
+def part_at(layer: Image, index: tuple[int, ...], extent: tuple[int, ...]) -> Part:
+    """Return the B-scan at a place; of `extent` where the layer does not say otherwise.
+
+    The B-scans of a padded stack have sizes of their own (layer metadata ``bscan_sizes``).
+    """
+    sizes = layer.metadata.get("bscan_sizes")
+    height, width = sizes[index[-1]] if sizes is not None and index else extent
+    return Part(index, int(height), int(width))
 
 
 @dataclass
@@ -140,10 +150,6 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
         places = [(*here[:-1], z) for z in order_of(shape[-3], here[-1])]
     if len(here) > 1:
         notes.append(f"only the stack at {here[:-1]} on the leading axes is used")
-    # The B-scans of a padded stack have sizes of their own (see `napari_spad.demo`).
-    sizes = layer.metadata.get("bscan_sizes")
-    parts = tuple(
-        Part(p, *(sizes[p[-1]] if sizes is not None and p else (height, width))) for p in places
-    )
+    parts = tuple(part_at(layer, place, (height, width)) for place in places)
     spacing = spacing_mm(layer, 2)
     return Source(layer, data, bool(layer.rgb), parts, spacing, notes)  # type: ignore[arg-type]

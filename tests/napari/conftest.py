@@ -35,6 +35,7 @@ class FakeEngine:
     calls: list[dict[str, Any]] = field(default_factory=list)
     loads: int = 0
     says: str = ""
+    shift: int = 0  # rows by which the next results are moved
     gate: threading.Event | None = None  # where given, all but the first call wait for it
 
     def load(self, path: Path, device: str) -> Any:
@@ -54,13 +55,15 @@ class FakeEngine:
             name="fake",
             classes=CLASSES,
             sampling=SimpleNamespace(steps=3, samples=4),
+            schedule=SimpleNamespace(steps=100),
             text=lambda: "a fake card",
         )
 
-    def steps(self, image, spacing_mm=None, *, samples, steps, seed, rgb, first_slice):
+    def steps(self, image, spacing_mm=None, *, samples, steps, seed, rgb, first_slice, **edits):
         image = np.asarray(image)
         self.calls.append(
             {"shape": image.shape, "samples": samples, "steps": steps, "seed": seed, "rgb": rgb}
+            | edits
         )
         if self.gate is not None and len(self.calls) > 1:
             self.gate.wait(10)
@@ -73,10 +76,10 @@ class FakeEngine:
             yield SimpleNamespace(
                 done=done, total=total, slice_index=0, labels=None, said=self.says
             )
-        labels = fake_labels(plane)
+        labels = np.roll(fake_labels(plane), self.shift, axis=0)
         return SimpleNamespace(
             labels=labels,
-            samples=labels[None],
+            samples=np.stack([np.roll(labels, k, axis=0) for k in range(samples)]),
             uncertainty=(labels > 0).astype(np.float16) / 4,
             probability=None,
             classes=CLASSES,
