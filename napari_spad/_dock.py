@@ -153,7 +153,7 @@ class SpadDock(QWidget):
         if self._current is None:
             self._current = self._result(request, event)
         result, index = self._current, event.part.index
-        if result.put(event.part, event.segmentation, undoable=result in self.results):
+        if result.put(event, undoable=result in self.results):
             self._done += 1
             self.scores.take_note(result.layer, index)
             self.desk.written.emit(result, index)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad._layers import level_0, structure_names
-from spad.labels import IGNORE, MAX_CLASSES, LabelClass
+from spad.labels import IGNORE, MAX_CLASSES, LabelClass, named_like
 from spad.metrics import LiveConfusion
 
 if TYPE_CHECKING:
@@ -266,18 +266,19 @@ def _translation(
 ) -> tuple[dict[int, int], str]:
     """Return how the reference's values become classes, and what there is to say about it.
 
-    By name where both layers name their structures ("SRF (fluid)" is SRF), else by value.
+    By name where both layers name their structures (`named_like`), else by value.
     """
     theirs = structure_names(reference)
-    by_name = {_short(c.name): c.value for c in classes}
+    meant = {v: named_like(n, classes) for v, n in theirs.items() if v}
     by_value = {v: c.value for v, c in zip(values, classes, strict=True)}
-    named = any(_short(n) in by_name for v, n in theirs.items() if v)
+    named = any(meant.values())
     table, unknown = {IGNORE: IGNORE}, []
     for value in _found(reference.data):
         if value in (0, IGNORE):
             continue
         name = theirs.get(value, "")
-        code = by_name.get(_short(name)) if named else by_value.get(value)
+        like = meant.get(value)
+        code = (like.value if like else None) if named else by_value.get(value)
         if code is None:
             unknown.append(name or str(value))
         else:
@@ -289,10 +290,6 @@ def _translation(
     if any(v for v in theirs) and not named:
         said.append("No names agree: structures are matched by value.")
     return table, " ".join(said)
-
-
-def _short(name: str) -> str:
-    return name.split(" (")[0].strip().casefold()
 
 
 def _translate(data: NDArray[Any], table: dict[int, int], other: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RESTART", "Resampling"]
 
-RESTART = 0.2
+RESTART = 0.3
 """Where a neighbour's chain restarts from the corrected labels, as a share of T.
 `benchmarks/propagate.py` sweeps it: lower copies, higher forgets."""
 REGION = "SPAD region"
@@ -71,7 +71,7 @@ class Resampling:
         before = labels.copy()
 
         def take(event: Finished) -> str:
-            result.take(event.part, event.segmentation, within=within)
+            result.take(event, within=within)
             return _told(result, before, np.asarray(result.layer.data[part.region]))
 
         self._run(result, {index: edits}, take)
@@ -116,7 +116,7 @@ class Resampling:
         edits[places[0]]["start"] = np.where(here < len(result.classes), here, 0).astype(np.uint8)
 
         def take(event: Finished) -> str:
-            changed = result.take(event.part, event.segmentation, within=None)
+            changed = result.take(event, within=None)
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
             number = event.part.index[-1] + 1

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
+    from napari_spad._run import Finished
     from spad.labels import LabelClass
 
 __all__ = ["Result"]
@@ -151,13 +152,12 @@ class Result:
         """Whether a B-scan holds what a model put there, or nothing."""
         return bool(np.array_equal(self.layer.data[part.region], self.written[part.region]))
 
-    def put(self, part: Part, segmentation: Any, *, undoable: bool) -> bool:
+    def put(self, event: Finished, *, undoable: bool) -> bool:
         """Write one B-scan's segmentation, unless somebody painted there meanwhile.
 
         Parameters
         ----------
-        part : Part
-        segmentation : spad.Segmentation
+        event : Finished
         undoable : bool
             As one undo step. Otherwise outside the history, so that an annotator's undo takes back
             a stroke, and not a B-scan that came in after it.
@@ -167,6 +167,7 @@ class Result:
         bool
             False where the annotator's strokes were kept instead.
         """
+        part, segmentation = event.part, event.segmentation
         if not self.untouched(part):
             return False
         region, layer = part.region, self.layer
@@ -177,7 +178,7 @@ class Result:
             layer.data[region] = segmentation.labels
             layer.refresh()
         self.written[region] = segmentation.labels
-        self.note(part, segmentation)
+        self.note(event)
         return True
 
     def write(self, part: Part, where: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
@@ -186,13 +187,12 @@ class Result:
         with self.hand.model_writes():
             self.layer.data_setitem(index, values)
 
-    def take(self, part: Part, segmentation: Any, *, within: NDArray[np.bool_] | None) -> int:
+    def take(self, event: Finished, *, within: NDArray[np.bool_] | None) -> int:
         """Take over what was sampled around a person's edits, as one undo step.
 
         Parameters
         ----------
-        part : Part
-        segmentation : spad.Segmentation
+        event : Finished
         within : array of bool, shape (H, W), or None
             The region that was asked for; None for the whole B-scan.
 
@@ -203,26 +203,28 @@ class Result:
         """
         from spad.corrections import changes
 
-        proposed, now = segmentation.labels, self.layer.data[part.region]
+        part, proposed = event.part, event.segmentation.labels
+        now = self.layer.data[part.region]
         change = changes(now, proposed, self.painted(part), locked=self.locked, region=within)
         self.written[part.region][change] = proposed[change]
         where = np.nonzero(change)
         if len(where[0]):
             self.write(part, where, proposed[change])
-        self.note(part, segmentation, within)
+        self.note(event, within)
         return len(where[0])
 
     def painted(self, part: Part) -> NDArray[np.bool_]:
         """Where a person painted a B-scan, (H, W)."""
         return self.hand.mask[part.region].astype(bool)
 
-    def note(self, part: Part, segmentation: Any, within: NDArray[np.bool_] | None = None) -> None:
+    def note(self, event: Finished, within: NDArray[np.bool_] | None = None) -> None:
         """Take over the uncertainty, the samples and the provenance of a B-scan's run."""
+        part, segmentation = event.part, event.segmentation
         region, layer = part.region, self.layer
-        samples, before = segmentation.samples, self.packed.get(part.index)
-        if within is not None and before is not None and before.shape == samples.shape:
-            samples = np.where(within, samples, before.samples())
-        self.packed[part.index] = Packed.of(samples)
+        packed, before = event.packed, self.packed.get(part.index)
+        if within is not None and before is not None and before.shape == packed.shape:
+            packed = Packed.of(np.where(within, packed.samples(), before.samples()))
+        self.packed[part.index] = packed
         if segmentation.uncertainty is not None:
             new = np.asarray(segmentation.uncertainty)
             if within is not None:

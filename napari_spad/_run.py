@@ -15,6 +15,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import GeneratorWorker
 
+from napari_spad._samples import Packed
 from napari_spad._source import Part, Source
 
 __all__ = ["Edits", "Engine", "Finished", "Progress", "Request", "Run", "explain"]
@@ -102,6 +103,7 @@ class Finished:
 
     part: Part
     segmentation: Any
+    packed: Packed
     device: str
     said: tuple[str, ...] = ()
 
@@ -182,7 +184,9 @@ def segment_parts(
                 step = next(steps)
             except StopIteration as stop:
                 made, last = stop.value.provenance, stop.value.labels
-                yield Finished(part, stop.value, made["device"], tuple(made.get("said", ())))
+                packed = Packed.of(stop.value.samples)
+                said = tuple(made.get("said", ()))
+                yield Finished(part, stop.value, packed, made["device"], said)
                 break
             if step.said:
                 yield step.said

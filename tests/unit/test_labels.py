@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from spad.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes
+from spad.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
 
 KNOWN = ("SRF", "IRF", "PED", "SHRM", "IS/OS")
 
@@ -82,3 +82,23 @@ def test_a_class_is_plain_json_and_shows_its_colour_as_hex():
         "value": 1, "name": "SRF", "color": [0, 114, 178], "terminology": {"code": "1"},
     }  # fmt: skip
     assert "terminology" not in LabelClass(0, "background", (0, 0, 0)).as_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SRF", "SRF"),
+        ("srf (neuroepithelium_detachment)", "SRF"),
+        ("drusen/PED-like (retinal_drusen)", "PED"),
+        ("IS/OS", "IS/OS"),
+        ("is/os (ellipsoid zone)", "IS/OS"),
+        ("fluid (IRF+SRF, manual)", None),
+        ("vitreous detachment", None),
+        ("background", None),
+        ("", None),
+    ],
+)
+def test_a_name_of_another_annotation_means_one_class_or_none(name, meant):
+    classes = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
+    found = named_like(name, classes)
+    assert (found.name if found else None) == meant

@@ -6,12 +6,13 @@ its colour wherever it appears: the known structures have fixed ones, others tak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["IGNORE", "MAX_CLASSES", "LabelClass", "label_classes"]
+__all__ = ["IGNORE", "MAX_CLASSES", "LabelClass", "label_classes", "named_like"]
 
 IGNORE = 255
 """Value of a pixel that no loss and no score looks at (and, in a clamp, of a free pixel)."""
@@ -128,3 +129,28 @@ def label_classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
             others += 1
         classes.append(LabelClass(value, name, color))
     return tuple(classes)
+
+
+def named_like(name: str, classes: Iterable[LabelClass]) -> LabelClass | None:
+    """The class that another annotation means by a name, or None.
+
+    "SRF (neuroepithelium detachment)" is SRF; "drusen/PED-like" is PED, for no other class's name
+    is a word of it; "fluid (IRF+SRF)" is none, for two are.
+
+    Parameters
+    ----------
+    name : str
+    classes : iterable of LabelClass
+
+    Returns
+    -------
+    LabelClass or None
+    """
+    structures = [c for c in classes if c.value]
+    short = name.split(" (")[0].strip().casefold()
+    for c in structures:
+        if short in (c.name.casefold(), c.name.split(" (")[0].strip().casefold()):
+            return c
+    words = set(re.findall(r"[^\W_]+", name.casefold()))
+    meant = [c for c in structures if c.name.casefold() in words]
+    return meant[0] if len(meant) == 1 else None
