@@ -19,6 +19,8 @@ __all__ = ["Checks"]
 
 PAUSE_MS = 250
 """The label map is looked over when nobody painted for so long."""
+ROWS = 4
+"""Of the list, before it scrolls."""
 MOST = 100
 """Findings listed; a label map with more has other troubles."""
 
@@ -41,6 +43,7 @@ class Checks(QWidget):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.list.itemClicked.connect(self._on_click)
+        self.list.setUniformItemSizes(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -113,9 +116,13 @@ class Checks(QWidget):
             self.list.addItem(item)
         if count > MOST:
             self.list.addItem(f"… and {count - MOST} more")
+        self.list.setVisible(count > 0)
+        rows = min(self.list.count(), ROWS)
+        self.list.setFixedHeight(rows * max(self.list.sizeHintForRow(0), 1) + 6)
 
     def _say(self, text: str) -> None:
         self.list.clear()
+        self.list.hide()
         self.title.setText(text)
 
     def _on_click(self, item: QListWidgetItem) -> None:

@@ -68,7 +68,7 @@ class ReviewPanel(QWidget):
         self.strip.clicked.connect(lambda number: self.go(self._cells()[number]))
         self.legend = named(Legend(), "legend")
         self.table = named(QTableWidget(0, 4), "queue")
-        self.table.setHorizontalHeaderLabels(["", "B-scan", "Expected error", "State"])
+        self.table.setHorizontalHeaderLabels(["", "B-scan", "Error", "State"])
         self.table.setToolTip(ABOUT_ERROR)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(20)
@@ -77,6 +77,8 @@ class ReviewPanel(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys stay with the canvas
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names differ at their ends
+        self.table.setWordWrap(False)
         self.table.setShowGrid(False)
         self.table.setFixedHeight(5 * 20 + 28)
         header = self.table.horizontalHeader()

@@ -67,6 +67,7 @@ class ReviewBook:
         self._entries: dict[str, Entry] = {}
         self._changed: dict[str, Entry] = {}
         self._lock = threading.Lock()
+        self._saving = threading.Lock()
 
     def __getitem__(self, sha256: str) -> Entry | None:
         """Entry of a B-scan, None where there is none."""
@@ -112,18 +113,19 @@ class ReviewBook:
         OSError
             The folder cannot be written to.
         """
-        with self._lock:
-            changed = dict(self._changed)
-        everyone, said = self._read()
-        mine = everyone.setdefault(self.annotator, {})
-        mine |= {sha256: asdict(entry) for sha256, entry in changed.items()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        new.write_text(json.dumps({"format": FORMAT, "annotators": everyone}), "utf-8")
-        os.replace(new, self.path)
-        with self._lock:
-            self._entries = _entries(mine)
-            self._changed = {k: e for k, e in self._changed.items() if changed.get(k) != e}
+        with self._saving:
+            with self._lock:
+                changed = dict(self._changed)
+            everyone, said = self._read()
+            mine = everyone.setdefault(self.annotator, {})
+            mine |= {sha256: asdict(entry) for sha256, entry in changed.items()}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+            new.write_text(json.dumps({"format": FORMAT, "annotators": everyone}), "utf-8")
+            os.replace(new, self.path)
+            with self._lock:
+                self._entries = _entries(mine)
+                self._changed = {k: e for k, e in self._changed.items() if changed.get(k) != e}
         return said
 
     def _read(self) -> tuple[dict[str, dict[str, Any]], str]:
