@@ -126,6 +126,12 @@ def test_next_goes_from_the_worst_to_the_best_and_round_again() -> None:
     assert visited == [1, 2, 0, 1, 2]
 
 
+def test_what_is_on_screen_at_first_comes_in_its_turn() -> None:
+    q = queue(0.1, 0.9, 0.5)
+    assert q.next((2,)) == (1,)
+    assert q.next((1,)) == (2,)
+
+
 def test_accepted_ones_do_not_come_again_and_skipped_ones_come_last() -> None:
     q = queue(0.1, 0.9, 0.5)
     q.mark((1,), "skipped")

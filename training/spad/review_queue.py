@@ -35,6 +35,7 @@ class Queue:
         self.error: dict[Place, float] = {}
         self.state: dict[Place, State] = {}
         self._visited: set[Place] = set()
+        self._begun = False
 
     def put(self, place: Place, error: float) -> None:
         """Take in a B-scan, or its new expected error."""
@@ -67,15 +68,17 @@ class Queue:
     def next(self, current: Place | None = None) -> Place | None:
         """Choose the B-scan to look at after the current one.
 
-        Each call ends a look: what was current does not come again before the others have.
+        Each call ends a look: what was current does not come again before the others have. The
+        first one does not, for nobody chose what is on screen then.
 
         Returns
         -------
         Place or None
             None where all B-scans but the current one are accepted.
         """
-        if current is not None:
+        if current is not None and self._begun:
             self._visited.add(current)
+        self._begun = True
         open_ones = [p for p in self.ranked() if self.state[p] != "accepted" and p != current]
         fresh = self._first(open_ones)
         if fresh is None and open_ones:
