@@ -17,6 +17,7 @@ from napari_spad._desk import Desk, data_folder
 from napari_spad._footer import Footer
 from napari_spad._form import SegmentForm
 from napari_spad._result import Result
+from napari_spad._review import ReviewPanel
 from napari_spad._run import Engine, Finished, Request
 from napari_spad._sample import phantom_stack
 from napari_spad._scores import ScoreTable
@@ -63,6 +64,7 @@ class SpadDock(QWidget):
         self.footer = Footer(self.desk)
         self.form = SegmentForm(self.desk)
         self.correct = CorrectPanel(self.desk, self.form)
+        self.review = ReviewPanel(self.desk)
         self.scores = ScoreTable(napari_viewer)
         self._lay_out()
         self.footer.status.linkActivated.connect(self._open_sample)
@@ -79,6 +81,7 @@ class SpadDock(QWidget):
         self.panels.setDocumentMode(True)
         self.panels.addTab(self.form, "Segment")
         self.panels.addTab(self.correct, "Correct")
+        self.panels.addTab(self.review, "Review")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -214,6 +217,7 @@ class SpadDock(QWidget):
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.form.image.disconnect_viewer()
         self.correct.disconnect_viewer()
+        self.review.disconnect_viewer()
         self.scores.disconnect_viewer()
 
 

@@ -20,7 +20,7 @@ class Keys:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._bound: list[str] = []
+        self._bound: dict[str, Callable[[Any], None]] = {}
 
     def bind(self, key: str, function: Callable[[], Any]) -> None:
         """Call a function at a key."""
@@ -29,10 +29,12 @@ class Keys:
             function()
 
         self._viewer.bind_key(key, pressed, overwrite=True)
-        self._bound.append(key)
+        self._bound[key] = pressed
 
     def release(self) -> None:
-        """Give all keys back."""
-        for key in self._bound:
-            self._viewer.bind_key(key, None)
-        self._bound = []
+        """Give all keys back, but those that another dock has taken over."""
+        for key, ours in self._bound.items():
+            bound = self._viewer.bind_key(key, None)
+            if bound is not None and bound is not ours:
+                self._viewer.bind_key(key, bound)
+        self._bound = {}
