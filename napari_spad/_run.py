@@ -15,6 +15,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import GeneratorWorker
 
+from napari_spad._likeness import Likeness
 from napari_spad._source import Part, Source
 
 __all__ = ["Engine", "Finished", "Progress", "Request", "Run", "explain"]
@@ -155,6 +156,8 @@ def segment_parts(
     yield f"opening {request.checkpoint.stem}…"
     segmenter = _open(engine, request.checkpoint, request.device)
     source, parts = request.source, request.source.parts
+    card = getattr(segmenter, "card", None)  # a quick engine of the tests has none
+    likeness = None if card is None else Likeness(card, source)
     began = time.monotonic()
     last: Any = None
     for number, part in enumerate(parts):
@@ -163,13 +166,18 @@ def segment_parts(
             edits["start"] = last
         if number == 0:
             yield "reading the image…"
+        pixels = source.read(part)
+        if warning := likeness.look(part, pixels) if likeness is not None else "":
+            yield warning
+        if source.inverted:
+            edits["inverted"] = True
         steps = segmenter.steps(
-            source.read(part),
+            pixels,
             source.spacing_mm,
             samples=request.samples,
             steps=request.steps,
             seed=request.seed,
-            rgb=source.rgb,
+            rgb=pixels.ndim == 3,
             first_slice=part.index[-1] if part.index else 0,
             **edits,
         )
@@ -178,7 +186,8 @@ def segment_parts(
                 step = next(steps)
             except StopIteration as stop:
                 made, last = stop.value.provenance, stop.value.labels
-                yield Finished(part, stop.value, made["device"], tuple(made.get("said", ())))
+                said = [warning] * bool(warning) + list(made.get("said", ()))
+                yield Finished(part, stop.value, made["device"], tuple(said))
                 break
             if step.said:
                 yield step.said

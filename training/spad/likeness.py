@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spad.card import Card, InputConfig
 
-__all__ = ["LIMIT", "across", "measures", "summary", "unlike"]
+__all__ = ["LIMIT", "across", "measures", "reasons", "summary", "unlike"]
 
 LIMIT = 128
 """Training images that a card's ranges are taken from, at most."""
@@ -261,20 +261,34 @@ def unlike(
         Nothing where the image is like them; else a clause each, to follow “this image is unlike
         the training images:”.
     """
+    return tuple(reasons(card, image, spacing_mm, inverted=inverted).values())
+
+
+def reasons(
+    card: Card,
+    image: NDArray[Any],
+    spacing_mm: Sequence[float] | None = None,
+    *,
+    inverted: bool = False,
+) -> dict[str, str]:
+    """Give the clauses of :func:`unlike` by what they are about.
+
+    So a host says of a stack once what holds for all of its B-scans.
+    """
     found = measures(image, card.input, spacing_mm, inverted=inverted)
     if found["contrast"] == 0:
-        return ("all its pixels have one value, so there is nothing to segment",)
+        return {"contrast": "all its pixels have one value, so there is nothing to segment"}
     ranges = _ranges(card.input.statistics)
     out = {
         name: (found[name], *ranges[name])
         for name in _MEASURES
         if name in ranges and name in found and not _within(name, found[name], ranges[name])
     }
-    said = []
+    said = {}
     if "mean" in out and all(
         _within(name, -found[name], ranges[name]) for name in _NEGATED if name in ranges
     ):
-        said.append(
+        said["negative"] = (
             "it is bright where the training images are dark, as a negative or another kind of "
             f"image would be (mean {found['mean']:.2f} between black -1 and white 1; theirs "
             f"{ranges['mean'][0]:.2f} to {ranges['mean'][2]:.2f})"
@@ -285,12 +299,13 @@ def unlike(
         out.pop("height", None)
         out.pop("width", None)
     if found["coloured"] > _COLOURED:
-        said.append(
+        said["coloured"] = (
             f"it has colours in {found['coloured']:.0%} of its pixels (drawn lines?), which the "
             "model sees as greys"
         )
-    said += [_MEASURES[name].words(at, low, high) for name, (at, low, _, high) in out.items()]
-    return tuple(said)
+    return said | {
+        name: _MEASURES[name].words(at, low, high) for name, (at, low, _, high) in out.items()
+    }
 
 
 def _within(name: str, value: float, range_: Sequence[float]) -> bool:
