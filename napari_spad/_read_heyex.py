@@ -116,23 +116,17 @@ def _pixels(path: Path, url: str) -> NDArray[np.uint8]:
 
 def _between(scans: Sequence[Any], notes: list[str]) -> float | None:
     """Distance of neighbouring B-scans, where they are parallel and evenly spaced."""
-    starts, ends = (
-        np.array(
-            [
-                [
-                    _number(s.findtext(f"OphthalmicAcquisitionContext/{place}/Coord/{a}")) or np.nan
-                    for a in "XY"
-                ]
-                for s in scans
-            ]
-        )
-        for place in ("Start", "End")
-    )
+
+    def places(end: str) -> NDArray[np.float64]:
+        where = f"OphthalmicAcquisitionContext/{end}/Coord"
+        found = [[_number(s.findtext(f"{where}/{axis}")) for axis in "XY"] for s in scans]
+        return np.array(found, dtype=float)  # None becomes NaN
+
     if len(scans) < 2:
         return None
-    steps = np.diff(starts, axis=0)
+    steps = np.diff(places("Start"), axis=0)
     lengths = np.hypot(*steps.T)
-    parallel = np.allclose(steps, np.diff(ends, axis=0), atol=0.02)
+    parallel = np.allclose(steps, np.diff(places("End"), axis=0), atol=0.02)
     even = np.isfinite(lengths).all() and np.ptp(lengths) <= 0.2 * lengths.mean() + 0.002
     if not (parallel and even and lengths.mean() > 0):
         notes.append(

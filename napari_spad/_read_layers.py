@@ -125,7 +125,7 @@ def reference_layer(
         labels, spacing_mm = labels[0], spacing_mm[1:]
     settings = {
         "name": "layers of the vendor",
-        "metadata": {"role": "reference"},
+        "metadata": {"role": "reference", "vendor_lines": True},
         "features": {"index": range(len(names) + 1), "name": ["background", *names]},
         "colormap": DirectLabelColormap(color_dict=colors),
         "opacity": 1.0,

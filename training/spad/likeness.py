@@ -137,7 +137,6 @@ _MEASURES: Mapping[str, _Measure] = {
         in_log=True,
     ),
 }
-_NEGATED = ("mean", "skew")  # what tells a negative
 _COLOURED = 0.01
 """Share of pixels with colours from which it is said: a model is trained on greys."""
 
@@ -285,16 +284,15 @@ def reasons(
         if name in ranges and name in found and not _within(name, found[name], ranges[name])
     }
     said = {}
-    if "mean" in out and all(
-        _within(name, -found[name], ranges[name]) for name in _NEGATED if name in ranges
-    ):
+    bright = "mean" in out and found["mean"] > ranges["mean"][1]
+    if bright and "white" not in out:  # else a white border may be all there is to it
         said["negative"] = (
             "it is bright where the training images are dark, as a negative or another kind of "
             f"image would be (mean {found['mean']:.2f} between black -1 and white 1; theirs "
             f"{ranges['mean'][0]:.2f} to {ranges['mean'][2]:.2f})"
         )
-        for name in ("mean", "skew", "white", "black"):
-            out.pop(name, None)
+        out.pop("mean")
+        out.pop("skew", None)
     if "aspect" in out:  # says it all
         out.pop("height", None)
         out.pop("width", None)
