@@ -9,7 +9,8 @@ from napari_spad._source import Part, Source
 __all__ = ["Likeness"]
 
 MOST = 4
-"""B-scans of a stack that are named one by one; the others are counted."""
+"""B-scans of a stack that are named, so that a stack of strangers is not told 500 times."""
+CLAUSES = 2  # of the reasons; the status line is narrow
 
 
 class Likeness:
@@ -40,8 +41,9 @@ class Likeness:
             return ""
         self._told |= set(found)
         self._named += 1
+        new = [*new[:CLAUSES], *([f"and {more} more"] if (more := len(new) - CLAUSES) > 0 else [])]
         what = f"B-scan {part.index[-1] + 1}" if part.index else "this image"
         return (
-            f"{what} is unlike the training images of {self._card.name}, so look closely at the "
-            f"result: {'; '.join(new)}"
+            f"look closely: {what} is unlike the training images of {self._card.name}: "
+            f"{'; '.join(new)}"
         )

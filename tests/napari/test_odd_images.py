@@ -190,7 +190,7 @@ def test_the_odd_bscan_of_a_stack_is_named(checkpoint: Path):
     stack = np.stack([image(seed) for seed in range(1000, 1005)])
     stack[3] = 255 - stack[3]
     _, said = segmented(checkpoint, opened(stack))
-    assert [text.split(" is ")[0] for text in said] == ["B-scan 4"]
+    assert [text.split(" is ")[0] for text in said] == ["look closely: B-scan 4"]
 
 
 def test_a_negative_that_says_so_is_segmented_as_what_it_shows(checkpoint: Path):

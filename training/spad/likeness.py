@@ -48,7 +48,21 @@ class _Measure:
         return text.format(at=at, range=least if least == most else f"{least} to {most}")
 
 
+# Causes before what follows from them: they are said in this order.
 _MEASURES: Mapping[str, _Measure] = {
+    "white": _Measure(
+        0.1,
+        "{at} of its pixels are pure white; in the training images {range}",
+        "{at} of its pixels are pure white (saturated, or a border); in the training images "
+        "{range}",
+        "{:.0%}",
+    ),
+    "black": _Measure(
+        0.2,
+        "{at} of its pixels are pure black; in the training images {range}",
+        "{at} of its pixels are pure black (padding?); in the training images {range}",
+        "{:.0%}",
+    ),
     "aspect": _Measure(
         math.log(1.5),
         "it is narrow: {at} times as wide as high; the training images: {range}",
@@ -84,6 +98,14 @@ _MEASURES: Mapping[str, _Measure] = {
         "{:.4f}",
         in_log=True,
     ),
+    "across": _Measure(
+        0.25,
+        "its layers do not run across the image: rows differ {at} times as much as columns, in the "
+        "training images {range}; is it turned on its side?",
+        "its rows differ {at} times as much as its columns; in the training images {range}",
+        "{:.1f}",
+        in_log=True,
+    ),
     "mean": _Measure(
         0.1,
         "it is darker: mean {at} between black -1 and white 1; the training images: {range}",
@@ -98,27 +120,6 @@ _MEASURES: Mapping[str, _Measure] = {
         0.5,
         "its greys lean to the bright side: skewness {at}; the training images: {range}",
         "its greys lean to the dark side: skewness {at}; the training images: {range}",
-    ),
-    "white": _Measure(
-        0.1,
-        "{at} of its pixels are pure white; in the training images {range}",
-        "{at} of its pixels are pure white (saturated, or a border); in the training images "
-        "{range}",
-        "{:.0%}",
-    ),
-    "black": _Measure(
-        0.2,
-        "{at} of its pixels are pure black; in the training images {range}",
-        "{at} of its pixels are pure black (padding?); in the training images {range}",
-        "{:.0%}",
-    ),
-    "across": _Measure(
-        0.25,
-        "its layers do not run across the image: rows differ {at} times as much as columns, in the "
-        "training images {range}; is it turned on its side?",
-        "its rows differ {at} times as much as its columns; in the training images {range}",
-        "{:.1f}",
-        in_log=True,
     ),
     "rough_across": _Measure(
         0.25,
@@ -296,6 +297,8 @@ def reasons(
     if "aspect" in out:  # says it all
         out.pop("height", None)
         out.pop("width", None)
+    if "rough_across" in out:  # smooth or grainy in both directions, as a rule
+        out.pop("rough_down", None)
     if found["coloured"] > _COLOURED:
         said["coloured"] = (
             f"it has colours in {found['coloured']:.0%} of its pixels (drawn lines?), which the "
