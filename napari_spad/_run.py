@@ -15,6 +15,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import GeneratorWorker
 
+from napari_spad._likeness import Likeness
 from napari_spad._samples import Packed
 from napari_spad._source import Part, Source
 
@@ -161,6 +162,8 @@ def segment_parts(
     yield f"opening {request.checkpoint.stem}…"
     segmenter = _open(engine, request.checkpoint, request.device)
     source, parts = request.source, request.source.parts
+    card = getattr(segmenter, "card", None)  # a quick engine of the tests has none
+    likeness = None if card is None else Likeness(card, source)
     began = time.monotonic()
     last: Any = None
     for number, part in enumerate(parts):
@@ -169,13 +172,18 @@ def segment_parts(
             edits["start"] = last
         if number == 0:
             yield "reading the image…"
+        pixels = source.read(part)
+        if warning := likeness.look(part, pixels) if likeness is not None else "":
+            yield warning
+        if source.inverted:
+            edits["inverted"] = True
         steps = segmenter.steps(
-            source.read(part),
+            pixels,
             source.spacing_mm,
             samples=request.samples,
             steps=request.steps,
             seed=request.seed,
-            rgb=source.rgb,
+            rgb=pixels.ndim == 3,
             first_slice=part.index[-1] if part.index else 0,
             **edits,
         )
@@ -185,7 +193,7 @@ def segment_parts(
             except StopIteration as stop:
                 made, last = stop.value.provenance, stop.value.labels
                 packed = Packed.of(stop.value.samples)
-                said = tuple(made.get("said", ()))
+                said = (*[warning] * bool(warning), *made.get("said", ()))
                 yield Finished(part, stop.value, packed, made["device"], said)
                 break
             if step.said:

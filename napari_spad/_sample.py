@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from napari_spad._layers import class_features, colormap
+from napari_spad._read_layers import AXES, LayerData
 
 __all__ = ["phantom_stack"]
-
-AXES = ("B-scan", "row", "column")
-LayerData = tuple[Any, dict[str, Any], str]
 
 
 def phantom_stack(seed: int = 7) -> list[LayerData]:

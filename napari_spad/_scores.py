@@ -148,7 +148,9 @@ class ScoreTable(QGroupBox):
         fitting = [
             layer
             for layer in reversed(self.viewer.layers)
-            if _is_labels(layer) and "spad" not in layer.metadata and not mismatch(ours, layer)
+            if _is_labels(layer)
+            and not {"spad", "vendor_lines"} & set(layer.metadata)  # those are other structures
+            and not mismatch(ours, layer)
         ]
         self.reference.choose(fitting[0] if fitting else None)
 

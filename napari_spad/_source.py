@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "Source", "open_source", "part_at"]
 
+NO_PIXEL = 1e37
 LARGEST_BSCAN = 64_000_000
 """Pixels; more than that is no B-scan, and its samples would not fit into memory."""
 
@@ -66,7 +67,9 @@ class Source:
     parts : tuple of Part
     spacing_mm : (row, column) or None
     notes : list of str
-        What the user should know about how the layer is read.
+        What the user should know about how the layer is read; reading adds to them.
+    inverted : bool
+        High values are dark (the layer's metadata say so: a radiograph stored as MONOCHROME1).
     """
 
     layer: Image
@@ -75,6 +78,7 @@ class Source:
     parts: tuple[Part, ...]
     spacing_mm: tuple[float, float] | None
     notes: list[str] = field(default_factory=list)
+    inverted: bool = False
     placement: dict[str, Any] = field(init=False)
     shape: tuple[int, ...] = field(init=False)
     name: str = field(init=False)
@@ -91,15 +95,23 @@ class Source:
     def read(self, part: Part) -> NDArray[Any]:
         """Pixels of one B-scan, (H, W) or (H, W, 3). Meant for a worker thread: it may be slow.
 
+        A grey B-scan that was exported in colour comes as the grey one that it is. What Heidelberg
+        writes where it has no pixels (3.4e38) is as dark as the darkest pixel.
+
         Raises
         ------
         ValueError
             If the pixels are not real and finite.
         """
         where = f"B-scan {part.index[-1] + 1} of “{self.name}”" if part.index else f"“{self.name}”"
-        pixels = np.asarray(self.data[part.region])
+        try:
+            pixels = np.asarray(self.data[part.region])
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"{where} cannot be read ({error}); is its file still there? Open it again"
+            ) from error
         if self.rgb:
-            pixels = pixels[..., :3]
+            pixels = self._without_colours(pixels[..., :3])
         if pixels.dtype.kind not in "buif":
             raise ValueError(
                 f"{where} has pixels of type {pixels.dtype}; convert it to integers or floats"
@@ -109,7 +121,21 @@ class Source:
                 f"{where} holds NaN or infinite pixels; replace them, for instance with "
                 "numpy.nan_to_num, and add the image again"
             )
+        if pixels.dtype.kind == "f" and (empty := pixels > NO_PIXEL).any() and not empty.all():
+            self._note("pixels without a value (3.4e38) are taken as the darkest")
+            pixels = np.where(empty, pixels[~empty].min(), pixels)
         return pixels
+
+    def _without_colours(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if (pixels == pixels[..., :1]).all():
+            self._note("its three channels are equal: read as grey")
+            return pixels[..., 0]
+        self._note("colours are converted to grey; the model sees drawn lines and text too")
+        return pixels
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Source:
@@ -131,10 +157,13 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
     """
     data = level_0(layer)
     notes = ["the full-resolution level is used"] if layer.multiscale else []
-    if layer.rgb:
-        notes.append("colours are converted to grey")
     if layer.ndim < 2:
         raise ValueError(f"“{layer.name}” is one-dimensional; choose an image layer with B-scans")
+    if not all(np.isfinite(data.shape)):
+        raise ValueError(
+            f"“{layer.name}” does not know its size (shape {data.shape}); call compute_chunk_sizes "
+            "on its dask array, and add the image again"
+        )
     shape = tuple(int(n) for n in data.shape[: layer.ndim])
     if 0 in shape:
         raise ValueError(f"“{layer.name}” is empty (shape {shape}); choose another image layer")
@@ -152,4 +181,6 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
         notes.append(f"only the stack at {here[:-1]} on the leading axes is used")
     parts = tuple(part_at(layer, place, (height, width)) for place in places)
     spacing = spacing_mm(layer, 2)
-    return Source(layer, data, bool(layer.rgb), parts, spacing, notes)  # type: ignore[arg-type]
+    inverted = bool(layer.metadata.get("inverted"))
+    rgb = bool(layer.rgb)
+    return Source(layer, data, rgb, parts, spacing, notes, inverted)  # type: ignore[arg-type]

@@ -8,127 +8,20 @@ name). The dock's own Segment button is pressed; nothing is done here that a per
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_spad._sample import AXES, phantom_stack, reference_settings
+from napari_spad._read_folder import folder_stack
+from napari_spad._sample import phantom_stack
 
 if TYPE_CHECKING:
     import napari
 
     from napari_spad._dock import SpadDock
 
-__all__ = ["folder_stack", "main", "open_demo"]
-
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-PAD = 255  # of a reference: no score looks there (`spad.labels.IGNORE`)
-
-
-def folder_stack(images: Path, masks: Path | None = None) -> list[tuple[Any, dict[str, Any], str]]:
-    """Layers of a folder's B-scans: one stack, so that one slider goes through all of them.
-
-    B-scans of several sizes are padded below and at the right; the dock segments each within its
-    own extent (layer metadata ``bscan_sizes``), and the reference is 255 outside it.
-
-    Parameters
-    ----------
-    images : Path
-        PNG, TIFF, JPEG or BMP; colours become grey.
-    masks : Path, optional
-        Label maps by the same names. A ``labels.json`` beside the folder names their values.
-
-    Returns
-    -------
-    list of layer data tuples
-
-    Raises
-    ------
-    ValueError, OSError
-        No images, or one that cannot be read, named.
-    """
-    if not images.is_dir():
-        raise ValueError(f"{images} is no folder; name one with B-scans in it")
-    paths = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"{images} holds no images ({', '.join(SUFFIXES)}); give another folder")
-    bscans = [_read(p, grey=True) for p in paths]
-    sizes = [b.shape for b in bscans]
-    kinds = {b.dtype for b in bscans}
-    stack = _padded(bscans, kinds.pop() if len(kinds) == 1 else np.dtype(np.float32), 0)
-    metadata = {"bscan_sizes": sizes, "bscan_names": [p.stem for p in paths]}
-    name = images.parent.name if images.name == "images" else images.name
-    layers: list[tuple[Any, dict[str, Any], str]] = [
-        (
-            stack,
-            {"name": name, "colormap": "gray", "metadata": metadata, "axis_labels": AXES},
-            "image",
-        )
-    ]
-    if masks is None:
-        masks = next((m for m in (images / "masks", images.parent / "masks") if m.is_dir()), None)
-    if masks is not None:
-        reference, named = _reference(paths, sizes, masks)
-        if reference is not None:
-            layers.append((reference, named | {"axis_labels": AXES}, "labels"))
-    return layers
-
-
-def _reference(
-    paths: Sequence[Path], sizes: Sequence[tuple[int, ...]], masks: Path
-) -> tuple[NDArray[np.uint8] | None, dict[str, Any]]:
-    found = {p.stem: p for p in sorted(masks.iterdir()) if p.suffix.lower() in SUFFIXES}
-    maps = []
-    for path, size in zip(paths, sizes, strict=True):
-        label_map = np.full(size, PAD, np.uint8)
-        if path.stem in found:
-            label_map = _read(found[path.stem], grey=False)
-            if label_map.shape != size:
-                raise ValueError(
-                    f"{found[path.stem]} has shape {label_map.shape}, its image {size}; "
-                    "label maps must lie on their images' grid"
-                )
-        maps.append(label_map)
-    if not any(p.stem in found for p in paths):
-        return None, {}
-    listing = masks.parent / "labels.json"
-    names = json.loads(listing.read_text("utf-8")) if listing.is_file() else {}
-    settings: dict[str, Any] = {"name": "reference", "metadata": {"role": "reference"}}
-    if names:
-        from spad.labels import label_classes
-
-        in_order = [str(names.get(str(v), f"label {v}")) for v in range(max(map(int, names)) + 1)]
-        settings = reference_settings("reference", label_classes(in_order))
-        settings["colormap"].color_dict[PAD] = np.zeros(4)
-    return _padded(maps, np.dtype(np.uint8), PAD), settings
-
-
-def _read(path: Path, *, grey: bool) -> NDArray[Any]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if grey and image.mode in ("RGB", "RGBA", "P", "LA", "CMYK"):
-                return np.asarray(image.convert("L"))
-            pixels = np.asarray(image)
-    except OSError as error:
-        raise OSError(f"{path} cannot be read as an image ({error}); remove or mend it") from error
-    if pixels.ndim != 2:
-        raise ValueError(f"{path} has shape {pixels.shape}; a label map has one value a pixel")
-    return pixels
-
-
-def _padded(maps: Sequence[NDArray[Any]], dtype: Any, fill: int) -> NDArray[Any]:
-    height, width = (max(m.shape[axis] for m in maps) for axis in (0, 1))
-    out = np.full((len(maps), height, width), fill, dtype)
-    for z, one in enumerate(maps):
-        out[z, : one.shape[0], : one.shape[1]] = one
-    return out
+__all__ = ["main", "open_demo"]
 
 
 def open_demo(

@@ -20,9 +20,9 @@ from PIL import Image as Picture
 
 import napari_spad
 from napari_spad._layers import colormap, structure_names
+from napari_spad._read_folder import folder_stack
 from napari_spad._sample import outline, phantom_stack
 from napari_spad._writer import write_png, write_tiff
-from napari_spad.demo import folder_stack
 from spad.card import NOTICE
 from spad.labels import label_classes
 

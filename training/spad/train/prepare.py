@@ -17,6 +17,7 @@ from spad import phantom
 from spad.card import Card
 from spad.frame import normalise
 from spad.labels import LabelClass, label_classes
+from spad.likeness import LIMIT, measures, summary
 from spad.train.cache import Cache
 from spad.train.cases import (
     Case,
@@ -265,10 +266,14 @@ def _origin(config: Config, folders: Sequence[CaseFolder]) -> list[dict[str, str
 
 
 def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:
-    """Sizes, and the mean histogram of normalised intensities, of up to 64 training images."""
-    few = list(cases[:: max(1, len(cases) // 64)][:64])
+    """What `spad.likeness` knows images by, and a histogram, of a bounded number of them."""
+    few = list(cases[:: max(1, len(cases) // LIMIT)][:LIMIT])
     few = few or [endless(config.seed, n, config.input.size) for n in range(16)]
     images = [read_image(case) for case in few]
+    measured = [
+        measures(image, config.input, case.spacing_mm)
+        for case, image in zip(few, images, strict=True)
+    ]
     sizes = np.array([image.shape for image in images])
     histogram = np.mean(
         [np.histogram(normalise(x, config.input), 16, (-1, 1))[0] / x.size for x in images], axis=0
@@ -277,4 +282,5 @@ def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:
         "heights": np.percentile(sizes[:, 0], [0, 50, 100]).tolist(),
         "widths": np.percentile(sizes[:, 1], [0, 50, 100]).tolist(),
         "histogram": np.round(histogram, 5).tolist(),
+        "measures": summary(measured),
     }

@@ -1,0 +1,141 @@
+"""Layers of an opened file: neutral names, mm only where they are known, the vendor's lines.
+
+What a file says of the patient goes no further than the pseudonym.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AXES", "LayerData", "bands", "image_layer", "missing", "placed", "reference_layer"]
+
+AXES = ("B-scan", "row", "column")
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def placed(spacing_mm: Sequence[float | None]) -> dict[str, Any]:
+    """Scale, units and axis labels of a layer.
+
+    Parameters
+    ----------
+    spacing_mm : sequence of float or None
+        Of the last axes (B-scan, row, column). An axis without a spacing stays in pixels.
+    """
+    known = [s is not None and np.isfinite(s) and s > 0 for s in spacing_mm]
+    return {
+        "scale": [float(s or 1) if k else 1.0 for s, k in zip(spacing_mm, known, strict=True)],
+        "units": ["mm" if k else "pixel" for k in known],
+        "axis_labels": AXES[-len(known) :],
+    }
+
+
+def image_layer(
+    pixels: Any,
+    name: str,
+    spacing_mm: Sequence[float | None],
+    *,
+    patient: str | None = None,
+    notes: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> LayerData:
+    """Layer data of an image; a stack of one B-scan becomes that B-scan.
+
+    Parameters
+    ----------
+    pixels : array, shape (H, W) or (Z, H, W)
+        With a trailing axis of 3 where the settings say ``rgb``.
+    name : str
+        A neutral one: nothing of the file's header or path.
+    spacing_mm : sequence of float or None
+        Of the axes of `pixels`.
+    patient : str, optional
+        Pseudonym.
+    notes : sequence of str
+        What the user should know about how the file was read.
+    """
+    settings = {"colormap": "gray", **(settings or {})}
+    if settings.get("rgb"):
+        settings.pop("colormap")
+    if len(spacing_mm) == 3 and pixels.shape[0] == 1:
+        pixels, spacing_mm = pixels[0], spacing_mm[1:]
+    kept: dict[str, Any] = dict(metadata or {})
+    if patient is not None:
+        kept["patient"] = patient
+    if notes:
+        kept["notes"] = list(notes)
+    return (pixels, {"name": name, "metadata": kept, **placed(spacing_mm), **settings}, "image")
+
+
+def bands(
+    lines: Mapping[str, NDArray[Any]], shape: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Label the bands between a vendor's layer lines.
+
+    Parameters
+    ----------
+    lines : mapping of str to array of float, shape (Z, W)
+        Rows of each line; NaN where there is none.
+    shape : (Z, H, W)
+
+    Returns
+    -------
+    labels : array of uint8, shape (Z, H, W)
+        Band k lies between line k and the next line below it. Where one of them is missing, it is
+        background.
+    names : list of str
+        Of the values 1, 2, ...: ``"ILM to RNFL"``.
+    """
+    found = {n: r for n, r in lines.items() if np.isfinite(r).any()}
+    order = sorted(found, key=lambda n: float(np.nanmean(found[n])))
+    labels = np.zeros(shape, np.uint8)
+    rows = np.arange(shape[1], dtype=np.float32)[:, None]
+    for z in range(shape[0]):
+        for value, (upper, lower) in enumerate(pairwise(order), 1):
+            # Comparisons with NaN are false: no line, no band.
+            inside = (rows >= found[upper][z]) & (rows < found[lower][z])
+            labels[z][inside & (labels[z] == 0)] = value
+    return labels, [f"{upper} to {lower}" for upper, lower in pairwise(order)]
+
+
+def reference_layer(
+    lines: Mapping[str, NDArray[Any]],
+    shape: tuple[int, int, int],
+    spacing_mm: Sequence[float | None],
+) -> list[LayerData]:
+    """Layer data of the bands between a vendor's lines; none where there are not two lines."""
+    labels, names = bands(lines, shape)
+    if not labels.any():
+        return []
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors: dict[int | None, Any] = {None: "magenta", 0: "transparent"}
+    for value in range(1, len(names) + 1):  # neighbours differ in hue and in lightness
+        hue, light = value * 0.381966 % 1, (0.75, 0.5)[value % 2]
+        colors[value] = np.array([*colorsys.hls_to_rgb(hue, light, 0.8), 1])
+    if shape[0] == 1:
+        labels, spacing_mm = labels[0], spacing_mm[1:]
+    settings = {
+        "name": "layers of the vendor",
+        "metadata": {"role": "reference", "vendor_lines": True},
+        "features": {"index": range(len(names) + 1), "name": ["background", *names]},
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "opacity": 1.0,
+    }
+    return [(labels, settings | placed(spacing_mm), "labels")]
+
+
+def missing(package: str, path: Path, error: ImportError) -> ImportError:
+    """Say which package a file needs, and how this Python gets it."""
+    return ImportError(
+        f"{path.name} needs the package {package} ({error}). Install it and open the file again:  "
+        f'{sys.executable} -m pip install "napari-spad[oct]"'
+    )
