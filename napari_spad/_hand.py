@@ -8,6 +8,7 @@ last step hold what they held before it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,24 +103,15 @@ class Hand:
         if self.layer.data.shape != self.mask.shape:
             return  # the person put other data into the layer
         parts = [_atom(atom, self.mask.shape) for atom in event.value]
-        places = np.concatenate([p for p, _, _ in parts])
+        places, before, after = _once(parts)
         if not len(places):
             return
-        # A drag passes over a pixel several times: the first old value and the last new one count.
-        unique, first = np.unique(places, return_index=True)
-        last = len(places) - 1 - np.unique(places[::-1], return_index=True)[1]
-        before = np.concatenate([b for _, b, _ in parts])[first]
-        after = np.concatenate([a for _, _, a in parts])[last]
-        changed = before != after
-        if not changed.any():
-            return
-        unique, before, after = unique[changed], before[changed], after[changed]
         marks = self.mask.reshape(-1)
-        self._done.append(_Step(unique, before, after, marks[unique], self._by_model))
+        self._done.append(_Step(places, before, after, marks[places], self._by_model))
         self._undone.clear()
-        marks[unique] = not self._by_model
+        marks[places] = not self._by_model
         if not self._by_model:
-            self._tell("stroke", unique, after, by_model=False)
+            self._tell("stroke", places, after, by_model=False)
 
     def _on_set_data(self, _event: Any = None) -> None:
         """Find an undo or a redo: at most one came, for each emits its own event."""
@@ -142,23 +134,51 @@ class Hand:
         self, kind: Literal["stroke", "undo", "redo"], places: Any, now: Any, *, by_model: bool
     ) -> None:
         shape = self.mask.shape
-        planes = np.unique(places // (shape[-2] * shape[-1]))
+        size = shape[-2] * shape[-1]
+        first, last = int(places[0]) // size, int(places[-1]) // size
+        starts = np.searchsorted(places, np.arange(first, last + 2) * size)
         bscans = tuple(
-            tuple(int(i) for i in np.unravel_index(p, shape[:-2])) if shape[:-2] else ()
-            for p in planes
+            tuple(int(i) for i in np.unravel_index(first + p, shape[:-2])) if shape[:-2] else ()
+            for p in np.flatnonzero(np.diff(starts))
         )
-        values, counts = np.unique(now, return_counts=True)
-        became = {int(v): int(n) for v, n in zip(values, counts, strict=True)}
+        became = _counts(now)
         self._on_edit(Edit(kind, bscans, len(places), became, by_model))
+
+
+def _once(parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
+    """Places that changed, sorted and each once, with what they held before and hold after.
+
+    A drag passes over a pixel several times: the first old value and the last new one count.
+    """
+    places, before, after = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if not (places[1:] > places[:-1]).all():  # to sort them is what takes time
+        order = np.argsort(places, kind="stable")
+        places = places[order]
+        starts = np.append(True, places[1:] != places[:-1])
+        ends = np.append(starts[1:], True)
+        places, before, after = places[starts], before[order][starts], after[order][ends]
+    changed = before != after
+    return places[changed], before[changed], after[changed]
+
+
+def _counts(values: NDArray[Any]) -> dict[int, int]:
+    """How often each value occurs."""
+    if values.dtype.itemsize > 2 or values.dtype.kind != "u":
+        found, counts = np.unique(values, return_counts=True)
+        return {int(v): int(n) for v, n in zip(found, counts, strict=True)}
+    counts = np.bincount(values)
+    return {int(v): int(counts[v]) for v in np.flatnonzero(counts)}
 
 
 def _atom(atom: Any, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
     """Flat places, old values and new values of an atom of napari's history."""
     if hasattr(atom, "slice_key"):
-        spans = [s.indices(n) for s, n in zip(atom.slice_key, shape, strict=True)]
-        flat = np.ravel_multi_index(np.ix_(*(np.arange(*span) for span in spans)), shape)
+        flat: Any = 0
+        for axis, (span, n) in enumerate(zip(atom.slice_key, shape, strict=True)):
+            flat = np.add.outer(flat, np.arange(*span.indices(n)) * math.prod(shape[axis + 1 :]))
         flat = flat.ravel() if atom.mask is None else flat[atom.mask]
-        return flat, np.asarray(atom.old_values).ravel(), np.full(len(flat), atom.new_value)
+        old = np.asarray(atom.old_values).ravel()
+        return flat, old, np.full(len(flat), atom.new_value, old.dtype)
     index, old, new = atom
     flat = np.ravel_multi_index(tuple(np.asarray(i) for i in index), shape).ravel()
     return flat, np.asarray(old).ravel(), np.broadcast_to(new, flat.shape)
