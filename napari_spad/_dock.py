@@ -61,7 +61,7 @@ class SpadDock(QWidget):
         self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self.footer = Footer(self.desk)
         self.form = SegmentForm(self.desk)
-        self.scores = ScoreTable(napari_viewer)
+        self.scores = ScoreTable(self.desk)
         self._lay_out()
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
