@@ -52,7 +52,7 @@ class Structures:
             self._guards[layer] = guard
             for number in range(10):
                 # On this layer alone: napari's own meaning of 1 to 7 is bound to the class.
-                layer.bind_key(str(number), partial(self._press, number), overwrite=True)
+                layer.bind_key(str(number), self._key(number), overwrite=True)
         elif locked is not None and locked is not guard.locked:
             locked |= guard.locked
             guard.locked = locked
@@ -90,9 +90,12 @@ class Structures:
         for layer in {*self._guards, *self._looks}:
             self.forget(layer)
 
-    def _press(self, number: int, layer: Any) -> None:
-        values = self._values_of(layer)
-        if number > len(values):
-            self._say(f"“{layer.name}” has {len(values)} structures: no key {number}.")
-        else:
-            layer.selected_label = values[number - 1] if number else 0
+    def _key(self, number: int) -> Callable[[Any], None]:
+        def choose_structure(layer: Any) -> None:  # napari wants a function with a name
+            values = self._values_of(layer)
+            if number > len(values):
+                self._say(f"“{layer.name}” has {len(values)} structures: no key {number}.")
+            else:
+                layer.selected_label = values[number - 1] if number else 0
+
+        return choose_structure
