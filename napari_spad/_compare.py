@@ -89,7 +89,8 @@ class Comparison(QDialog):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.note)
         layout.addLayout(below)
-        self.resize(460, 320)
+        self.note.setMinimumHeight(3 * self.note.fontMetrics().lineSpacing())
+        self.resize(520, 380)
 
     def count(self, _checked: bool = False) -> None:
         """Count all pairs, in a worker thread."""

@@ -2,8 +2,8 @@
 
 napari announces every edit by `paint`, the model's (`Result` writes through the layer's history so
 that they can be undone) as well as a person's. Who made it is known while it is announced. Undo and
-redo are not announced but by a bare `set_data`; they are found by looking whether the pixels of the
-last step hold what they held before it.
+redo are announced by a bare `set_data` alone, which a refresh amid a stroke emits too, so both are
+heard where they are called: the layer's own `undo` and `redo` are ours.
 """
 
 from __future__ import annotations
@@ -83,12 +83,13 @@ class Hand:
         self._undone: list[_Step] = []
         self._by_model = False
         layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_set_data)
+        layer.__dict__ |= {"undo": self._undo, "redo": self._redo}
 
     def stop(self) -> None:
         """Listen to the layer no more."""
         self.layer.events.paint.disconnect(self._on_paint)
-        self.layer.events.set_data.disconnect(self._on_set_data)
+        for name in ("undo", "redo"):
+            self.layer.__dict__.pop(name, None)
 
     @contextmanager
     def model_writes(self) -> Iterator[None]:
@@ -103,9 +104,8 @@ class Hand:
         if self.layer.data.shape != self.mask.shape:
             return  # the person put other data into the layer
         parts = [_atom(atom, self.mask.shape) for atom in event.value]
+        # A step that changed nothing in the end is one too: undo and redo will stop there.
         places, before, after = _once(parts)
-        if not len(places):
-            return
         marks = self.mask.reshape(-1)
         self._done.append(_Step(places, before, after, marks[places], self._by_model))
         self._undone.clear()
@@ -113,26 +113,36 @@ class Hand:
         if not self._by_model:
             self._tell("stroke", places, after, by_model=False)
 
-    def _on_set_data(self, _event: Any = None) -> None:
-        """Find an undo or a redo: at most one came, for each emits its own event."""
-        if self.layer.data.shape != self.mask.shape or not isinstance(self.layer.data, np.ndarray):
-            return
-        data, marks = self.layer.data.reshape(-1), self.mask.reshape(-1)
+    def _undo(self) -> None:
+        type(self.layer).undo(self.layer)
         step = self._done[-1] if self._done else None
-        if step is not None and np.array_equal(data[step.places], step.before):
+        if step is not None and self._holds(step.places, step.before):
             self._undone.append(self._done.pop())
-            marks[step.places] = step.marks
+            self.mask.reshape(-1)[step.places] = step.marks
             self._tell("undo", step.places, step.before, by_model=step.by_model)
-            return
+
+    def _redo(self) -> None:
+        type(self.layer).redo(self.layer)
         step = self._undone[-1] if self._undone else None
-        if step is not None and np.array_equal(data[step.places], step.after):
+        if step is not None and self._holds(step.places, step.after):
             self._done.append(self._undone.pop())
-            marks[step.places] = not step.by_model
+            self.mask.reshape(-1)[step.places] = not step.by_model
             self._tell("redo", step.places, step.after, by_model=step.by_model)
+
+    def _holds(self, places: NDArray[np.int64], values: NDArray[Any]) -> bool:
+        """Whether it was our step: napari's history is emptied, or others write, unheard."""
+        data = self.layer.data
+        return (
+            data.shape == self.mask.shape
+            and isinstance(data, np.ndarray)
+            and np.array_equal(data.reshape(-1)[places], values)
+        )
 
     def _tell(
         self, kind: Literal["stroke", "undo", "redo"], places: Any, now: Any, *, by_model: bool
     ) -> None:
+        if not len(places):
+            return
         shape = self.mask.shape
         size = shape[-2] * shape[-1]
         first, last = int(places[0]) // size, int(places[-1]) // size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
-from qtpy.QtGui import QColor, QIcon
+from qtpy.QtGui import QColor, QFontMetrics, QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_spad._icons import eye, padlock, swatch
@@ -13,7 +13,7 @@ from napari_spad._icons import eye, padlock, swatch
 __all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreGrid"]
 
 NAME, DICE, IOU, HD95, AREA, EYE, LOCK = range(7)
-WIDEST = {DICE: "0.000", IOU: "0.000", HD95: "00.000", AREA: "Volume"}
+WIDEST = {DICE: "0.000", IOU: "0.000", HD95: "0.000", AREA: "Volume"}
 TIP = (
     "Click: paint with the structure, and see it alone (again, or Esc: all).\n"
     "Double click: its worst B-scan.\n"
@@ -34,6 +34,12 @@ class ScoreGrid(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, len(WIDEST) + 3)
         self._icons: dict[Any, QIcon] = {}
+        font = self.font()
+        font.setPointSizeF(font.pointSizeF() * 0.9)  # all columns in a dock of 320 pixels
+        self.setFont(font)
+        self.horizontalHeader().setFont(font)
+        font.setBold(True)
+        metrics = QFontMetrics(font)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(24)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -53,9 +59,9 @@ class ScoreGrid(QTableWidget):
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
         for column, text in WIDEST.items():
-            self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(text) + 12)
+            self.setColumnWidth(column, metrics.horizontalAdvance(text) + 8)
         for column in (EYE, LOCK):
-            self.setColumnWidth(column, 22)
+            self.setColumnWidth(column, 20)
         self.cellClicked.connect(self._on_click)
         self.cellDoubleClicked.connect(self._on_double_click)
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMainWindow,
-    QToolButton,
+    QPushButton,
     QVBoxLayout,
 )
 
@@ -106,20 +106,19 @@ class ScoreTable(QGroupBox):
         self.reference.setObjectName("reference")
         self.stack = named(QCheckBox("Whole stack"), "scores_whole_stack")
         self.stack.setToolTip("Score all B-scans together; otherwise the one on screen")
-        self.differences = named(QToolButton(), "differences")
-        self.differences.setText("Differences")
+        self.differences = named(QPushButton("Differences"), "differences")
         self.differences.setCheckable(True)
         self.differences.setToolTip(
             "Show in the B-scan on screen where the labels are too much (orange) and where they "
             "are missing (blue), while you paint.\nOf the structure that is shown alone, or of all."
         )
         self.menu = ScoreMenu(self)
-        self.more = named(QToolButton(), "scores_menu")
-        self.more.setText("⋯")
-        self.more.setToolTip("Copy, save, compare annotators")
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.more.setMenu(self.menu)
-        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; width: 0; }")
+        self.more = named(QPushButton("⋯"), "scores_menu")
+        self.more.setFixedWidth(28)
+        self.more.setToolTip("Copy, save, annotators")
+        self.more.clicked.connect(
+            lambda: self.menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+        )
         self.note = named(QLabel(), "score_note")
         self.note.setWordWrap(True)
         self.note.hide()
@@ -501,11 +500,10 @@ class ScoreTable(QGroupBox):
             self._zoom_to(layer, box)
         here = structure_scores(self.live.matrix(index), self.live.classes)
         dice = next(s.dice for s in here if s.value == score.value)
-        where = f" in B-scan {index[-1] + 1} of {layer.data.shape[-3]}" if index else ""
+        where = f"B-scan {index[-1] + 1} of {layer.data.shape[-3]}, " if index else ""
         self.desk.say(
-            f"{score.name}: lowest Dice, {dice:.3f},{where}"
-            if where
-            else f"{score.name}: Dice {dice:.3f}; the largest disagreement is centred"
+            f"{score.name}: {'lowest ' * bool(index)}Dice {dice:.3f}, {where}"
+            f"{'the largest disagreement is centred' if box else 'nothing differs'}."
         )
 
     def _zoom_to(self, layer: Labels, box: Sequence[slice]) -> None:

@@ -80,7 +80,9 @@ class Desk(RuleBasedStateMachine):
         self.layer.brush_size = size
         self._edit(lambda: self.layer.paint(self._at(point), value))
 
-    @rule(path=st.lists(points, min_size=1, max_size=5), new=st.lists(values, min_size=5, max_size=5))
+    @rule(
+        path=st.lists(points, min_size=1, max_size=5), new=st.lists(values, min_size=5, max_size=5)
+    )
     def stroke(self, path, new) -> None:
         """A drag; napari draws the layer anew while it goes on."""
 
@@ -91,6 +93,14 @@ class Desk(RuleBasedStateMachine):
                     self.layer.refresh()
 
         self._edit(drag)
+
+    @rule(point=points, size=st.integers(1, 6))
+    def stroke_over_the_last_one(self, point, size) -> None:
+        """A drag that begins by painting back what the last dab changed."""
+        self.layer.brush_size = size
+        old = int(self.layer.data[self._at(point)])
+        self._edit(lambda: self.layer.paint(self._at(point), (old + 1) % len(CLASSES)))
+        self.stroke([point, point], [old, 0])
 
     @rule(point=points, value=values, contiguous=st.booleans())
     def fill(self, point, value, contiguous) -> None:
@@ -199,8 +209,8 @@ class ScoresAlone(Desk):
 
 
 BRIEF = settings(
-    max_examples=25,
-    stateful_step_count=25,
+    max_examples=15,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
