@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -164,7 +165,9 @@ def write_text(path: Path, text: str) -> None:
         fresh.write_text(text, "utf-8-sig", newline="")
         os.replace(fresh, path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise OSError(
             f"“{path}” cannot be written ({error.strerror or error}); choose another folder"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
