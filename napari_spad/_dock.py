@@ -47,7 +47,8 @@ class SpadDock(QWidget):
         folder: Path | None = None,
     ) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        # napari hands out a proxy, whose layers are new objects each time: none *is* another.
+        self.viewer = napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.engine = engine or Engine.spad()
         self.desk = Desk(
             napari_viewer,

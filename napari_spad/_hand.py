@@ -160,7 +160,10 @@ def _once(parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
 
     A drag passes over a pixel several times: the first old value and the last new one count.
     """
-    places, before, after = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if len(parts) == 1:
+        places, before, after = parts[0]
+    else:
+        places, before, after = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     if not (places[1:] > places[:-1]).all():  # to sort them is what takes time
         order = np.argsort(places, kind="stable")
         places = places[order]
@@ -168,6 +171,8 @@ def _once(parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
         ends = np.append(starts[1:], True)
         places, before, after = places[starts], before[order][starts], after[order][ends]
     changed = before != after
+    if changed.all():
+        return places, before, after
     return places[changed], before[changed], after[changed]
 
 
@@ -176,6 +181,8 @@ def _counts(values: NDArray[Any]) -> dict[int, int]:
     if values.dtype.itemsize > 2 or values.dtype.kind != "u":
         found, counts = np.unique(values, return_counts=True)
         return {int(v): int(n) for v, n in zip(found, counts, strict=True)}
+    if values.size and (values == values[0]).all():  # quicker by far, and what most strokes are
+        return {int(values[0]): values.size}
     counts = np.bincount(values)
     return {int(v): int(counts[v]) for v in np.flatnonzero(counts)}
 

@@ -94,13 +94,17 @@ class Desk(RuleBasedStateMachine):
 
         self._edit(drag)
 
-    @rule(point=points, size=st.integers(1, 6))
-    def stroke_over_the_last_one(self, point, size) -> None:
-        """A drag that begins by painting back what the last dab changed."""
-        self.layer.brush_size = size
-        old = int(self.layer.data[self._at(point)])
-        self._edit(lambda: self.layer.paint(self._at(point), (old + 1) % len(CLASSES)))
-        self.stroke([point, point], [old, 0])
+    @rule(point=points, value=values)
+    def drag_back_over_the_last_stroke(self, point, value) -> None:
+        """What the last stroke changed is painted back amid the next one; both are taken back."""
+        at, old = self._at(point), int(self.layer.data[self._at(point)])
+        self.layer.brush_size = 1
+        self._edit(lambda: self.layer.paint(at, (old + 1) % len(CLASSES)))
+        self.what_is_by_hand_follows_the_history()
+        self.stroke([point, (0, 0)], [old, value])
+        for step in (self.undo, self.undo, self.redo, self.redo):
+            step()
+            self.what_is_by_hand_follows_the_history()
 
     @rule(point=points, value=values, contiguous=st.booleans())
     def fill(self, point, value, contiguous) -> None:
@@ -209,7 +213,7 @@ class ScoresAlone(Desk):
 
 
 BRIEF = settings(
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=20,
     deadline=None,
     derandomize=True,

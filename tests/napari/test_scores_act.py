@@ -79,6 +79,29 @@ def opacity(layer, value: int) -> float:
     return float(layer.get_color(value)[3])
 
 
+def test_the_dock_acts_on_the_viewer_that_napari_hands_to_plugins(
+    make_napari_viewer, engine, settings, qtbot, tmp_path: Path
+):
+    from napari.utils._proxies import PublicOnlyProxy
+
+    from napari_spad._dock import SpadDock
+
+    viewer = make_napari_viewer()
+    dock = SpadDock(PublicOnlyProxy(viewer), engine=engine, settings=settings, folder=tmp_path)
+    qtbot.addWidget(dock)
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    layer = viewer.layers["eye – SPAD"]
+    click(dock.scores, SRF - 1, LOCK)
+    before = layer.data.copy()
+    layer.fill((1, 12, 12), PED)
+    np.testing.assert_array_equal(layer.data == SRF, before == SRF)
+    viewer.layers.remove(layer)
+    assert dock.results == []
+    dock.shut_down()
+
+
 # ---------------------------------------------------------------------- one alone
 
 
