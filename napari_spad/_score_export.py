@@ -15,6 +15,7 @@ from superqt.utils import GeneratorWorker
 from napari_spad._annotators import whose
 from napari_spad._layers import spacing_mm
 from napari_spad._run import EngineError, explain
+from napari_spad._score_grid import DICE
 from spad.score_report import as_csv, plain_text, score_records, write_text
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def _head(table: QTableWidget, column: int) -> Any:
 
 
 def _own(table: QTableWidget, row: int, column: int) -> bool:
-    """Whether a cell is seen; a wide one beside it may lie over it."""
-    return not any(table.columnSpan(row, c) > column - c for c in range(1, column))
+    """Whether a cell is seen; words may lie over it."""
+    return column <= DICE or table.columnSpan(row, DICE) <= column - DICE
 
 
 class ScoreFile(QObject):

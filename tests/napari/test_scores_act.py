@@ -54,6 +54,8 @@ def bench(make_napari_viewer, engine, qtbot, tmp_path: Path):
         result.layer.data[0, 20:22, 30:34] = IRF
         desk.add_result(result)
         table.show_segmentation(result.layer)
+        table.live.settle()
+        table.refresh()
         desk.heard = []
         desk.said.connect(desk.heard.append)
         viewer.dims.set_current_step(0, 0)
