@@ -49,7 +49,8 @@ class SpadDock(QWidget):
         folder: Path | None = None,
     ) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        # napari hands out a proxy, whose layers are new objects each time: none *is* another.
+        self.viewer = napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.engine = engine or Engine.spad()
         self.desk = Desk(
             napari_viewer,
@@ -65,7 +66,7 @@ class SpadDock(QWidget):
         self.form = SegmentForm(self.desk)
         self.correct = CorrectPanel(self.desk, self.form)
         self.review = ReviewPanel(self.desk)
-        self.scores = ScoreTable(napari_viewer)
+        self.scores = ScoreTable(self.desk)
         self._lay_out()
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)

@@ -2,12 +2,13 @@
 
 napari announces every edit by `paint`, the model's (`Result` writes through the layer's history so
 that they can be undone) as well as a person's. Who made it is known while it is announced. Undo and
-redo are not announced but by a bare `set_data`; they are found by looking whether the pixels of the
-last step hold what they held before it.
+redo are announced by a bare `set_data` alone, which a refresh amid a stroke emits too, so both are
+heard where they are called: the layer's own `undo` and `redo` are ours.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,12 +83,13 @@ class Hand:
         self._undone: list[_Step] = []
         self._by_model = False
         layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_set_data)
+        layer.__dict__ |= {"undo": self._undo, "redo": self._redo}
 
     def stop(self) -> None:
         """Listen to the layer no more."""
         self.layer.events.paint.disconnect(self._on_paint)
-        self.layer.events.set_data.disconnect(self._on_set_data)
+        for name in ("undo", "redo"):
+            self.layer.__dict__.pop(name, None)
 
     @contextmanager
     def model_writes(self) -> Iterator[None]:
@@ -102,63 +104,98 @@ class Hand:
         if self.layer.data.shape != self.mask.shape:
             return  # the person put other data into the layer
         parts = [_atom(atom, self.mask.shape) for atom in event.value]
-        places = np.concatenate([p for p, _, _ in parts])
-        if not len(places):
-            return
-        # A drag passes over a pixel several times: the first old value and the last new one count.
-        unique, first = np.unique(places, return_index=True)
-        last = len(places) - 1 - np.unique(places[::-1], return_index=True)[1]
-        before = np.concatenate([b for _, b, _ in parts])[first]
-        after = np.concatenate([a for _, _, a in parts])[last]
-        changed = before != after
-        if not changed.any():
-            return
-        unique, before, after = unique[changed], before[changed], after[changed]
+        # A step that changed nothing in the end is one too: undo and redo will stop there.
+        places, before, after = _once(parts)
         marks = self.mask.reshape(-1)
-        self._done.append(_Step(unique, before, after, marks[unique], self._by_model))
+        self._done.append(_Step(places, before, after, marks[places], self._by_model))
         self._undone.clear()
-        marks[unique] = not self._by_model
+        marks[places] = not self._by_model
         if not self._by_model:
-            self._tell("stroke", unique, after, by_model=False)
+            self._tell("stroke", places, after, by_model=False)
 
-    def _on_set_data(self, _event: Any = None) -> None:
-        """Find an undo or a redo: at most one came, for each emits its own event."""
-        if self.layer.data.shape != self.mask.shape or not isinstance(self.layer.data, np.ndarray):
-            return
-        data, marks = self.layer.data.reshape(-1), self.mask.reshape(-1)
+    def _undo(self) -> None:
+        type(self.layer).undo(self.layer)
         step = self._done[-1] if self._done else None
-        if step is not None and np.array_equal(data[step.places], step.before):
+        if step is not None and self._holds(step.places, step.before):
             self._undone.append(self._done.pop())
-            marks[step.places] = step.marks
+            self.mask.reshape(-1)[step.places] = step.marks
             self._tell("undo", step.places, step.before, by_model=step.by_model)
-            return
+
+    def _redo(self) -> None:
+        type(self.layer).redo(self.layer)
         step = self._undone[-1] if self._undone else None
-        if step is not None and np.array_equal(data[step.places], step.after):
+        if step is not None and self._holds(step.places, step.after):
             self._done.append(self._undone.pop())
-            marks[step.places] = not step.by_model
+            self.mask.reshape(-1)[step.places] = not step.by_model
             self._tell("redo", step.places, step.after, by_model=step.by_model)
+
+    def _holds(self, places: NDArray[np.int64], values: NDArray[Any]) -> bool:
+        """Whether it was our step: napari's history is emptied, or others write, unheard."""
+        data = self.layer.data
+        return (
+            data.shape == self.mask.shape
+            and isinstance(data, np.ndarray)
+            and np.array_equal(data.reshape(-1)[places], values)
+        )
 
     def _tell(
         self, kind: Literal["stroke", "undo", "redo"], places: Any, now: Any, *, by_model: bool
     ) -> None:
+        if not len(places):
+            return
         shape = self.mask.shape
-        planes = np.unique(places // (shape[-2] * shape[-1]))
+        size = shape[-2] * shape[-1]
+        first, last = int(places[0]) // size, int(places[-1]) // size
+        starts = np.searchsorted(places, np.arange(first, last + 2) * size)
         bscans = tuple(
-            tuple(int(i) for i in np.unravel_index(p, shape[:-2])) if shape[:-2] else ()
-            for p in planes
+            tuple(int(i) for i in np.unravel_index(first + p, shape[:-2])) if shape[:-2] else ()
+            for p in np.flatnonzero(np.diff(starts))
         )
-        values, counts = np.unique(now, return_counts=True)
-        became = {int(v): int(n) for v, n in zip(values, counts, strict=True)}
+        became = _counts(now)
         self._on_edit(Edit(kind, bscans, len(places), became, by_model))
+
+
+def _once(parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
+    """Places that changed, sorted and each once, with what they held before and hold after.
+
+    A drag passes over a pixel several times: the first old value and the last new one count.
+    """
+    if len(parts) == 1:
+        places, before, after = parts[0]
+    else:
+        places, before, after = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if not (places[1:] > places[:-1]).all():  # to sort them is what takes time
+        order = np.argsort(places, kind="stable")
+        places = places[order]
+        starts = np.append(True, places[1:] != places[:-1])
+        ends = np.append(starts[1:], True)
+        places, before, after = places[starts], before[order][starts], after[order][ends]
+    changed = before != after
+    if changed.all():
+        return places, before, after
+    return places[changed], before[changed], after[changed]
+
+
+def _counts(values: NDArray[Any]) -> dict[int, int]:
+    """How often each value occurs."""
+    if values.dtype.itemsize > 2 or values.dtype.kind != "u":
+        found, counts = np.unique(values, return_counts=True)
+        return {int(v): int(n) for v, n in zip(found, counts, strict=True)}
+    if values.size and (values == values[0]).all():  # quicker by far, and what most strokes are
+        return {int(values[0]): values.size}
+    counts = np.bincount(values)
+    return {int(v): int(counts[v]) for v in np.flatnonzero(counts)}
 
 
 def _atom(atom: Any, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
     """Flat places, old values and new values of an atom of napari's history."""
     if hasattr(atom, "slice_key"):
-        spans = [s.indices(n) for s, n in zip(atom.slice_key, shape, strict=True)]
-        flat = np.ravel_multi_index(np.ix_(*(np.arange(*span) for span in spans)), shape)
+        flat: Any = 0
+        for axis, (span, n) in enumerate(zip(atom.slice_key, shape, strict=True)):
+            flat = np.add.outer(flat, np.arange(*span.indices(n)) * math.prod(shape[axis + 1 :]))
         flat = flat.ravel() if atom.mask is None else flat[atom.mask]
-        return flat, np.asarray(atom.old_values).ravel(), np.full(len(flat), atom.new_value)
+        old = np.asarray(atom.old_values).ravel()
+        return flat, old, np.full(len(flat), atom.new_value, old.dtype)
     index, old, new = atom
     flat = np.ravel_multi_index(tuple(np.asarray(i) for i in index), shape).ravel()
     return flat, np.asarray(old).ravel(), np.broadcast_to(new, flat.shape)

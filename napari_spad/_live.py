@@ -10,7 +10,7 @@ napari tells of edits in several ways, none of them complete:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from spad.metrics import LiveConfusion
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-__all__ = ["LiveScores", "mismatch"]
+__all__ = ["LiveScores", "class_table", "mismatch", "translate"]
 
 
 def mismatch(segmentation: Labels, reference: Labels) -> str:
@@ -54,6 +54,8 @@ class LiveScores:
     classes : tuple of LabelClass
         Class values here are rows of the matrices; `values` are those in the layer.
     values : tuple of int
+    translation : dict of int to int
+        Classes of the reference's values.
     remark : str
         What the user should know of how the reference's structures were matched.
     """
@@ -64,6 +66,7 @@ class LiveScores:
         self.reference: Labels | None = None
         self.classes: tuple[LabelClass, ...] = ()
         self.values: tuple[int, ...] = ()
+        self.translation: dict[int, int] = {}
         self.remark = ""
         self._confusion: LiveConfusion | None = None
         self._rows: NDArray[np.uint8] = np.zeros(0, np.uint8)
@@ -125,15 +128,15 @@ class LiveScores:
 
     def _on_paint(self, event: Any) -> None:
         assert self._confusion is not None  # noqa: S101 - connected only while there is one
-        if self.segmentation.ndim > 3 or not self._dense:  # type: ignore[union-attr]
+        if len(self._shape) > 3:
             self._on_stale()
             return
         for atom in event.value:
             if hasattr(atom, "slice_key"):
-                self._confusion.edit(atom.slice_key, atom.new_value, atom.mask)
+                self._confusion.edit(atom.slice_key, self._coded(atom.new_value), atom.mask)
             else:  # data_setitem, and every tool before napari 0.8
                 index, _, new = atom
-                self._confusion.edit(index, new)
+                self._confusion.edit(index, self._coded(new))
         self._on_change()
 
     def _on_quiet_change(self, _event: Any = None) -> None:
@@ -173,6 +176,18 @@ class LiveScores:
 
     # ------------------------------------------------------------------ the numbers
 
+    @property
+    def slices(self) -> NDArray[np.int64]:
+        """Counts of every B-scan; not to be written to."""
+        assert self._confusion is not None  # noqa: S101 - callers look at `classes` first
+        return self._confusion.slices
+
+    def index(self, number: int) -> tuple[int, ...]:
+        """Place on the leading axes of the B-scan that is number so and so of `slices`."""
+        return tuple(int(i) for i in np.unravel_index(number, self._shape[:-2] or (1,)))[
+            : len(self._shape) - 2
+        ]
+
     def matrix(self, index: Sequence[int] | None) -> NDArray[np.int64]:
         """Return the counts of the B-scan at `index` (of the leading axes) or of the stack."""
         assert self._confusion is not None  # noqa: S101 - callers look at `classes` first
@@ -182,14 +197,17 @@ class LiveScores:
         return counts
 
     def masks(self, index: Sequence[int] | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Copy the class maps (prediction, reference) of a B-scan or of the stack."""
-        prediction, rows = self._prediction(), self._rows
+        """Class maps (prediction, reference) of a B-scan or of the stack; the first is a copy."""
+        prediction, rows = np.asarray(self.segmentation.data), self._rows  # type: ignore[union-attr]
         if index is not None:
-            z = self._flat(index)
-            prediction, rows = prediction.reshape(-1, *prediction.shape[-2:])[z], rows[z]
-        elif rows.shape[0] == 1:
-            prediction, rows = prediction.reshape(rows.shape)[0], rows[0]
-        return np.minimum(prediction, 255).astype(np.uint8), rows.copy()
+            prediction, rows = prediction[tuple(index)], rows[self._flat(index)]
+        prediction = self._coded(prediction)
+        if prediction.dtype == np.uint8:
+            copy = prediction.copy()
+        else:
+            copy = np.minimum(prediction, 255).astype(np.uint8)
+        shape = copy.shape if copy.ndim < 4 else rows.shape
+        return copy.reshape(shape), rows.reshape(shape)
 
     def _flat(self, index: Sequence[int]) -> int:
         return int(np.ravel_multi_index(tuple(index), self._shape[:-2])) if index else 0
@@ -201,24 +219,45 @@ class LiveScores:
         self._rebuild = False
         self.classes, self.values = _classes(layer, other)
         self._dense = self.values == tuple(range(len(self.values)))
+        self._table = dict(zip(self.values, range(256), strict=False))
         depth = (-1, *self._shape[-2:])
         if other is None:
             self._rows, self.remark = np.zeros(self._shape, np.uint8).reshape(depth), ""
+            self.translation = {}
         else:
-            table, self.remark = _translation(other, self.classes, self.values)
-            self._rows = _translate(np.asarray(other.data), table, 0).reshape(depth)
+            self.translation, self.remark = class_table(
+                structure_names(other), other.data, self.classes, self.values
+            )
+            self._rows = translate(np.asarray(other.data), self.translation, 0).reshape(depth)
         prediction = self._prediction()
         rows = self._rows[0] if prediction.ndim == 2 else self._rows
         self._confusion = LiveConfusion(prediction, rows, len(self.classes))
 
-    def _prediction(self) -> NDArray[Any]:
+    def _prediction(self) -> Any:
         """Return the layer's data as classes; the data itself where they are the same."""
         data = np.asarray(self.segmentation.data)  # type: ignore[union-attr]
         if data.ndim > 3:
             data = data.reshape(-1, *data.shape[-2:])
+        return data if self._dense else _Coded(data, self._coded)
+
+    def _coded(self, values: Any) -> Any:
+        """Values of the layer as classes; those without one as 255."""
         if self._dense:
-            return data
-        return _translate(data, dict(zip(self.values, range(256), strict=False)), IGNORE)
+            return values
+        return translate(np.asarray(values), self._table, IGNORE)
+
+
+class _Coded:
+    """A label map that becomes classes B-scan by B-scan, where it is read."""
+
+    def __init__(self, data: NDArray[Any], coded: Callable[[Any], Any]) -> None:
+        self._data, self._code, self.shape, self.ndim = data, coded, data.shape, data.ndim
+
+    def __getitem__(self, z: int) -> Any:
+        return self._code(self._data[z])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        return np.asarray(self._code(self._data), dtype)
 
 
 def _found(data: Any) -> list[int]:
@@ -261,19 +300,18 @@ def _classes(
     return tuple(classes), values
 
 
-def _translation(
-    reference: Labels, classes: Sequence[LabelClass], values: Sequence[int]
+def class_table(
+    theirs: Mapping[int, str], data: Any, classes: Sequence[LabelClass], values: Sequence[int]
 ) -> tuple[dict[int, int], str]:
-    """Return how the reference's values become classes, and what there is to say about it.
+    """Return how another layer's values become classes, and what there is to say about it.
 
     By name where both layers name their structures (`named_like`), else by value.
     """
-    theirs = structure_names(reference)
     meant = {v: named_like(n, classes) for v, n in theirs.items() if v}
     by_value = {v: c.value for v, c in zip(values, classes, strict=True)}
     named = any(meant.values())
     table, unknown = {IGNORE: IGNORE}, []
-    for value in _found(reference.data):
+    for value in _found(data):
         if value in (0, IGNORE):
             continue
         name = theirs.get(value, "")
@@ -292,7 +330,7 @@ def _translation(
     return table, " ".join(said)
 
 
-def _translate(data: NDArray[Any], table: dict[int, int], other: int) -> NDArray[np.uint8]:
+def translate(data: NDArray[Any], table: Mapping[int, int], other: int) -> NDArray[np.uint8]:
     """Values to classes; what the table lacks becomes `other`."""
     if data.dtype == np.bool_:
         data = data.view(np.uint8)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_spad._hand import Edit, Hand
 from napari_spad._layers import class_features, colormap
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from spad.labels import LabelClass
 
 __all__ = ["Result"]
+
+REDRAW_MS = 60
+"""After a stroke, the outlines of what is by hand are drawn anew."""
 
 
 def uncertainty_colormap() -> Any:
@@ -121,6 +125,9 @@ class Result:
             **source.placement,
         )
         self.by_hand.contour = 1
+        # Drawn after the stroke: its outlines take far longer than all that follows a stroke.
+        self._redraw = QTimer(singleShot=True, interval=REDRAW_MS)
+        self._redraw.timeout.connect(self._draw_by_hand)
         self.hand = Hand(self.layer, mask, self._on_edit)
         self.layer.selected_label = next((c.value for c in classes if c.value), 1)
         # Just above the image, so that a reference's outlines stay on top.
@@ -132,11 +139,15 @@ class Result:
         viewer.layers.selection.active = self.layer
 
     def _on_edit(self, edit: Edit) -> None:
-        self.by_hand.refresh()
+        self._redraw.start()
         self.hand_edited(edit)
+
+    def _draw_by_hand(self) -> None:
+        self.by_hand.refresh(extent=False, thumbnail=False)
 
     def stop(self) -> None:
         """Listen to the layer no more."""
+        self._redraw.stop()
         self.hand.stop()
 
     def fits(self, source: Source, model: str) -> bool:

@@ -1,34 +1,40 @@
-"""The score table: Dice, IoU, HD95 and area of each structure, live while painting."""
+"""The score table: Dice, IoU, HD95 and area of each structure, live while painting; and it acts."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QGroupBox,
-    QHeaderView,
+    QHBoxLayout,
     QLabel,
-    QTableWidget,
-    QTableWidgetItem,
+    QMainWindow,
+    QPushButton,
     QVBoxLayout,
 )
 
+from napari_spad._annotators import annotator
 from napari_spad._choose import LayerCombo, named
+from napari_spad._desk import Desk
+from napari_spad._differences import Differences
 from napari_spad._distances import Distances
 from napari_spad._form import form_layout
-from napari_spad._layers import is_aid, leading_index, segmented, spacing_mm
+from napari_spad._layers import is_aid, leading_index, segmented, spacing_mm, structure_names
 from napari_spad._live import LiveScores, mismatch
+from napari_spad._result import Result
 from napari_spad._sample import outline
-from spad.metrics import StructureScore, mean_scores, structure_scores
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
+from napari_spad._score_grid import AREA, DICE, EYE, HD95, IOU, LOCK, NAME, ScoreGrid
+from napari_spad._score_menu import ScoreMenu
+from napari_spad._structures import Structures
+from spad.disagreement import difference_map, largest_disagreement
+from spad.labels import IGNORE
+from spad.metrics import StructureScore, mean_scores, structure_scores, worst_slices
 
 __all__ = ["ScoreTable"]
 
@@ -38,7 +44,6 @@ QUIET_MS = 200
 """And the whole layer, when this long nothing came."""
 HD95_MS = 350
 """HD95 waits for a pause this long; it is too slow to follow every stroke."""
-NAME, DICE, IOU, HD95, AREA = range(5)
 IN_WORDS = {
     "absent": ("absent in both", "Neither the segmentation nor the reference has it."),
     "missed": ("missed", "Only the reference has it: Dice and IoU are 0."),
@@ -51,33 +56,48 @@ class ScoreTable(QGroupBox):
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
+    desk : Desk
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, desk: Desk) -> None:
         super().__init__("Scores")
-        self.viewer = viewer
+        self.desk = desk
+        self.viewer = viewer = desk.viewer
         self._problem = ""
         self._shown: list[StructureScore] = []
+        self._alone: int | None = None  # the class that is shown alone
+        self._followed: tuple[Labels | None, Labels | None] = None, None
         self._build()
-        self.live = LiveScores(self.refresh, self._on_stale)
-        self._glance = QTimer(self, singleShot=True, interval=GLANCE_MS)
-        self._glance.timeout.connect(self._on_glance)
-        self._quiet = QTimer(self, singleShot=True, interval=QUIET_MS)
-        self._quiet.timeout.connect(self._on_quiet)
-        self._pause = QTimer(self, singleShot=True, interval=HD95_MS)
-        self._pause.timeout.connect(self._start_hd95)
+        self.live = LiveScores(self._on_change, self._on_stale)
+        self.structures = Structures(self._values_of, self._on_held, desk.say)
+        self._differences = Differences(viewer)
+        self._glance = self._timer(GLANCE_MS, self._on_glance)
+        self._quiet = self._timer(QUIET_MS, self._on_quiet)
+        self._pause = self._timer(HD95_MS, self._start_hd95)
+        self._repaint = self._timer(0, self._show_differences)
         self._distances = Distances(self)
         self._distances.found.connect(self._on_distance)
         self.segmentation.layer_changed.connect(self._on_segmentation)
         self.reference.layer_changed.connect(self._watch)
         self.stack.toggled.connect(self.refresh)
-        self.table.cellClicked.connect(self._on_row)
+        self.differences.toggled.connect(self._on_differences)
+        self.table.named_clicked.connect(self._on_row)
+        self.table.named_double_clicked.connect(self._on_double_click)
+        self.table.eye_clicked.connect(self._on_eye)
+        self.table.lock_clicked.connect(self._on_lock)
+        self.table.escaped.connect(self.show_all)
+        desk.result_added.connect(self._on_result)
         viewer.dims.events.current_step.connect(self._on_slice)
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
         self._on_inserted()
         self._watch()
+
+    def _timer(self, ms: int, work: Any) -> QTimer:
+        timer = QTimer(self, singleShot=True, interval=ms)
+        timer.timeout.connect(work)
+        return timer
 
     def _build(self) -> None:
         self.segmentation = LayerCombo(self.viewer, _is_labels, "–", optional=True)
@@ -86,35 +106,41 @@ class ScoreTable(QGroupBox):
         self.reference.setObjectName("reference")
         self.stack = named(QCheckBox("Whole stack"), "scores_whole_stack")
         self.stack.setToolTip("Score all B-scans together; otherwise the one on screen")
+        self.differences = named(QPushButton("Differences"), "differences")
+        self.differences.setCheckable(True)
+        self.differences.setToolTip(
+            "Show in the B-scan on screen where the labels are too much (orange) and where they "
+            "are missing (blue), while you paint.\nOf the structure that is shown alone, or of all."
+        )
+        self.menu = ScoreMenu(self)
+        self.more = named(QPushButton("⋯"), "scores_menu")
+        self.more.setFixedWidth(28)
+        self.more.setToolTip("Copy, save, annotators")
+        self.more.clicked.connect(
+            lambda: self.menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+        )
         self.note = named(QLabel(), "score_note")
         self.note.setWordWrap(True)
         self.note.hide()
-        self.table = named(QTableWidget(0, 5), "score_table")
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(24)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setToolTip("Click a structure to paint with it")
-        self.table.setShowGrid(False)
-        self.table.setIconSize(QSize(12, 12))
-        self.table.setMinimumHeight(120)
-        self.table.setHorizontalHeaderLabels(["", "Dice", "IoU", "HD95", "Area"])
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(30)
-
+        self.table = named(ScoreGrid(), "score_table")
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(
+            lambda at: self.menu.popup(self.table.viewport().mapToGlobal(at))
+        )
         form = form_layout()
         form.addRow("Labels", self.segmentation)
         form.addRow("Reference", self.reference)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.stack)
+        row.addStretch(1)
+        row.addWidget(self.differences)
+        row.addWidget(self.more)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
         layout.addLayout(form)
-        layout.addWidget(self.stack)
+        layout.addLayout(row)
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
 
@@ -124,11 +150,25 @@ class ScoreTable(QGroupBox):
         """Score this layer from now on."""
         self.segmentation.choose(layer)
 
+    def others(self, layer: Labels) -> list[Labels]:
+        """Label layers that can be compared with one: all of its shape, the lowest first."""
+        return [o for o in self.viewer.layers if _is_labels(o) and not mismatch(layer, o)]
+
     def take_note(self, layer: Labels, index: tuple[int, ...]) -> None:
         """Count a B-scan that was just written to `layer`, if it is the one scored."""
         if layer is self.live.segmentation:
             self.live.glance(index)
             self.refresh()
+
+    def _on_result(self, result: Result) -> None:
+        self.structures.attend(result.layer, result.locked)
+        if (name := annotator(self.desk)) and "annotator" not in result.layer.metadata:
+            result.layer.metadata["annotator"] = name
+
+    def _on_removed(self, event: Any) -> None:
+        self.structures.forget(event.value)
+        if event.value is self._differences.layer:
+            self.differences.setChecked(False)
 
     def _on_active(self, _event: Any = None) -> None:
         active = self.viewer.layers.selection.active
@@ -162,6 +202,7 @@ class ScoreTable(QGroupBox):
 
     def _watch(self, _layer: Any = None) -> None:
         ours, theirs = self.segmentation.layer, self.reference.layer
+        self._let_go()
         self._problem = ""
         if ours is not None and theirs is not None and (why := mismatch(ours, theirs)):
             self._problem, theirs = f"No scores with “{theirs.name}”: {why}.", None
@@ -169,7 +210,29 @@ class ScoreTable(QGroupBox):
             self.live.watch(ours, theirs)
         except ValueError as error:
             self._problem = str(error)
-        self.refresh()
+        if (layer := self.live.segmentation) is not None:
+            layer.events.selected_label.connect(self._on_selected_label)
+            self._followed = layer, self.live.reference
+            self.structures.attend(layer)
+            if self.structures.hidden(layer):
+                self._dress()
+        self.menu.follow(layer)
+        if self.live.reference is None:
+            self.differences.setChecked(False)
+        self.differences.setEnabled(self.live.reference is not None)
+        self._on_change()
+
+    def _let_go(self) -> None:
+        """Follow the layers of before no more; the reference is seen as it was."""
+        segmentation, reference = self._followed
+        self.show_all()
+        if segmentation is not None:
+            segmentation.events.selected_label.disconnect(self._on_selected_label)
+            if segmentation is not self.live.segmentation:
+                self.structures.undress(segmentation)
+        if reference is not None:
+            self.structures.undress(reference)
+        self._followed = None, None
 
     # ------------------------------------------------------------------ when to count
 
@@ -186,14 +249,18 @@ class ScoreTable(QGroupBox):
     def _on_quiet(self) -> None:
         try:
             self.live.settle()
-        except ValueError as error:  # the layer's data were replaced by something else
-            self._problem = str(error)
-            self.live.stop()
-            self.refresh()
+        except ValueError:  # the layer's data were replaced by something else
+            self._watch()
 
     def _on_slice(self, _event: Any = None) -> None:
         if not self.stack.isChecked():
             self.refresh()
+        self._show_differences()
+
+    def _on_change(self) -> None:
+        self.refresh()
+        if self.differences.isChecked():
+            self._repaint.start()
 
     @property
     def place(self) -> tuple[int, ...] | None:
@@ -219,44 +286,52 @@ class ScoreTable(QGroupBox):
         self._shown = list(structure_scores(matrix, live.classes))
         self._headers(place is None)
         others = int(matrix[:, -1].sum())
-        self.table.clearSpans()
         self.table.setRowCount(len(self._shown) + 1 + (others > 0))
         for row, score in enumerate(self._shown):
             self._show_structure(row, score)
         self._show_mean(len(self._shown))
         if others:
-            row = len(self._shown) + 1
-            self._cell(row, NAME, "undefined", "Pixels whose value is no structure", "#ff00ff")
-            self._cell(row, DICE, "value without a name")
-            self.table.setSpan(row, DICE, 1, 3)
-            self._cell(row, AREA, self._area(others))
+            self._show_others(len(self._shown) + 1, others)
         self._pause.start()
 
     def _show_structure(self, row: int, score: StructureScore) -> None:
-        color = self.live.classes[score.value].hex
-        value = self.live.values[score.value]
-        self._cell(row, NAME, score.name, f"Label {value}: click to paint with it", color)
-        if self.live.reference is None:
-            for column in (DICE, IOU, HD95):
-                self._cell(row, column, "–", "Choose a reference to see scores")
-        elif score.state in IN_WORDS:
-            self._cell(row, DICE, *IN_WORDS[score.state])
-            self.table.setSpan(row, DICE, 1, 3)
+        table, layer = self.table, self.live.segmentation
+        color, value = self.live.classes[score.value].hex, self.live.values[score.value]
+        alone = score.value == self._alone
+        key = f", key {row + 1}" if row < 9 else ""
+        table.cell(row, NAME, score.name, f"Label {value}{key}", color, bold=alone)
+        table.marks(
+            row,
+            seen=value not in self.structures.hidden(layer),
+            locked=value in self.structures.locked(layer),
+        )
+        if self.live.reference is not None and score.state in IN_WORDS:
+            table.say_over(row, *IN_WORDS[score.state])
         else:
-            self._cell(row, DICE, f"{score.dice:.3f}")
-            self._cell(row, IOU, f"{score.iou:.3f}")
-            self._cell(row, HD95, "…", "counted when you pause")
-        self._cell(row, AREA, self._area(score.predicted_pixels))
+            table.say_apart(row)
+            if self.live.reference is None:
+                for column in (DICE, IOU, HD95):
+                    table.cell(row, column, "–", "Choose a reference to see scores")
+            else:
+                table.cell(row, DICE, f"{score.dice:.3f}")
+                table.cell(row, IOU, f"{score.iou:.3f}")
+                table.cell(row, HD95, "…", "counted when you pause")
+        table.cell(row, AREA, self._area(score.predicted_pixels))
 
     def _show_mean(self, row: int) -> None:
         dice, iou, count = mean_scores(self._shown)
         tip = f"Over the {count} structures in either map; missed and invented ones count as 0"
-        self._cell(row, NAME, "Mean", tip, bold=True)
         known = self.live.reference is not None and count
-        self._cell(row, DICE, f"{dice:.3f}" if known else "–", tip, bold=True)
-        self._cell(row, IOU, f"{iou:.3f}" if known else "–", tip, bold=True)
-        self._cell(row, HD95, "")
-        self._cell(row, AREA, "")
+        self.table.say_apart(row)
+        self.table.blank(row, (HD95, AREA, EYE, LOCK))
+        self.table.cell(row, NAME, "Mean", tip, bold=True)
+        self.table.cell(row, DICE, f"{dice:.3f}" if known else "–", tip, bold=True)
+        self.table.cell(row, IOU, f"{iou:.3f}" if known else "–", tip, bold=True)
+
+    def _show_others(self, row: int, pixels: int) -> None:
+        self.table.cell(row, NAME, "undefined", "Pixels whose value is no structure", "#ff00ff")
+        self.table.say_over(row, "value without a name", "Its number is in the status bar")
+        self.table.cell(row, AREA, self._area(pixels))
 
     def _headers(self, whole: bool) -> None:
         layer: Any = self.live.segmentation
@@ -266,7 +341,7 @@ class ScoreTable(QGroupBox):
         size = "Volume" if axes == 3 else "Area"
         power = "³" if axes == 3 else "²"
         measure = f"{size}\n{unit}{power}" if self._spacing else f"{size}\npx"
-        self.table.setHorizontalHeaderLabels(["", "Dice", "IoU", f"HD95\n{unit}", measure])
+        self.table.headers("Dice", "IoU", f"HD95\n{unit}", measure)
 
     def _area(self, pixels: int) -> str:
         if self._spacing is None:
@@ -275,22 +350,6 @@ class ScoreTable(QGroupBox):
         if size < 0.001:
             return "<0.001" if pixels else "0"
         return f"{size:.3f}" if size < 10 else f"{size:.1f}"
-
-    def _cell(
-        self, row: int, column: int, text: str, tip: str = "", color: str = "", bold: bool = False
-    ) -> None:
-        item = self.table.item(row, column)
-        if item is None:
-            item = QTableWidgetItem()
-            self.table.setItem(row, column, item)
-        item.setText(text)
-        item.setToolTip(tip)
-        side = Qt.AlignmentFlag.AlignLeft if column == NAME else Qt.AlignmentFlag.AlignRight
-        item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-        item.setIcon(_swatch(color) if color else QIcon())
-        font = self.table.font()
-        font.setBold(bold)
-        item.setFont(font)
 
     def _say(self) -> None:
         text = self._problem or self._remark()
@@ -325,19 +384,174 @@ class ScoreTable(QGroupBox):
         row = next((r for r, s in enumerate(self._shown) if s.value == value), None)
         if row is not None and self._shown[row].state == "compared":
             text = f"{distance:.3f}" if self._spacing else f"{distance:.1f}"
-            self._cell(row, HD95, text, "95th percentile of the distances between the borders")
+            self.table.cell(row, HD95, text, "95th percentile of the distances between the borders")
 
-    def _on_row(self, row: int, _column: int) -> None:
-        if row < len(self._shown) and self.live.segmentation is not None:
-            layer = self.live.segmentation
-            layer.selected_label = self.live.values[self._shown[row].value]
-            self.viewer.layers.selection.active = layer
+    # ------------------------------------------------------------------ what it does
+
+    def _values_of(self, layer: Labels) -> Sequence[int]:
+        """Values of a layer's structures, in the order of the table's rows."""
+        if layer is self.live.segmentation:
+            return self.live.values[1:]
+        known = layer.metadata.get("spad", {}).get("classes")
+        values = [c["value"] for c in known] if known else list(structure_names(layer))
+        return sorted(v for v in values if v > 0) or range(1, 10)
+
+    def _on_selected_label(self, _event: Any = None) -> None:
+        """Follow the structure that is chosen by key, by the picker or in napari's controls."""
+        layer = self.live.segmentation
+        value = layer.selected_label  # type: ignore[union-attr]
+        code = self.live.values.index(value) if value in self.live.values else 0
+        row = next((r for r, s in enumerate(self._shown) if s.value == code), -1)
+        if row < 0:
+            self.table.clearSelection()
+        elif row != self.table.currentRow() or not self.table.selectedItems():
+            self.table.setCurrentCell(row, NAME)
+        if code and self._alone is not None and code != self._alone:
+            self.show_alone(code)
+
+    def _on_row(self, row: int) -> None:
+        layer = self.live.segmentation
+        if layer is None or row >= len(self._shown):
+            return
+        code = self._shown[row].value
+        again = self._alone == code
+        self.viewer.layers.selection.active = layer
+        layer.selected_label = self.live.values[code]
+        self.table.setCurrentCell(row, NAME)
+        if again:
+            self.show_all()
+        else:
+            self.show_alone(code)
+
+    def show_alone(self, code: int) -> None:
+        """Dim all structures but one, in the segmentation and in the reference."""
+        if self._alone is None:
+            # Only for as long: otherwise it is napari's key, which drops a polygon.
+            for layer in filter(None, self._followed):
+                layer.bind_key("Escape", lambda _: self.show_all(), overwrite=True)
+        self._alone = code
+        self._dress()
+
+    def show_all(self) -> None:
+        """Show all structures again."""
+        if self._alone is not None:
+            for layer in filter(None, self._followed):
+                layer.bind_key("Escape", None)
+            self._alone = None
+            self._dress()
+
+    def _dress(self) -> None:
+        """Let both layers look as the eyes and the choice of one alone ask for."""
+        live, alone = self.live, self._alone
+        segmentation, reference = self._followed
+        if segmentation is not live.segmentation:
+            return  # it was given other data, and is about to be let go
+        if segmentation is not None:
+            ours = None if alone is None else {live.values[alone]}
+            self.structures.looks(segmentation).apply(live.values, ours)
+        if segmentation is not None and reference is not None:
+            unseen = self.structures.hidden(segmentation)
+            classes = {v: code for v, code in live.translation.items() if code and v != IGNORE}
+            looks = self.structures.looks(reference)
+            looks.hidden = {v for v, code in classes.items() if live.values[code] in unseen}
+            theirs = {v for v, code in classes.items() if code == alone}
+            looks.apply([*classes, 0], None if alone is None else theirs)
+        self._on_change()
+
+    def _on_eye(self, row: int) -> None:
+        layer = self.live.segmentation
+        if layer is not None and row < len(self._shown):
+            value = self.live.values[self._shown[row].value]
+            self.structures.looks(layer).hidden ^= {value}
+            self._dress()
+
+    def _on_lock(self, row: int) -> None:
+        layer = self.live.segmentation
+        if layer is not None and row < len(self._shown):
+            locked = self.structures.locked(layer)
+            locked ^= {self.live.values[self._shown[row].value]}
+            self.refresh()
+
+    def _on_held(self, layer: Labels, values: set[int]) -> None:
+        names = dict(zip(self.live.values, (c.name for c in self.live.classes), strict=True))
+        if layer is not self.live.segmentation:
+            names = structure_names(layer)
+        held = ", ".join(names.get(v, f"label {v}") for v in sorted(values))
+        self.desk.say(f"{held}: locked, and kept as it is. Its padlock in the table unlocks it.")
+
+    def _on_double_click(self, row: int) -> None:
+        layer = self.live.segmentation
+        if layer is None or row >= len(self._shown):
+            return
+        score = self._shown[row]
+        self.show_alone(score.value)
+        if self.live.reference is None:
+            self.desk.say("Choose a reference: the worst B-scan is the one with the lowest Dice.")
+            return
+        worst = worst_slices(self.live.slices, score.value, 1)
+        if not worst:
+            self.desk.say(f"{score.name} is in no B-scan, neither here nor in the reference.")
+            return
+        index = self.live.index(worst[0])
+        box = largest_disagreement(difference_map(*self.live.masks(index), score.value))
+        if box is None:
+            self.desk.go_to(layer, index)
+        else:
+            middle = [(side.start + side.stop - 1) / 2 for side in box]
+            self.desk.go_to(layer, index, (middle[0], middle[1]))
+            self._zoom_to(layer, box)
+        here = structure_scores(self.live.matrix(index), self.live.classes)
+        dice = next(s.dice for s in here if s.value == score.value)
+        where = f"B-scan {index[-1] + 1} of {layer.data.shape[-3]}, " if index else ""
+        self.desk.say(
+            f"{score.name}: {'lowest ' * bool(index)}Dice {dice:.3f}, {where}"
+            f"{'the largest disagreement is centred' if box else 'nothing differs'}."
+        )
+
+    def _zoom_to(self, layer: Labels, box: Sequence[slice]) -> None:
+        """Zoom, where the box is too small to be seen, or does not fit."""
+        window = self.window()
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        if canvas is None:
+            return
+        camera = getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
+        seen = np.array([float(canvas.height()), float(canvas.width())])
+        scale = np.abs(np.asarray(layer.scale[-2:], float))
+        size = np.array([side.stop - side.start for side in box]) * scale
+        whole = np.array(layer.data.shape[-2:]) * scale
+        share = float((size * camera.zoom / seen).max())
+        if not SMALLEST <= share <= LARGEST:
+            fit = float((seen / whole).min())
+            camera.zoom = min(float((seen / size).min()) * WANTED, fit * CLOSEST)
+
+    # ------------------------------------------------------------------ differences
+
+    def _on_differences(self, on: bool) -> None:
+        if on:
+            self._show_differences()
+        else:
+            self._differences.hide()
+
+    def _show_differences(self) -> None:
+        layer = self.live.segmentation
+        if not self.differences.isChecked() or layer is None or self.live.reference is None:
+            return
+        index = leading_index(layer, self.viewer)
+        found = difference_map(*self.live.masks(index), self._alone)
+        self._differences.show(index, found, layer)
+
+    # ------------------------------------------------------------------ the end
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
-        for timer in (self._glance, self._quiet, self._pause):
+        for timer in (self._glance, self._quiet, self._pause, self._repaint):
             timer.stop()
         self._distances.stop()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._let_go()
+        self._differences.hide()
+        self.structures.release()
+        self.menu.follow(None)
         self.live.stop()
         self.segmentation.disconnect_viewer()
         self.reference.disconnect_viewer()
@@ -346,11 +560,9 @@ class ScoreTable(QGroupBox):
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
 
 
+SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
+"""Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
+
+
 def _is_labels(layer: Any) -> bool:
     return isinstance(layer, Labels) and not is_aid(layer)
-
-
-def _swatch(color: str) -> QIcon:
-    pixmap = QPixmap(12, 12)
-    pixmap.fill(QColor(color))
-    return QIcon(pixmap)

@@ -149,8 +149,17 @@ class LiveConfusion:
         mask : array of bool, optional
             Of the shape that `index` selects.
         """
-        if len(self._shape) == 2:
-            index = (0, *index)
+        flat = len(self._shape) == 2
+        if (
+            np.ndim(new) == 0
+            and len(index) == len(self._shape)
+            and all(isinstance(i, slice) and (i.step or 1) > 0 for i in index)
+        ):
+            box = (slice(0, 1), *index) if flat else index
+            covered = mask[None] if flat and mask is not None else mask
+            self._edit_box(box, int(_codes(new, self._num_classes)), covered)
+            return
+        index = (0, *index) if flat else index
         parts = [np.asarray(offset[index]) for offset in self._offsets]
         if mask is not None:
             parts = [part[mask] for part in parts]
@@ -162,14 +171,31 @@ class LiveConfusion:
         shadow[places] = codes
         # A pixel that the index names twice must count once, with the value that was left there.
         changed = before != shadow[places]
-        places, first = np.unique(places[changed], return_index=True)
-        before, after, rows = before[changed][first], shadow[places], reference[places]
+        places, before = places[changed], before[changed]
+        if not (places[1:] > places[:-1]).all():  # to sort them is what takes time
+            places, first = np.unique(places, return_index=True)
+            before = before[first]
+        after, rows = shadow[places], reference[places]
         # The places are sorted: each touched slice has a run of them.
-        touched, starts = np.unique(places // self._shadow[0].size, return_index=True)
-        for z, start, stop in zip(touched, starts, [*starts[1:], None], strict=False):
-            part, k = slice(start, stop), self._num_classes
+        size, k = self._shadow[0].size, self._num_classes
+        for z in _spanned(places, size):
+            part = slice(*np.searchsorted(places, (z * size, (z + 1) * size)))
             self.slices[z] += _count(rows[part], after[part], k)
             self.slices[z] -= _count(rows[part], before[part], k)
+
+    def _edit_box(self, box: tuple[Any, ...], code: int, mask: NDArray[np.bool_] | None) -> None:
+        """Follow an edit that gives one value to a box, or to the masked pixels of it."""
+        shadow, reference = self._shadow[box], self._reference[box]
+        for part, z in enumerate(range(*box[0].indices(len(self._shadow)))):
+            if mask is None:
+                before, rows = shadow[part].copy(), reference[part]
+                shadow[part] = code
+            else:
+                before, rows = shadow[part][mask[part]], reference[part][mask[part]]
+                shadow[part][mask[part]] = code
+            gone = _count(rows, before, self._num_classes)
+            self.slices[z] -= gone
+            self.slices[z, :, code] += gone.sum(axis=1)
 
     def resync(self, prediction: NDArray[Any], slices: Iterable[int] | None = None) -> bool:
         """Find and count what changed without an `edit` (undo, direct writes, a new array).
@@ -434,6 +460,11 @@ def _outside(what: str, values: NDArray[Any], num_classes: int) -> str:
         f"{what} holds {found} ({values.size} pixels), outside 0..{num_classes - 1}; map its "
         "values to the classes of the model first"
     )
+
+
+def _spanned(places: NDArray[np.int64], size: int) -> range:
+    """Slices, of so many pixels each, from that of the first place to that of the last."""
+    return range(int(places[0]) // size, int(places[-1]) // size + 1) if len(places) else range(0)
 
 
 def _count(rows: NDArray[np.uint8], columns: NDArray[np.uint8], num_classes: int) -> Matrix:
