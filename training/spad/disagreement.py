@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from spad.labels import IGNORE
 
@@ -66,6 +65,8 @@ def largest_disagreement(difference: NDArray[np.uint8]) -> tuple[slice, ...] | N
     tuple of slice, or None
         One an axis; None where nothing differs.
     """
+    from scipy import ndimage  # a front end that only draws need not load it
+
     best, box = 0, None
     for kind in (TOO_MUCH, MISSING, ANOTHER):
         patches, count = ndimage.label(difference == kind, np.ones((3,) * difference.ndim))
