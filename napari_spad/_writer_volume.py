@@ -157,7 +157,7 @@ def _save_nrrd(path: str, labels: NDArray[Any], grid: Grid, fields: Mapping[str,
         header["space units"] = ["mm"] * 3
     with replaced(Path(path)) as file:
         nrrd.write(
-            str(file), labels, header | fields, index_order="C", compression_level=COMPRESSION
+            str(file), labels, {**header, **fields}, index_order="C", compression_level=COMPRESSION
         )
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("napari")
-nibabel = pytest.importorskip("nibabel")
-nrrd = pytest.importorskip("nrrd")
+pytest.importorskip("nibabel")
+pytest.importorskip("nrrd")
 
+import nibabel
+import nrrd
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
