@@ -25,7 +25,7 @@ from napari_spad._layers import placement
 from napari_spad._result import Result
 from napari_spad._run import explain
 from napari_spad._saved import ModelPart, SavedLayer
-from napari_spad._session import Session, prune
+from napari_spad._session import Session
 from napari_spad._writer_layer import classes_of
 
 __all__ = ["Autosave", "Watched"]
@@ -142,6 +142,12 @@ class Autosave(QObject):
         old = self.watched.pop(id(layer))
         new = self.watch(result.layer, old.saved)
         new.result, new.all_dirty = result, True
+
+    def forget_removed(self, saved: SavedLayer) -> bool:
+        """Take a layer from the list of removed ones; returns whether it was there."""
+        before = len(self.removed)
+        self.removed = [w for w in self.removed if w.saved.folder != saved.folder]
+        return len(self.removed) < before
 
     def exported(self, layer: Labels) -> None:
         """Note that the user saved this layer: a crash need not offer it."""
@@ -303,11 +309,6 @@ class Autosave(QObject):
         self._on_saved(failed)
         self._timer.stop()
         return failed[0]
-
-    def tidy(self) -> None:
-        """Delete old sessions that ended properly."""
-        self._pruner = FunctionWorker(prune, self.root)
-        self._pruner.start()
 
     def shut_down(self) -> None:
         """Save the rest; let go of viewer and folder."""

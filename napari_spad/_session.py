@@ -34,6 +34,7 @@ KEPT_DAYS = 30
 KEPT_BYTES = 2 * 10**9
 """Sessions that ended properly are kept so long, and so much of them, the oldest going first."""
 LOCK, CLOSED = "lock", "closed"
+TRIES, PAUSE_SECONDS = 3, 0.05
 
 
 class Session:
@@ -199,7 +200,13 @@ def _held(folder: Path) -> Iterator[bool]:
         yield False
         return
     with file:
-        yield _take(file)
+        free = _take(file)
+        for _ in range(TRIES - 1):  # another window that starts just now may be looking, too
+            if free:
+                break
+            time.sleep(PAUSE_SECONDS)
+            free = _take(file)
+        yield free
 
 
 def _take(file: IO[bytes]) -> bool:
