@@ -23,7 +23,7 @@ class Ask(QFrame):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setObjectName(name)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setStyleSheet(f"QFrame#{name} {{ border: 1px solid #e69f00; border-radius: 3px; }}")
         self.text = named(QLabel(), f"{name}_text")
         self.text.setWordWrap(True)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

@@ -46,8 +46,8 @@ class Watched:
     layer : napari.layers.Labels
     saved : SavedLayer
         Where to.
-    shape : tuple of int
-        Of the data that were saved there.
+    shape, dtype : tuple of int, str
+        Of the data that are saved there.
     result : Result or None
         Whose labels these are.
     model : str
@@ -59,6 +59,7 @@ class Watched:
     layer: Labels
     saved: SavedLayer
     shape: Index
+    dtype: str
     result: Result | None = None
     model: str = ""
     dirty: set[Index] = field(default_factory=set)
@@ -82,6 +83,10 @@ class _Job:
     by_hand: NDArray[Any] | None
     places: frozenset[Index] | None  # None: all
     model: Mapping[Index, ModelPart]
+
+
+_OPEN: set[Autosave] = set()
+"""Kept alive until they are shut down, whatever becomes of the widgets."""
 
 
 class Autosave(QObject):
@@ -124,6 +129,7 @@ class Autosave(QObject):
             self._listen(layer)
         for result in desk.results:
             self._on_result(result)
+        _OPEN.add(self)
 
     # ------------------------------------------------------------------ what is to be saved
 
@@ -131,7 +137,8 @@ class Autosave(QObject):
         """Save this layer from now on; `saved` is where it was read back from."""
         watched = self.watched.get(id(layer))
         if watched is None:
-            watched = Watched(layer, saved or self.session.new_layer(), layer.data.shape)
+            saved = saved or self.session.new_layer()
+            watched = Watched(layer, saved, layer.data.shape, layer.data.dtype.str)
             self.watched[id(layer)] = watched
             layer.events.name.connect(self._on_header)
         self._mark(watched)
@@ -260,13 +267,14 @@ class Autosave(QObject):
         """Take the marks off, and say what is to be written."""
         jobs = []
         for watched in [w for w in self._all() if w.waiting]:
-            if watched.layer.data.shape != watched.shape:
+            if watched.layer.data.shape != watched.shape and not watched.removed:
                 # Other data were put into the layer: what was there stays, as if it were removed.
-                old = replace(watched, removed=_now(), all_dirty=False)
+                old = replace(watched, removed=_now(), all_dirty=False, header_dirty=False)
                 old.dirty, old.from_model = set(), set()
                 self._gone.append(old)
-                jobs.append(_Job(old, _header(old), old.layer.data, None, frozenset(), {}))
+                jobs.append(_job(old))
                 watched.saved, watched.shape = self.session.new_layer(), watched.layer.data.shape
+                watched.dtype = watched.layer.data.dtype.str
                 watched.all_dirty, watched.from_model = True, set()
             jobs.append(_job(watched))
             watched.dirty, watched.from_model = set(), set()
@@ -311,7 +319,11 @@ class Autosave(QObject):
         return failed[0]
 
     def shut_down(self) -> None:
-        """Save the rest; let go of viewer and folder."""
+        """Save the rest; let go of viewer and folder. A second call does nothing."""
+        if self not in _OPEN:
+            return
+        _OPEN.discard(self)
+        self.blockSignals(True)  # nobody is to start anything on the last news
         error = self.flush()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
@@ -378,7 +390,7 @@ def _header(watched: Watched) -> dict[str, Any]:
         "name": layer.name,
         "image": known.get("image", ""),
         "shape": list(watched.shape),
-        "dtype": layer.data.dtype.str,
+        "dtype": watched.dtype,
         "classes": classes_of(looks, ()),
         "own_colors": hasattr(layer.colormap, "color_dict"),
         "model": watched.model if result is None else result.model,

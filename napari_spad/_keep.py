@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import (
+    QApplication,
     QComboBox,
     QFileDialog,
     QGroupBox,
@@ -62,7 +64,7 @@ class KeepPanel(QWidget):
         self.kept = KeptCopies(desk, self.autosave)
         self.log = AnnotationLog(desk)
         self._worker: FunctionWorker[Any] | None = None
-        self._exporting: Labels | None = None
+        self._exporting: tuple[Labels, Any] | None = None  # the layer, and the labels as written
         self._make()
         self._lay_out()
         self._clock = QTimer(self, interval=1000)
@@ -74,6 +76,11 @@ class KeepPanel(QWidget):
         self.log.written.connect(self._show_log)
         self.log.failed.connect(self._on_log_failed)
         desk.result_changed.connect(self._on_result)
+        # napari's window goes without closing what is docked in it; these two outlive the panel.
+        for one in (self.log, self.autosave):
+            self.destroyed.connect(one.shut_down)
+            if (app := QApplication.instance()) is not None:
+                app.aboutToQuit.connect(one.shut_down)
         self._show_state()
         self._show_log()
 
@@ -92,7 +99,7 @@ class KeepPanel(QWidget):
         self.format.setCurrentIndex(
             max(self.format.findData(self.settings.value("export_format", ".tif", str)), 0)
         )
-        self.folder = named(QLineEdit(self.settings.value("export_folder", "", str)), "folder")
+        self.folder = named(QLineEdit(str(self.settings.value("export_folder", ""))), "folder")
         self.folder.setPlaceholderText("choose a folder")
         self.folder.setToolTip("Where exported files go; each with a sidecar NAME.spad.json")
         self.browse = named(QPushButton("…"), "browse_folder")
@@ -221,9 +228,9 @@ class KeepPanel(QWidget):
         metadata["annotator"] = metadata.get("annotator") or self.settings.value(
             "annotator", "", str
         )
-        self._exporting = layer
-        # A copy: painting goes on while it is written.
-        args = (target, form, data.copy(), {**meta, "metadata": metadata})
+        data = data.copy()  # painting goes on while it is written
+        self._exporting = (layer, data)
+        args = (target, form, data, {**meta, "metadata": metadata})
         self._worker = FunctionWorker(_try, export, *args)
         self._worker.returned.connect(self._on_exported)
         self.export_button.setEnabled(False)
@@ -232,13 +239,13 @@ class KeepPanel(QWidget):
 
     def _on_exported(self, answer: tuple[Any, str]) -> None:
         written, error = answer
-        layer, self._exporting, self._worker = self._exporting, None, None
+        exported, self._exporting, self._worker = self._exporting, None, None
         self._on_layer()
         if error:
             self.desk.fail(f"Nothing was exported: {error}")
             return
-        if layer is not None:
-            self.autosave.exported(layer)
+        if exported is not None and np.array_equal(exported[0].data, exported[1]):
+            self.autosave.exported(exported[0])
         images = [Path(name) for name in written if not name.endswith(".spad.json")]
         more = f" and {len(images) - 1} more" if len(images) > 1 else ""
         self.desk.say(f"Exported {images[0].name}{more}, with sidecars, to {images[0].parent}")
@@ -260,15 +267,17 @@ class KeepPanel(QWidget):
 
     def export_log(self, target: Path) -> None:
         """Write the log of all sessions as a CSV table."""
+        self._log_target = target
         self._log_worker = FunctionWorker(_try, export_log, self.log.folder, target)
-        self._log_worker.returned.connect(
-            lambda answer: (
-                self.desk.fail(answer[1])
-                if answer[1]
-                else self.desk.say(f"Exported {answer[0]} lines to {target}")
-            )
-        )
+        self._log_worker.returned.connect(self._on_log_exported)
         self._log_worker.start()
+
+    def _on_log_exported(self, answer: tuple[Any, str]) -> None:
+        count, error = answer
+        if error:
+            self.desk.fail(error)
+        else:
+            self.desk.say(f"Exported {count} lines to {self._log_target}")
 
     # ------------------------------------------------------------------ the end
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QGroupBox,
@@ -45,7 +45,7 @@ class _Copy:
     @property
     def line(self) -> str:
         count = f"{self.bscans} B-scan{'s' if self.bscans != 1 else ''}"
-        return f"{self.name} · {count} · {self.what} {_when(self.seconds)}"
+        return f"{self.name}\n{count} · {self.what} {_when(self.seconds)}"
 
 
 class KeptCopies(QGroupBox):
@@ -81,6 +81,8 @@ class KeptCopies(QGroupBox):
             f"{KEPT_DAYS} days, at most {KEPT_BYTES / 1e9:.0f} GB; the oldest go first"
         )
         self.list.setMaximumHeight(110)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setAlternatingRowColors(True)
         self.recover_button = named(QPushButton("Recover"), "recover_kept")
         self.recover_button.setToolTip("Put the chosen copies back into the viewer")
         self.delete_button = named(QPushButton("Delete…"), "delete_kept")

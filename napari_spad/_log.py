@@ -86,6 +86,7 @@ class AnnotationLog(QObject):
         self.folder = desk.folder / "log"
         self.scores: Scores = lambda _layer, _index: None
         self.lines = 0
+        self._over = False
         self._visit: _Visit | None = None
         self._last = clock()
         self._queue: list[str] = []
@@ -210,7 +211,10 @@ class AnnotationLog(QObject):
         self._write()
 
     def shut_down(self) -> None:
-        """Write the last lines; let go of the viewer."""
+        """Write the last lines; let go of the viewer. A second call does nothing."""
+        if self._over:
+            return
+        self._over = True
         self._arrive.stop()
         self._tick()
         self.leave()
