@@ -33,6 +33,8 @@ __all__ = ["Autosave", "Watched"]
 WAIT_MS = 1000
 RETRY_MS = 10_000
 """After a disk was full or read-only."""
+HEADER_SECONDS = 30.0
+"""What a layer is takes milliseconds to gather: not with each stroke."""
 
 Index = tuple[int, ...]
 
@@ -68,6 +70,7 @@ class Watched:
     header_dirty: bool = True
     removed: str = ""
     exported: str = ""
+    described: float = 0.0  # when its header was gathered
 
     @property
     def waiting(self) -> bool:
@@ -78,7 +81,7 @@ class Watched:
 @dataclass(frozen=True)
 class _Job:
     watched: Watched
-    header: Mapping[str, Any]
+    header: Mapping[str, Any] | None  # None: as it was
     labels: NDArray[Any]
     by_hand: NDArray[Any] | None
     places: frozenset[Index] | None  # None: all
@@ -232,7 +235,9 @@ class Autosave(QObject):
             self._mark(watched)
 
     def _edited(self, watched: Watched) -> None:
-        watched.exported, watched.header_dirty = "", True
+        old = time.monotonic() - watched.described > HEADER_SECONDS
+        watched.header_dirty |= bool(watched.exported) or old
+        watched.exported = ""
         self._mark(watched)
 
     def _on_header(self, event: Any) -> None:
@@ -269,10 +274,12 @@ class Autosave(QObject):
         for watched in [w for w in self._all() if w.waiting]:
             if watched.layer.data.shape != watched.shape and not watched.removed:
                 # Other data were put into the layer: what was there stays, as if it were removed.
-                old = replace(watched, removed=_now(), all_dirty=False, header_dirty=False)
+                old = replace(watched, removed=_now(), all_dirty=False, header_dirty=True)
                 old.dirty, old.from_model = set(), set()
                 self._gone.append(old)
                 jobs.append(_job(old))
+                old.header_dirty = False
+                watched.header_dirty = True
                 watched.saved, watched.shape = self.session.new_layer(), watched.layer.data.shape
                 watched.dtype = watched.layer.data.dtype.str
                 watched.all_dirty, watched.from_model = True, set()
@@ -304,7 +311,7 @@ class Autosave(QObject):
     def _mark_again(jobs: list[_Job]) -> None:
         for job in jobs:
             watched = job.watched
-            watched.header_dirty = True
+            watched.header_dirty |= job.header is not None
             watched.all_dirty |= job.places is None
             watched.dirty |= job.places or set()
             watched.from_model |= set(job.model)
@@ -357,7 +364,8 @@ def _write(job: _Job) -> None:
     for index in places:
         by_hand = None if job.by_hand is None else job.by_hand[index]
         saved.save_bscan(index, job.labels[index], by_hand)
-    saved.save_header(job.header)
+    if job.header is not None:
+        saved.save_header(job.header)
 
 
 def _job(watched: Watched) -> _Job:
@@ -378,7 +386,10 @@ def _job(watched: Watched) -> _Job:
                 runs.get(index, {}),
             )
     places = None if watched.all_dirty else frozenset(watched.dirty)
-    return _Job(watched, _header(watched), labels, by_hand, places, model)
+    header = None
+    if watched.header_dirty:
+        header, watched.described = _header(watched), time.monotonic()
+    return _Job(watched, header, labels, by_hand, places, model)
 
 
 def _header(watched: Watched) -> dict[str, Any]:
