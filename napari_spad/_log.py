@@ -193,7 +193,7 @@ class AnnotationLog(QObject):
         self._write()
 
     def _write(self) -> None:
-        if self._worker is None and self._queue:
+        if self._worker is None and self._queue and not self._over:
             lines, self._queue = self._queue, []
             self._worker = FunctionWorker(_append, self._disk, self.folder, lines)
             self._worker.returned.connect(self._on_appended)
