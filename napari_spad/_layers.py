@@ -21,6 +21,7 @@ __all__ = [
     "is_aid",
     "leading_index",
     "level_0",
+    "placement",
     "segmented",
     "spacing_mm",
     "structure_names",
@@ -43,6 +44,16 @@ def is_aid(layer: Layer) -> bool:
 def level_0(layer: Any) -> Any:
     """Full-resolution data of a layer."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Where a layer lies, in JSON values that another layer takes as its settings."""
+    arrays = {key: getattr(layer, key) for key in ("scale", "translate", "rotate", "shear")}
+    arrays["affine"] = layer.affine.affine_matrix
+    return {key: np.asarray(value).tolist() for key, value in arrays.items()} | {
+        "units": [str(unit) for unit in layer.units],
+        "axis_labels": list(layer.axis_labels),
+    }
 
 
 def spacing_mm(layer: Layer, axes: int) -> tuple[float, ...] | None:
