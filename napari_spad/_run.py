@@ -80,6 +80,10 @@ class Request:
     edits: Mapping[tuple[int, ...], Mapping[str, Any]] = field(default_factory=dict)
     onward: bool = False
 
+    def work(self, engine: Engine) -> Generator[Any, None, None]:
+        """What the worker does."""
+        return segment_parts(engine, self)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -90,6 +94,7 @@ class Progress:
     bscan: int
     bscans: int
     seconds_left: float
+    unit: str = "B-scan"
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ def segment_parts(
 
 def _guarded(engine: Engine, request: Request) -> Generator[str | Progress | Finished, None, None]:
     try:
-        yield from segment_parts(engine, request)
+        yield from request.work(engine)
     except Exception as error:
         raise EngineError(explain(error)) from error
 

@@ -143,11 +143,11 @@ def prepare(config: Config) -> Prepared:
         return np.array(some, bool).reshape(-1, len(names))
 
     judged = judge(training)
-    known: set[str] = set()
+    learnt: set[str] = set()
     if config.init:
         start = read_card(shipped().get(config.init, Path(config.init)))
-        known = {c.name for c in start.classes}
-    _say_partial(names, judged, looked & (data.phantoms > 0), known)
+        learnt = {c.name for c in start.classes}
+    _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
     shown = shown_classes(tabled(training), len(names), inspector) if data.balance else None
     card = _card(config, folders, label_classes(names), training, validation)
     validation_judged = judge(validation)
