@@ -91,9 +91,14 @@ class FileItem:
         from napari.layers import Image
         from npe2 import read
 
-        found = [one for one in read([str(self.path)], stack=False) if _kind(one) == "image"]
+        try:
+            opened = read([str(self.path)], stack=False)
+        except Exception as error:  # a decoder raises anything; its first line tells enough
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"cannot be read ({reason}); is it damaged? Save it again") from error
+        found = [one for one in opened if _kind(one) == "image"]
         if not found:
-            raise ValueError("holds no image")
+            raise ValueError("holds no image; open it in napari to see what it is")
         data, options = (*found[0], {})[:2]
         known = {"rgb", "scale", "translate", "units", "axis_labels", "metadata", "multiscale"}
         layer = Image(data, **{k: v for k, v in options.items() if k in known})
@@ -196,9 +201,7 @@ class Batch:
 
     choices: Choices
     items: list[FileItem | LayerItem]
-    done: list[Done] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    failed: list[Failed] = field(default_factory=list)
+    outcomes: list[Done | Skipped | Failed] = field(default_factory=list)
 
     def work(self, engine: Engine) -> Generator[Any, None, None]:
         """Segment all; yields words, `Progress`, and what became of each image.
@@ -214,13 +217,13 @@ class Batch:
 
             digest = sha256(choices.checkpoint)
             steps = choices.steps or engine.read_card(choices.checkpoint).sampling.steps
-        began, worked = time.monotonic(), 0.0
+        began, worked = 0.0, 0
         for number, item in enumerate(self.items):
             try:
                 if isinstance(item, FileItem) and item.is_done(choices, digest, steps):
                     yield Skipped(item.name)
-                    began, worked = time.monotonic() - (time.monotonic() - began), worked
                     continue
+                began = began or time.monotonic()
                 for event in self._segment(engine, item):
                     if isinstance(event, float):
                         spent = time.monotonic() - began
@@ -267,26 +270,22 @@ class Batch:
             item.save(source, parts)
         yield Done(item.name, tuple(notes))
 
-    def take(self, event: Any) -> None:
-        """Note what became of an image. In the main thread."""
-        for kind, kept in ((Done, self.done), (Skipped, self.skipped), (Failed, self.failed)):
-            if isinstance(event, kind):
-                kept.append(event)  # type: ignore[attr-defined]
-
     def summary(self) -> str:
         """What was done, skipped, and what failed why."""
-        rest = len(self.items) - len(self.done) - len(self.skipped) - len(self.failed)
-        said = [f"{len(self.done)} segmented"]
-        if self.skipped:
-            said.append(f"{len(self.skipped)} done before and skipped")
-        if rest:
+        done = [one for one in self.outcomes if isinstance(one, Done)]
+        failed = [one for one in self.outcomes if isinstance(one, Failed)]
+        skipped = len(self.outcomes) - len(done) - len(failed)
+        said = [f"{len(done)} segmented"]
+        if skipped:
+            said.append(f"{skipped} done before and skipped")
+        if rest := len(self.items) - len(self.outcomes):
             said.append(f"{rest} left")
-        if self.failed:
-            said.append(f"{len(self.failed)} failed")
-        notes = Counter(note for one in self.done for note in one.notes)
+        if failed:
+            said.append(f"{len(failed)} failed")
+        notes = Counter(note for one in done for note in one.notes)
         lines = [f"{', '.join(said)}."]
-        lines += [f"{note} ({count} images)" for note, count in notes.items()]
-        lines += [f"{one.name}: {one.why}" for one in self.failed]
+        lines += [f"{note} ({count} of them)" for note, count in notes.items()]
+        lines += [f"{one.name}: {one.why}" for one in failed]
         return "\n".join(lines)
 
 

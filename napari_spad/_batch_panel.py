@@ -71,14 +71,12 @@ class BatchPanel(QWidget):
         if self.images.path is None and not self.images.ask():
             return
         try:
-            assert_path = self.images.path or Path()
-            items: list[Any] = list(image_files(assert_path, self._out(assert_path)))
+            images = self.images.path or Path()
+            out = self.results.path or images / "spad"
+            items: list[Any] = list(image_files(images, out))
             self._run(Batch(self._choices(), items))
         except (ValueError, OSError) as error:
             self.desk.fail(error)
-
-    def _out(self, images: Path) -> Path:
-        return self.results.path or images / "spad"
 
     def segment_layers(self) -> None:
         """Segment the open image layers that have no result of this model."""
@@ -117,10 +115,11 @@ class BatchPanel(QWidget):
         )
 
     def _on_part(self, batch: Batch, event: Any) -> None:
-        batch.take(event)
         if isinstance(event, tuple):
             source, finished = event
             self._put(batch, source, finished)
+            return
+        batch.outcomes.append(event)
         self.status.setText(batch.summary())
 
     def _put(self, batch: Batch, source: Source, finished: Any) -> None:

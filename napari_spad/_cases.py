@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -163,8 +162,7 @@ class TrainingSet(QWidget):
         )
         self.stop = named(QPushButton("Stop"), "add_stop")
         self.stop.hide()
-        self.structures = named(QToolButton(), "annotated")
-        self.structures.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.structures = named(QPushButton(), "annotated")
         self.structures.setToolTip(
             "The structures that you looked for. What the model drew of others is not learned"
         )
@@ -186,8 +184,11 @@ class TrainingSet(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for part in (self.folder, add, row, self.own, self.status):
-            (layout.addWidget if isinstance(part, QWidget) else layout.addLayout)(part)
+        layout.addWidget(self.folder)
+        layout.addLayout(add)
+        layout.addLayout(row)
+        layout.addWidget(self.own)
+        layout.addWidget(self.status)
         self.this.clicked.connect(lambda: self.add([self.desk.place()]))
         self.done.clicked.connect(lambda: self.add(self.corrected()))
         self.all.clicked.connect(lambda: self.add(self.labelled()))

@@ -91,7 +91,7 @@ class FineTune(QWidget):
         self.minutes.setRange(0.1, 600)
         self.minutes.setDecimals(1)
         self.minutes.setSuffix(" min")
-        self.minutes.setValue(float(self.desk.settings.value("minutes", 5.0, float)))
+        self.minutes.setValue(float(str(self.desk.settings.value("minutes", 5.0))))
         self.minutes.setToolTip(
             "Time to train; loading and the two validations come on top. The set alone is trained "
             "on: what the model was made from does not come with it, so it may forget"
@@ -120,8 +120,8 @@ class FineTune(QWidget):
         layout.addLayout(row)
         for part in (self.curve, self.status, self.table, self.use):
             layout.addWidget(part)
-        for widget in (self.stop_button, self.curve, self.table, self.use):
-            widget.hide()
+        for later in (self.stop_button, self.curve, self.table, self.use):
+            later.hide()
         self.button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.stop)
         self.use.clicked.connect(self.use_new)
@@ -136,7 +136,11 @@ class FineTune(QWidget):
         new = f"“{escape(cases.name)}”" if cases else "a training set (choose its folder above)"
         self.origin.setText(f"From {old}, with {new}")
         self.button.setEnabled(path is not None and cases is not None and not self.running)
-        if path is not None and not self.name.isModified():
+        self.name.setEnabled(not self.running)
+        self.minutes.setEnabled(not self.running)
+        if self.running and self.training is not None:
+            self.name.setText(self.training.name)
+        elif path is not None and not self.name.isModified():
             self.name.setText(self._free_name(_title(path)))
 
     def _free_name(self, old: str) -> str:
@@ -187,7 +191,7 @@ class FineTune(QWidget):
             raise ValueError(f"{cases} has no B-scans that train; add some of a new patient")
         # The trainer itself refuses to validate with one patient's own B-scans unasked.
         alone = not folder.splits.get("val") and len({case.patient for case in train}) < 2
-        seconds = float(self.desk.settings.value("seconds_a_step", GUESS_S, float))
+        seconds = float(str(self.desk.settings.value("seconds_a_step", GUESS_S)))
         minutes = self.minutes.value()
         config = config_text(
             read_card(path),
@@ -262,9 +266,10 @@ class FineTune(QWidget):
             after = best if new else progress.validations[-1]
             note = verdict(before, best)
             if training.own_images:
+                kept = f"{note} " if not new else ""
                 note = (
-                    "Scored on the very B-scans that trained it, as the set has one patient: "
-                    "that shows that it learns, not that it is better. Add a second patient."
+                    f"{kept}These are the very B-scans that trained it, as the set has one patient: "
+                    "they show whether it learns, not whether it is better. Add a second patient."
                 )
             self.table.setText(_table(training, before, after, note))
             self.table.show()
