@@ -268,8 +268,9 @@ class FineTune(QWidget):
             if training.own_images:
                 kept = f"{note} " if not new else ""
                 note = (
-                    f"{kept}These are the very B-scans that trained it, as the set has one patient: "
-                    "they show whether it learns, not whether it is better. Add a second patient."
+                    f"{kept}These are the very B-scans that trained it, for the set has one "
+                    "patient: they show whether it learns, not whether it is better. Add "
+                    "a second patient."
                 )
             self.table.setText(_table(training, before, after, note))
             self.table.show()

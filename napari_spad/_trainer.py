@@ -21,6 +21,8 @@ STATE = "fine-tune.json"
 MORE_NICE = 10
 STOPPED = 130
 
+COMMAND = (sys.executable, "-m", "spad", "train")
+
 _running: dict[int, subprocess.Popen[bytes]] = {}
 """Of this session, by process: only who started a process learns its exit code."""
 
@@ -153,13 +155,12 @@ def start(training: Training, config: str, device: str, folder: Path) -> Trainin
     out.mkdir(parents=True)
     path = out / "fine-tune.toml"
     path.write_text(config, "utf-8")
-    command = [sys.executable, "-m", "spad", "train", str(path), "--out", str(out)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     # Two cores are left to whoever paints meanwhile.
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) - 2)))
     with (out / LOG).open("wb") as log:
         popen = subprocess.Popen(  # noqa: S603
-            [*command, "--device", device],
+            [*COMMAND, str(path), "--out", str(out), "--device", device],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
