@@ -75,7 +75,7 @@ class Footer(QWidget):
         """Show how far a run is, and how long it will take."""
         self.bar.setRange(0, at.total)
         self.bar.setValue(at.done)
-        what = f"B-scan {at.bscan} of {at.bscans}" if at.bscans > 1 else "sampling"
+        what = f"{at.unit} {at.bscan} of {at.bscans}" if at.bscans > 1 else "sampling"
         left = at.seconds_left
         self.say(
             f"{what}, {left:.0f} s left" if left < 100 else f"{what}, {left / 60:.0f} min left"

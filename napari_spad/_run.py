@@ -86,6 +86,10 @@ class Request:
     edits: Edits = field(default_factory=dict)
     onward: bool = False
 
+    def work(self, engine: Engine) -> Generator[Any, None, None]:
+        """What the worker does."""
+        return segment_parts(engine, self)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -96,6 +100,7 @@ class Progress:
     bscan: int
     bscans: int
     seconds_left: float
+    unit: str = "B-scan"
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ def segment_parts(
 
 def _guarded(engine: Engine, request: Request) -> Generator[str | Progress | Finished, None, None]:
     try:
-        yield from segment_parts(engine, request)
+        yield from request.work(engine)
     except Exception as error:
         raise EngineError(explain(error)) from error
 

@@ -57,7 +57,8 @@ def test_a_run_leaves_checkpoints_a_state_and_events(tiny: Path, tmp_path: Path)
     best = run(tiny, tmp_path / "run")
     assert best == tmp_path / "run" / "best.safetensors"
     names = {path.name for path in best.parent.iterdir() if "tfevents" not in path.name}
-    assert names == {"best.safetensors", "latest.safetensors", "latest.pt", "cases.txt"}
+    models = {"best.safetensors", "latest.safetensors"}
+    assert names == models | {"latest.pt", "cases.txt", "progress.jsonl"}
     for name in ("best", "latest"):
         segmenter = spad.load(best.with_name(f"{name}.safetensors"), device="cpu")
         assert segmenter.segment(np.zeros((50, 80)), samples=1).labels.shape == (50, 80)
@@ -110,8 +111,8 @@ class Scored:
     """A report whose mean is as the test wants it."""
 
     def __init__(self, report: Any, value: float) -> None:
-        score = SimpleNamespace(value=value)
-        self.mean = SimpleNamespace(name="mean", dice_pooled=score, dice_per_image=score)
+        score = SimpleNamespace(value=value, low=value, high=value)
+        self.mean = SimpleNamespace(name="mean", images=2, dice_pooled=score, dice_per_image=score)
         self.structures = report.structures
         self.images, self.patients = report.images, report.patients
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spad.train.case_folder import Case
+from spad.case_folder import Case
 from spad.train.measure import Scan, Setting, Summary
 from spad.train.tuning import (
     Limits,

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.case_folder import CaseError
 from spad.labels import LabelClass
 from spad.sidecar import sidecar
 from spad.train import files
-from spad.train.case_folder import CaseError
 
 __all__ = ["Result", "input_files", "segment_files"]
 

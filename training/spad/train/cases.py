@@ -1,6 +1,6 @@
 """Cases, checked and read: images, label maps in the model's classes, validation patients.
 
-All faults of case folders (`spad.train.case_folder` describes their format) are reported at once,
+All faults of case folders (`spad.case_folder` describes their format) are reported at once,
 with file names, before any training.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.case_folder import Case, CaseError, CaseFolder, open_folder
 from spad.labels import IGNORE
 from spad.train import files
-from spad.train.case_folder import Case, CaseError, CaseFolder, open_folder
 from spad.train.case_writer import NewCase, write_folder
 from spad.train.draws import generator
 from spad.train.inspection import Facts, Inspector

@@ -245,6 +245,9 @@ class Optimiser(Checked):
     ----------
     steps, batch : int
         Updates, and samples in each, of all processes together.
+    minutes : float
+        End after so many minutes of training (the last validation comes on top), if the steps are
+        not done before; 0: no limit. The fall of the learning rate knows the steps alone.
     accumulate : int
         Micro-batches, one after the other, that a batch is cut into where it does not fit into
         memory at once. Terms that are sums over pixels stay the same; Dice is then pooled over
@@ -269,6 +272,7 @@ class Optimiser(Checked):
     """
 
     steps: Annotated[int, Within(1, 10_000_000)] = 10_000
+    minutes: Annotated[float, Within(0, 100_000)] = 0.0
     batch: Annotated[int, Within(1, 4096)] = 8
     accumulate: Annotated[int, Within(1, 4096)] = 1
     learning_rate: Annotated[float, Within(0, 1)] = 1e-3
@@ -290,11 +294,14 @@ class Validation(Checked):
     ----------
     every, save_every : int
         In updates.
+    before : bool
+        Score the starting point too: then ``best.safetensors`` is never worse than it.
     samples, steps : int
     """
 
     every: Annotated[int, Within(1, 10_000_000)] = 500
     save_every: Annotated[int, Within(1, 10_000_000)] = 100
+    before: bool = False
     samples: Annotated[int, Within(1, 64)] = 4
     steps: Annotated[int, Within(1, 4000)] = 3
 

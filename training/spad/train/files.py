@@ -7,7 +7,6 @@ imported when the first file is opened, and their absence is said with its remed
 from __future__ import annotations
 
 import io
-import json
 import os
 import warnings
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spad.atomic import read_json, write_bytes, write_json
 
 __all__ = [
     "SUFFIXES",
@@ -277,14 +278,6 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return height, width
 
 
-def read_json(path: Path) -> Any:
-    """Parse a JSON file; a fault is a ValueError that names the file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
-        raise ValueError(f"{path}: is not JSON ({error}); correct it") from error
-
-
 def png_bytes(array: NDArray[Any], palette: list[int] | None = None) -> bytes:
     """Encode ``(H, W)`` uint8 or uint16 as PNG; with a palette (R, G, B, ...) as indexes."""
     if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16):
@@ -304,15 +297,3 @@ def tiff_bytes(array: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
     _tifffile().imwrite(stream, array, photometric="minisblack", compression="zlib")
     return stream.getvalue()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that a killed process leaves the old one, or none, but never half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON, as `write_bytes` does."""
-    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.case_folder import Case
 from spad.train import files
 from spad.train.cache import Cache
-from spad.train.case_folder import Case
 
 __all__ = ["Facts", "Inspector", "shown_classes"]
 

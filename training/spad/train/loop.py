@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from spad import checkpoint
+from spad.case_folder import CaseError
 from spad.labels import IGNORE
 from spad.sampler import times_of_use
 from spad.schedule import NoiseSchedule, cosine_schedule
-from spad.train.case_folder import CaseError
 from spad.train.config import Config, ConfigError
 from spad.train.dataset import Batch, Samples, batches
 from spad.train.ema import average, decay_at
@@ -36,20 +37,21 @@ from spad.train.signals import Stop, stop_signals
 from spad.train.speed import Clock
 from spad.train.state import Run, read_state, start, sweep
 from spad.train.teacher import load_teacher
-from spad.train.validate import as_scalars, scored, validate
+from spad.train.validate import as_rows, as_scalars, scored, validate
 from spad.train.watch import Diverged, Watch
 
 __all__ = ["Diverged", "train"]
 
 _LOG_EVERY = 20  # steps; the only places where the host waits for the device
+_LOG_AFTER = 2  # seconds, if that comes first: a slow machine shows a loss too
 
 
 def train(config: Config, out: Path, *, resume: bool = False, device: str = "auto") -> Path:
     """Train a model.
 
     Writes into ``out``: ``latest.pt`` (to resume), ``latest.safetensors`` and ``best.safetensors``
-    (averaged weights; best by pooled mean Dice on the validation cases), ``cases.txt`` and
-    TensorBoard's events.
+    (averaged weights; best by pooled mean Dice on the validation cases), ``cases.txt``,
+    ``progress.jsonl`` and TensorBoard's events.
     Under torchrun, several processes train one model; the first one writes.
 
     Parameters
@@ -112,6 +114,8 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                 lambda: differences(out / "cases.txt", inventory(prepared)),
             )
             run.restore(state)
+        else:
+            run.pending = config.validation.before
         if group.rank == 0:
             out.mkdir(parents=True, exist_ok=True)
             sweep(out)
@@ -178,18 +182,22 @@ def _steps(run: Run, job: _Job) -> None:
     o, v, group = job.config.optimiser, job.config.validation, job.group
     watch = Watch(run.step, o.batch, job.samples.cases_of, str(job.state_file))
     agreement = Agreement(group)
+    job.events.note(run.step, steps=o.steps, minutes=o.minutes)
     if run.pending:
         _validate(run, job, print)
         _save(run, job)
     arriving = batches(job.samples, job.config, run.step, job.device, group)
     clock = Clock()
+    job.events.note(run.step, training=True)
+    began = looked = time.monotonic()
+    over = False
     pause = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs no animation
     due = False
     with tqdm(
         total=o.steps, initial=run.step, unit="step", smoothing=0.05, mininterval=pause,
         disable=group.rank > 0,
     ) as bar:  # fmt: skip
-        while run.step < o.steps:
+        while run.step < o.steps and not over:
             with clock.waiting(), _kept(run, job):
                 arrived = next(arriving)
             job.stop.collecting = True
@@ -201,20 +209,26 @@ def _steps(run: Run, job: _Job) -> None:
             watch.add(_update(run, job, batch))
             bar.update()
             stops = agreement.ask(job.stop.asked)
-            validates = run.step % v.every == 0 or run.step == o.steps
+            if o.minutes:  # asked of all, since their clocks differ
+                over = group.any(time.monotonic() - began >= 60 * o.minutes)
+            ends = over or run.step == o.steps
+            validates = run.step % v.every == 0 or ends
             due |= run.step % v.save_every == 0 or validates or stops
             # Also before anything is kept: weights that are no numbers must not replace good ones.
-            if not (run.step % _LOG_EVERY == 0 or due):
+            slow = group.size == 1 and time.monotonic() - looked >= _LOG_AFTER
+            if not (run.step % _LOG_EVERY == 0 or due or slow):
                 continue
+            looked = time.monotonic()
             means = watch.check(run.network, group)
             rate = run.optimiser.param_groups[0]["lr"]
             job.events.add({f"train/{name}": x for name, x in means.items()}, run.step)
             job.events.add({"train/rate": rate, **clock.speed(o.batch)}, run.step)
+            job.events.note(run.step, loss=means["loss"])
             bar.set_postfix(loss=f"{means['loss']:.4f}")
             if validates:
                 job.events.add(_leakage(run, job, batch), run.step)
                 run.pending = True
-            if due and (watch.calm or stops or run.step == o.steps):
+            if due and (watch.calm or stops or ends):
                 _save(run, job)
                 due = False
             if stops:
@@ -324,6 +338,7 @@ def _validate(run: Run, job: _Job, say: Callable[[str], None]) -> None:
     The saved state still says that this is pending: killed in here, a run does it again, so that
     its best score never falls behind the file.
     """
+    job.events.note(run.step, scoring=True)
     report = validate(run, job.config, job.prepared, job.stop, job.group)
     if report is None:
         _save(run, job)
@@ -333,6 +348,7 @@ def _validate(run: Run, job: _Job, say: Callable[[str], None]) -> None:
     best = out / "best.safetensors"
     if job.group.rank == 0:
         job.events.add(as_scalars(report), run.step)
+        job.events.note(run.step, validation=as_rows(report))
         say(f"step {run.step}: validation, pooled mean Dice {value:.3f}")
         card = scored(job.prepared.card, job.config, run, report)
         weights = {name: mean.cpu() for name, mean in run.mean.items()}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.case_folder import Case, CaseError, CaseFolder
 from spad.labels import IGNORE, MAX_CLASSES
-from spad.train.case_folder import Case, CaseError, CaseFolder
 
 __all__ = [
     "IGNORED",

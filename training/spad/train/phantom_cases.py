@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad import phantom
+from spad.case_folder import Case
 from spad.labels import IGNORE
-from spad.train.case_folder import Case
 from spad.train.case_writer import NewCase
 
 __all__ = [

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spad import phantom
 from spad.card import Card
+from spad.checkpoint import read_card, shipped
 from spad.frame import normalise
 from spad.labels import LabelClass, label_classes
 from spad.likeness import LIMIT, measures, summary
@@ -143,7 +144,11 @@ def prepare(config: Config) -> Prepared:
         return np.array(some, bool).reshape(-1, len(names))
 
     judged = judge(training)
-    _say_partial(names, judged, looked & (data.phantoms > 0))
+    learnt: set[str] = set()
+    if config.init:
+        start = read_card(shipped().get(config.init, Path(config.init)))
+        learnt = {c.name for c in start.classes}
+    _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
     shown = shown_classes(tabled(training), len(names), inspector) if data.balance else None
     card = _card(config, folders, label_classes(names), training, validation)
     validation_judged = judge(validation)
@@ -209,16 +214,28 @@ def _say_phantoms(names: Sequence[str], looked: NDArray[np.bool_]) -> None:
 
 
 def _say_partial(
-    names: Sequence[str], judged: NDArray[np.bool_], phantoms: NDArray[np.bool_]
+    names: Sequence[str],
+    judged: NDArray[np.bool_],
+    phantoms: NDArray[np.bool_],
+    known: Container[str],
 ) -> None:
-    """Say which classes were not looked for everywhere; refuse one that was looked for nowhere."""
+    """Say which classes were not looked for everywhere; refuse one that was looked for nowhere.
+
+    Unless the checkpoint that the run starts from knows it.
+    """
     for name, column, made in list(zip(names, judged.T, phantoms, strict=True))[1:]:
-        if not column.any() and not made:
+        if not column.any() and not made and name in known:
+            warnings.warn(
+                f"{name} is annotated in no training case: the model keeps what it knew of it, as "
+                "far as it does not forget",
+                stacklevel=3,
+            )
+        elif not column.any() and not made:
             raise ConfigError(
                 f"class {name!r} is annotated in no training case, so nothing can be learned of "
                 "it; give it values in [classes] and cases whose annotated names it, or remove it"
             )
-        if not column.all():
+        elif not column.all():
             warnings.warn(
                 f"{name} was looked for in {column.sum()} of {len(column)} training cases; in the "
                 "others background may be it",

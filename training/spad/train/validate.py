@@ -19,7 +19,7 @@ from spad.train.prepare import Prepared
 from spad.train.signals import Stop
 from spad.train.state import Run
 
-__all__ = ["as_scalars", "scored", "validate"]
+__all__ = ["as_rows", "as_scalars", "scored", "validate"]
 
 
 def validate(
@@ -60,6 +60,25 @@ def as_scalars(report: Report) -> dict[str, float]:
         f"validation/{of} Dice/{row.name}": score.value
         for row in (*report.structures, report.mean)
         for of, score in (("pooled", row.dice_pooled), ("image", row.dice_per_image))
+    }
+
+
+def as_rows(report: Report) -> dict[str, Any]:
+    """What ``progress.jsonl`` says of a validation; `spad.fine_tune` reads it."""
+    rows = (*report.structures, report.mean)
+    return {
+        "images": report.images,
+        "patients": report.patients,
+        "rows": [
+            {
+                "name": row.name,
+                "images": row.images,
+                "dice": row.dice_pooled.value,
+                "low": row.dice_pooled.low,
+                "high": row.dice_pooled.high,
+            }
+            for row in rows
+        ],
     }
 
 

@@ -15,8 +15,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.case_folder import CaseError
 from spad.train import files
-from spad.train.case_folder import CaseError
 from spad.train.case_writer import NewCase
 from spad.train.imports.lists import assign, find_lists
 from spad.train.imports.report import Report, listed

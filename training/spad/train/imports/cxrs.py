@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.case_folder import CaseError
 from spad.train import files
-from spad.train.case_folder import CaseError
 from spad.train.case_writer import NewCase
 from spad.train.imports.cxrs_layout import Layout, Radiograph, find_layout
 from spad.train.imports.priority import STATED, order

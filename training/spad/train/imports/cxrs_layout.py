@@ -15,9 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from spad.case_folder import CaseError
 from spad.labels import IGNORE, MAX_CLASSES
 from spad.train import files
-from spad.train.case_folder import CaseError
 from spad.train.imports.priority import normal
 from spad.train.imports.report import listed
 from spad.train.imports.splits import natural

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from spad.train.case_folder import CaseError
+from spad.case_folder import CaseError
 from spad.train.files import SUFFIXES
 from spad.train.imports.report import Report, listed
 from spad.train.imports.splits import natural

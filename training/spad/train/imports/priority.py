@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from spad.train.case_folder import CaseError
+from spad.case_folder import CaseError
 from spad.train.imports.splits import natural
 
 __all__ = ["GROUPS", "STATED", "normal", "order"]

@@ -45,8 +45,9 @@ class Report:
 
     def add(self, case: NewCase) -> None:
         """Count a case."""
-        self.images[case.split] += 1
-        self.patients.setdefault(case.split, set()).add(case.patient or case.name)
+        split = str(case.split)
+        self.images[split] += 1
+        self.patients.setdefault(split, set()).add(case.patient or case.name)
         self.sizes[case.labels.shape] += 1
         found = np.bincount(case.labels.ravel(), minlength=256)
         self.pixels += found

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from spad.train.case_folder import CaseError
+from spad.case_folder import CaseError
 from spad.train.case_writer import NewCase, faults, write_folder
 from spad.train.imports.report import Report
 

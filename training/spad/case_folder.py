@@ -3,7 +3,7 @@
 A folder holds ``images/NAME.png|tif``, ``masks/NAME.png|tif`` (class values, 255 = ignore),
 ``labels.json`` (value -> name), ``split.json`` (split -> patients and images) and, if one likes,
 ``cases.json`` (NAME -> patient, spacing, annotated structures). This module reads the JSON files;
-`spad.train.cases` reads the pixels.
+`spad.train.cases` reads the pixels, `spad.case_export` writes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from spad.atomic import read_json
 from spad.labels import IGNORE
-from spad.train import files
 
 __all__ = ["Case", "CaseError", "CaseFolder", "open_folder"]
 
@@ -186,7 +186,7 @@ def _object(path: Path, problems: list[str], needed: str) -> dict[str, Any]:
             problems.append(f"{path}: is missing; write {needed}")
         return {}
     try:
-        content = files.read_json(path)
+        content = read_json(path)
     except (ValueError, OSError) as error:
         problems.append(str(error))
         return {}
