@@ -124,8 +124,8 @@ def segment(session: Session) -> None:
 
 def go_to_the_worst_structure(session: Session) -> None:
     """Click on the structure with the least Dice, and turn the wheel to its worst B-scan."""
-    compared = [s for s in session.scores() if s.state != "absent"]
-    worst = min(compared, key=lambda s: s.dice).value
+    known = [s for s in session.scores() if s.state in ("compared", "missed")]
+    worst = min(known, key=lambda s: s.dice).value
     wrong = [_wrong_of(session, z, worst) for z in range(len(session.layer.data))]
     _choose(session, worst)
     middle = np.array(session.layer.data.shape[1:]) / 2
@@ -234,14 +234,17 @@ def _path(mistake: NDArray[np.bool_]) -> tuple[list[tuple[int, int]], int]:
 
 
 def chosen(cases: Path, split: str, count: int, folder: Path) -> Path:
-    """Copy some B-scans of a split, evenly spaced among those with a structure, into a folder."""
+    """Copy some B-scans of a split, evenly spaced, with their reference by the model's names."""
     names = json.loads((cases / "split.json").read_text("utf-8"))[split]["images"]
     step = max(1, len(names) // count)
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
         for name in names[::step][:count]:
             shutil.copy(cases / kind / f"{name}.png", folder / kind)
-    shutil.copy(cases / "labels.json", folder)
+    labels = json.loads((cases / "labels.json").read_text("utf-8"))
+    # `oct-lesions` was trained with drusen as PED (its config says so).
+    labels = {value: "PED" if "PED" in name else name for value, name in labels.items()}
+    (folder / "labels.json").write_text(json.dumps(labels), "utf-8")
     return folder / "images"
 
 
