@@ -130,8 +130,8 @@ def tell(what: str, heart: Any) -> None:
     late = (gaps > 100).sum()
     print(
         f"{what}: longest gap {gaps.max():.0f} ms, 99th percentile "
-        f"{np.percentile(gaps, 99):.0f} ms, {late} over 100 ms, of {len(gaps)}; longest time at work "
-        f"in one {max((gap.cpu_ms for gap in heart.blamed), default=0):.0f} ms",
+        f"{np.percentile(gaps, 99):.0f} ms, {late} over 100 ms, of {len(gaps)}; most time "
+        f"at work in one {max((gap.cpu_ms for gap in heart.blamed), default=0):.0f} ms",
         flush=True,
     )
     for gap in sorted(heart.blamed, key=lambda g: -g.ms)[:12]:
