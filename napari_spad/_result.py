@@ -35,10 +35,13 @@ REDRAW_MS = 60
 
 
 def uncertainty_colormap() -> Any:
-    """Clear where the chains agree, through orange to white where they do not."""
+    """Clear where the chains agree, through cyan to white where they do not.
+
+    Colour-blind people too can tell cyan from every structure (orange they cannot tell from IRF).
+    """
     from napari.utils.colormaps import Colormap
 
-    stops = [[1, 0.35, 0, 0], [1, 0.45, 0, 0.55], [1, 0.75, 0.1, 0.9], [1, 1, 0.85, 1]]
+    stops = [[0, 1, 1, 0], [0.3, 1, 1, 0.55], [0.6, 1, 1, 0.9], [0.9, 1, 1, 1]]
     return Colormap(stops, name="SPAD uncertainty")
 
 

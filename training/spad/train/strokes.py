@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from spad.labels import IGNORE
 
-__all__ = ["WIDTHS_PX", "correct", "worst_stroke"]
+__all__ = ["WIDTHS_PX", "correct", "middle_line", "worst_stroke"]
 
 WIDTHS_PX = (3, 7)
 """Narrowest and widest brush."""
@@ -109,7 +109,7 @@ def _stroke(
     offset = np.arange(width) - (width - 1) / 2
     brush = np.argwhere(np.hypot(offset[:, None], offset) <= width / 2) - (width - 1) // 2
     painted = np.zeros(inside.shape, bool)
-    for step in _middle_line(inside, rng):
+    for step in middle_line(inside, rng):
         spots = step + brush
         spots = spots[((spots >= 0) & (spots < inside.shape)).all(1)]
         painted[tuple(spots.T)] = True
@@ -125,7 +125,7 @@ def _box(part: NDArray[np.bool_]) -> tuple[slice, slice]:
     return found
 
 
-def _middle_line(inside: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.intp]:
+def middle_line(inside: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.intp]:
     """Pixels (N, 2) of a path from one end of a component to a random other, through its middle.
 
     The path is the shortest where a pixel costs the less the deeper it lies.

@@ -1,0 +1,229 @@
+"""Does the desk feel quick? The window's heartbeat, the plugin's share of napari's start.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py heartbeat
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py start
+
+`heartbeat`: a timer of 5 ms in the UI thread while the dock samples phantom stacks with the shipped
+`oct-phantom`, a slider being moved meanwhile or not; the import of PyTorch apart. `--look` says
+what the thread was doing in gaps over 50 ms, and disturbs a little. `start`: fresh processes that
+take turns, without the plugin and with its manifest as napari reads it (to a viewer on screen, by
+the clock and in processor time, which a busy machine disturbs less); then the opening of the dock,
+and what its imports take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("heartbeat", "start", "window"))
+    parser.add_argument("--bscans", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
+    parser.add_argument(
+        "--look", action="store_true", help="say what the window was doing in gaps over 50 ms"
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--plugin", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.what == "heartbeat":
+        heartbeat(args.bscans, args.threads, look=args.look)
+    elif args.what == "start":
+        start(args.rounds)
+    else:
+        window(plugin=args.plugin)
+
+
+# ---------------------------------------------------------------------- heartbeat
+
+
+def heartbeat(counts: list[int], threads: int | None, *, look: bool) -> None:
+    """Print the gaps of each stage."""
+    import napari
+    from driver import Driver
+    from heartbeat import Heartbeat
+    from qtpy.QtCore import QSettings
+
+    from napari_spad._dock import SpadDock
+    from spad.checkpoint import shipped
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1400, 900)
+    driver = Driver(viewer)
+    with Heartbeat(look) as heart:
+        driver.pause(3000)
+    tell("nothing going on", heart)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = QSettings(str(Path(folder) / "choices.ini"), QSettings.Format.IniFormat)
+        with Heartbeat(look) as heart:
+            dock = SpadDock(viewer, settings=settings, folder=Path(folder))
+            viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
+        tell("opening the dock", heart)
+        with Heartbeat(look) as heart:
+            driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+        tell("PyTorch and pandas being imported", heart)
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        dock.form.checkpoint.choose(shipped()["oct-phantom"])
+        dock.form.whole.setChecked(True)
+        for first, count in enumerate(counts):
+            layer = _stack(viewer, count)
+            driver.pause(1000)
+            for moving in (False, True):
+                with Heartbeat(look) as heart:
+                    dock.form.button.click()
+                    began = time.perf_counter()
+                    while dock.running:
+                        driver.pause(400)
+                        if moving:
+                            z = np.random.default_rng(first).integers(count)
+                            viewer.dims.set_current_step(0, int(z))
+                seconds = time.perf_counter() - began
+                what = f"sampling {count} B-scans"
+                if moving:
+                    what += ", the slider moving"
+                tell(f"{what} ({seconds:.0f} s)", heart)
+                assert "done" in dock.footer.status.text(), dock.footer.status.text()
+            for made in [one for one in viewer.layers if one is not layer]:
+                viewer.layers.remove(made)
+            viewer.layers.remove(layer)
+    viewer.close()
+
+
+def _stack(viewer: Any, count: int) -> Any:
+    """Add phantoms as one stack, with their reference."""
+    from napari_spad._sample import outline, phantom_stack, reference_settings
+    from spad.labels import label_classes
+    from spad.phantom import CLASS_NAMES
+
+    some = [phantom_stack(7 + i) for i in range(-(-count // 16))]
+    image, labels = (np.concatenate([one[kind][0] for one in some])[:count] for kind in (0, 1))
+    placed = {key: some[0][0][1][key] for key in ("scale", "units", "axis_labels")}
+    layer = viewer.add_image(image, name="phantoms", colormap="gray", **placed)
+    settings = reference_settings("reference", label_classes(CLASS_NAMES))
+    outline(viewer.add_labels(labels, **settings, **placed))
+    viewer.reset_view()
+    return layer
+
+
+def tell(what: str, heart: Any) -> None:
+    """Print a stage's gaps."""
+    gaps = np.asarray(heart.gaps_ms)
+    late = (gaps > 100).sum()
+    print(
+        f"{what}: longest gap {gaps.max():.0f} ms, 99th percentile "
+        f"{np.percentile(gaps, 99):.0f} ms, {late} over 100 ms, of {len(gaps)}; most time "
+        f"at work in one {max((gap.cpu_ms for gap in heart.blamed), default=0):.0f} ms",
+        flush=True,
+    )
+    for gap in sorted(heart.blamed, key=lambda g: -g.ms)[:12]:
+        print(
+            f"    {gap.ms:5.0f} ms, {gap.cpu_ms:.0f} of them at work, longest unseen "
+            f"{gap.unseen_ms:.0f}: {gap.where}{'; then ' * bool(gap.others)}{gap.others}",
+            flush=True,
+        )
+
+
+# ---------------------------------------------------------------------- start
+
+
+def window(*, plugin: bool) -> None:
+    """Print seconds to a viewer on screen, in this process; then to a dock in it.
+
+    Where the plugin is left out, npe2 finds every other plugin as always.
+    """
+    import npe2
+
+    if not plugin:
+        found = npe2.PluginManifest.discover
+
+        def without(*args: Any, **kwargs: Any) -> Any:
+            for result in found(*args, **kwargs):
+                if result.distribution is None or result.distribution.name != "napari-spad":
+                    yield result
+
+        npe2.PluginManifest.discover = without  # type: ignore[method-assign]
+    began, cpu = time.perf_counter(), time.process_time()
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer()
+    QApplication.processEvents()
+    times = {"shown": time.perf_counter() - began, "shown CPU": time.process_time() - cpu}
+    known = "napari-spad" in npe2.PluginManager.instance()._manifests
+    assert known == plugin, f"napari {'knows' if known else 'does not know'} the plugin"
+    if plugin:
+        began, cpu = time.perf_counter(), time.process_time()
+        viewer.window.add_plugin_dock_widget("napari-spad", "SPAD segmentation")
+        QApplication.processEvents()
+        times["dock"], times["dock CPU"] = (
+            time.perf_counter() - began,
+            time.process_time() - cpu,
+        )
+    print(json.dumps(times), flush=True)
+    os._exit(0)  # at once: nothing after this is measured
+
+
+def start(rounds: int) -> None:
+    """Print medians of fresh processes that take turns."""
+    line = [sys.executable, "-W", "ignore", __file__, "window"]
+    kinds: dict[str, list[str]] = {"without": line, "with": [*line, "--plugin"]}
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+    for _ in range(rounds + 1):  # the first fills the disk's caches
+        for kind, command in kinds.items():
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[kind].append(json.loads(done.stdout.splitlines()[-1]))
+    for what in ("shown", "shown CPU"):
+        shown = {kind: [one[what] for one in all_[1:]] for kind, all_ in found.items()}
+        for kind, values in shown.items():
+            print(f"{what} {kind} the plugin: {_spread(values)}")
+        shares = [b - a for a, b in zip(shown["without"], shown["with"], strict=True)]
+        print(f"the plugin's share, round by round: {_spread(shares)}")
+    for what in ("dock", "dock CPU"):
+        print(f"opening the {what}: {_spread([one[what] for one in found['with'][1:]])}")
+    imports()
+
+
+def _spread(seconds: list[float]) -> str:
+    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+    return f"{middle * 1000:.0f} ms ({low * 1000:.0f} to {high * 1000:.0f})"
+
+
+def imports() -> None:
+    """Print what the dock's imports take in a process that has napari and Qt already."""
+    code = "import napari, napari.layers, napari.qt, superqt.utils, qtpy.QtWidgets; print('-' * 9);"
+    code += "import sys; sys.stderr.write('BEGIN\\n'); import napari_spad._dock"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-X", "importtime", "-c", code],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = done.stderr.split("BEGIN\n")[1].splitlines()
+    parsed = [re.match(r"import time:\s*(\d+) \|\s*(\d+) \|(\s*)(\S+)", one) for one in lines]
+    rows = [(int(m[2]), int(m[1]), m[4]) for m in parsed if m]
+    ours = [r for r in rows if r[2].startswith(("napari_spad", "spad"))]
+    print(f"napari_spad._dock with all it imports: {rows[-1][0] / 1000:.0f} ms, of that")
+    for total, own, name in sorted(rows, key=lambda r: -r[1])[:8]:
+        print(f"    {own / 1000:5.1f} ms in {name} itself ({total / 1000:.1f} with its imports)")
+    print(f"    {sum(r[1] for r in ours) / 1000:.1f} ms in our own {len(ours)} modules")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""An annotator's session on phantoms, with the shipped model, real mouse and key events."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+pytest.importorskip("torch")
+
+from driver import Driver
+from session import Session, play, report
+
+from napari_spad._sample import outline, phantom_stack
+from spad.checkpoint import shipped
+
+pytestmark = pytest.mark.gui
+
+
+def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settings, tmp_path):
+    from napari_spad._dock import SpadDock
+
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1400, 900)
+    (image, looks, _), (labels, named, _) = phantom_stack()
+    viewer.add_image(image[6:9], **looks)
+    outline(viewer.add_labels(labels[6:9], **named))
+    dock = SpadDock(viewer, settings=settings, folder=tmp_path)
+    viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
+    driver = Driver(viewer, shots=tmp_path / "shots")
+    viewer.reset_view()
+    driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+    dock.form.checkpoint.choose(shipped()["oct-phantom"])
+    dock.form.samples.setValue(2)
+    session = Session(viewer, dock, driver, strokes=2, timeout=120)
+    segmented, jumped, painted = play(session)
+    assert jumped.bscan_dice > 0.4  # the model knows phantoms
+    assert jumped.stack_dice == segmented.stack_dice
+    assert painted.counts.strokes == 2
+    assert painted.bscan_dice > jumped.bscan_dice
+    assert painted.stack_dice > segmented.stack_dice
+    by_hand = dock.results[-1].by_hand.data
+    assert by_hand[session.z].any()
+    assert by_hand.sum() == by_hand[session.z].sum()
+    assert len(list((tmp_path / "shots").glob("*.png"))) == 3
+    assert "| paint |" in report(session.took)
