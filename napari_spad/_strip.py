@@ -64,17 +64,13 @@ class Strip(QWidget):
 
     def show_cells(self, cells: Sequence[Cell], current: int) -> None:
         """Draw these, the current one framed."""
+        if (cells, current) == (self.cells, self.current):
+            return
         grown = len(cells) != len(self.cells)
         self.cells, self.current = cells, current
         if grown:
-            self.updateGeometry()
+            self.setFixedHeight(self.heightForWidth(self.width()))
         self.update()
-
-    def set_current(self, current: int) -> None:
-        """Move the frame."""
-        if current != self.current:
-            self.current = current
-            self.update()
 
     # ------------------------------------------------------------------ where a cell is
 
@@ -88,9 +84,7 @@ class Strip(QWidget):
 
     def cell_rect(self, number: int) -> QRectF:
         """Where a cell is drawn."""
-        side, columns = self._grid(self.width())
-        row, column = divmod(number, columns)
-        return QRectF(column * side, row * side, side, side)
+        return _place(number, *self._grid(self.width()))
 
     def cell_at(self, x: float, y: float) -> int | None:
         """Number of the cell there, None where there is none."""
@@ -121,8 +115,9 @@ class Strip(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         text = self.palette().color(QPalette.ColorRole.WindowText)
+        side, columns = self._grid(self.width())
         for number, cell in enumerate(self.cells):
-            box = self.cell_rect(number)
+            box = _place(number, side, columns)
             draw_look(painter, box, cell.look, text)
             if number == self.current:
                 painter.setPen(QPen(text, 2))
@@ -147,6 +142,11 @@ class Strip(QWidget):
                 QToolTip.showText(event.globalPos(), self.cells[number].tip, self, box)
             return True
         return super().event(event)
+
+
+def _place(number: int, side: int, columns: int) -> QRectF:
+    row, column = divmod(number, columns)
+    return QRectF(column * side, row * side, side, side)
 
 
 class Legend(QWidget):
