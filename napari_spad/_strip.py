@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
-from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 __all__ = ["LOOKS", "Cell", "Legend", "Strip"]
@@ -112,17 +112,27 @@ class Strip(QWidget):
 
     def paintEvent(self, _event: Any) -> None:
         """Draw the cells."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         text = self.palette().color(QPalette.ColorRole.WindowText)
         side, columns = self._grid(self.width())
+        stamps = {look: self._stamp(look, side, text) for look in {c.look for c in self.cells}}
+        painter = QPainter(self)
         for number, cell in enumerate(self.cells):
-            box = _place(number, side, columns)
-            draw_look(painter, box, cell.look, text)
-            if number == self.current:
-                painter.setPen(QPen(text, 2))
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.drawRect(box.adjusted(1, 1, -1, -1))
+            painter.drawPixmap(_place(number, side, columns).topLeft(), stamps[cell.look])
+        if 0 <= self.current < len(self.cells):
+            painter.setPen(QPen(text, 2))
+            painter.drawRect(_place(self.current, side, columns).adjusted(1, 1, -1, -1))
+
+    def _stamp(self, look: str, side: int, text: QColor) -> QPixmap:
+        """Draw a state once for all its cells: there may be hundreds."""
+        ratio = self.devicePixelRatioF()
+        stamp = QPixmap(round(side * ratio), round(side * ratio))
+        stamp.setDevicePixelRatio(ratio)
+        stamp.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(stamp)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        draw_look(painter, QRectF(0, 0, side, side), look, text)
+        painter.end()
+        return stamp
 
     def mousePressEvent(self, event: Any) -> None:
         """Go to the cell."""
