@@ -63,6 +63,13 @@ def test_doubt_within_a_structure_and_beside_it_counts_but_far_away_it_does_not(
     assert errors["far"] == 0
 
 
+def test_the_band_follows_the_structure_and_not_its_box() -> None:
+    labels, uncertainty = np.zeros((80, 80), np.uint8), np.zeros((80, 80), np.float16)
+    labels[5:75, 5:8] = labels[72:75, 5:75] = 1  # an L
+    uncertainty[10:20, 60:70] = UNSURE
+    assert expected_error(labels, uncertainty, K).error == 0
+
+
 def test_expected_dice_is_that_of_the_pixels_expected_to_be_wrong() -> None:
     labels, uncertainty = bscan()
     uncertainty[20:30, 20:35] = np.log(2) / np.log(K)  # half of SRF: even odds
