@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -270,7 +271,25 @@ def test_what_cannot_be_saved_stays_to_be_saved(tmp_path: Path) -> None:
     assert book["a"] == Entry("seen")
 
 
-def test_marks_made_while_saving_are_not_lost(tmp_path: Path) -> None:
+def test_a_mark_made_while_the_file_is_written_is_saved_next_time(tmp_path, monkeypatch) -> None:
+    book, replace = ReviewBook(tmp_path / "reviews.json"), os.replace
+
+    def slow(new: Path, path: Path) -> None:
+        book.mark("late", Entry("accepted", 1))
+        replace(new, path)
+
+    book.mark("early", Entry("seen"))
+    monkeypatch.setattr(os, "replace", slow)
+    book.save()
+    monkeypatch.undo()
+    assert book.unsaved
+    assert book["late"] == Entry("accepted", 1)
+    book.save()
+    assert not book.unsaved
+    assert set(json.loads(book.path.read_bytes())["annotators"][""]) == {"early", "late"}
+
+
+def test_marks_from_several_threads_are_all_kept(tmp_path: Path) -> None:
     book = ReviewBook(tmp_path / "reviews.json")
     stop = threading.Event()
 
