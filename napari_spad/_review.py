@@ -30,7 +30,7 @@ __all__ = ["KEYS", "ReviewPanel"]
 
 KEYS = {"accept": "A", "skip": "S", "next": "N"}
 """Free in the viewer and in Labels layers of napari 0.6.5 to 0.9."""
-REFRESH_MS = 60
+REFRESH_MS = 150
 LISTED = 50
 """Rows of the list; the strip shows them all."""
 NUMBER, NAME, ERROR, STATE = range(4)
@@ -85,8 +85,11 @@ class ReviewPanel(QWidget):
         self.table.setShowGrid(False)
         self.table.setFixedHeight(5 * 20 + 28)
         header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        # Of fixed widths: fitted to the contents, the columns cost more than all the rest.
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        for column, widest in ((NUMBER, "500"), (ERROR, "Error "), (STATE, "accepted ")):
+            header.resizeSection(column, self.fontMetrics().horizontalAdvance(widest) + 14)
         header.setHighlightSections(False)
         header.setMinimumSectionSize(20)
         self.table.cellClicked.connect(lambda row, _: self.go(self._ranked()[row]))
@@ -174,8 +177,10 @@ class ReviewPanel(QWidget):
         """The B-scans of the strip: those of the stack on screen."""
         if (result := self.desk.result) is None:
             return []
-        lead = result.written.shape[:-2]
-        return [(*self.desk.place()[:-1], z) for z in range(lead[-1])] if lead else [()]
+        if not (shape := result.written.shape[:-2]):
+            return [()]
+        lead = self.desk.place()[:-1]
+        return [(*lead, z) for z in range(shape[-1])]
 
     def _ranked(self) -> list[tuple[int, ...]]:
         result = self.desk.result
@@ -249,8 +254,9 @@ class ReviewPanel(QWidget):
             if column in (NUMBER, ERROR):
                 side = Qt.AlignmentFlag.AlignRight
                 item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-        item.setText(text)
-        item.setToolTip(tip)
+        if item.toolTip() != tip or item.text() != text:
+            item.setText(text)
+            item.setToolTip(tip)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""

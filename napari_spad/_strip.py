@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
-from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 __all__ = ["LOOKS", "Cell", "Legend", "Strip"]
@@ -64,17 +64,13 @@ class Strip(QWidget):
 
     def show_cells(self, cells: Sequence[Cell], current: int) -> None:
         """Draw these, the current one framed."""
+        if (cells, current) == (self.cells, self.current):
+            return
         grown = len(cells) != len(self.cells)
         self.cells, self.current = cells, current
         if grown:
-            self.updateGeometry()
+            self.setFixedHeight(self.heightForWidth(self.width()))
         self.update()
-
-    def set_current(self, current: int) -> None:
-        """Move the frame."""
-        if current != self.current:
-            self.current = current
-            self.update()
 
     # ------------------------------------------------------------------ where a cell is
 
@@ -88,9 +84,7 @@ class Strip(QWidget):
 
     def cell_rect(self, number: int) -> QRectF:
         """Where a cell is drawn."""
-        side, columns = self._grid(self.width())
-        row, column = divmod(number, columns)
-        return QRectF(column * side, row * side, side, side)
+        return _place(number, *self._grid(self.width()))
 
     def cell_at(self, x: float, y: float) -> int | None:
         """Number of the cell there, None where there is none."""
@@ -118,16 +112,27 @@ class Strip(QWidget):
 
     def paintEvent(self, _event: Any) -> None:
         """Draw the cells."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         text = self.palette().color(QPalette.ColorRole.WindowText)
+        side, columns = self._grid(self.width())
+        stamps = {look: self._stamp(look, side, text) for look in {c.look for c in self.cells}}
+        painter = QPainter(self)
         for number, cell in enumerate(self.cells):
-            box = self.cell_rect(number)
-            draw_look(painter, box, cell.look, text)
-            if number == self.current:
-                painter.setPen(QPen(text, 2))
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.drawRect(box.adjusted(1, 1, -1, -1))
+            painter.drawPixmap(_place(number, side, columns).topLeft(), stamps[cell.look])
+        if 0 <= self.current < len(self.cells):
+            painter.setPen(QPen(text, 2))
+            painter.drawRect(_place(self.current, side, columns).adjusted(1, 1, -1, -1))
+
+    def _stamp(self, look: str, side: int, text: QColor) -> QPixmap:
+        """Draw a state once for all its cells: there may be hundreds."""
+        ratio = self.devicePixelRatioF()
+        stamp = QPixmap(round(side * ratio), round(side * ratio))
+        stamp.setDevicePixelRatio(ratio)
+        stamp.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(stamp)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        draw_look(painter, QRectF(0, 0, side, side), look, text)
+        painter.end()
+        return stamp
 
     def mousePressEvent(self, event: Any) -> None:
         """Go to the cell."""
@@ -147,6 +152,11 @@ class Strip(QWidget):
                 QToolTip.showText(event.globalPos(), self.cells[number].tip, self, box)
             return True
         return super().event(event)
+
+
+def _place(number: int, side: int, columns: int) -> QRectF:
+    row, column = divmod(number, columns)
+    return QRectF(column * side, row * side, side, side)
 
 
 class Legend(QWidget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def test_doubt_within_a_structure_and_beside_it_counts_but_far_away_it_does_not(
         errors[name] = expected_error(labels, doubt, K).error
     assert errors["inside"] > errors["beside"] > 0
     assert errors["far"] == 0
+
+
+def test_the_band_follows_the_structure_and_not_its_box() -> None:
+    labels, uncertainty = np.zeros((80, 80), np.uint8), np.zeros((80, 80), np.float16)
+    labels[5:75, 5:8] = labels[72:75, 5:75] = 1  # an L
+    uncertainty[10:20, 60:70] = UNSURE
+    assert expected_error(labels, uncertainty, K).error == 0
 
 
 def test_expected_dice_is_that_of_the_pixels_expected_to_be_wrong() -> None:
@@ -263,7 +271,25 @@ def test_what_cannot_be_saved_stays_to_be_saved(tmp_path: Path) -> None:
     assert book["a"] == Entry("seen")
 
 
-def test_marks_made_while_saving_are_not_lost(tmp_path: Path) -> None:
+def test_a_mark_made_while_the_file_is_written_is_saved_next_time(tmp_path, monkeypatch) -> None:
+    book, replace = ReviewBook(tmp_path / "reviews.json"), os.replace
+
+    def slow(new: Path, path: Path) -> None:
+        book.mark("late", Entry("accepted", 1))
+        replace(new, path)
+
+    book.mark("early", Entry("seen"))
+    monkeypatch.setattr(os, "replace", slow)
+    book.save()
+    monkeypatch.undo()
+    assert book.unsaved
+    assert book["late"] == Entry("accepted", 1)
+    book.save()
+    assert not book.unsaved
+    assert set(json.loads(book.path.read_bytes())["annotators"][""]) == {"early", "late"}
+
+
+def test_marks_from_several_threads_are_all_kept(tmp_path: Path) -> None:
     book = ReviewBook(tmp_path / "reviews.json")
     stop = threading.Event()
 
