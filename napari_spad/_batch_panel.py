@@ -132,7 +132,7 @@ class BatchPanel(QWidget):
             self.desk.add_result(result)
         elif result not in self.desk.results:
             return  # its layer was removed meanwhile
-        if result.put(finished.part, finished.segmentation, undoable=False):
+        if result.put(finished, undoable=False):
             self.desk.written.emit(result, finished.part.index)
 
     def _on_end(self, batch: Batch, complete: bool) -> str:

@@ -222,7 +222,8 @@ class TrainingSet(QWidget):
                     action.toggled.connect(self._on_structures)
             image = result.image
             sizes = image.metadata.get("bscan_sizes") or ()
-            self.own.setVisible(image.ndim > 2 and not image.metadata.get("patient"))
+            known = {"patient", "bscan_patients"} & set(image.metadata)
+            self.own.setVisible(image.ndim > 2 and not known)
             # B-scans of one scan are of one size.
             self.own.setChecked(len(set(map(tuple, sizes))) > 1)
         else:
@@ -341,10 +342,13 @@ class TrainingSet(QWidget):
             if sizes is not None and place:
                 height, width = sizes[place[-1]]
             pixels = job.source.read(Part(place, height, width))
-            image, said = as_grey(pixels, rgb=job.source.rgb)
+            image, said = as_grey(pixels, rgb=pixels.ndim == 3)
             notes.update({said: None} if said else {})
+            if job.source.inverted:  # a model learns one polarity
+                image = np.iinfo(image.dtype).max - image
             return image
 
+        each = job.source.layer.metadata.get("bscan_patients")
         first = (*next(iter(job.labels))[:-1], 0) if len(job.source.shape) > 2 else ()
         patient = job.patient or ("" if job.own_patients else pseudonym(grey(first)))
         for number, (place, labels) in enumerate(job.labels.items(), start=1):
@@ -356,7 +360,7 @@ class TrainingSet(QWidget):
                 image,
                 labels[: image.shape[0], : image.shape[1]],
                 job.names,
-                patient=patient or pseudonym(image),
+                patient=(each and place and each[place[-1]]) or patient or pseudonym(image),
                 number=place[-1] + 1 if place else 1,
                 annotated=job.annotated,
                 spacing_mm=job.source.spacing_mm,

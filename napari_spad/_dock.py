@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from napari_spad._correct import CorrectPanel
 from napari_spad._desk import Desk, data_folder
 from napari_spad._footer import Footer
 from napari_spad._form import SegmentForm
+from napari_spad._keep import KeepPanel
+from napari_spad._log import dice_of
 from napari_spad._result import Result
 from napari_spad._review import ReviewPanel
 from napari_spad._run import Engine, Finished, Request
 from napari_spad._sample import phantom_stack
 from napari_spad._scores import ScoreTable
+from napari_spad._training import TrainingPanel
 from spad.card import NOTICE
 
 __all__ = ["SpadDock"]
@@ -67,7 +71,10 @@ class SpadDock(QWidget):
         self.correct = CorrectPanel(self.desk, self.form)
         self.review = ReviewPanel(self.desk)
         self.scores = ScoreTable(self.desk)
+        self.keep = KeepPanel(self.desk)
+        self.training = TrainingPanel(self.desk)
         self._lay_out()
+        self._connect_panels()
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -80,12 +87,18 @@ class SpadDock(QWidget):
         notice.setEnabled(False)
         self.panels = named(QTabWidget(), "panels")
         self.panels.setDocumentMode(True)
-        self.panels.addTab(self.form, "Segment")
-        self.panels.addTab(self.correct, "Correct")
-        self.panels.addTab(self.review, "Review")
+        for panel, title in (
+            (self.form, "Segment"),
+            (self.correct, "Correct"),
+            (self.review, "Review"),
+            (self.keep, "Keep"),
+            (self.training, "Train"),
+        ):
+            self.panels.addTab(panel, title)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.keep.kept.offer)  # what a crash left is offered on every tab
         layout.addWidget(self.panels)
         layout.addWidget(self.scores, 1)
         area = QScrollArea()
@@ -100,6 +113,16 @@ class SpadDock(QWidget):
         outer.addWidget(self.footer)
         outer.addWidget(notice)
         self.setMinimumWidth(300)
+
+    def _connect_panels(self) -> None:
+        """Tell the panels of one another what they ask for."""
+        self.training.follow(self.form)
+        self.training.cases.accepted = self.review.reviews.accepted
+        self.review.reviews.changed.connect(self.training.cases.refresh)
+        self.keep.log.scores = partial(dice_of, self.scores.live)
+        self.scores.reference.layer_changed.connect(lambda _: self.keep.log.look_again())
+        self.desk.result_added.connect(lambda result: self.scores.show_segmentation(result.layer))
+        self.desk.written.connect(lambda result, at: self.scores.take_note(result.layer, at))
 
     def _warm_up(self) -> None:
         """Load PyTorch once, in the background, so that the first Segment need not wait for it."""
@@ -159,7 +182,6 @@ class SpadDock(QWidget):
         result, index = self._current, event.part.index
         if result.put(event, undoable=result in self.results):
             self._done += 1
-            self.scores.take_note(result.layer, index)
             self.desk.written.emit(result, index)
         else:
             self._kept += 1
@@ -214,6 +236,8 @@ class SpadDock(QWidget):
 
     def shut_down(self) -> None:
         """Stop the run and listen to the viewer no more."""
+        self.keep.disconnect_viewer()
+        self.training.disconnect_viewer()
         self.desk.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.form.image.disconnect_viewer()

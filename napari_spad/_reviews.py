@@ -152,6 +152,11 @@ class Reviews(QObject):
         """Take a B-scan's labels, as they are, for right."""
         self.mark(result, place, "accepted", _check(result, place))
 
+    def accepted(self, result: Result) -> set[Place]:
+        """B-scans of a result that are accepted as they are."""
+        state = self.bench(result).queue.state
+        return {place for place, what in state.items() if what == "accepted"}
+
     def skip(self, result: Result, place: Place) -> None:
         """Leave a B-scan to the end."""
         self.mark(result, place, "skipped", self._accepted(result, place))
