@@ -9,7 +9,15 @@ from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt.utils import FunctionWorker
 
 from napari_spad._choose import named
@@ -95,6 +103,8 @@ class SpadDock(QWidget):
             (self.training, "Train"),
         ):
             self.panels.addTab(panel, title)
+        self.panels.currentChanged.connect(self._fit_panel)
+        self._fit_panel(0)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -113,6 +123,14 @@ class SpadDock(QWidget):
         outer.addWidget(self.footer)
         outer.addWidget(notice)
         self.setMinimumWidth(300)
+
+    def _fit_panel(self, shown: int) -> None:
+        """Give the panels the height of the one that is open, and not of the tallest."""
+        ignored, preferred = QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        for at in range(self.panels.count()):
+            policy = preferred if at == shown else ignored
+            self.panels.widget(at).setSizePolicy(preferred, policy)
+        self.panels.setSizePolicy(preferred, QSizePolicy.Policy.Maximum)
 
     def _connect_panels(self) -> None:
         """Tell the panels of one another what they ask for."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_spad._hand import Edit, Hand
-from napari_spad._layers import class_features, colormap
+from napari_spad._layers import class_features, colormap, leading_index
 from napari_spad._samples import Packed
 from napari_spad._source import Part, Source, part_at
 
@@ -81,6 +81,7 @@ class Result:
     ) -> None:
         from spad.card import NOTICE
 
+        self._viewer = viewer
         self.image = source.layer
         self.model = model
         self.classes = tuple(classes)
@@ -190,7 +191,8 @@ class Result:
             self.write(part, changed, segmentation.labels[changed])
         else:
             layer.data[region] = segmentation.labels
-            layer.refresh()
+            if leading_index(layer, self._viewer) == part.index:  # a refresh takes a frame's time
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
         self.written[region] = segmentation.labels
         self.note(event)
         return True

@@ -6,6 +6,7 @@ Nothing of the engine is imported before it is needed: importing PyTorch takes s
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -209,9 +210,20 @@ def segment_parts(
             yield Progress(done, total, number + 1, len(parts), left)
 
 
-def _guarded(engine: Engine, request: Request) -> Generator[str | Progress | Finished, None, None]:
+TAKEN_S = 5.0
+"""So long a B-scan that is done waits for the window to take it, at most."""
+
+
+def _guarded(
+    engine: Engine, request: Request, taken: threading.Event
+) -> Generator[str | Progress | Finished, None, None]:
     try:
-        yield from request.work(engine)
+        for event in request.work(engine):
+            taken.clear()
+            yield event
+            # The window would fight for the interpreter's lock with the next B-scan's steps, and
+            # stand still for seconds; so those wait until it has shown this one.
+            taken.wait(TAKEN_S)
     except Exception as error:
         raise EngineError(explain(error)) from error
 
@@ -235,8 +247,9 @@ class Run(QObject):
         super().__init__()
         self.request = request
         self._complete = False
+        taken = self._taken = threading.Event()
         self._worker: GeneratorWorker[Any, Any, Any] | None = GeneratorWorker(
-            _guarded, engine, request
+            _guarded, engine, request, taken
         )
         self._worker.yielded.connect(self._on_yield)
         self._worker.returned.connect(self._on_return)
@@ -252,15 +265,19 @@ class Run(QObject):
         """End it after the current step."""
         if self._worker is not None:
             self._worker.quit()
+            self._taken.set()
 
     # Methods of a QObject that lives in the main thread: Qt queues the worker's signals to there.
     def _on_yield(self, event: str | Progress | Finished) -> None:
-        if isinstance(event, str):
-            self.told.emit(event)
-        elif isinstance(event, Progress):
-            self.progressed.emit(event)
-        else:
-            self.part_finished.emit(event)
+        try:
+            if isinstance(event, str):
+                self.told.emit(event)
+            elif isinstance(event, Progress):
+                self.progressed.emit(event)
+            else:
+                self.part_finished.emit(event)
+        finally:
+            self._taken.set()
 
     def _on_return(self, _: object) -> None:
         self._complete = True

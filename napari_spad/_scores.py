@@ -158,7 +158,8 @@ class ScoreTable(QGroupBox):
         """Count a B-scan that was just written to `layer`, if it is the one scored."""
         if layer is self.live.segmentation:
             self.live.glance(index)
-            self.refresh()
+            if self.place in (None, index):
+                self.refresh()
 
     def _on_result(self, result: Result) -> None:
         self.structures.attend(result.layer, result.locked)

@@ -97,5 +97,7 @@ class Structures:
                 self._say(f"“{layer.name}” has {len(values)} structures: no key {number}.")
             else:
                 layer.selected_label = values[number - 1] if number else 0
+                if str(layer.mode) in ("pan_zoom", "transform"):
+                    layer.mode = "paint"  # whoever picks up a colour wants the brush
 
         return choose_structure
