@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QSettings, QStandardPaths, Signal  # type: ignore[attr-defined, unused-ignore]
 
+from napari_spad._framing import Framing
 from napari_spad._layers import leading_index
 from napari_spad._result import Result
 from napari_spad._run import Engine, Finished, Progress, Request, Run, explain
@@ -65,6 +65,7 @@ class Desk(QObject):
     ) -> None:
         super().__init__()
         self.viewer, self.engine, self.settings, self.folder = viewer, engine, settings, folder
+        self.framing = Framing(viewer)
         self.results: list[Result] = []
         self.result: Result | None = None
         self._run: Run | None = None
@@ -103,17 +104,8 @@ class Desk(QObject):
     def go_to(
         self, layer: Any, index: tuple[int, ...], pixel: tuple[float, float] | None = None
     ) -> None:
-        """Show a B-scan of a layer, and centre one of its pixels (row, column)."""
-        data = np.asarray([*index, *(pixel or (0.0, 0.0))], float)
-        world = np.asarray(layer.data_to_world(data))
-        dims = self.viewer.dims
-        lead = len(index)
-        first = dims.ndim - layer.ndim
-        for axis in range(lead):
-            dims.set_point(first + axis, float(world[axis]))
-        if pixel is not None:
-            camera = getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
-            camera.center = (*camera.center[:-2], float(world[-2]), float(world[-1]))
+        """Show a B-scan of a layer, and one of its pixels (row, column)."""
+        self.framing.go_to(layer, index, pixel)
 
     def add_result(self, result: Result) -> None:
         """Take in a result: from now on its edits are told."""
@@ -233,6 +225,7 @@ class Desk(QObject):
         """Stop the run and listen to the viewer no more."""
         if self._run is not None:
             self._run.cancel()
+        self.framing.disconnect_viewer()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for result in self.results:

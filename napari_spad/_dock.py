@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
     QLabel,
+    QMainWindow,
     QScrollArea,
     QSizePolicy,
     QTabWidget,
@@ -72,6 +73,7 @@ class SpadDock(QWidget):
         )
         self._done = self._kept = 0
         self._current: Result | None = None  # the layer that the run writes to
+        self._new = False  # whether the run made it
         self._device = ""
         self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self.footer = Footer(self.desk)
@@ -128,12 +130,19 @@ class SpadDock(QWidget):
         """Give the panels the height of the one that is open, and not of the tallest."""
         ignored, preferred = QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         for at in range(self.panels.count()):
-            policy = preferred if at == shown else ignored
-            self.panels.widget(at).setSizePolicy(preferred, policy)
+            if (panel := self.panels.widget(at)) is not None:
+                panel.setSizePolicy(preferred, preferred if at == shown else ignored)
         self.panels.setSizePolicy(preferred, QSizePolicy.Policy.Maximum)
+
+    def _canvas(self) -> tuple[float, float] | None:
+        """Height and width of the canvas, where the dock is in napari's window."""
+        window = self.window()
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        return None if canvas is None else (float(canvas.height()), float(canvas.width()))
 
     def _connect_panels(self) -> None:
         """Tell the panels of one another what they ask for."""
+        self.desk.framing.canvas = self._canvas
         self.training.follow(self.form)
         self.training.cases.accepted = self.review.reviews.accepted
         self.review.reviews.changed.connect(self.training.cases.refresh)
@@ -198,7 +207,7 @@ class SpadDock(QWidget):
         if self._current is None:
             self._current = self._result(request, event)
         result, index = self._current, event.part.index
-        if result.put(event, undoable=result in self.results):
+        if result.put(event, undoable=not self._new):
             self._done += 1
             self.desk.written.emit(result, index)
         else:
@@ -210,14 +219,14 @@ class SpadDock(QWidget):
         if request.into_result:
             ours = [r for r in self.results if r.fits(request.source, model)]
             if ours and ours[-1].untouched(event.part):
+                self._new = False
                 return ours[-1]
         result = Result(self.viewer, request.source, event.segmentation.classes, model)
-        self.scores.show_segmentation(result.layer)
+        self.desk.add_result(result)
+        self._new = True
         return result
 
     def _on_end(self, request: Request, complete: bool) -> str:
-        if self._current is not None and self._current not in self.results:
-            self.desk.add_result(self._current)
         self._current = None
         source = request.source
         if complete:

@@ -114,6 +114,13 @@ class Finished:
     device: str
     said: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, part: Part, segmentation: Any, said: tuple[str, ...] = ()) -> Finished:
+        """Pack the samples. Meant for a worker thread: many take some time."""
+        made = segmentation.provenance
+        said = (*said, *made.get("said", ()))
+        return cls(part, segmentation, Packed.of(segmentation.samples), made["device"], said)
+
 
 class EngineError(Exception):
     """What went wrong in the worker, in words.
@@ -197,10 +204,8 @@ def segment_parts(
             try:
                 step = next(steps)
             except StopIteration as stop:
-                made, last = stop.value.provenance, stop.value.labels
-                packed = Packed.of(stop.value.samples)
-                said = (*[warning] * bool(warning), *made.get("said", ()))
-                yield Finished(part, stop.value, packed, made["device"], said)
+                last = stop.value.labels
+                yield Finished.of(part, stop.value, (warning,) if warning else ())
                 break
             if step.said:
                 yield step.said

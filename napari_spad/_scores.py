@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QMainWindow,
     QPushButton,
     QVBoxLayout,
 )
@@ -511,12 +510,11 @@ class ScoreTable(QGroupBox):
 
     def _zoom_to(self, layer: Labels, box: Sequence[slice]) -> None:
         """Zoom, where the box is too small to be seen, or does not fit."""
-        window = self.window()
-        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        canvas = self.desk.framing.canvas()
         if canvas is None:
             return
         camera = getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
-        seen = np.array([float(canvas.height()), float(canvas.width())])
+        seen = np.array(canvas)
         scale = np.abs(np.asarray(layer.scale[-2:], float))
         size = np.array([side.stop - side.start for side in box]) * scale
         whole = np.array(layer.data.shape[-2:]) * scale

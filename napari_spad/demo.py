@@ -68,14 +68,12 @@ def _camera(viewer: napari.Viewer) -> Any:
 
 
 def _follow(viewer: napari.Viewer, metadata: Mapping[str, Any]) -> None:
-    """Name the B-scan on screen in the window's title; centre it where sizes differ."""
-    sizes, names = metadata["bscan_sizes"], metadata["bscan_names"]
+    """Name the B-scan on screen in the window's title."""
+    names = metadata["bscan_names"]
 
     def show(_event: Any = None) -> None:
         z = viewer.dims.current_step[0]
         viewer.title = f"SPAD – {names[z]} ({z + 1} of {len(names)})"
-        if len(set(sizes)) > 1:
-            _camera(viewer).center = tuple((n - 1) / 2 for n in sizes[z])
 
     viewer.dims.events.current_step.connect(show)
     show()

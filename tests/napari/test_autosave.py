@@ -21,6 +21,7 @@ from napari_spad._desk import Desk
 from napari_spad._hand import Hand
 from napari_spad._keep import KeepPanel
 from napari_spad._result import Result
+from napari_spad._run import Finished
 from napari_spad._session import kept_layers
 from napari_spad._source import open_source
 
@@ -46,7 +47,12 @@ def segmentation(pixels: np.ndarray, **provenance):
         labels=labels,
         samples=np.stack([labels, labels * 0]),
         uncertainty=(labels > 0).astype(np.float16) / 4,
-        provenance={"seed": 7, "image_sha256": sha256(pixels.tobytes()).hexdigest(), **provenance},
+        provenance={
+            "seed": 7,
+            "device": "cpu",
+            "image_sha256": sha256(pixels.tobytes()).hexdigest(),
+            **provenance,
+        },
     )
 
 
@@ -56,7 +62,7 @@ def segment(desk: Desk, image, places=range(SHAPE[0])) -> Result:
     result = Result(desk.viewer, source, CLASSES, "model")
     for part in source.parts:
         if not part.index or part.index[-1] in places:
-            result.put(part, segmentation(source.read(part)), undoable=False)
+            result.put(Finished.of(part, segmentation(source.read(part))), undoable=False)
             desk.written.emit(result, part.index)
     desk.add_result(result)
     return result

@@ -20,6 +20,7 @@ from napari_spad._export import FORMATS, file_name
 from napari_spad._keep import KeepPanel
 from napari_spad._live import LiveScores
 from napari_spad._log import AnnotationLog, dice_of, export_log
+from napari_spad._run import Finished
 
 from test_autosave import PLACED, SHAPE, segment, segmentation, stack, stroke  # isort: skip
 
@@ -237,7 +238,7 @@ def test_a_first_segmentation_is_no_correction(desk, log, qtbot):
     result = segment(desk, desk.viewer.add_image(stack(), name="eye"), places=(0,))
     go(desk, log, qtbot, 1)
     part = next(p for p in _parts(desk, result) if p.index == (1,))
-    result.put(part, segmentation(stack()[1]), undoable=True)
+    result.put(Finished.of(part, segmentation(stack()[1])), undoable=True)
     desk.written.emit(result, (1,))
     go(desk, log, qtbot, 2)
     log.shut_down()

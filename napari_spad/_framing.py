@@ -1,0 +1,91 @@
+"""Slider and camera: go to a B-scan, and fit each into the canvas where sizes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from numpy.typing import NDArray
+
+from napari_spad._layers import leading_index
+
+__all__ = ["Framing"]
+
+MARGIN = 1.05
+
+
+class Framing:
+    """Moves slider and camera.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+
+    Attributes
+    ----------
+    canvas : callable
+        Gives the canvas' (height, width) in the camera's pixels, or None where there is none.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.canvas: Callable[[], tuple[float, float] | None] = lambda: None
+        self._framed: Any = None
+        viewer.dims.events.current_step.connect(self.frame)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self.viewer.dims.events.current_step.disconnect(self.frame)
+
+    @property
+    def _camera(self) -> Any:
+        return getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
+
+    def go_to(
+        self, layer: Any, index: tuple[int, ...], pixel: tuple[float, float] | None = None
+    ) -> None:
+        """Show a B-scan of a layer; centre one of its pixels, unless all of it is seen anyway."""
+        at = np.asarray(layer.data_to_world([*index, *(pixel or (0.0, 0.0))]))
+        dims = self.viewer.dims
+        first = dims.ndim - layer.ndim
+        for axis in range(len(index)):
+            dims.set_point(first + axis, float(at[axis]))
+        if pixel is None:
+            return
+        seen, camera = self.canvas(), self._camera
+        extent = self._extent(layer, index, layer.data.shape[-2:])
+        if seen is not None and (np.array(extent[1]) * camera.zoom <= np.array(seen) * 1.02).all():
+            at = extent[0]
+        camera.center = (*camera.center[:-2], float(at[-2]), float(at[-1]))
+
+    def frame(self, _event: Any = None) -> None:
+        """Fit the B-scan on screen into the canvas, where the one before had another size."""
+        layer = next(
+            (la for la in reversed(self.viewer.layers) if "bscan_sizes" in la.metadata), None
+        )
+        seen = self.canvas()
+        if layer is None or seen is None or len(set(map(tuple, layer.metadata["bscan_sizes"]))) < 2:
+            return
+        index = leading_index(layer, self.viewer)
+        size = tuple(layer.metadata["bscan_sizes"][index[-1]])
+        if (layer, size) == self._framed:
+            return
+        self._framed = (layer, size)
+        middle, extent = self._extent(layer, index, size)
+        camera = self._camera
+        camera.center = (*camera.center[:-2], float(middle[0]), float(middle[1]))
+        camera.zoom = float((np.array(seen) / (extent * MARGIN)).min())
+
+    def _extent(
+        self, layer: Any, index: tuple[int, ...], size: tuple[int, ...]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Middle and size of a B-scan in the world, (row, column) each."""
+        corners = [
+            np.asarray(layer.data_to_world([*index, row, column]))[-2:]
+            for row in (-0.5, size[0] - 0.5)
+            for column in (-0.5, size[1] - 0.5)
+        ]
+        low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+        return (low + high) / 2, high - low
