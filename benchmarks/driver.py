@@ -182,7 +182,10 @@ class Driver:
 
     def scroll(self, layer: Any, pixel: Sequence[float], notches: int, *keys: str) -> None:
         """Turn the wheel over a pixel: zoom, or the slider with "Ctrl"."""
-        place = self._seen(layer, pixel)
+        self.turn(self._seen(layer, pixel), notches, *keys)
+
+    def turn(self, place: QPoint, notches: int, *keys: str) -> None:
+        """Turn the wheel over a place of the canvas."""
         self._move(place)
         held = Qt.KeyboardModifier.NoModifier
         for key in keys:

@@ -3,11 +3,13 @@
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" \
         python benchmarks/session.py CASES --count 4 --shots SHOTS
 
-CASES is a case folder; validation B-scans of it become a stack with their reference, `oct-lesions`
-segments them, and the worst structure is corrected by strokes along the largest disagreements, as
-an annotator would draw them (`spad.train.strokes`). Printed: what each step took, and the Dice of
-the B-scan at work and of the stack after it. SHOTS must lie outside the repository where the images
-are real.
+CASES is a case folder; validation B-scans of it become a stack with their reference, and
+`oct-lesions` segments them. The worst structure is found by a double click and corrected by strokes
+along the largest disagreements, as an annotator would draw them (`spad.train.strokes`); the model
+samples anew around them; the B-scan is accepted. The next of the queue is corrected as well. Then
+all is exported, added to a training set, and a model is tuned on it for `--minutes`. Printed: what
+each step took, and the Dice of the B-scan at work and of the stack after it. SHOTS must lie outside
+the repository where the images are real.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from driver import Counts, Driver
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spad.labels import IGNORE
+from spad.labels import IGNORE, named_like
 from spad.metrics import confusion_matrix, mean_scores, structure_scores
 from spad.train.strokes import middle_line
 
@@ -88,11 +90,11 @@ class Session:
     def truth(self) -> NDArray[np.uint8]:
         """The reference in the model's classes, by name; what the model does not know is 0."""
         layer = next(x for x in self.viewer.layers if x.metadata.get("role") == "reference")
-        ours = {c.name: c.value for c in self.dock.results[-1].classes}
         table = np.zeros(256, np.uint8)
         table[IGNORE] = IGNORE
         for value, name in zip(layer.features["index"], layer.features["name"], strict=True):
-            table[int(value)] = ours.get(str(name).split(" (")[0], 0)
+            meant = named_like(str(name), self.dock.results[-1].classes)
+            table[int(value)] = meant.value if meant else table[int(value)]
         return table[np.asarray(layer.data, np.uint8)]
 
     def scores(self, z: int | None = None) -> Any:
@@ -123,37 +125,85 @@ def segment(session: Session) -> None:
 
 
 def go_to_the_worst_structure(session: Session) -> None:
-    """Click on the structure with the least Dice, and turn the wheel to its worst B-scan."""
+    """Double-click on the structure with the least Dice: there is its largest disagreement."""
     known = [s for s in session.scores() if s.state in ("compared", "missed")]
-    worst = min(known, key=lambda s: s.dice).value
-    wrong = [_wrong_of(session, z, worst) for z in range(len(session.layer.data))]
-    _choose(session, worst)
-    middle = np.array(session.layer.data.shape[1:]) / 2
-    session.driver.scroll(session.layer, middle, session.z - int(np.argmax(wrong)), "Ctrl")
+    worst = min(known, key=lambda s: s.dice).name
+    table = session.dock.scores.table
+    row = next(r for r in range(table.rowCount()) if table.item(r, 0).text() == worst)
+    session.driver.double_click(*session.driver.cell(table, row, 0))
 
 
 def paint(session: Session) -> None:
     """Draw strokes along the largest disagreements of the B-scan on screen."""
     z, driver, layer = session.z, session.driver, session.layer
+    driver.press("Escape")  # all structures again
     for _ in range(session.strokes):
         found = _largest_mistake(layer.data[z], session.truth()[z])
         if found is None:
             break
         mistake, value = found
-        # Tool first, structure then: after a click on its row the table keeps the keys to itself.
-        if layer.mode == "pan_zoom":
-            driver.click(driver.native)
-        if layer.mode != (tool := "paint" if value else "erase"):
-            driver.press(tool[0].upper())
-        if value:
-            _choose(session, value)
         path, brush = _path(mistake)
+        _bring_near(session, path)
+        driver.press(str(value))
         driver.stroke(layer, path, brush)
     driver.press("Z")  # napari's pan and zoom
 
 
-STEPS: tuple[Callable[[Session], None], ...] = (segment, go_to_the_worst_structure, paint)
-"""In their order; a new one is a function of the session that uses its driver alone."""
+def sample_around_the_edits(session: Session) -> None:
+    """One key; the strokes are held."""
+    session.driver.press("R")
+    _wait_for_run(session)
+
+
+def accept_and_next(session: Session) -> None:
+    """One key; the next B-scan of the queue comes up."""
+    driver = session.driver
+    driver.open_tab(session.dock.panels, "Review")
+    driver.wait(lambda: session.dock.review.table.rowCount() > 0, what="the queue")
+    driver.press("A")
+    driver.pause(300)
+
+
+def save(session: Session) -> None:
+    """Export the labels with a button."""
+    driver, keep = session.driver, session.dock.keep
+    driver.open_tab(session.dock.panels, "Keep")
+    driver.click(keep.export_button)
+    folder = Path(keep.folder.text())
+    driver.wait(lambda: any(folder.glob("*.spad.json")), 60, "the export")
+
+
+def add_to_the_training_set(session: Session) -> None:
+    """Add what was painted in or accepted."""
+    driver, cases = session.driver, session.dock.training.cases
+    driver.open_tab(session.dock.panels, "Train")
+    driver.click(cases.done)
+    driver.wait(lambda: (cases.folder.path / "split.json").exists(), 60, "the training set")
+    driver.pause(500)
+
+
+def fine_tune(session: Session) -> None:
+    """Train for the time that is set, beside napari."""
+    driver, tuning = session.driver, session.dock.training.fine_tune
+    driver.click(tuning.button)
+    driver.wait(lambda: tuning.running, 30, "the training to begin")
+    driver.wait(lambda: not tuning.running, 60 * tuning.minutes.value() + 300, "the training")
+    driver.pause(1000)
+
+
+def load_the_new_model(session: Session) -> None:
+    """Take the tuned model, if it did better on what it was not trained on."""
+    tuning = session.dock.training.fine_tune
+    if tuning.use.isVisible():
+        session.driver.click(tuning.use)
+
+
+STEPS: tuple[Callable[[Session], None], ...] = (
+    segment, go_to_the_worst_structure, paint, sample_around_the_edits, accept_and_next, paint,
+    sample_around_the_edits, accept_and_next, save, add_to_the_training_set, fine_tune,
+    load_the_new_model,
+)  # fmt: skip
+"""In their order; each is a function of the session that uses its driver alone."""
 
 
 def play(session: Session, steps: Sequence[Callable[[Session], None]] = STEPS) -> list[Took]:
@@ -192,20 +242,24 @@ def report(took: Sequence[Took]) -> str:
     return "\n".join(lines)
 
 
+def _wait_for_run(session: Session) -> None:
+    """Let a run that a key may have begun come to its end."""
+    session.driver.pause(100)
+    session.driver.wait(lambda: not session.dock.running, session.timeout, "the run")
+
+
 # ---------------------------------------------------------------------- where to paint
 
 
-def _choose(session: Session, value: int) -> None:
-    """Click on a structure's row."""
-    table = session.dock.scores.table
-    name = next(c.name for c in session.dock.results[-1].classes if c.value == value)
-    row = next(r for r in range(table.rowCount()) if table.item(r, 0).text() == name)
-    session.driver.click(*session.driver.cell(table, row, 0))
-
-
-def _wrong_of(session: Session, z: int, value: int) -> int:
-    made, truth = session.layer.data[z], session.truth()[z]
-    return int((((made == value) != (truth == value)) & (truth != IGNORE)).sum())
+def _bring_near(session: Session, path: Sequence[tuple[int, int]]) -> None:
+    """Turn the wheel until all of a path is on screen."""
+    driver, layer = session.driver, session.layer
+    for _ in range(20):
+        places = [driver.at(layer, p) for p in path]
+        if all(driver.native.rect().contains(p) for p in places):
+            return
+        middle = driver.native.rect().center()
+        driver.turn(middle, -1)
 
 
 def _largest_mistake(
@@ -241,10 +295,7 @@ def chosen(cases: Path, split: str, count: int, folder: Path) -> Path:
         (folder / kind).mkdir(parents=True)
         for name in names[::step][:count]:
             shutil.copy(cases / kind / f"{name}.png", folder / kind)
-    labels = json.loads((cases / "labels.json").read_text("utf-8"))
-    # `oct-lesions` was trained with drusen as PED (its config says so).
-    labels = {value: "PED" if "PED" in name else name for value, name in labels.items()}
-    (folder / "labels.json").write_text(json.dumps(labels), "utf-8")
+    shutil.copy(cases / "labels.json", folder)
     return folder / "images"
 
 
@@ -256,6 +307,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="B-scans of the stack")
     parser.add_argument("--strokes", type=int, default=6)
     parser.add_argument("--checkpoint", default="oct-lesions", help="a shipped one")
+    parser.add_argument("--minutes", type=float, default=1, help="of fine-tuning; 0 for none")
     parser.add_argument("--shots", type=Path, help="screenshots go there, outside the repository")
     args = parser.parse_args()
 
@@ -281,7 +333,12 @@ def main() -> None:
         viewer.dims.set_current_step(0, 0)
         driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
         dock.form.checkpoint.choose(shipped()[args.checkpoint])
-        took = play(Session(viewer, dock, driver, strokes=args.strokes))
+        # Folders and minutes are chosen once, before an annotator begins.
+        dock.keep.folder.setText(str(folder / "exports"))
+        dock.training.cases.folder.choose(folder / "training set")
+        dock.training.fine_tune.minutes.setValue(args.minutes or 1)
+        steps = STEPS if args.minutes else STEPS[: STEPS.index(fine_tune)]
+        took = play(Session(viewer, dock, driver, strokes=args.strokes), steps)
         print(report(took))
         viewer.close()
 

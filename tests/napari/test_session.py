@@ -9,7 +9,7 @@ pytest.importorskip("pytestqt")
 pytest.importorskip("torch")
 
 from driver import Driver
-from session import Session, play, report
+from session import STEPS, Session, accept_and_next, add_to_the_training_set, play, report, save
 
 from napari_spad._sample import outline, phantom_stack
 from spad.checkpoint import shipped
@@ -33,14 +33,22 @@ def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settin
     dock.form.checkpoint.choose(shipped()["oct-phantom"])
     dock.form.samples.setValue(2)
     session = Session(viewer, dock, driver, strokes=2, timeout=120)
-    segmented, jumped, painted = play(session)
+    dock.keep.folder.setText(str(tmp_path / "exports"))
+    dock.training.cases.folder.choose(tmp_path / "set")
+    first = STEPS[: STEPS.index(accept_and_next) + 1]
+    segmented, jumped, painted, sampled, accepted = play(session, first)
+    at = dock.desk.place(dock.results[-1])
+    assert dock.review.reviews.accepted(dock.results[-1]) != {at}
+    assert sampled.counts.keys == accepted.counts.keys == 1
+    play(session, (save, add_to_the_training_set))
+    assert list((tmp_path / "exports").glob("*.spad.json"))
+    assert len(list((tmp_path / "set" / "masks").glob("*.png"))) == 1
     assert jumped.bscan_dice > 0.4  # the model knows phantoms
     assert jumped.stack_dice == segmented.stack_dice
     assert painted.counts.strokes == 2
     assert painted.bscan_dice > jumped.bscan_dice
     assert painted.stack_dice > segmented.stack_dice
     by_hand = dock.results[-1].by_hand.data
-    assert by_hand[session.z].any()
-    assert by_hand.sum() == by_hand[session.z].sum()
-    assert len(list((tmp_path / "shots").glob("*.png"))) == 3
+    assert by_hand.any(axis=(1, 2)).sum() == 1
+    assert len(list((tmp_path / "shots").glob("*.png"))) == 7
     assert "| paint |" in report(session.took)
