@@ -17,7 +17,7 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QScrollArea, QTabWidget
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QScrollArea
 
 __all__ = ["Counts", "Driver"]
 
@@ -229,7 +229,7 @@ class Driver:
         table.scrollTo(index)
         return table.viewport(), table.visualRect(index).center()
 
-    def open_tab(self, tabs: QTabWidget, title: str) -> None:
+    def open_tab(self, tabs: Any, title: str) -> None:
         """Click on a tab."""
         titles = [tabs.tabText(i) for i in range(tabs.count())]
         self.click(tabs.tabBar(), tabs.tabBar().tabRect(titles.index(title)).center())

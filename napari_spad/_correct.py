@@ -153,7 +153,8 @@ class CorrectPanel(QWidget):
 
     def _choose(self, scope: str) -> None:
         self.scope = scope
-        self.desk.settings.setValue("scope", scope)
+        if scope != "rectangle":  # which would not be there the next time
+            self.desk.settings.setValue("scope", scope)
 
     def _draw_rectangle(self) -> None:
         self.scopes["rectangle"].setChecked(True)

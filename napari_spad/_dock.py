@@ -14,8 +14,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMainWindow,
     QScrollArea,
-    QSizePolicy,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +26,7 @@ from napari_spad._footer import Footer
 from napari_spad._form import SegmentForm
 from napari_spad._keep import KeepPanel
 from napari_spad._log import dice_of
+from napari_spad._panels import Panels
 from napari_spad._result import Result
 from napari_spad._review import ReviewPanel
 from napari_spad._run import Engine, Finished, Request
@@ -95,8 +94,7 @@ class SpadDock(QWidget):
         notice = named(QLabel(NOTICE), "notice")
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         notice.setEnabled(False)
-        self.panels = named(QTabWidget(), "panels")
-        self.panels.setDocumentMode(True)
+        self.panels = named(Panels(), "panels")
         for panel, title in (
             (self.form, "Segment"),
             (self.correct, "Correct"),
@@ -105,8 +103,6 @@ class SpadDock(QWidget):
             (self.training, "Train"),
         ):
             self.panels.addTab(panel, title)
-        self.panels.currentChanged.connect(self._fit_panel)
-        self._fit_panel(0)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -125,14 +121,6 @@ class SpadDock(QWidget):
         outer.addWidget(self.footer)
         outer.addWidget(notice)
         self.setMinimumWidth(300)
-
-    def _fit_panel(self, shown: int) -> None:
-        """Give the panels the height of the one that is open, and not of the tallest."""
-        ignored, preferred = QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
-        for at in range(self.panels.count()):
-            if (panel := self.panels.widget(at)) is not None:
-                panel.setSizePolicy(preferred, preferred if at == shown else ignored)
-        self.panels.setSizePolicy(preferred, QSizePolicy.Policy.Maximum)
 
     def _canvas(self) -> tuple[float, float] | None:
         """Height and width of the canvas, where the dock is in napari's window."""
