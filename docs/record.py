@@ -25,7 +25,14 @@ from qtpy.QtCore import QPoint
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from driver import Driver
-from session import Session, go_to_the_worst_structure, paint, segment
+from session import (
+    Session,
+    accept_and_next,
+    go_to_the_worst_structure,
+    paint,
+    sample_around_the_edits,
+    segment,
+)
 
 WINDOW = (1280, 800)
 FILM_WIDTH_PX = 900
@@ -205,19 +212,59 @@ def correct(desk: Desk) -> None:
     desk.still("painted")
 
 
+def sample_anew(desk: Desk) -> None:
+    """One key; what looks alike follows the strokes."""
+    sample_around_the_edits(desk.session)
+    desk.camera.hold(1500)
+    desk.driver.open_tab(desk.dock.panels, "Correct")
+    desk.still("sampled")
+
+
+def alternatives(desk: Desk) -> None:
+    """Flip through what the samples say of the part under the mouse, and take one."""
+    layer, driver = desk.session.layer, desk.driver
+    at = desk.dock.desk.place(desk.dock.results[-1])
+    value = int(np.bincount(layer.data[at][layer.data[at] > 0]).argmax())
+    rows, columns = np.nonzero(layer.data[at] == value)
+    middle = len(rows) // 2
+    driver.move_to(layer, (rows[middle], columns[middle]))
+    driver.press(".")
+    desk.camera.hold(900)
+    desk.still("alternative")
+    driver.press(".")
+    desk.camera.hold(900)
+    driver.press("Escape")
+
+
+def accept(desk: Desk) -> None:
+    """One key; the next of the queue comes up."""
+    accept_and_next(desk.session)
+    desk.camera.hold(1500)
+    desk.still("review")
+
+
 def uncertainty(desk: Desk) -> None:
     """Where the samples of the model differ."""
     result = desk.dock.results[-1]
     result.layer.visible = False
     result.uncertainty.visible = True
-    desk.camera.hold(1500)
+    desk.camera.hold(1200)
     desk.still("uncertainty")
     result.layer.visible = True
     result.uncertainty.visible = False
 
 
+def keep_and_train(desk: Desk) -> None:
+    """Where the work goes."""
+    for title in ("Keep", "Train"):
+        desk.driver.open_tab(desk.dock.panels, title)
+        desk.camera.hold(1000)
+        desk.still(title.lower())
+
+
 STEPS: tuple[Callable[[Desk], None], ...] = (
-    empty, open_sample, segment_the_stack, jump, correct, uncertainty,
+    empty, open_sample, segment_the_stack, jump, correct, sample_anew, alternatives, accept,
+    uncertainty, keep_and_train,
 )  # fmt: skip
 
 

@@ -317,3 +317,8 @@ def test_a_check_sum_tells_labels_apart_and_not_their_integers() -> None:
     assert check_sum(labels) == check_sum(labels.astype(np.int64)) == check_sum(labels.T.copy().T)
     labels[0, 0] = 1
     assert check_sum(labels) != check_sum(bscan()[0])
+
+
+def test_a_negative_zero_is_a_zero():
+    zeros = np.zeros((4, 4), np.float16)
+    np.testing.assert_array_equal(mismatch(-zeros, 4), mismatch(zeros, 4))

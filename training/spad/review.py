@@ -117,7 +117,7 @@ def mismatch(uncertainty: NDArray[np.floating], num_classes: int) -> NDArray[np.
             f"num_classes is {num_classes}; a label map has 2 or more, with background"
         )
     # Of float16, what numpy looks up slowly, there are but few values between 0 and 1.
-    levels = np.asarray(uncertainty, np.float16)
+    levels = np.asarray(uncertainty, np.float16) + np.float16(0)  # -0 has a sign bit too
     codes = levels.view(np.uint16)
     if codes.max(initial=0) > _ONE:  # negative ones and NaN too: the sign bit, the exponent
         raise ValueError(
