@@ -198,9 +198,9 @@ def load_the_new_model(session: Session) -> None:
         session.driver.click(tuning.use)
 
 
+ROUND = (paint, sample_around_the_edits, accept_and_next)
 STEPS: tuple[Callable[[Session], None], ...] = (
-    segment, go_to_the_worst_structure, paint, sample_around_the_edits, accept_and_next, paint,
-    sample_around_the_edits, accept_and_next, save, add_to_the_training_set, fine_tune,
+    segment, go_to_the_worst_structure, *ROUND, *ROUND, save, add_to_the_training_set, fine_tune,
     load_the_new_model,
 )  # fmt: skip
 """In their order; each is a function of the session that uses its driver alone."""
@@ -305,7 +305,8 @@ def main() -> None:
     parser.add_argument("cases", type=Path, help="a case folder")
     parser.add_argument("--split", default="val")
     parser.add_argument("--count", type=int, default=4, help="B-scans of the stack")
-    parser.add_argument("--strokes", type=int, default=6)
+    parser.add_argument("--strokes", type=int, default=6, help="at most, on each B-scan")
+    parser.add_argument("--rounds", type=int, default=2, help="B-scans to correct")
     parser.add_argument("--checkpoint", default="oct-lesions", help="a shipped one")
     parser.add_argument("--minutes", type=float, default=1, help="of fine-tuning; 0 for none")
     parser.add_argument("--shots", type=Path, help="screenshots go there, outside the repository")
@@ -337,7 +338,8 @@ def main() -> None:
         dock.keep.folder.setText(str(folder / "exports"))
         dock.training.cases.folder.choose(folder / "training set")
         dock.training.fine_tune.minutes.setValue(args.minutes or 1)
-        steps = STEPS if args.minutes else STEPS[: STEPS.index(fine_tune)]
+        after = STEPS[STEPS.index(save) :] if args.minutes else (save, add_to_the_training_set)
+        steps = (segment, go_to_the_worst_structure, *ROUND * args.rounds, *after)
         took = play(Session(viewer, dock, driver, strokes=args.strokes), steps)
         print(report(took))
         viewer.close()

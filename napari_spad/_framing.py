@@ -55,17 +55,17 @@ class Framing:
         if pixel is None:
             return
         seen, camera = self.canvas(), self._camera
-        extent = self._extent(layer, index, layer.data.shape[-2:])
+        size = layer.data.shape[-2:]
+        if (padded := self._padded()) is not None and padded.data.shape == layer.data.shape:
+            size = padded.metadata["bscan_sizes"][index[-1]]
+        extent = self._extent(layer, index, size)
         if seen is not None and (np.array(extent[1]) * camera.zoom <= np.array(seen) * 1.02).all():
             at = extent[0]
         camera.center = (*camera.center[:-2], float(at[-2]), float(at[-1]))
 
     def frame(self, _event: Any = None) -> None:
         """Fit the B-scan on screen into the canvas, where the one before had another size."""
-        layer = next(
-            (la for la in reversed(self.viewer.layers) if "bscan_sizes" in la.metadata), None
-        )
-        seen = self.canvas()
+        layer, seen = self._padded(), self.canvas()
         if layer is None or seen is None or len(set(map(tuple, layer.metadata["bscan_sizes"]))) < 2:
             return
         index = leading_index(layer, self.viewer)
@@ -77,6 +77,11 @@ class Framing:
         camera = self._camera
         camera.center = (*camera.center[:-2], float(middle[0]), float(middle[1]))
         camera.zoom = float((np.array(seen) / (extent * MARGIN)).min())
+
+    def _padded(self) -> Any:
+        """The stack whose B-scans have sizes of their own, the topmost one."""
+        layers = reversed(self.viewer.layers)
+        return next((la for la in layers if "bscan_sizes" in la.metadata), None)
 
     def _extent(
         self, layer: Any, index: tuple[int, ...], size: tuple[int, ...]
