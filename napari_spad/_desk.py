@@ -87,12 +87,16 @@ class Desk(QObject):
         show_info(text)
 
     def fail(self, error: BaseException | str) -> None:
-        """Tell of an error; the run that is going on, if any, says nothing more."""
+        """Tell of an error."""
         message = error if isinstance(error, str) else explain(error)
-        self._stopped = message
         self.failed.emit(message)
         self.said.emit(message)
         show_error(message)
+
+    def _fail_run(self, error: BaseException | str) -> None:
+        """Tell why the run that is going on failed; it says nothing more."""
+        self._stopped = error if isinstance(error, str) else explain(error)
+        self.fail(error)
 
     # ------------------------------------------------------------------ where we are
 
@@ -174,7 +178,7 @@ class Desk(QObject):
         run.told.connect(self.say)
         run.progressed.connect(self._on_progress)
         run.part_finished.connect(self._on_part)
-        run.failed.connect(self.fail)
+        run.failed.connect(self._fail_run)
         run.ended.connect(self._on_ended)
         self.destroyed.connect(run.cancel)  # with the viewer's window
         self.busy_changed.emit(True)
@@ -210,7 +214,7 @@ class Desk(QObject):
         try:
             self._part_done(event)
         except Exception as error:
-            self.fail(error)
+            self._fail_run(error)
             self._run.cancel()
 
     def _on_ended(self, complete: bool) -> None:

@@ -103,6 +103,12 @@ class SpadDock(QWidget):
             (self.training, "Train"),
         ):
             self.panels.addTab(panel, title)
+        # Where labels are worked on, there are the scores; the other panels need the room.
+        self.panels.currentChanged.connect(
+            lambda at: self.scores.setVisible(
+                self.panels.widget(at) not in (self.keep, self.training)
+            )
+        )
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)

@@ -83,7 +83,7 @@ class ReviewPanel(QWidget):
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names differ at their ends
         self.table.setWordWrap(False)
         self.table.setShowGrid(False)
-        self.table.setFixedHeight(5 * 20 + 28)
+        self.table.setFixedHeight(4 * 20 + 26)
         header = self.table.horizontalHeader()
         # Of fixed widths: fitted to the contents, the columns cost more than all the rest.
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)

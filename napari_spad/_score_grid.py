@@ -51,7 +51,7 @@ class ScoreGrid(QTableWidget):
         self.setToolTip(TIP)
         self.setShowGrid(False)
         self.setIconSize(QSize(14, 14))
-        self.setMinimumHeight(120)
+        self.setMinimumHeight(96)
         self.setHorizontalHeaderLabels(["", "Dice", "IoU", "HD95", "Area", "", ""])
         header = self.horizontalHeader()
         header.setMinimumSectionSize(20)

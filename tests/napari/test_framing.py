@@ -47,7 +47,7 @@ def test_the_zoom_is_left_alone_where_sizes_agree(framed):
 
 
 def test_a_bscan_that_is_seen_whole_is_not_moved_off_by_a_pixel_of_it(framed):
-    viewer, framing, image = framed
+    viewer, framing, _ = framed
     labels = viewer.add_labels(np.zeros((2, 40, 100), np.uint8))
     framing.go_to(labels, (1,), (2, 3))
     assert viewer.dims.current_step[0] == 1

@@ -145,7 +145,7 @@ def test_number_keys_choose_structures_and_letters_stay_napari_s_tools(bench):
     canvas = viewer.window._qt_viewer.canvas.native
     viewer.layers.selection.active = result.layer
     QTest.keyClick(canvas, Qt.Key.Key_3)
-    assert (result.layer.selected_label, str(result.layer.mode)) == (PED, "pan_zoom")
+    assert (result.layer.selected_label, str(result.layer.mode)) == (PED, "paint")
     assert table.table.currentRow() == PED - 1
     QTest.keyClick(canvas, Qt.Key.Key_0)
     assert result.layer.selected_label == 0

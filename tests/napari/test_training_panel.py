@@ -233,7 +233,7 @@ def test_a_stack_of_different_people_is_split_by_bscan(panel, tmp_path: Path, qt
     ("data", "options", "told"),
     [
         (stack(dtype="float32") / 7, {}, "Float32 pixels"),
-        (np.stack([stack()[0]] * 3, -1), {"rgb": True}, "Colours became grey"),
+        (np.stack([stack(k)[0] for k in range(3)], -1), {"rgb": True}, "Colours became grey"),
         (stack(dtype="uint16") * 300, {}, ""),
     ],
 )
