@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from spad.card import Card
+from spad.case_folder import Case, open_folder
 from spad.checkpoint import read_card, save_with_card, shipped
 from spad.likeness import LIMIT, measures, reasons, summary
-from spad.train.case_folder import Case, open_folder
 from spad.train.cases import read_image
 
 CHANGED: dict[str, Callable[[Any], Any]] = {

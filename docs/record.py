@@ -202,7 +202,6 @@ def jump(desk: Desk) -> None:
     """Go to where the worst structure is worst."""
     go_to_the_worst_structure(desk.session)
     desk.camera.hold(1000)
-    desk.still("worst")
 
 
 def correct(desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from napari_spad._layers import leading_index
 __all__ = ["Framing"]
 
 MARGIN = 1.05
+SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
+"""Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
 
 
 class Framing:
@@ -62,6 +64,20 @@ class Framing:
         if seen is not None and (np.array(extent[1]) * camera.zoom <= np.array(seen) * 1.02).all():
             at = extent[0]
         camera.center = (*camera.center[:-2], float(at[-2]), float(at[-1]))
+
+    def zoom_to(self, layer: Any, box: Sequence[slice]) -> None:
+        """Zoom, where a box of rows and columns is too small to be seen, or does not fit."""
+        canvas = self.canvas()
+        if canvas is None:
+            return
+        seen = np.array(canvas)
+        scale = np.abs(np.asarray(layer.scale[-2:], float))
+        size = np.array([side.stop - side.start for side in box]) * scale
+        whole = np.array(layer.data.shape[-2:]) * scale
+        share = float((size * self._camera.zoom / seen).max())
+        if not SMALLEST <= share <= LARGEST:
+            fit = float((seen / whole).min())
+            self._camera.zoom = min(float((seen / size).min()) * WANTED, fit * CLOSEST)
 
     def frame(self, _event: Any = None) -> None:
         """Fit the B-scan on screen into the canvas, where the one before had another size."""

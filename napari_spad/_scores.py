@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_spad._alone import Alone
 from napari_spad._annotators import annotator
 from napari_spad._choose import LayerCombo, named
 from napari_spad._desk import Desk
@@ -32,7 +32,6 @@ from napari_spad._score_grid import AREA, DICE, EYE, HD95, IOU, LOCK, NAME, Scor
 from napari_spad._score_menu import ScoreMenu
 from napari_spad._structures import Structures
 from spad.disagreement import difference_map, largest_disagreement
-from spad.labels import IGNORE
 from spad.metrics import StructureScore, mean_scores, structure_scores, worst_slices
 
 __all__ = ["ScoreTable"]
@@ -64,11 +63,10 @@ class ScoreTable(QGroupBox):
         self.viewer = viewer = desk.viewer
         self._problem = ""
         self._shown: list[StructureScore] = []
-        self._alone: int | None = None  # the class that is shown alone
-        self._followed: tuple[Labels | None, Labels | None] = None, None
         self._build()
         self.live = LiveScores(self._on_change, self._on_stale)
         self.structures = Structures(self._values_of, self._on_held, desk.say)
+        self.alone = Alone(self.live, self.structures, self._on_change)
         self._differences = Differences(viewer)
         self._glance = self._timer(GLANCE_MS, self._on_glance)
         self._quiet = self._timer(QUIET_MS, self._on_quiet)
@@ -84,7 +82,7 @@ class ScoreTable(QGroupBox):
         self.table.named_double_clicked.connect(self._on_double_click)
         self.table.eye_clicked.connect(self._on_eye)
         self.table.lock_clicked.connect(self._on_lock)
-        self.table.escaped.connect(self.show_all)
+        self.table.escaped.connect(self.alone.show_all)
         desk.result_added.connect(self._on_result)
         viewer.dims.events.current_step.connect(self._on_slice)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -212,10 +210,8 @@ class ScoreTable(QGroupBox):
             self._problem = str(error)
         if (layer := self.live.segmentation) is not None:
             layer.events.selected_label.connect(self._on_selected_label)
-            self._followed = layer, self.live.reference
             self.structures.attend(layer)
-            if self.structures.hidden(layer):
-                self._dress()
+            self.alone.follow(layer, self.live.reference)
         self.menu.follow(layer)
         if self.live.reference is None:
             self.differences.setChecked(False)
@@ -224,15 +220,9 @@ class ScoreTable(QGroupBox):
 
     def _let_go(self) -> None:
         """Follow the layers of before no more; the reference is seen as it was."""
-        segmentation, reference = self._followed
-        self.show_all()
-        if segmentation is not None:
-            segmentation.events.selected_label.disconnect(self._on_selected_label)
-            if segmentation is not self.live.segmentation:
-                self.structures.undress(segmentation)
-        if reference is not None:
-            self.structures.undress(reference)
-        self._followed = None, None
+        if (layer := self.alone.segmentation) is not None:
+            layer.events.selected_label.disconnect(self._on_selected_label)
+        self.alone.let_go()
 
     # ------------------------------------------------------------------ when to count
 
@@ -297,7 +287,7 @@ class ScoreTable(QGroupBox):
     def _show_structure(self, row: int, score: StructureScore) -> None:
         table, layer = self.table, self.live.segmentation
         color, value = self.live.classes[score.value].hex, self.live.values[score.value]
-        alone = score.value == self._alone
+        alone = score.value == self.alone.code
         key = f", key {row + 1}" if row < 9 else ""
         table.cell(row, NAME, score.name, f"Label {value}{key}", color, bold=alone)
         table.marks(
@@ -406,64 +396,29 @@ class ScoreTable(QGroupBox):
             self.table.clearSelection()
         elif row != self.table.currentRow() or not self.table.selectedItems():
             self.table.setCurrentCell(row, NAME)
-        if code and self._alone is not None and code != self._alone:
-            self.show_alone(code)
+        if code and self.alone.code is not None and code != self.alone.code:
+            self.alone.show(code)
 
     def _on_row(self, row: int) -> None:
         layer = self.live.segmentation
         if layer is None or row >= len(self._shown):
             return
         code = self._shown[row].value
-        again = self._alone == code
+        again = self.alone.code == code
         self.viewer.layers.selection.active = layer
         layer.selected_label = self.live.values[code]
         self.table.setCurrentCell(row, NAME)
         if again:
-            self.show_all()
+            self.alone.show_all()
         else:
-            self.show_alone(code)
-
-    def show_alone(self, code: int) -> None:
-        """Dim all structures but one, in the segmentation and in the reference."""
-        if self._alone is None:
-            # Only for as long: otherwise it is napari's key, which drops a polygon.
-            for layer in filter(None, self._followed):
-                layer.bind_key("Escape", lambda _: self.show_all(), overwrite=True)
-        self._alone = code
-        self._dress()
-
-    def show_all(self) -> None:
-        """Show all structures again."""
-        if self._alone is not None:
-            for layer in filter(None, self._followed):
-                layer.bind_key("Escape", None)
-            self._alone = None
-            self._dress()
-
-    def _dress(self) -> None:
-        """Let both layers look as the eyes and the choice of one alone ask for."""
-        live, alone = self.live, self._alone
-        segmentation, reference = self._followed
-        if segmentation is not live.segmentation:
-            return  # it was given other data, and is about to be let go
-        if segmentation is not None:
-            ours = None if alone is None else {live.values[alone]}
-            self.structures.looks(segmentation).apply(live.values, ours)
-        if segmentation is not None and reference is not None:
-            unseen = self.structures.hidden(segmentation)
-            classes = {v: code for v, code in live.translation.items() if code and v != IGNORE}
-            looks = self.structures.looks(reference)
-            looks.hidden = {v for v, code in classes.items() if live.values[code] in unseen}
-            theirs = {v for v, code in classes.items() if code == alone}
-            looks.apply([*classes, 0], None if alone is None else theirs)
-        self._on_change()
+            self.alone.show(code)
 
     def _on_eye(self, row: int) -> None:
         layer = self.live.segmentation
         if layer is not None and row < len(self._shown):
             value = self.live.values[self._shown[row].value]
             self.structures.looks(layer).hidden ^= {value}
-            self._dress()
+            self.alone.dress()
 
     def _on_lock(self, row: int) -> None:
         layer = self.live.segmentation
@@ -484,7 +439,7 @@ class ScoreTable(QGroupBox):
         if layer is None or row >= len(self._shown):
             return
         score = self._shown[row]
-        self.show_alone(score.value)
+        self.alone.show(score.value)
         if self.live.reference is None:
             self.desk.say("Choose a reference: the worst B-scan is the one with the lowest Dice.")
             return
@@ -499,7 +454,7 @@ class ScoreTable(QGroupBox):
         else:
             middle = [(side.start + side.stop - 1) / 2 for side in box]
             self.desk.go_to(layer, index, (middle[0], middle[1]))
-            self._zoom_to(layer, box)
+            self.desk.framing.zoom_to(layer, box)
         here = structure_scores(self.live.matrix(index), self.live.classes)
         dice = next(s.dice for s in here if s.value == score.value)
         where = f"B-scan {index[-1] + 1} of {layer.data.shape[-3]}, " if index else ""
@@ -507,21 +462,6 @@ class ScoreTable(QGroupBox):
             f"{score.name}: {'lowest ' * bool(index)}Dice {dice:.3f}, {where}"
             f"{'the largest disagreement is centred' if box else 'nothing differs'}."
         )
-
-    def _zoom_to(self, layer: Labels, box: Sequence[slice]) -> None:
-        """Zoom, where the box is too small to be seen, or does not fit."""
-        canvas = self.desk.framing.canvas()
-        if canvas is None:
-            return
-        camera = getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
-        seen = np.array(canvas)
-        scale = np.abs(np.asarray(layer.scale[-2:], float))
-        size = np.array([side.stop - side.start for side in box]) * scale
-        whole = np.array(layer.data.shape[-2:]) * scale
-        share = float((size * camera.zoom / seen).max())
-        if not SMALLEST <= share <= LARGEST:
-            fit = float((seen / whole).min())
-            camera.zoom = min(float((seen / size).min()) * WANTED, fit * CLOSEST)
 
     # ------------------------------------------------------------------ differences
 
@@ -536,7 +476,7 @@ class ScoreTable(QGroupBox):
         if not self.differences.isChecked() or layer is None or self.live.reference is None:
             return
         index = leading_index(layer, self.viewer)
-        found = difference_map(*self.live.masks(index), self._alone)
+        found = difference_map(*self.live.masks(index), self.alone.code)
         self._differences.show(index, found, layer)
 
     # ------------------------------------------------------------------ the end
@@ -557,10 +497,6 @@ class ScoreTable(QGroupBox):
         self.viewer.dims.events.current_step.disconnect(self._on_slice)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
-
-
-SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
-"""Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
 
 
 def _is_labels(layer: Any) -> bool:
