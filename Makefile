@@ -46,12 +46,12 @@ demo: system $(VENV)/.demo
 	  $(PY) -m napari_spad.demo $(DEMO_ARGS); \
 	fi
 
-# pytest comes last: its closing line is the run's. (no:xvfb: one virtual display is enough.)
-PYTEST := $(PY) -m pytest -p no:xvfb
+# pytest comes last: its closing line is the run's. Each of its processes has a virtual display of
+# its own, so that windows do not take the keyboard from one another; more threads would only wait.
+PYTEST := $(PY) -m pytest
 
 test: system $(VENV)/.dev lint
-	@if $(NO_DISPLAY); then set -x; $(XVFB) $(PYTEST) --cov $(ARGS); \
-	else set -x; $(PYTEST) --cov $(ARGS); fi
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --cov $(ARGS)
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not gui" $(ARGS)

@@ -21,7 +21,7 @@ from superqt.utils import FunctionWorker
 
 from napari_spad._desk import Desk
 from napari_spad._hand import Edit
-from napari_spad._layers import placement
+from napari_spad._layers import is_label_map, placement
 from napari_spad._result import Result
 from napari_spad._run import explain
 from napari_spad._saved import ModelPart, SavedLayer
@@ -166,7 +166,7 @@ class Autosave(QObject):
             self._mark(watched)
 
     def _listen(self, layer: Any) -> None:
-        if isinstance(layer, Labels) and "by_hand_of" not in layer.metadata:
+        if is_label_map(layer):
             layer.events.paint.connect(self._on_paint)
             layer.events.data.connect(self._on_data)
             layer.events.set_data.connect(self._on_set_data)
@@ -181,7 +181,7 @@ class Autosave(QObject):
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
-        if not isinstance(layer, Labels) or "by_hand_of" in layer.metadata:
+        if not is_label_map(layer):
             return
         self._ignore(layer)
         watched = self.watched.pop(id(layer), None)
@@ -336,7 +336,7 @@ class Autosave(QObject):
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
         for layer in self.viewer.layers:
-            if isinstance(layer, Labels) and "by_hand_of" not in layer.metadata:
+            if is_label_map(layer):
                 self._ignore(layer)
         for watched in self.watched.values():
             watched.layer.events.name.disconnect(self._on_header)

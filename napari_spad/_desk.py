@@ -175,7 +175,7 @@ class Desk(QObject):
         run = Run(self.engine, request)
         self._run, self._part_done, self._all_done = run, on_part, on_end
         self._stopped, self.cancelling, self._began = "", False, time.monotonic()
-        run.told.connect(self.say)
+        run.told.connect(self._on_told)
         run.progressed.connect(self._on_progress)
         run.part_finished.connect(self._on_part)
         run.failed.connect(self._fail_run)
@@ -203,6 +203,10 @@ class Desk(QObject):
     def seconds(self) -> float:
         """How long the run has been going on."""
         return time.monotonic() - self._began
+
+    def _on_told(self, text: str) -> None:
+        if not self._stopped and not self.cancelling:
+            self.say(text)
 
     def _on_progress(self, at: Progress) -> None:
         if not self._stopped and not self.cancelling:

@@ -179,12 +179,15 @@ class SpadDock(QWidget):
         """Start a run with the choices made. Does nothing while one is running."""
         if self.desk.busy:
             return
+        self._done, self._kept, self._device, self._told = 0, 0, "", {}
         try:
             request = self.form.request()
+            # Now, not with the first B-scan: napari takes its time to make layers, and while a
+            # stack is sampled the window must not stand still.
+            self._current = self._result(request)
         except Exception as error:
             self.desk.fail(error)
             return
-        self._current, self._done, self._kept, self._device, self._told = None, 0, 0, "", {}
         self.desk.run(
             request,
             lambda event: self._on_part(request, event),
@@ -198,30 +201,33 @@ class SpadDock(QWidget):
     def _on_part(self, request: Request, event: Finished) -> None:
         self._device = event.device
         self._told |= dict.fromkeys(event.said)
-        if self._current is None:
-            self._current = self._result(request, event)
         result, index = self._current, event.part.index
+        if result is None:
+            return  # its layer was removed
+        if self._new and result not in self.results:
+            self.desk.add_result(result)
         if result.put(event, undoable=not self._new):
             self._done += 1
             self.desk.written.emit(result, index)
         else:
             self._kept += 1
 
-    def _result(self, request: Request, event: Finished) -> Result:
-        """Return the layer for a run's first B-scan; the rules are those of `_result`."""
+    def _result(self, request: Request) -> Result:
+        """Return the layer for a run; the rules are those of `_result`."""
         model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
         if request.into_result:
             ours = [r for r in self.results if r.fits(request.source, model)]
-            if ours and ours[-1].untouched(event.part):
+            if ours and ours[-1].untouched(request.source.parts[0]):
                 self._new = False
                 return ours[-1]
-        result = Result(self.viewer, request.source, event.segmentation.classes, model)
-        self.desk.add_result(result)
         self._new = True
-        return result
+        classes = self.engine.read_card(request.checkpoint).classes
+        return Result(self.viewer, request.source, classes, model)
 
     def _on_end(self, request: Request, complete: bool) -> str:
-        self._current = None
+        result, self._current = self._current, None
+        if result is not None and result not in self.results and not result.hand.mask.any():
+            result.remove()  # nothing was written to it
         source = request.source
         if complete:
             said = [f"done on {self._device} in {self.desk.seconds:.1f} s"]

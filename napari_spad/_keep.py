@@ -31,6 +31,7 @@ from napari_spad._desk import Desk
 from napari_spad._export import FORMATS, export, file_name, targets
 from napari_spad._form import form_layout
 from napari_spad._kept import KeptCopies
+from napari_spad._layers import is_label_map
 from napari_spad._log import AnnotationLog, export_log
 from napari_spad._result import Result
 from napari_spad._run import explain
@@ -91,7 +92,7 @@ class KeepPanel(QWidget):
         self.state.setWordWrap(True)
         self.state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.state.setToolTip(f"Edits are saved within seconds in {self.autosave.root}")
-        self.layer = LayerCombo(self.desk.viewer, _is_labels, "no labels yet")
+        self.layer = LayerCombo(self.desk.viewer, is_label_map, "no labels yet")
         self.layer.setObjectName("export_layer")
         self.format = narrow(named(QComboBox(), "export_format"))
         for form in FORMATS:
@@ -314,7 +315,3 @@ def _ago(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s ago"
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.0f} h ago"
-
-
-def _is_labels(layer: Any) -> bool:
-    return isinstance(layer, Labels) and "by_hand_of" not in layer.metadata

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "class_features",
     "colormap",
-    "is_aid",
+    "is_label_map",
     "leading_index",
     "level_0",
     "placement",
@@ -36,9 +36,11 @@ def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
     return tuple(int(i) for i in index)
 
 
-def is_aid(layer: Layer) -> bool:
-    """Whether a layer only helps to see (by hand, an alternative, an overlay); never scored."""
-    return bool(layer.metadata.get("role") == "aid")
+def is_label_map(layer: Layer) -> bool:
+    """Whether a layer holds labels, and does not only help to see (by hand, an overlay)."""
+    from napari.layers import Labels
+
+    return isinstance(layer, Labels) and layer.metadata.get("role") != "aid"
 
 
 def level_0(layer: Any) -> Any:

@@ -135,7 +135,7 @@ class Recovery(QObject):
                 loaded.by_hand,
                 name=f"{header['name']} – by hand",
                 colormap=hand_colormap(),
-                metadata={"by_hand_of": header["image"]},
+                metadata={"role": "aid", "by_hand_of": header["image"]},
                 **placed,
             )
             by_hand.contour = 1

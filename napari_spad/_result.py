@@ -154,6 +154,13 @@ class Result:
         self._redraw.stop()
         self.hand.stop()
 
+    def remove(self) -> None:
+        """Take the layers out of the viewer again."""
+        self.stop()
+        for layer in (self.layer, self.uncertainty, self.by_hand):
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
     def fits(self, source: Source, model: str) -> bool:
         """Whether another B-scan of this source, by this model, belongs here."""
         shapes = {source.shape, self.written.shape, self.layer.data.shape}

@@ -24,7 +24,7 @@ from napari_spad._desk import Desk
 from napari_spad._differences import Differences
 from napari_spad._distances import Distances
 from napari_spad._form import form_layout
-from napari_spad._layers import is_aid, leading_index, segmented, spacing_mm, structure_names
+from napari_spad._layers import is_label_map, leading_index, segmented, spacing_mm, structure_names
 from napari_spad._live import LiveScores, mismatch
 from napari_spad._result import Result
 from napari_spad._sample import outline
@@ -97,9 +97,9 @@ class ScoreTable(QGroupBox):
         return timer
 
     def _build(self) -> None:
-        self.segmentation = LayerCombo(self.viewer, _is_labels, "–", optional=True)
+        self.segmentation = LayerCombo(self.viewer, is_label_map, "–", optional=True)
         self.segmentation.setObjectName("segmentation")
-        self.reference = LayerCombo(self.viewer, _is_labels, "–", optional=True)
+        self.reference = LayerCombo(self.viewer, is_label_map, "–", optional=True)
         self.reference.setObjectName("reference")
         self.stack = named(QCheckBox("Whole stack"), "scores_whole_stack")
         self.stack.setToolTip("Score all B-scans together; otherwise the one on screen")
@@ -149,7 +149,7 @@ class ScoreTable(QGroupBox):
 
     def others(self, layer: Labels) -> list[Labels]:
         """Label layers that can be compared with one: all of its shape, the lowest first."""
-        return [o for o in self.viewer.layers if _is_labels(o) and not mismatch(layer, o)]
+        return [o for o in self.viewer.layers if is_label_map(o) and not mismatch(layer, o)]
 
     def take_note(self, layer: Labels, index: tuple[int, ...]) -> None:
         """Count a B-scan that was just written to `layer`, if it is the one scored."""
@@ -174,7 +174,7 @@ class ScoreTable(QGroupBox):
             self.segmentation.choose(active)
 
     def _on_inserted(self, _event: Any = None) -> None:
-        for layer in filter(_is_labels, self.viewer.layers):
+        for layer in filter(is_label_map, self.viewer.layers):
             outline(layer)
         self._choose_reference()
 
@@ -186,7 +186,7 @@ class ScoreTable(QGroupBox):
         fitting = [
             layer
             for layer in reversed(self.viewer.layers)
-            if _is_labels(layer)
+            if is_label_map(layer)
             and not {"spad", "vendor_lines"} & set(layer.metadata)  # those are other structures
             and not mismatch(ours, layer)
         ]
@@ -497,7 +497,3 @@ class ScoreTable(QGroupBox):
         self.viewer.dims.events.current_step.disconnect(self._on_slice)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
-
-
-def _is_labels(layer: Any) -> bool:
-    return isinstance(layer, Labels) and not is_aid(layer)
