@@ -3,7 +3,7 @@
 #:   make demo         set up, open napari with a phantom stack, the model run on it, the scores
 #:     IMAGES=folder     your own B-scans instead; MASKS=folder their reference label maps,
 #:     CHECKPOINT=file   another model. Without a display: screenshots in demo-output/
-#:   make test         set up, then the linters and all tests, with coverage
+#:   make test         set up, then the linters and all tests (coverage: ARGS=--cov)
 #:   make test-fast    the tests that need neither a display nor more than seconds
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
 #:   make wheel        wheel and sdist in dist/
@@ -51,7 +51,7 @@ demo: system $(VENV)/.demo
 PYTEST := $(PY) -m pytest
 
 test: system $(VENV)/.dev lint
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --cov $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal --durations 20 $(ARGS)
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not gui" $(ARGS)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from spad.labels import IGNORE, MAX_CLASSES, LabelClass
 
@@ -373,6 +372,8 @@ def hd95(
     ValueError
         Shapes differ, masks are not boolean, or `spacing` does not fit.
     """
+    from scipy.spatial import cKDTree  # slow to load: a front end's start must not wait for it
+
     masks = np.asarray(prediction), np.asarray(reference)
     shape = masks[0].shape
     if masks[1].shape != shape or len(shape) not in (2, 3):
