@@ -8,7 +8,7 @@ the samples alone how wrong the B-scan is. The true error is 1 less the mean Dic
 structures in either map (`spad.metrics`); B-scans without any are left out. Per candidate:
 
 - Spearman's rank correlation with the true error, over all patients, and over either half of them:
-  what ships was chosen on the first half, so the second is the one to believe;
+  both were in sight when what ships was chosen, so all flatter it a little;
 - the share of all true error that lies in the first quarter of the queue; at random it is a
   quarter, and no queue finds more than the oracle's.
 

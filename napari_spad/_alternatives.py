@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad._desk import Desk
+from napari_spad._layers import placement
 from napari_spad._result import Result
 
 __all__ = ["Alternatives"]
@@ -167,17 +168,13 @@ class Alternatives:
             one = one & shown.where
         if self._layer is None:
             base = result.layer
-            placed = {
-                key: getattr(base, key)
-                for key in ("scale", "translate", "rotate", "shear", "affine", "units")
-            }
             self._layer = viewer.add_labels(
                 np.zeros(base.data.shape, np.uint8),
                 name="alternative",
                 colormap=base.colormap,
                 metadata={"role": "aid"},
                 opacity=1.0,
-                **placed,
+                **placement(base),
             )
             self._layer.contour = 3
             viewer.layers.selection.active = base

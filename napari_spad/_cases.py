@@ -30,7 +30,7 @@ from napari_spad._hand import Edit
 from napari_spad._layers import segmented
 from napari_spad._result import Result
 from napari_spad._run import EngineError, explain
-from napari_spad._source import Part, Source, open_source
+from napari_spad._source import Source, open_source, part_at
 
 __all__ = ["FolderRow", "TrainingSet", "png_bytes"]
 
@@ -335,13 +335,7 @@ class TrainingSet(QWidget):
         known = known_bscans(job.folder)
 
         def grey(place: Place) -> NDArray[Any]:
-            height, width = (
-                job.labels[place].shape if place in job.labels else job.source.shape[-2:]
-            )
-            sizes = job.source.layer.metadata.get("bscan_sizes")
-            if sizes is not None and place:
-                height, width = sizes[place[-1]]
-            pixels = job.source.read(Part(place, height, width))
+            pixels = job.source.read(part_at(job.source.layer, place, job.source.shape[-2:]))
             image, said = as_grey(pixels, rgb=pixels.ndim == 3)
             notes.update({said: None} if said else {})
             if job.source.inverted:  # a model learns one polarity

@@ -257,12 +257,7 @@ def _check(result: Result, place: Place) -> int:
     """Check sum of a B-scan's labels, without what pads it to the stack's size."""
     from spad.review_book import check_sum
 
-    labels = np.asarray(result.layer.data[place])
-    sizes = result.image.metadata.get("bscan_sizes")
-    if sizes is not None and place:
-        height, width = sizes[place[-1]]
-        labels = labels[:height, :width]
-    return check_sum(labels)
+    return check_sum(np.asarray(result.layer.data[result.part(place).region]))
 
 
 def _sha256(result: Result, place: Place) -> str:
