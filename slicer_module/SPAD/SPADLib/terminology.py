@@ -1,0 +1,80 @@
+"""Terminology codes of structures, where they exist: DICOM SEG and Slicer's own modules read them.
+
+`Resources/SPAD.term.json` lists them: SNOMED CT where a code says what the structure is (DICOM
+PS3.16, CID 7152 and 7155), our private scheme 99SPAD for the fluids and layers of OCT, which have
+none that is as narrow as the model's class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CONTEXT_FILE", "entry"]
+
+CONTEXT_FILE = Path(__file__).parents[1] / "Resources" / "SPAD.term.json"
+_ANATOMY = "Anatomic codes - DICOM master list"
+_PARTS = ("category", "type", "modifier")
+_CODE = ("scheme", "value", "meaning")
+
+
+def entry(name: str, terminology: Mapping[str, Any] | None = None) -> str:
+    """The tag text by which Slicer knows what a segment is.
+
+    Parameters
+    ----------
+    name : str
+        Of the structure, such as "SRF" or "right lung".
+    terminology : mapping, optional
+        Codes that came with the model, which go first: ``{"category": {"scheme": "SCT", "value":
+        "123037004", "meaning": "Anatomical Structure"}, "type": {...}, "modifier": {...}}``; a
+        modifier is optional. Of another form, it is not used.
+
+    Returns
+    -------
+    str
+        Empty where no code is known.
+    """
+    found = _given(terminology) or _listed().get(" ".join(name.casefold().split()))
+    if not found:
+        return ""
+    context = json.loads(CONTEXT_FILE.read_text("utf-8"))["SegmentationCategoryTypeContextName"]
+    return "~".join((context, *found, _ANATOMY, "^^", "^^"))
+
+
+def _given(terminology: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    codes = []
+    for part in _PARTS:
+        code = (terminology or {}).get(part)
+        if code is None and part == "modifier":
+            codes.append("^^")
+            continue
+        texts = [code.get(key) for key in _CODE] if isinstance(code, Mapping) else []
+        if len(texts) != len(_CODE) or not all(
+            isinstance(t, str) and t and not set("~^|") & set(t) for t in texts
+        ):
+            return None
+        codes.append("^".join(texts))
+    return tuple(codes)
+
+
+@lru_cache(maxsize=1)
+def _listed() -> Mapping[str, tuple[str, ...]]:
+    """Codes (category, type, modifier) by the structure's name, in small letters."""
+    out: dict[str, tuple[str, ...]] = {}
+    listed = json.loads(CONTEXT_FILE.read_text("utf-8"))["SegmentationCodes"]["Category"]
+    for category in listed:
+        for kind in category["Type"]:
+            name = kind["CodeMeaning"].casefold()
+            out[name] = _code(category), _code(kind), "^^"
+            for side in kind.get("Modifier", ()):
+                both = _code(category), _code(kind), _code(side)
+                out[f"{side['CodeMeaning'].casefold()} {name}"] = both
+    return out
+
+
+def _code(entry: Mapping[str, str]) -> str:
+    return f"{entry['CodingSchemeDesignator']}^{entry['CodeValue']}^{entry['CodeMeaning']}"
