@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from napari_spad._layers import class_features, colormap
-from napari_spad._run import Engine, Finished, Progress, Request, _open, explain, segment_parts
+from napari_spad._run import Engine, Finished, Progress, Request, explain, segment_parts
 from napari_spad._source import Source, open_source
 from napari_spad._writer import write_png, write_tiff
+from spad.host import open_model
 
 __all__ = ["Batch", "Choices", "Done", "Failed", "FileItem", "LayerItem", "Skipped", "image_files"]
 
@@ -210,7 +211,7 @@ class Batch:
         """
         choices = self.choices
         yield f"opening {choices.checkpoint.stem}…"
-        _open(engine, choices.checkpoint, choices.device)  # a fault of the model is no image's
+        open_model(engine, choices.checkpoint, choices.device)  # a fault of the model is no image's
         digest, steps = "", 0
         if any(isinstance(item, FileItem) for item in self.items):
             from spad.checkpoint import sha256

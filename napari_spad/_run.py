@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,36 +19,10 @@ from superqt.utils import GeneratorWorker
 from napari_spad._likeness import Likeness
 from napari_spad._samples import Packed
 from napari_spad._source import Part, Source
+from spad import host
+from spad.host import Engine, open_model
 
 __all__ = ["Edits", "Engine", "Finished", "Progress", "Request", "Run", "explain"]
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What the dock needs of `spad`. Tests put a quick one here."""
-
-    load: Callable[..., Any]
-    devices: Callable[[], list[str]]
-    read_card: Callable[[Path], Any]
-    shipped: Callable[[], Mapping[str, Path]]
-
-    @classmethod
-    def spad(cls) -> Engine:
-        """Return the real one; PyTorch stays unloaded until `load` or `devices` is called."""
-
-        def load(path: Path, device: str) -> Any:
-            import spad
-
-            return spad.load(path, device=device)
-
-        def devices() -> list[str]:
-            import spad
-
-            return spad.devices()
-
-        from spad.checkpoint import read_card, shipped
-
-        return cls(load, devices, read_card, shipped)
 
 
 Edits = Mapping[tuple[int, ...], Mapping[str, Any]]
@@ -134,9 +108,6 @@ def explain(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     if isinstance(error, EngineError):
         return text
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        short = text.splitlines()[0]
-        return f"Not enough memory: choose fewer samples, or the device “cpu”. ({short})"
     if isinstance(error, OSError) and getattr(error, "winerror", None) == 1114:
         return (
             "Windows could not load PyTorch after the window was opened (error 1114). Start napari "
@@ -145,21 +116,7 @@ def explain(error: BaseException) -> str:
         )
     if isinstance(error, ImportError):
         return f"{text}. Install what is missing:  {sys.executable} -m pip install napari-spad"
-    if isinstance(error, ValueError | OSError):
-        return text
-    return f"The model failed: {text} ({type(error).__name__}). The image and your layers are safe."
-
-
-_loaded: dict[tuple[Path, float, str], Any] = {}
-"""The last model opened, so that the next B-scan does not wait for it again."""
-
-
-def _open(engine: Engine, path: Path, device: str) -> Any:
-    key = (path, path.stat().st_mtime, device)
-    if (segmenter := _loaded.get(key)) is None:
-        _loaded.clear()
-        segmenter = _loaded[key] = engine.load(path, device=device)
-    return segmenter
+    return host.explain(error, safe="The image and your layers are safe.")
 
 
 def segment_parts(
@@ -173,7 +130,7 @@ def segment_parts(
     if "torch" not in sys.modules:
         yield "loading PyTorch…"
     yield f"opening {request.checkpoint.stem}…"
-    segmenter = _open(engine, request.checkpoint, request.device)
+    segmenter = open_model(engine, request.checkpoint, request.device)
     source, parts = request.source, request.source.parts
     card = getattr(segmenter, "card", None)  # a quick engine of the tests has none
     likeness = None if card is None else Likeness(card, source)

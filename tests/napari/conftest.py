@@ -95,9 +95,9 @@ class FakeEngine:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> FakeEngine:
-    from napari_spad import _run
+    from spad import host
 
-    _run._loaded.clear()  # a model that another test opened is none of this engine's
+    host._loaded.clear()  # a model that another test opened is none of this engine's
     path = tmp_path / "fake.safetensors"
     path.write_bytes(b"fake")
     return FakeEngine(path)
