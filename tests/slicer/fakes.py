@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from spad.checkpoint import read_card, shipped
+from spad.host import _loaded
 from spad.labels import label_classes
-from spad.result import Segmentation
+from spad.result import Segmentation, Step
 
 CLASSES = label_classes(["background", "SRF", "IRF", "PED"])
 
@@ -34,3 +37,57 @@ def run_of(
             **made,
         },
     )
+
+
+class FakeSegmenter:
+    """Segments at once: class 1 where the image is bright; held pixels stay."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+        self.card = engine.card
+
+    def steps(self, image: Any, spacing_mm: Any = None, **asked: Any) -> Any:
+        self._engine.asked.append({"image": image, "spacing_mm": spacing_mm, **asked})
+        grey = np.asarray(image)[..., 0] if asked["rgb"] else np.asarray(image)
+        stack = grey.reshape(-1, *grey.shape[-2:])
+        total = 2 * len(stack)
+        for done in range(1, total + 1):
+            if self._engine.fails_at == done:
+                raise RuntimeError("the network broke")
+            yield Step(done, total, asked["first_slice"] + (done - 1) // 2, None,
+                       self._engine.says if done == 1 else "")  # fmt: skip
+        labels = (grey > self._engine.threshold).astype(np.uint8)
+        for name in ("start", "clamp"):
+            if asked.get(name) is not None:
+                given = np.asarray(asked[name])
+                held = given != 255 if name == "clamp" else np.zeros(grey.shape, bool)
+                if name == "start" and asked.get("region") is not None:
+                    held = ~asked["region"]
+                labels = np.where(held, given, labels).astype(np.uint8)
+        more = [np.roll(labels, n, -1) for n in range(1, asked["samples"] or 1)]
+        made = run_of(labels, samples=more, uncertainty=0.25, seed=asked["seed"])
+        return made if asked["probability"] else replace(made, probability=None)
+
+
+class FakeEngine:
+    """What `spad.host.Engine` offers, with knobs."""
+
+    def __init__(self, folder: Any) -> None:
+        self.checkpoint = folder / "fake.safetensors"
+        self.checkpoint.write_bytes(b"fake")
+        self.card = replace(read_card(shipped()["oct-phantom"]), name="fake", classes=CLASSES)
+        self.asked: list[dict[str, Any]] = []
+        self.says, self.fails_at, self.threshold = "", 0, 127
+        _loaded.clear()  # a model that another test opened is none of this engine's
+
+    def load(self, path: Any, device: str) -> FakeSegmenter:
+        return FakeSegmenter(self)
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def read_card(self, path: Any) -> Any:
+        return self.card
+
+    def shipped(self) -> dict[str, Any]:
+        return {"fake": self.checkpoint}

@@ -19,6 +19,7 @@ SEGMENTATION_MODULES = {
     "volumes": "vtkSlicerVolumesLogic",
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
     "tables": "vtkSlicerTablesLogic",
+    "sequences": "vtkSlicerSequencesLogic",
 }
 
 

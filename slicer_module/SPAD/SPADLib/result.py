@@ -36,7 +36,7 @@ from SPADLib.volumes import (
     write_segments,
 )
 
-__all__ = ["Change", "Result", "results", "segment_id", "structures_of"]
+__all__ = ["Change", "Result", "class_segments", "results", "segment_id", "structures_of"]
 
 TAG = "SPAD.label"
 VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposal"
@@ -125,7 +125,7 @@ class Result:
         part = slice(first, first + count)
         labels = np.zeros(shape, np.uint8)
         layout.stack(labels)[part] = run.labels
-        write_segments(node, labels, _segments(run.classes), volume)
+        write_segments(node, labels, class_segments(run.classes), volume)
         into_study(node, volume)
         doubt = np.zeros(shape, np.uint8)
         for z in range(count):
@@ -399,14 +399,24 @@ def tag_of(segment: Any, name: str) -> str:
     return str(value) if segment.GetTag(name, value) else ""
 
 
-def _segments(classes: Sequence[LabelClass]) -> list[tuple[str, Any]]:
+def class_segments(classes: Sequence[LabelClass], *, tagged: bool = True) -> list[tuple[str, Any]]:
+    """Ids and segments of a model's structures: named, coloured, coded, and still without pixels.
+
+    Parameters
+    ----------
+    classes : sequence of LabelClass
+        Background first.
+    tagged : bool
+        Mark them as a model's, with their class values.
+    """
     out = []
     for c in classes[1:]:
         segment = slicer.vtkSegment()
         segment.SetName(c.name)
         segment.SetColor(*(level / 255 for level in c.color))
         segment.SetLabelValue(c.value)
-        segment.SetTag(TAG, str(c.value))
+        if tagged:
+            segment.SetTag(TAG, str(c.value))
         if text := entry(c.name, c.terminology):
             segment.SetTag(segment.GetTerminologyEntryTagName(), text)
         out.append((segment_id(c.value), segment))
