@@ -16,11 +16,8 @@ from napari_spad._run import Finished
 if TYPE_CHECKING:
     from napari.layers import Shapes
 
-__all__ = ["RESTART", "Resampling"]
+__all__ = ["Resampling"]
 
-RESTART = 0.3
-"""Where a neighbour's chain restarts from the corrected labels, as a share of T.
-`benchmarks/propagate.py` sweeps it: lower copies, higher forgets."""
 REGION = "SPAD region"
 
 
@@ -44,7 +41,7 @@ class Resampling:
         ----------
         scope : {"B-scan", "rectangle", "doubtful"}
         """
-        from spad.corrections import doubtful, edits_for
+        from spad.corrections import doubtful, edits_for, told
 
         result = self._at_work()
         if result is None:
@@ -72,7 +69,9 @@ class Resampling:
 
         def take(event: Finished) -> str:
             result.take(event, within=within)
-            return _told(result, before, np.asarray(result.layer.data[part.region]))
+            after = np.asarray(result.layer.data[part.region])
+            said = told(before, after, result.classes)
+            return said if np.array_equal(before, after) else f"{said} Ctrl+Z takes it back."
 
         self._run(result, {index: edits}, take)
 
@@ -125,6 +124,8 @@ class Resampling:
         self._run(result, edits, take, onward=True)
 
     def _restart(self) -> int:
+        from spad.corrections import RESTART
+
         path = self.form.checkpoint.path
         steps = self.desk.engine.read_card(path).schedule.steps if path is not None else 1
         return max(round(RESTART * steps), 1)
@@ -217,17 +218,3 @@ class Resampling:
             )
             within[rows, columns] = True
         return within
-
-
-def _told(result: Result, before: NDArray[Any], after: NDArray[Any]) -> str:
-    """What a sampling around edits changed, by structure."""
-    changed = int(np.count_nonzero(before != after))
-    if not changed:
-        return "Sampled around your edits: nothing else changed."
-    parts = []
-    for c in result.classes[1:]:
-        more = int(np.count_nonzero(after == c.value)) - int(np.count_nonzero(before == c.value))
-        if more:
-            parts.append(f"{c.name} {more:+,}".replace("-", "−"))
-    listed = f" ({', '.join(parts)})" if parts else ""
-    return f"Sampled around your edits: {changed:,} pixels changed{listed}. Ctrl+Z takes it back."

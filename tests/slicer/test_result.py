@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from fakes import CLASSES, run_of
+from fakes import CLASSES, paint, run_of
 from scene import add_volume, save_scene
 
 from SPADLib.layout import Layout
 from SPADLib.result import Result, results
-from SPADLib.volumes import replace_labels
 
 SHAPE = (4, 12, 16)
 
@@ -25,15 +24,6 @@ def labels():
 @pytest.fixture
 def volume(scene):
     return add_volume(np.zeros(SHAPE, np.uint8), spacing=(0.2, 0.004, 0.01), name="OCT")
-
-
-def paint(result, bscan, rows, columns, value):
-    """As a person in the Segment Editor does: behind the result's back."""
-    where = np.zeros(result.labels().shape, bool)
-    where[bscan, rows, columns] = True
-    on_grid = result.layout.volume(where)
-    new = np.full(on_grid.shape, value, np.uint8)
-    replace_labels(result.segmentation, result.values, result.volume, on_grid, new)
 
 
 def test_a_result_has_every_structure_named_and_coloured_the_empty_ones_too(volume, labels):

@@ -7,7 +7,7 @@ nor shrinks, and nothing changes outside the region that was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spad.labels import IGNORE
+from spad.labels import IGNORE, LabelClass
 
-__all__ = ["Alternative", "alternatives", "changes", "component", "doubtful", "edits_for"]
+__all__ = [
+    "RESTART",
+    "Alternative",
+    "alternatives",
+    "changes",
+    "component",
+    "doubtful",
+    "edits_for",
+    "told",
+]
 
+RESTART = 0.3
+"""Where a neighbour's chain restarts from the corrected labels, as a share of T.
+`benchmarks/propagate.py` sweeps it: lower copies, higher forgets."""
 DOUBT = 0.1
 """Uncertainty from which on a pixel counts as doubtful: 0.1 log K is one sample of eight dissenting
 in a model of few classes."""
@@ -115,6 +127,27 @@ def changes(
     if region is not None:
         allowed &= region
     return allowed
+
+
+def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass]) -> str:
+    """Say what a sampling around edits changed, by structure.
+
+    Parameters
+    ----------
+    before, after : array of uint8, shape (H, W)
+    classes : sequence of LabelClass
+        Background first.
+    """
+    changed = int(np.count_nonzero(before != after))
+    if not changed:
+        return "Sampled around your edits: nothing else changed."
+    parts = []
+    for c in classes[1:]:
+        more = int(np.count_nonzero(after == c.value)) - int(np.count_nonzero(before == c.value))
+        if more:
+            parts.append(f"{c.name} {more:+,}".replace("-", "−"))
+    listed = f" ({', '.join(parts)})" if parts else ""
+    return f"Sampled around your edits: {changed:,} pixels changed{listed}."
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ __all__ = [
     "Segments",
     "array_of",
     "directions_of",
+    "from_world",
     "ijk_to_ras",
     "labels_of_volume",
     "new_volume",
@@ -30,6 +31,7 @@ __all__ = [
     "read_segments",
     "replace_labels",
     "spacing_of",
+    "to_world",
     "write_segments",
 ]
 
@@ -70,6 +72,36 @@ def directions_of(volume: Any) -> NDArray[np.float64]:
     columns = ijk_to_ras(volume)[:3, 2::-1]
     unit: NDArray[np.float64] = (columns / np.linalg.norm(columns, axis=0)).T
     return unit
+
+
+def to_world(ijk: NDArray[Any], volume: Any) -> NDArray[np.float64]:
+    """World coordinates (n, 3) of points (i, j, k), (n, 3); the parent transform is applied."""
+    matrix = ijk_to_ras(volume)
+    return _transformed(ijk @ matrix[:3, :3].T + matrix[:3, 3], volume.GetParentTransformNode())
+
+
+def from_world(ras: NDArray[Any], volume: Any) -> NDArray[np.float64]:
+    """Points (i, j, k), (n, 3), of world coordinates (n, 3); what `to_world` undid."""
+    own = _transformed(ras, volume.GetParentTransformNode(), back=True)
+    matrix = np.linalg.inv(ijk_to_ras(volume))
+    found: NDArray[np.float64] = own @ matrix[:3, :3].T + matrix[:3, 3]
+    return found
+
+
+def _transformed(
+    points: NDArray[np.float64], transform: Any, *, back: bool = False
+) -> NDArray[np.float64]:
+    if transform is None:
+        return points
+    general = vtk.vtkGeneralTransform()
+    nodes = (None, transform) if back else (transform, None)
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(*nodes, general)
+    given, found = vtk.vtkPoints(), vtk.vtkPoints()
+    given.SetDataTypeToDouble()
+    found.SetDataTypeToDouble()
+    given.SetData(numpy_to_vtk(np.ascontiguousarray(points, np.float64), deep=True))
+    general.TransformPoints(given, found)
+    return np.array(vtk_to_numpy(found.GetData()), np.float64)
 
 
 def new_volume(
