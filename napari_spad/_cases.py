@@ -362,6 +362,8 @@ class TrainingSet(QWidget):
             )
 
     def _on_written(self, returned: tuple[Any, list[str], bool]) -> None:
+        from spad.case_export import describe
+
         written, notes, stopped = returned
         self.status.setText(describe(written, notes))
         count = len(written.splits)
@@ -375,35 +377,6 @@ class TrainingSet(QWidget):
         self._worker = None
         self.stop.hide()
         self.refresh()
-
-
-def describe(written: Any, notes: list[str]) -> str:
-    """Say what was written, and what the folder holds now."""
-    splits, kept = written.splits, written.kept
-    lines = []
-    val = sum(split == "val" for split in splits.values())
-    added = f"Added {len(splits)}"
-    if val:
-        added += f" ({val} to validate)" if val < len(splits) else " (to validate)"
-    lines.append(added + ".")
-    if kept:
-        lines.append(
-            f"{len(kept)} had been there: replaced, the older label map is kept in masks/ as .bak."
-        )
-    lines += [f"{note[:1].upper()}{note[1:]}." for note in notes]
-    held = [
-        f"{_count(written.images[s], 'B-scan')} of {_count(written.patients[s], 'patient')} {verb}"
-        for s, verb in (("train", "train"), ("val", "validate"))
-        if written.images.get(s)
-    ]
-    lines.append("The set: " + ", ".join(held) + ".")
-    if sum(written.patients.values()) < 2:
-        lines.append("Add a second patient, so that a model can be judged on B-scans it never saw.")
-    return " ".join(lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def png_bytes(array: NDArray[Any]) -> bytes:

@@ -28,10 +28,10 @@ from superqt.utils import GeneratorWorker
 from napari_spad._annotators import whose
 from napari_spad._choose import named, narrow
 from napari_spad._layers import leading_index, structure_names
-from napari_spad._live import class_table, translate
 from napari_spad._run import EngineError, explain
 from spad.agreement import pairwise_dice
 from spad.labels import LabelClass
+from spad.matching import class_table, translate
 from spad.score_report import plain_text
 
 if TYPE_CHECKING:

@@ -10,20 +10,21 @@ napari tells of edits in several ways, none of them complete:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad._layers import level_0, structure_names
-from spad.labels import IGNORE, MAX_CLASSES, LabelClass, named_like
+from spad.labels import IGNORE, MAX_CLASSES, LabelClass
+from spad.matching import class_table, translate, values_in
 from spad.metrics import LiveConfusion
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-__all__ = ["LiveScores", "class_table", "mismatch", "translate"]
+__all__ = ["LiveScores", "mismatch"]
 
 
 def mismatch(segmentation: Labels, reference: Labels) -> str:
@@ -260,21 +261,6 @@ class _Coded:
         return np.asarray(self._code(self._data), dtype)
 
 
-def _found(data: Any) -> list[int]:
-    """Values in a label map, slice by slice: lazy arrays stay lazy, memory stays flat."""
-    data = data if data.ndim > 2 else data[None]
-    found: set[int] = set()
-    for part in data:
-        part = np.asarray(part)
-        if part.dtype.itemsize == 1 and part.dtype.kind != "i":
-            found.update(np.flatnonzero(np.bincount(part.ravel(), minlength=2)).tolist())
-        else:
-            found.update(np.unique(part).tolist())
-        if len(found) > 4 * MAX_CLASSES:
-            break
-    return sorted(found)
-
-
 def _classes(
     layer: Labels, reference: Labels | None
 ) -> tuple[tuple[LabelClass, ...], tuple[int, ...]]:
@@ -283,7 +269,8 @@ def _classes(
     names = {c["value"]: c["name"] for c in known} if known else structure_names(layer)
     if not names:
         names = structure_names(reference) if reference is not None else {}
-        found = {*_found(layer.data), *(_found(reference.data) if reference is not None else ())}
+        theirs = values_in(reference.data) if reference is not None else ()
+        found = {*values_in(layer.data), *theirs}
         names |= {v: f"label {v}" for v in found - {0, IGNORE} - set(names)}
     if len(names) >= MAX_CLASSES:
         raise ValueError(
@@ -298,54 +285,3 @@ def _classes(
         name = names.get(value, "background") if code else "background"
         classes.append(LabelClass(code, name[:80], (red, green, blue)))
     return tuple(classes), values
-
-
-def class_table(
-    theirs: Mapping[int, str], data: Any, classes: Sequence[LabelClass], values: Sequence[int]
-) -> tuple[dict[int, int], str]:
-    """Return how another layer's values become classes, and what there is to say about it.
-
-    By name where both layers name their structures (`named_like`), else by value.
-    """
-    meant = {v: named_like(n, classes) for v, n in theirs.items() if v}
-    by_value = {v: c.value for v, c in zip(values, classes, strict=True)}
-    named = any(meant.values())
-    table, unknown = {IGNORE: IGNORE}, []
-    for value in _found(data):
-        if value in (0, IGNORE):
-            continue
-        name = theirs.get(value, "")
-        like = meant.get(value)
-        code = (like.value if like else None) if named else by_value.get(value)
-        if code is None:
-            unknown.append(name or str(value))
-        else:
-            table[value] = code
-    said = []
-    if unknown:
-        listed = ", ".join(unknown[:4]) + (" …" if len(unknown) > 4 else "")
-        said.append(f"In the reference only, counted as background: {listed}.")
-    if any(v for v in theirs) and not named:
-        said.append("No names agree: structures are matched by value.")
-    return table, " ".join(said)
-
-
-def translate(data: NDArray[Any], table: Mapping[int, int], other: int) -> NDArray[np.uint8]:
-    """Values to classes; what the table lacks becomes `other`."""
-    if data.dtype == np.bool_:
-        data = data.view(np.uint8)
-    look_up = np.full(257, other, np.uint8)  # the last entry is for all values past 255
-    look_up[0] = 0
-    far = {v: c for v, c in table.items() if not 0 <= v <= 255}
-    for value, code in table.items():
-        if value not in far:
-            look_up[value] = code
-    out = np.empty(data.shape, np.uint8)
-    if data.dtype == np.uint8:
-        np.take(look_up, data, out=out)
-        return out
-    inside = (data >= 0) & (data <= 255)
-    np.take(look_up, np.where(inside, data, 256).astype(np.int64), out=out)
-    for value, code in far.items():
-        out[data == value] = code
-    return out

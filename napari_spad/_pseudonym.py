@@ -1,70 +1,25 @@
-"""A patient's pseudonym: the same on this machine for the same person, and telling nothing.
-
-A keyed hash (HMAC-SHA-256) of what the file says of the patient. The key is drawn once and stays in
-the user's data folder, so that nobody else can find the person by trying names or numbers, and
-splits by patient remain possible.
-"""
+"""A patient's pseudonym, by the key in the user's data folder; see `spad.pseudonym`."""
 
 from __future__ import annotations
 
-import base64
-import hmac
-import os
-import secrets
 from pathlib import Path
+
+import spad.pseudonym
 
 __all__ = ["pseudonym"]
 
-_BYTES = 32
-
 
 def pseudonym(*identifiers: str, folder: Path | None = None) -> str | None:
-    """Pseudonym of a patient.
+    """Pseudonym of a patient, as `spad.pseudonym.pseudonym` gives it.
 
     Parameters
     ----------
     *identifiers : str
-        What a file says of the patient, the surest first (ID, then name, ...): the first that says
-        anything is used.
+        What a file says of the patient, the surest first.
     folder : Path, optional
         Where the key is kept; by default in the user's data.
-
-    Returns
-    -------
-    str or None
-        Such as ``"P-3fkq7hx2ma"``; None where the file says nothing of the patient.
     """
-    known = [" ".join(i.split()).casefold() for i in identifiers]
-    first = next((i for i in known if i and i not in ("unknown", "anonymous", "none", "0")), None)
-    if first is None:
-        return None
-    digest = hmac.digest(_key(folder or _data_folder()), first.encode(), "sha256")
-    return "P-" + base64.b32encode(digest)[:10].decode().lower()
-
-
-def _key(folder: Path) -> bytes:
-    path = folder / "pseudonym.key"
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Written whole under another name, then linked: of two napari at once, one key stays.
-        fresh = folder / f".{secrets.token_hex(4)}.key"
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
-        try:
-            if path.exists():
-                return _key(folder)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        key = path.read_bytes()
-    if len(key) != _BYTES:
-        raise ValueError(
-            f"{path} has {len(key)} bytes instead of {_BYTES}; restore it from a copy, or remove "
-            "it: patients then get other pseudonyms"
-        )
-    return key
+    return spad.pseudonym.pseudonym(*identifiers, folder=folder or _data_folder())
 
 
 def _data_folder() -> Path:

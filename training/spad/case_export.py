@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from spad.atomic import read_json, write_bytes, write_json
 from spad.case_folder import CaseError, open_folder
 from spad.labels import IGNORE
 
-__all__ = ["NewCase", "Written", "faults", "write_cases"]
+__all__ = ["NewCase", "Written", "describe", "faults", "write_cases"]
 
 EVERY = 5
 """Of the patients that nobody assigned, each fifth validates, as where the trainer draws them."""
@@ -149,6 +149,43 @@ def write_cases(
             write_json(path / "split.json", splits)
     count = {split: sum(s == split for s in patients.values()) for split in splits}
     return Written(written, kept, count, {s: len(m["images"]) for s, m in splits.items()})
+
+
+def describe(written: Written, notes: Sequence[str] = ()) -> str:
+    """Say what was written, and what the folder holds now.
+
+    Parameters
+    ----------
+    written : Written
+        At least one case.
+    notes : sequence of str
+        What was done to the pixels, from `spad.case_bscan.as_grey`.
+    """
+    splits, kept = written.splits, written.kept
+    lines = []
+    val = sum(split == "val" for split in splits.values())
+    added = f"Added {len(splits)}"
+    if val:
+        added += f" ({val} to validate)" if val < len(splits) else " (to validate)"
+    lines.append(added + ".")
+    if kept:
+        lines.append(
+            f"{len(kept)} had been there: replaced, the older label map is kept in masks/ as .bak."
+        )
+    lines += [f"{note[:1].upper()}{note[1:]}." for note in notes]
+    held = [
+        f"{_count(written.images[s], 'B-scan')} of {_count(written.patients[s], 'patient')} {verb}"
+        for s, verb in (("train", "train"), ("val", "validate"))
+        if written.images.get(s)
+    ]
+    lines.append("The set: " + ", ".join(held) + ".")
+    if sum(written.patients.values()) < 2:
+        lines.append("Add a second patient, so that a model can be judged on B-scans it never saw.")
+    return " ".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def faults(case: NewCase, names: Mapping[int, str]) -> list[str]:
