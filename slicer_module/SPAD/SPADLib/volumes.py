@@ -137,6 +137,7 @@ def oriented(array: NDArray[Any], volume: Any) -> Any:
     k, j, i = array.shape
     image.SetDimensions(i, j, k)
     scalars = numpy_to_vtk(np.ascontiguousarray(array).reshape(-1), deep=True)
+    scalars.SetName("ImageScalars")  # without it DICOM's exporter takes a segment for empty
     image.GetPointData().SetScalars(scalars)
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
