@@ -68,7 +68,7 @@ def test_a_bscan_is_shown_as_the_model_sees_it_with_the_overlay_where_it_belongs
     labels[1, 20:30, 20:40] = 2
     result = Result.create(volume, layout, run_of(labels))
     view = SliceView(slicer.mrmlScene, app)
-    overlay(slicer.mrmlScene, volume, None)
+    overlay(volume, None)
     show_bscan(view.node, volume, layout, 2)
     assert bscan_at(view.node, volume, layout) == 2
     pixels = view.pixels().astype(int)
@@ -98,7 +98,7 @@ def test_a_single_bscan_of_one_slice_fills_the_view(app):
     image[:, ::2] = 200
     volume = add_volume(image, spacing=(1.0, 0.004, 0.012))
     view = SliceView(slicer.mrmlScene, app)
-    overlay(slicer.mrmlScene, volume, None)
+    overlay(volume, None)
     show_bscan(view.node, volume, Layout(), 0)
     covered = (view.pixels().max(-1) > 20).mean(0) > 0
     assert covered.mean() > 0.9
@@ -112,9 +112,9 @@ def test_uncertainty_tints_where_the_samples_disagree_and_nowhere_else(app):
     result = Result.create(volume, Layout(), run_of(np.zeros(SHAPE, np.uint8), uncertainty=doubt))
     view = SliceView(slicer.mrmlScene, app)
     show_bscan(view.node, volume, Layout(), 2)
-    overlay(slicer.mrmlScene, volume, None)
+    overlay(volume, None)
     plain = view.pixels().astype(int)
-    overlay(slicer.mrmlScene, volume, result.uncertainty_node)
+    overlay(volume, result.uncertainty_node)
     tinted = view.pixels().astype(int)
     y, x = view.at(world_of(volume, Layout(), (2, 25, 30)))
     assert tinted[y, x, 2] - tinted[y, x, 0] > 60  # cyan
@@ -133,7 +133,7 @@ def test_one_structure_is_isolated_and_all_come_back(app):
     labels[2, 5:15, 20:40], labels[2, 25:35, 20:40] = 1, 2
     result = Result.create(volume, Layout(), run_of(labels))
     view = SliceView(slicer.mrmlScene, app)
-    overlay(slicer.mrmlScene, volume, None)
+    overlay(volume, None)
     show_bscan(view.node, volume, Layout(), 2)
     spots = [view.at(world_of(volume, Layout(), (2, row, 30))) for row in (10, 30)]
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import slicer
 
+from SPADLib.volumes import nodes_of
+
 __all__ = ["FULL", "show_uncertainty", "uncertainty_colours"]
 
 FULL = 50
@@ -18,9 +20,9 @@ _CYAN = (0.0, 1.0, 1.0)  # colour-blind people can tell it from every structure
 
 def uncertainty_colours(scene: Any) -> Any:
     """The scene's colour table of uncertainties in percent, made when first asked for."""
-    node = slicer.util.getFirstNodeByClassByName("vtkMRMLColorTableNode", _NAME, scene)
-    if node is not None:
-        return node
+    for node in nodes_of(scene, "vtkMRMLColorTableNode"):
+        if node.GetName() == _NAME:
+            return node
     node = slicer.vtkMRMLColorTableNode()
     node.SetTypeToUser()
     node.SetName(_NAME)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import slicer
 from numpy.typing import NDArray
 
 from SPADLib.layout import Layout, guess
-from SPADLib.volumes import array_of, directions_of, spacing_of
+from SPADLib.volumes import array_of, directions_of, nodes_of, spacing_of
 
 __all__ = ["Input", "guessed_layout", "open_input", "spacing_is_default"]
 
@@ -132,7 +131,7 @@ def _shown_inverted(volume: Any) -> bool:
 
 def _browser_of(volume: Any) -> Any:
     """The sequence browser that plays into a volume."""
-    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", volume.GetScene()):
+    for browser in nodes_of(volume.GetScene(), "vtkMRMLSequenceBrowserNode"):
         if browser.IsProxyNodeID(volume.GetID()):
             return browser
     return None

@@ -30,6 +30,7 @@ from SPADLib.volumes import (
     array_of,
     into_study,
     new_volume,
+    nodes_of,
     read_segments,
     replace_labels,
     spacing_of,
@@ -372,7 +373,7 @@ class Result:
 
 def results(scene: Any) -> list[Result]:
     """All results of a scene, in the order in which they were made."""
-    found = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+    found = nodes_of(scene, "vtkMRMLSegmentationNode")
     return [r for node in found if (r := Result.of(node)) is not None]
 
 

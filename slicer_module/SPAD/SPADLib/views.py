@@ -13,7 +13,7 @@ import slicer
 from numpy.typing import NDArray
 
 from SPADLib.layout import Layout
-from SPADLib.volumes import array_of, from_world, to_world
+from SPADLib.volumes import array_of, from_world, nodes_of, to_world
 
 __all__ = ["bscan_at", "go_to", "isolate", "overlay", "place_of", "show_bscan", "world_of"]
 
@@ -107,11 +107,9 @@ def isolate(segmentation: Any, segment: str | None) -> None:
     display.EndModify(was)
 
 
-def overlay(
-    scene: Any, volume: Any, uncertainty: Any | None, *, opacity: float = 1.0
-) -> None:  # fmt: skip
+def overlay(volume: Any, uncertainty: Any | None, *, opacity: float = 1.0) -> None:
     """Show a volume in all slice views, with its uncertainty over it or without."""
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+    for composite in nodes_of(volume.GetScene(), "vtkMRMLSliceCompositeNode"):
         was = composite.StartModify()
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetForegroundVolumeID(None if uncertainty is None else uncertainty.GetID())

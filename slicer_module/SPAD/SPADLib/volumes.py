@@ -25,8 +25,10 @@ __all__ = [
     "directions_of",
     "from_world",
     "ijk_to_ras",
+    "into_study",
     "labels_of_volume",
     "new_volume",
+    "nodes_of",
     "oriented",
     "read_segments",
     "replace_labels",
@@ -119,6 +121,12 @@ def new_volume(
     node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
     into_study(node, like)
     return node
+
+
+def nodes_of(scene: Any, kind: str) -> list[Any]:
+    """Nodes of a class in a scene; `slicer.util.getNodesByClass` looks into the main scene only."""
+    count = scene.GetNumberOfNodesByClass(kind)
+    return [scene.GetNthNodeByClass(n, kind) for n in range(count)]
 
 
 def into_study(node: Any, like: Any) -> None:
