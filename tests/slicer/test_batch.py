@@ -1,0 +1,149 @@
+"""Whole folders without a window, as Slicer runs a Python script."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from fakes import FakeEngine
+from PIL import Image
+from scene import add_volume
+
+from SPADLib.batch import load_segmentation, load_volume, main, segment
+from SPADLib.result import Result
+
+
+@pytest.fixture
+def engine(tmp_path, scene):
+    return FakeEngine(tmp_path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = np.zeros((20, 30), np.uint8)
+    image[5:12, 4:20] = 200
+    Image.fromarray(image).save(folder / "scan_001.png")
+    Image.fromarray(np.repeat(image[..., None], 3, 2)).save(folder / "scan_002.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def run(engine, images, out, *more):
+    chosen = ["--checkpoint", str(engine.checkpoint), *more]
+    return main(["--input", str(images), "--output", str(out), *chosen], engine=engine)
+
+
+def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
+    engine, images, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert run(engine, images, out, "--uncertainty") == 1
+    told = capsys.readouterr()
+    assert "FAILED: “broken.png” cannot be read" in told.err
+    assert "2 of 3 done" in told.out
+    for name in ("scan_001", "scan_002"):
+        node = load_segmentation(out / f"{name}.seg.nrrd")
+        assert node.GetSegmentation().GetNumberOfSegments() == 3
+        sidecar = json.loads((out / f"{name}.spad.json").read_text())
+        assert sidecar["shape"] == [1, 20, 30]
+        assert (out / f"{name}.uncertainty.nrrd").is_file()
+    assert engine.asked[1]["rgb"]
+    assert engine.asked[0]["image"].shape == (1, 20, 30)  # scan_001 alone, not a stack of both
+
+
+def test_what_is_done_is_not_done_again_unless_asked(engine, images, tmp_path, capsys):
+    out = tmp_path / "out"
+    (images / "broken.png").unlink()
+    assert run(engine, images, out) == 0
+    count = len(engine.asked)
+    assert run(engine, images, out) == 0
+    assert len(engine.asked) == count
+    assert "done before" in capsys.readouterr().out
+    assert run(engine, images, out, "--replace") == 0
+    assert len(engine.asked) == 2 * count
+
+
+def test_references_are_scored(engine, images, tmp_path, capsys):
+    out, references = tmp_path / "out", tmp_path / "references"
+    (images / "broken.png").unlink()
+    references.mkdir()
+    truth = np.zeros((20, 30), np.uint8)
+    truth[5:12, 4:20] = 1
+    Image.fromarray(truth).save(references / "scan_001.png")
+    assert run(engine, images, out, "--references", str(references)) == 0
+    told = capsys.readouterr().out
+    assert "Dice: SRF 1.000, IRF absent in both, PED absent in both" in told
+    assert "no reference “scan_002”" in told
+    assert "SRF" in (out / "scan_001.scores.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--input", "/nowhere", "--output", "out"], "there is no folder"),
+        (["--input", ".", "--output", "out", "--layout", "z"], "is no layout"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_done(
+    scene, arguments, words, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_one_call_segments_a_volume_of_the_scene(scene, engine):
+    volume = add_volume(np.full((2, 8, 9), 200, np.uint8))
+    told = []
+    result = segment(volume, engine.checkpoint, engine=engine, told=told.append)
+    assert isinstance(result, Result)
+    assert (result.labels() == 1).all()
+    assert any("opening" in t for t in told)
+    with pytest.raises(ValueError, match="there is no checkpoint “missing”"):
+        segment(volume, "missing", engine=engine)
+
+
+def test_a_volume_that_is_saved_and_loaded_lies_where_it_was(scene, tmp_path):
+    volume = add_volume(np.zeros((2, 8, 9), np.int16), spacing=(3, 2, 1), origin=(5, 6, 7))
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(tmp_path / "v.nrrd"))
+    assert storage.WriteData(volume)
+    again = load_volume(tmp_path / "v.nrrd")
+    assert again.GetOrigin() == pytest.approx(volume.GetOrigin())
+    assert again.GetSpacing() == volume.GetSpacing()
+
+
+@pytest.mark.slow
+def test_the_script_runs_by_itself_with_the_shipped_model(tmp_path):
+    """As Slicer would: only the file's name and arguments, in a fresh process, on slicer-core."""
+    from spad.phantom import bscan
+
+    (tmp_path / "in").mkdir()
+    Image.fromarray(bscan(3, shape=(64, 96)).image).save(tmp_path / "in" / "phantom.png")
+    script = Path(__file__).parents[2] / "slicer_module" / "SPAD" / "SPADLib" / "batch.py"
+    ran = subprocess.run(
+        [sys.executable, "-c", _AS_SLICER, str(script), "--input", str(tmp_path / "in"), "--output",
+         str(tmp_path / "out"), "--checkpoint", "oct-phantom", "--samples", "2", "--steps", "2"],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert (tmp_path / "out" / "phantom.seg.nrrd").is_file()
+
+
+_AS_SLICER = f"""
+import runpy, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from scene import new_scene
+new_scene()
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
