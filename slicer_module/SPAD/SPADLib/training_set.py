@@ -193,12 +193,14 @@ def key_folder() -> Path:
 
 
 def png_bytes(array: NDArray[Any]) -> bytes:
-    """Encode (H, W) uint8 or uint16 as PNG; Slicer's Python may lack an image library."""
-    rows, columns = array.shape
+    """Encode (H, W) or (H, W, 3), uint8 or uint16, as PNG: Slicer may lack an image library."""
+    rows, columns = array.shape[:2]
     image = vtk.vtkImageData()
     image.SetDimensions(columns, rows, 1)
     upside_down = np.ascontiguousarray(array[::-1])  # VTK's first row is the lowest
-    image.GetPointData().SetScalars(numpy_to_vtk(upside_down.reshape(-1), deep=True))
+    image.GetPointData().SetScalars(
+        numpy_to_vtk(upside_down.reshape(rows * columns, -1), deep=True)
+    )
     writer = vtk.vtkPNGWriter()
     writer.SetInputData(image)
     writer.SetCompressionLevel(_COMPRESSION)

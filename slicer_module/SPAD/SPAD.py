@@ -1,0 +1,394 @@
+"""SPAD in 3D Slicer: segment with a diffusion model, see where it doubts, correct it, compare.
+
+The panel's parts are in `SPADLib`, one file each; all computing is the engine's (`spad`). This file
+also loads in Slicers whose Python is too old for the engine, so that it can say so.
+"""
+
+import unittest
+from collections.abc import MutableMapping
+from typing import Annotated, Union
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+MODEL = "oct-lesions"
+ALL, CURRENT, RANGE = "all B-scans", "the one on screen", "a range"
+
+
+class SPAD(ScriptedLoadableModule):
+    """The module, as Slicer lists it."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = "SPAD"
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The SPAD developers"]
+        self.parent.helpText = (
+            "Segments retinal OCT B-scans and other images with a conditional categorical "
+            "diffusion model, shows where its samples disagree, scores against any reference "
+            "while you edit, and samples anew around your corrections. For research use only. "
+            "Not a medical device."
+        )
+        self.parent.acknowledgementText = (
+            "The method: Structure and Progress Aware Diffusion for Medical Image Segmentation, "
+            "arXiv 2603.07889."
+        )
+        if not slicer.app.commandOptions().noMainWindow:
+            slicer.app.connect("startupCompleted()", _register_sample)
+
+
+def _register_sample():
+    """Offer the phantom in the Sample Data module. Nothing is made before it is asked for."""
+    from SPADLib.install import version_refusal
+    from SPADLib.sample import register
+
+    if not version_refusal(*_versions()):
+        register()
+
+
+def _versions():
+    """Versions (major, minor) of Slicer and of its Python."""
+    import sys
+
+    return (slicer.app.majorVersion, slicer.app.minorVersion), tuple(sys.version_info[:2])
+
+
+@parameterNodeWrapper
+class SPADParameterNode:
+    """The choices, kept with the scene. Numbers: 0 stands for what the model recommends."""
+
+    inputVolume: Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode, None]
+    checkpoint: str = MODEL
+    device: str = "auto"
+    bscans: Annotated[str, Choice([ALL, CURRENT, RANGE])] = ALL
+    samples: Annotated[int, WithinRange(0, 64)] = 0
+    steps: Annotated[int, WithinRange(0, 4000)] = 0
+    seed: Annotated[int, WithinRange(0, 2147483647)] = 0
+    probability: bool = False
+    result: slicer.vtkMRMLSegmentationNode
+    showUncertainty: bool = True
+    reference: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]
+    roi: slicer.vtkMRMLMarkupsROINode
+
+
+class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: builds its parts, and follows the scene."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.desk = None
+        self.panels = []
+        self._parameters = None
+        self._gui = None
+        self._bscan = None
+
+    def setup(self):
+        """Called by Slicer once, when the module is first opened."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from SPADLib.install import version_refusal
+
+        refusal = version_refusal(*_versions())
+        if refusal:
+            label = qt.QLabel(refusal)
+            label.setWordWrap(True)
+            self.layout.addWidget(label)
+            self.layout.addStretch(1)
+            return
+        from SPADLib.install_panel import InstallPanel
+
+        self.install = InstallPanel(self.layout, self._open)
+        self.install.check()
+
+    def _open(self):
+        """Build the panel; the engine is there."""
+        from spad.host import Engine
+        from SPADLib.compare_panel import ComparePanel
+        from SPADLib.correct_panel import CorrectPanel
+        from SPADLib.desk import Desk
+        from SPADLib.edit_panel import EditPanel
+        from SPADLib.run_panel import RunBox
+        from SPADLib.save_panel import SavePanel
+        from SPADLib.segment_panel import SegmentPanel
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/SPAD.ui"))
+        self.layout.addWidget(widget)
+        self.ui = ui = slicer.util.childWidgetVariables(widget)
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "SPAD.classes")
+        ui.preflightLabel.setStyleSheet("color: #b35900;")
+        ui.preflightLabel.hide()
+        ui.alternativeImage.hide()
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.logic = SPADLogic()
+        self.desk = Desk(Engine.spad(), _Settings(), self._say)
+        self.desk.parameters = self.logic.getParameterNode()
+        runs = self.runs = RunBox(self.desk, ui)
+        self.segment = SegmentPanel(self.desk, ui, runs)
+        self.edit = EditPanel(self.desk, ui)
+        self.compare = ComparePanel(self.desk, ui, runs)
+        self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
+        self.save = SavePanel(self.desk, ui, runs, self.correct)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._on_scene_closes)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
+        self._connect(self.desk.parameters)
+        self._watch_view()
+
+    def _say(self, text, wrong):
+        self.ui.statusLabel.setStyleSheet("color: #c00000;" if wrong else "")
+        self.ui.statusLabel.setText(text)
+
+    # ------------------------------------------------------------------ life
+
+    def enter(self):
+        """Called each time the module is opened."""
+        if self.desk is not None:
+            if self.desk.parameters is None:
+                self._connect(self.logic.getParameterNode())
+            self._watch_view()
+
+    def exit(self):
+        """Called each time another module is opened. Scores go on following the edits."""
+
+    def cleanup(self):
+        """Called when Slicer closes, or the module is reloaded."""
+        if self.desk is not None:
+            self._leave_scene()
+            self._connect(None)
+        self.removeObservers()
+
+    def _on_scene_closes(self, *_):
+        self._leave_scene()
+        self._connect(None)
+
+    def _on_scene_closed(self, *_):
+        self._connect(self.logic.getParameterNode())
+
+    def _leave_scene(self):
+        self.runs.cancel("the scene was closed" if self.runs.busy else "")
+        self.compare.stop()
+        self.correct.stop()
+        self.desk.forget()
+
+    def _connect(self, parameters):
+        """Follow another parameter node; None between two scenes."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._gui)
+            self.removeObserver(
+                self._parameters.parameterNode,
+                vtk.vtkCommand.ModifiedEvent,
+                self._on_parameters,
+            )
+        self._parameters = self.desk.parameters = parameters
+        if parameters is not None:
+            # `connectGui` would do, but tells nothing by which it could be disconnected.
+            named = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
+            self._gui = parameters.connectParametersToGui({n: w for n, w in named.items() if n})
+            self.addObserver(
+                parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._on_parameters
+            )
+            self._on_parameters()
+
+    def _on_parameters(self, *_):
+        if self.desk.parameters is not None:
+            self.desk.tell("parameters")
+
+    def _watch_view(self):
+        view = self.desk.view
+        if view is not None and not self.hasObserver(
+            view, vtk.vtkCommand.ModifiedEvent, self._on_view
+        ):
+            self.addObserver(view, vtk.vtkCommand.ModifiedEvent, self._on_view)
+
+    def _on_view(self, *_):
+        if self.desk.parameters is None or self.desk.result is None:
+            self.ui.viewLabel.setText("")
+            return
+        bscan = self.desk.bscan()
+        if bscan != self._bscan:
+            self._bscan = bscan
+            self.ui.viewLabel.setText(f"B-scan {bscan + 1} of {self.desk.result.depth}")
+            self.desk.tell("view")
+
+
+class _Settings(MutableMapping):
+    """The application's settings as a mapping of texts."""
+
+    def __getitem__(self, key):
+        value = slicer.app.userSettings().value(key)
+        if value is None:
+            raise KeyError(key)
+        return str(value)
+
+    def __setitem__(self, key, value):
+        slicer.app.userSettings().setValue(key, value)
+
+    def __delitem__(self, key):
+        slicer.app.userSettings().remove(key)
+
+    def __iter__(self):
+        return iter(slicer.app.userSettings().allKeys())
+
+    def __len__(self):
+        return len(slicer.app.userSettings().allKeys())
+
+
+class SPADLogic(ScriptedLoadableModuleLogic):
+    """What scripts call; see also SPADLib/batch.py for whole folders."""
+
+    def getParameterNode(self):
+        """The choices, kept with the scene."""
+        return SPADParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
+
+    def segment(self, volume, checkpoint=MODEL, **options):
+        """Segment a volume and wait for it.
+
+        Parameters
+        ----------
+        volume : vtkMRMLVolumeNode
+        checkpoint : path, or the name of a shipped model
+        **options
+            As of `SPADLib.batch.segment`.
+
+        Returns
+        -------
+        SPADLib.result.Result
+        """
+        from SPADLib.batch import segment
+
+        return segment(volume, checkpoint, **options)
+
+    def compare(self, result, reference):
+        """Score a result against a segmentation or a label map on any grid.
+
+        Parameters
+        ----------
+        result : SPADLib.result.Result
+        reference : vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode
+
+        Returns
+        -------
+        SPADLib.compare.Comparison
+            Its `distances()` are counted.
+        """
+        from SPADLib.compare import Comparison
+        from SPADLib.inputs import spacing_is_default
+        from SPADLib.reference import Reference
+
+        trusted = not spacing_is_default(result.volume)
+        found = Comparison(result, Reference.of(reference, result), spacing_trusted=trusted)
+        for _ in found.distances():
+            pass
+        return found
+
+
+class SPADTest(ScriptedLoadableModuleTest):
+    """Self-tests: the same in Slicer (Reload and Test, ctest) and in pytest on slicer-core."""
+
+    def setUp(self):
+        from SPADLib.install import SlicerHost, missing
+
+        if lacking := missing(SlicerHost()):
+            raise unittest.SkipTest(f"not installed: {', '.join(lacking)}")
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self):
+        """Run all of them, as Slicer's button does."""
+        loader = unittest.TestLoader()
+        for name in loader.getTestCaseNames(type(self)):
+            self.setUp()
+            getattr(self, name)()
+
+    def _segmented(self, shape=(3, 64, 96)):
+        from SPADLib.sample import make_phantom
+
+        volume, reference = make_phantom(shape=shape)
+        options = {"device": "cpu", "samples": 2, "steps": 2}
+        return volume, reference, SPADLogic().segment(volume, "oct-phantom", **options)
+
+    def test_a_phantom_is_segmented_with_every_structure(self):
+        volume, _, result = self._segmented()
+        inner = result.segmentation.GetSegmentation()
+        names = [inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs()]
+        self.assertEqual(names, ["SRF", "IRF", "PED", "SHRM", "IS/OS"])
+        self.assertEqual(result.labels().shape, (3, 64, 96))
+        self.assertGreater(int((result.labels() > 0).sum()), 0)
+        self.assertEqual(result.uncertainty().shape, (3, 64, 96))
+        self.assertIs(result.volume, volume)
+
+    def test_scores_follow_an_edit(self):
+        import numpy as np
+
+        from SPADLib.volumes import replace_labels
+
+        volume, reference, result = self._segmented()
+        comparison = SPADLogic().compare(result, reference)
+        before = comparison.rows()[0].dice
+        truth = np.ascontiguousarray(comparison.labels[1])
+        where = np.ones(truth.shape, bool)
+        replace_labels(result.segmentation, result.values, volume, where, truth)
+        self.assertTrue(comparison.refresh())
+        self.assertNotEqual(comparison.rows()[0].dice, before)
+        self.assertEqual(comparison.rows()[0].dice, 1)
+        self.assertTrue(result.by_hand().any())
+
+    def test_a_cancelled_run_changes_nothing(self):
+        from pathlib import Path
+
+        from spad.checkpoint import shipped
+        from spad.host import Engine
+        from SPADLib.inputs import guessed_layout, open_input
+        from SPADLib.run import Progress, Request, events
+        from SPADLib.sample import make_phantom
+
+        volume, _ = make_phantom(shape=(3, 64, 96))
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        ask = Request(Path(shipped()["oct-phantom"]), "cpu", range(3), 2, 2)
+        run = events(Engine.spad(), ask, open_input(volume, guessed_layout(volume)[0]))
+        while not isinstance(next(run), Progress):
+            pass
+        run.close()
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+
+    def test_a_result_is_saved_and_read_back(self):
+        import json
+        import tempfile
+        from pathlib import Path
+
+        import numpy as np
+
+        from SPADLib.batch import load_segmentation
+        from SPADLib.save import save
+        from SPADLib.volumes import labels_of_volume
+
+        volume, _, result = self._segmented()
+        with tempfile.TemporaryDirectory() as folder:
+            image, sidecar = save(result, Path(folder) / "phantom.nii.gz")
+            found = labels_of_volume(load_segmentation(image), volume).labels
+            self.assertTrue(np.array_equal(result.layout.stack(found), result.labels()))
+            self.assertEqual(json.loads(sidecar.read_text())["shape"], [3, 64, 96])
+
+    def test_a_volume_under_a_transform_keeps_its_segmentation(self):
+        from SPADLib.sample import make_phantom
+
+        volume, _ = make_phantom(shape=(3, 64, 96))
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+        matrix = vtk.vtkMatrix4x4()
+        matrix.SetElement(0, 3, 12)
+        transform.SetMatrixTransformToParent(matrix)
+        volume.SetAndObserveTransformNodeID(transform.GetID())
+        options = {"device": "cpu", "samples": 1, "steps": 1}
+        result = SPADLogic().segment(volume, "oct-phantom", **options)
+        self.assertGreater(int((result.labels() > 0).sum()), 0)
+        self.assertEqual(result.segmentation.GetTransformNodeID(), transform.GetID())

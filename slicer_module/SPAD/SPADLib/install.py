@@ -1,0 +1,392 @@
+"""Getting the engine into Slicer's Python without breaking what Slicer ships.
+
+PyTorch comes through the PyTorch extension, the engine from the wheel that this extension carries,
+without its dependencies, and safetensors with everything that Slicer ships held at its version.
+Nothing is installed at import, nor in tests. This file also runs on the Python of old Slicers: it
+is what tells them apart.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = [
+    "Host",
+    "InstallError",
+    "SlicerHost",
+    "install",
+    "missing",
+    "offline_command",
+    "plan",
+    "torch_note",
+    "version_refusal",
+]
+
+OLDEST_SLICER, OLDEST_PYTHON = (5, 10), (3, 11)
+TORCH = ">=2.4"
+SAFETENSORS = "safetensors>=0.4.3"
+ENGINE = "napari-spad"
+"""The distribution that holds the engine; of the napari plugin in it nothing is loaded here."""
+FROZEN = (
+    *("numpy", "scipy", "SimpleITK", "vtk", "requests", "packaging", "pydicom", "pillow"),
+    "torch",
+)
+"""What no installation may change."""
+WHEELS = Path(__file__).resolve().parents[1] / "Resources" / "Wheel"
+
+
+class InstallError(Exception):
+    """An installation that failed: what is wrong, and what helps."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}.")
+        self.problem, self.remedy = problem, remedy
+
+
+class Host(Protocol):
+    """What an installation needs of Slicer. Tests put another one here."""
+
+    wheel_folder: Path
+
+    def version(self, name: str) -> str | None:
+        """Version of an installed distribution; None where there is none."""
+
+    def pip(self, arguments: list[str]) -> Iterator[str]:
+        """Run pip; yield its lines as they come; CalledProcessError, with them, if it fails."""
+
+    def torch_installer(self) -> Any:
+        """Logic of the PyTorch extension; None where that is not installed."""
+
+    def testing(self) -> bool:
+        """Whether this is a self-test."""
+
+
+class SlicerHost:
+    """The Slicer that this runs in."""
+
+    wheel_folder = WHEELS
+
+    def version(self, name: str) -> str | None:
+        """Version of an installed distribution; None where there is none."""
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    def pip(self, arguments: list[str]) -> Iterator[str]:
+        """Run pip in a process of its own; yield its lines, and "" while it says nothing."""
+        python = shutil.which("PythonSlicer") or sys.executable
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+                [python, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            try:
+                seen = 0
+                while process.poll() is None:
+                    log.seek(seen)
+                    text = log.read()
+                    seen = log.tell()
+                    yield next((t for t in reversed(text.splitlines()) if t.strip()), "")
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait(10)
+            log.seek(0)
+            output = log.read()
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, "pip", output)
+
+    def torch_installer(self) -> Any:
+        """Logic of the PyTorch extension; None where that is not installed."""
+        try:
+            import PyTorchUtils
+        except ImportError:
+            return None
+        return PyTorchUtils.PyTorchUtilsLogic()
+
+    def testing(self) -> bool:
+        """Whether this is a self-test."""
+        import slicer
+
+        return bool(slicer.app.testingEnabled())
+
+
+# ---------------------------------------------------------------------- what there is
+
+
+def version_refusal(slicer_version: tuple[int, int], python: tuple[int, ...]) -> str:
+    """Say why this Slicer cannot run SPAD, and what helps; empty where it can.
+
+    Parameters
+    ----------
+    slicer_version, python : (major, minor)
+    """
+    if slicer_version >= OLDEST_SLICER and python[:2] >= OLDEST_PYTHON:
+        return ""
+    have, need = (".".join(map(str, v)) for v in (slicer_version, OLDEST_SLICER))
+    old, new = (".".join(map(str, v[:2])) for v in (python, OLDEST_PYTHON))
+    return (
+        f"SPAD needs Slicer {need} or newer (Python {new}); this is Slicer {have} with Python "
+        f"{old}. Install a newer Slicer beside this one: settings and scenes stay as they are."
+    )
+
+
+def missing(host: Host) -> list[str]:
+    """Name what must be installed before SPAD can run, in the order of installation."""
+    found = []
+    if not _at_least(host.version("torch"), TORCH[2:]):
+        found.append("torch")
+    if not _at_least(host.version("safetensors"), SAFETENSORS.partition(">=")[2]):
+        found.append("safetensors")
+    wheel = _wheel(host)
+    have = host.version(ENGINE)
+    if have is None or (wheel is not None and _version_of(wheel) != have):
+        found.append(ENGINE)
+    return found
+
+
+def plan(host: Host, folder: Path | None = None) -> str:
+    """Say what would be installed, for the question that is asked once."""
+    steps = {
+        "torch": "PyTorch, by the PyTorch extension: a download of 200 MB to 3 GB",
+        "safetensors": "safetensors, which reads checkpoints: less than 1 MB",
+        ENGINE: "the engine of SPAD, from this extension: no download",
+    }
+    if folder is not None:
+        steps["torch"] = "PyTorch"
+        steps["safetensors"] = "safetensors, which reads checkpoints"
+    listed = "\n".join(f"•  {steps[name]}" for name in missing(host))
+    source = "" if folder is None else f" from “{folder}”, without a network"
+    return f"SPAD needs these in Slicer's Python{source}:\n\n{listed}\n\nInstall them now?"
+
+
+def offline_command(host: Host) -> str:
+    """The line that fills a folder, on a computer with a network, for “From a folder…”."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    numpy = host.version("numpy")
+    held = f' "numpy=={numpy}"' if numpy else ""
+    return (
+        f"python -m pip download --dest spad-offline --only-binary :all: --python-version {version}"
+        f' "torch{TORCH}" "{SAFETENSORS}"{held}'
+    )
+
+
+def torch_note(torch: Any, has_nvidia: bool) -> str:
+    """Say where a GPU is there that this PyTorch cannot use; empty where all is well.
+
+    Parameters
+    ----------
+    torch : module
+    has_nvidia : bool
+        There is a driver for NVIDIA's GPUs.
+    """
+    if not has_nvidia:
+        return ""
+    remedy = "reinstall it in the module PyTorch Utils, with the backend “automatic”"
+    if torch.version.cuda is None:
+        return f"This computer has an NVIDIA GPU, but its PyTorch is built for the CPU: {remedy}"
+    if not torch.cuda.is_available():
+        return (
+            f"PyTorch {torch.__version__} cannot use the NVIDIA GPU (is its driver too old for "
+            f"CUDA {torch.version.cuda}?): update the driver, or {remedy}"
+        )
+    major, minor = torch.cuda.get_device_capability()
+    built = torch.cuda.get_arch_list()
+    if built and not any(_runs(arch, major, minor) for arch in built):
+        return (
+            f"PyTorch {torch.__version__} was not built for this GPU (compute capability "
+            f"{major}.{minor}): {remedy}, or run on the CPU"
+        )
+    return ""
+
+
+def _runs(arch: str, major: int, minor: int) -> bool:
+    """Whether code for an architecture, "sm_86" or "compute_80", runs on a GPU."""
+    number = re.sub(r"\D", "", arch.partition("_")[2])
+    own = (int(number[:-1] or 0), int(number[-1:] or 0))
+    if arch.startswith("compute"):
+        return own <= (major, minor)
+    return own[0] == major and own[1] <= minor
+
+
+def _at_least(have: str | None, least: str) -> bool:
+    return have is not None and _numbers(have) >= _numbers(least)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version.partition("+")[0])[:3])
+
+
+def _wheel(host: Host) -> Path | None:
+    """The newest engine that the extension carries."""
+    found = sorted(host.wheel_folder.glob("napari_spad-*.whl"), key=lambda p: p.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def _version_of(wheel: Path) -> str:
+    return wheel.name.split("-")[1]
+
+
+# ---------------------------------------------------------------------- the installation
+
+
+def install(host: Host, folder: Path | None = None) -> Iterator[str]:
+    """Install what is missing, step by step; the person was asked before.
+
+    Parameters
+    ----------
+    host : Host
+    folder : Path, optional
+        Of wheels, where there is no network: all comes from there.
+
+    Yields
+    ------
+    str
+        What is going on.
+
+    Raises
+    ------
+    InstallError
+        With the problem and the remedy.
+    """
+    if host.testing():
+        raise InstallError("Nothing is installed in a self-test", "Install by hand first")
+    lacking = missing(host)
+    if folder is not None and not folder.is_dir():
+        raise InstallError(f"There is no folder “{folder}”", "Choose the one with the wheels")
+    if ENGINE in lacking and (wheel := _wheel(host)) is None:
+        raise InstallError(
+            f"The extension carries no engine in {host.wheel_folder}",
+            "Reinstall the extension; from its sources, “make slicer” builds the engine",
+        )
+    source = [] if folder is None else ["--no-index", "--find-links", str(folder)]
+    for name in lacking:
+        if name == "torch" and folder is None:
+            yield "installing PyTorch: this takes minutes, and Slicer waits for it…"
+            _install_torch(host)
+        elif name == ENGINE:
+            yield "installing the engine…"
+            yield from _pip(host, ["--no-deps", "--no-index", "--force-reinstall", str(wheel)])
+        else:
+            wanted = f"torch{TORCH}" if name == "torch" else SAFETENSORS
+            yield f"installing {name}…"
+            with _constraints(host) as held:
+                yield from _pip(host, [*source, "--constraint", held, wanted])
+    if still := missing(host):
+        raise InstallError(
+            f"{' and '.join(still)} {'is' if len(still) == 1 else 'are'} still not found",
+            "Restart Slicer: what was in use could not be replaced",
+        )
+
+
+def _install_torch(host: Host) -> None:
+    logic = host.torch_installer()
+    if logic is None:
+        raise InstallError(
+            "PyTorch is missing, and so is the extension that installs it",
+            "Install “PyTorch” in the Extensions Manager, restart Slicer, and try again",
+        )
+    try:
+        done = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
+    except Exception as error:
+        raise _in_words(str(getattr(error, "output", "") or error)) from error
+    if done is None:
+        raise InstallError(
+            "The PyTorch extension did not install PyTorch",
+            "Open the module PyTorch Utils and install it there: it says what is wrong",
+        )
+
+
+def _pip(host: Host, arguments: list[str]) -> Iterator[str]:
+    try:
+        for line in host.pip(["install", *arguments]):
+            yield line.strip()[:120]
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise _in_words(str(getattr(error, "output", "") or error)) from error
+
+
+class _constraints:
+    """A file that holds what Slicer ships at its version, as long as it is needed."""
+
+    def __init__(self, host: Host) -> None:
+        known = ((name, host.version(name)) for name in FROZEN)
+        # A local version, as of "2.4.0+cpu", is not on an index: the public part holds it.
+        self._lines = [f"{n}=={v.partition('+')[0]}" for n, v in known if v is not None]
+
+    def __enter__(self) -> str:
+        handle, self._path = tempfile.mkstemp(".txt", "spad-constraints-", text=True)
+        with os.fdopen(handle, "w") as file:
+            file.write("\n".join(self._lines) + "\n")
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        os.unlink(self._path)
+
+
+_CAUSES = (
+    (
+        r"No space left|disk full|not enough space",
+        "The disk is full",
+        "Free some gigabytes, and try again",
+    ),
+    (
+        r"Permission denied|Access is denied|Read-only file system|EACCES",
+        "Slicer's folder cannot be written to",
+        "Install Slicer into a folder of your own, or ask whoever administers it",
+    ),
+    (
+        r"being used by another process",
+        "A file that must be replaced is in use",
+        "Restart Slicer, and install before anything else",
+    ),
+    (
+        r"Requires-Python|requires a different Python",
+        "The Python of this Slicer is too old for it",
+        "Install a newer Slicer",
+    ),
+    (
+        r"ResolutionImpossible|conflicting dependencies",
+        "It would change what Slicer ships, so nothing was changed",
+        "Report it, with the lines in the application's error log",
+    ),
+    (
+        r"not a supported wheel|is not a valid wheel",
+        "A wheel is not for this Python or this system",
+        "Download the files again on a computer like this one",
+    ),
+    (
+        r"NewConnectionError|Temporary failure in name|getaddrinfo|Max retries|ProxyError"
+        r"|timed out|SSLError|CERTIFICATE_VERIFY_FAILED|Network is unreachable",
+        "The network cannot be reached",
+        "Check the connection and the proxy; or download on another computer, and use “From a "
+        "folder…”",
+    ),
+    (
+        r"No matching distribution|Could not find a version",
+        "A file that is needed was not found",
+        "Look whether the folder is complete, and for this version of Python",
+    ),
+)
+
+
+def _in_words(output: str) -> InstallError:
+    for pattern, problem, remedy in _CAUSES:
+        if re.search(pattern, output, re.IGNORECASE):
+            return InstallError(problem, remedy)
+    last = next((t.strip() for t in reversed(output.splitlines()) if t.strip()), "no message")
+    return InstallError(
+        f"The installation failed: {last[:200]}",
+        "Look into the application's error log, and try again after a restart",
+    )

@@ -1,0 +1,453 @@
+"""The panel “Segment”: what to segment with what, whether that is wise, and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import qt
+
+from SPADLib.desk import Desk
+from SPADLib.dialect import get
+from SPADLib.inputs import Input, open_input
+from SPADLib.layout import AXES, Layout
+from SPADLib.preflight import Pace, device_line, warnings_of
+from SPADLib.pump import Cancelled, Pump
+from SPADLib.result import Result, results
+from SPADLib.run import Done, Request, events
+from SPADLib.run_panel import RunBox
+from SPADLib.thumbnail import png_of
+from SPADLib.views import overlay, show_bscan
+
+__all__ = ["ALL", "CURRENT", "RANGE", "SegmentPanel"]
+
+ALL, CURRENT, RANGE = "all B-scans", "the one on screen", "a range"
+AS_SHOWN, YES, NO = "as it is shown", "yes", "no"
+PAUSE_MS = 250
+
+
+class SegmentPanel:
+    """Fills and reads the section “Segment” of the module's panel.
+
+    Parameters
+    ----------
+    desk : Desk
+    ui : namespace of widgets
+    runs : RunBox
+    """
+
+    def __init__(self, desk: Desk, ui: Any, runs: RunBox) -> None:
+        self.desk, self.ui, self.runs = desk, ui, runs
+        self.pace = Pace(desk.settings)
+        self._models: dict[str, Path] = dict(desk.engine.shipped())
+        self._devices: list[str] = []
+        self._targets: list[Any] = []
+        self._seen: Any = None
+        self._filling = False
+        self._look: Pump | None = None
+        self._pause = qt.QTimer()
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._start_looking)
+        self._fill_models()
+        ui.deviceCombo.addItem("auto")
+        for text in (AS_SHOWN, YES, NO):
+            ui.invertedCombo.addItem(text)
+        for name in AXES:
+            ui.axisCombo.addItem(f"along {name}")
+        self._structures = qt.QMenu(ui.structuresButton)
+        ui.structuresButton.setMenu(self._structures)
+        ui.axisCombo.currentIndexChanged.connect(lambda *_: self._on_axis())
+        ui.turnButton.clicked.connect(lambda *_: self._change_layout(lambda at: at.rotated()))
+        ui.mirrorButton.clicked.connect(lambda *_: self._change_layout(_mirrored))
+        ui.modelCombo.currentIndexChanged.connect(lambda *_: self._on_model())
+        ui.modelButton.clicked.connect(lambda *_: self.browse())
+        ui.deviceCombo.currentIndexChanged.connect(lambda *_: self._on_device())
+        ui.invertedCombo.currentIndexChanged.connect(lambda *_: self._look_soon())
+        ui.intoCombo.currentIndexChanged.connect(lambda *_: self._fill_structures())
+        ui.segmentButton.clicked.connect(lambda *_: self.segment())
+        desk.on("parameters", self.refresh)
+        desk.on("result", self._fill_targets)
+        desk.on("busy", self._on_busy)
+
+    # ------------------------------------------------------------------ what is chosen
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """File of the model that is chosen."""
+        return self._models.get(self.desk.parameters.checkpoint)
+
+    def input(self) -> Input:
+        """The volume that is chosen, opened.
+
+        Raises
+        ------
+        ValueError
+            None is, or it is no image.
+        """
+        volume = self.desk.parameters.inputVolume
+        chosen = get(self.ui.invertedCombo, "currentText")
+        layout = Layout() if volume is None else self.desk.layout(volume)[0]
+        inverted = None if chosen in ("", AS_SHOWN) else chosen == YES
+        return open_input(volume, layout, inverted=inverted)
+
+    def bscans(self, source: Input) -> range:
+        """B-scans that are asked for."""
+        asked = self.desk.parameters.bscans
+        if asked == CURRENT:
+            at = self.desk.bscan_of(source.volume)
+            return range(at, at + 1)
+        if asked == RANGE:
+            first, last = (get(w, "value") for w in (self.ui.firstSpin, self.ui.lastSpin))
+            if first > last:
+                raise ValueError(
+                    f"The range of B-scans ends at {last}, before it begins at {first}: turn it"
+                )
+            return range(first - 1, last)
+        return range(source.depth)
+
+    def request(self, bscans: range, **more: Any) -> Request:
+        """What to run with the choices as they are.
+
+        Raises
+        ------
+        ValueError
+            No model is chosen, or its file is gone.
+        """
+        p, path = self.desk.parameters, self.checkpoint
+        if path is None:
+            raise ValueError("No model is chosen: pick one, or open a checkpoint file")
+        if not path.is_file():
+            raise ValueError(f"The checkpoint {path} is gone: choose another model")
+        return Request(
+            path, p.device or "auto", bscans, p.samples or None, p.steps or None, p.seed, **more
+        )
+
+    def chosen_structures(self) -> list[int] | None:
+        """Class values that a run into an existing segmentation may change; None: all."""
+        actions = self._structures.actions()
+        ticked = [a.data() for a in actions if a.isChecked()]
+        return None if len(ticked) == len(actions) else [int(v) for v in ticked]
+
+    # ------------------------------------------------------------------ showing the choices
+
+    def refresh(self) -> None:
+        """Show what the parameter node says."""
+        p = self.desk.parameters
+        if p is None:
+            return
+        self._select_model(p.checkpoint)
+        volume = p.inputVolume
+        seen = (
+            volume and (volume.GetID(), volume.GetAttribute("SPAD.layout"), volume.GetMTime()),
+            p.checkpoint,
+            p.samples,
+            p.steps,
+            p.bscans,
+        )
+        ranged = p.bscans == RANGE
+        for widget in (self.ui.firstSpin, self.ui.lastSpin, self.ui.toLabel):
+            widget.setVisible(ranged)
+        if seen != self._seen:
+            self._seen = seen
+            self._show_layout()
+            self._fill_targets()
+            self._look_soon()
+        self._enable()
+
+    def _show_layout(self) -> None:
+        ui, volume = self.ui, self.desk.parameters.inputVolume
+        text, picture, depth, axis = "", None, 1, 0
+        if volume is not None:
+            try:
+                layout, why = self.desk.layout(volume)
+                source = open_input(volume, layout)
+                depth, axis = source.depth, layout.axis
+                picture = png_of(source)
+                text = f"B-scans: {why}. The model sees them like this:"
+            except ValueError as error:
+                text = str(error)
+        ui.layoutLabel.setText(text)
+        for widget in (ui.turnButton, ui.mirrorButton, ui.axisCombo):
+            widget.setEnabled(picture is not None)
+        ui.thumbnail.setVisible(picture is not None)
+        if picture is not None:
+            pixmap = qt.QPixmap()
+            pixmap.loadFromData(qt.QByteArray(picture))
+            ui.thumbnail.setPixmap(pixmap)
+        self._filling = True
+        ui.axisCombo.setCurrentIndex(axis)
+        for spin in (ui.firstSpin, ui.lastSpin):
+            kept = get(spin, "value")
+            spin.setRange(1, depth)
+            spin.setValue(depth if spin is ui.lastSpin and kept <= 1 else min(kept, depth))
+        self._filling = False
+
+    def _on_axis(self) -> None:
+        volume = self.desk.parameters and self.desk.parameters.inputVolume
+        if self._filling or volume is None:
+            return
+        axis = get(self.ui.axisCombo, "currentIndex")
+        if axis != self.desk.layout(volume)[0].axis:
+            self.desk.set_layout(volume, Layout(axis))
+
+    def _change_layout(self, change: Any) -> None:
+        volume = self.desk.parameters.inputVolume
+        if volume is not None:
+            self.desk.set_layout(volume, change(self.desk.layout(volume)[0]))
+
+    # ------------------------------------------------------------------ models
+
+    def _fill_models(self) -> None:
+        self._filling = True
+        chosen = get(self.ui.modelCombo, "currentText")
+        self.ui.modelCombo.clear()
+        for name in self._models:
+            self.ui.modelCombo.addItem(name)
+        if chosen in self._models:
+            self.ui.modelCombo.setCurrentIndex(list(self._models).index(chosen))
+        self._filling = False
+
+    def _select_model(self, name: str) -> None:
+        if name and name not in self._models and Path(name).is_file():
+            self._models[name] = Path(name)
+            self._fill_models()
+        if name in self._models and get(self.ui.modelCombo, "currentText") != name:
+            self._filling = True
+            self.ui.modelCombo.setCurrentIndex(list(self._models).index(name))
+            self._filling = False
+
+    def _on_model(self) -> None:
+        if not self._filling and self.desk.parameters is not None:
+            self.desk.parameters.checkpoint = get(self.ui.modelCombo, "currentText")
+
+    def browse(self) -> None:
+        """Ask for a checkpoint file."""
+        chosen = qt.QFileDialog.getOpenFileName(
+            self.ui.modelButton, "Open a checkpoint", "", "Checkpoints (*.safetensors)"
+        )
+        if chosen:
+            self.open(Path(str(chosen)))
+
+    def open(self, path: Path) -> None:
+        """Take a checkpoint file among the models, and choose it."""
+        try:
+            self.desk.engine.read_card(path)
+        except (ValueError, OSError) as error:
+            self.desk.fail(error)
+            return
+        self._models[str(path)] = path
+        self._fill_models()
+        self.desk.parameters.checkpoint = str(path)
+
+    def card(self) -> Any:
+        """What the chosen model says of itself; None where none is chosen."""
+        path = self.checkpoint
+        return None if path is None else self.desk.engine.read_card(path)
+
+    # ------------------------------------------------------------------ where it is written
+
+    def _fill_targets(self) -> None:
+        volume = self.desk.parameters.inputVolume
+        self._filling = True
+        self._targets = [None]
+        self.ui.intoCombo.clear()
+        self.ui.intoCombo.addItem("a new segmentation")
+        for result in [] if volume is None else results(volume.GetScene()):
+            if result.volume is volume:
+                self._targets.append(result.segmentation)
+                name = result.segmentation.GetName()
+                self.ui.intoCombo.addItem(f"“{name}”, where nobody painted")
+        self._filling = False
+        self._fill_structures()
+
+    def target(self) -> Result | None:
+        """The result that a run is taken into; None: a new one."""
+        index = get(self.ui.intoCombo, "currentIndex")
+        node = self._targets[index] if 0 <= index < len(self._targets) else None
+        return None if node is None else self.desk.known(node)
+
+    def _fill_structures(self) -> None:
+        if self._filling:
+            return
+        target = self.target()
+        self._structures.clear()
+        for one in () if target is None else target.classes[1:]:
+            action = self._structures.addAction(one.name)
+            action.setCheckable(True)
+            action.setChecked(True)
+            action.setData(one.value)
+            action.toggled.connect(lambda *_: self._name_structures())
+        self.ui.structuresButton.setVisible(target is not None)
+        self._name_structures()
+
+    def _name_structures(self) -> None:
+        actions = self._structures.actions()
+        ticked = [get(a, "text") for a in actions if a.isChecked()]
+        every = len(ticked) == len(actions)
+        self.ui.structuresButton.setText("all structures" if every else ", ".join(ticked) or "none")
+
+    # ------------------------------------------------------------------ whether it is wise
+
+    def _look_soon(self) -> None:
+        if not self._filling:
+            self._pause.start()
+
+    def _start_looking(self) -> None:
+        if self.desk.parameters is None:
+            return
+        if self._look is not None:
+            self._look.cancel()
+        self._look = Pump(lambda _: None, self._on_looked)
+        self._look.start(self._looking())
+
+    def _looking(self) -> Generator[None, None, None]:
+        ui, card = self.ui, None
+        try:
+            card = self.card()
+            ui.cardLabel.setText("" if card is None else card.text())
+        except (ValueError, OSError) as error:
+            ui.cardLabel.setText(str(error))
+        yield
+        try:
+            source = self.input()
+        except ValueError as error:
+            chosen = self.desk.parameters.inputVolume is not None
+            ui.preflightLabel.setText(str(error) if chosen else "")
+            ui.deviceLine.setText("")
+            return
+        if card is None:
+            return
+        self._list_devices()
+        yield
+        self._show_time(card, source)
+        yield
+        ui.preflightLabel.setText("\n".join(warnings_of(source, card)))
+
+    def _on_looked(self, outcome: BaseException | None) -> None:
+        if outcome is not None and not isinstance(outcome, Cancelled):
+            self.ui.preflightLabel.setText(str(outcome))
+        self.ui.preflightLabel.setVisible(bool(get(self.ui.preflightLabel, "text")))
+
+    def _list_devices(self) -> None:
+        if self._devices:
+            return
+        self._devices = self.desk.engine.devices()
+        self._filling = True
+        for name in self._devices:
+            self.ui.deviceCombo.addItem(name)
+        wanted = self.desk.parameters.device
+        if wanted in self._devices:
+            self.ui.deviceCombo.setCurrentIndex(1 + self._devices.index(wanted))
+        self._filling = False
+
+    def _on_device(self) -> None:
+        if not self._filling and self.desk.parameters is not None:
+            self.desk.parameters.device = get(self.ui.deviceCombo, "currentText")
+            self._look_soon()
+
+    def _show_time(self, card: Any, source: Input) -> None:
+        try:
+            count = len(self.bscans(source))
+        except ValueError as error:
+            self.ui.deviceLine.setText(str(error))
+            return
+        p = self.desk.parameters
+        device = self._devices[0] if p.device in ("", "auto") else p.device
+        chains = p.samples or card.sampling.samples, p.steps or card.sampling.steps
+        self.ui.deviceLine.setText(
+            device_line(device, self.pace.seconds(card, device, count, *chains), count)
+        )
+
+    # ------------------------------------------------------------------ the run
+
+    def segment(self) -> None:
+        """Run the model with the choices as they are."""
+        try:
+            source = self.input()
+            bscans = self.bscans(source)
+            target = self.target()
+            if target is not None and target.layout != source.layout:
+                raise ValueError(
+                    f"“{target.segmentation.GetName()}” has its B-scans along "
+                    f"{target.layout.code}, the volume now along {source.layout.code}: choose “a "
+                    "new segmentation”"
+                )
+            structures = None if target is None else self.chosen_structures()
+            if structures == []:
+                raise ValueError("No structure is ticked that may change: tick some")
+            here = self.desk.bscan_of(source.volume)
+            ask = self.request(
+                bscans,
+                probability=self.desk.parameters.probability,
+                current=here if here in bscans else None,
+            )
+            nodes = [source.volume, *([] if target is None else [target.segmentation])]
+            self.runs.start(
+                events(self.desk.engine, ask, source),
+                nodes,
+                lambda done: self._take(done, source, target, structures),
+            )
+        except Exception as error:
+            self.desk.fail(error)
+
+    def _take(
+        self, done: Done, source: Input, target: Result | None, structures: list[int] | None
+    ) -> str:
+        made = done.segmentation
+        self._note_pace(done)
+        count = len(made.labels)
+        said = "".join(f" {text}." for text in made.provenance.get("said", []))
+        if target is None:
+            result = Result.create(
+                source.volume,
+                source.layout,
+                made,
+                first=done.first,
+                probability=made.probability is not None,
+            )
+            self.desk.take_result(result)
+            self._show(result)
+            self.desk.tell("written")
+            found = [c.name for c in result.classes[1:] if (made.labels == c.value).any()]
+            what = ", ".join(found) or "no structure"
+            return f"Segmented {count} B-scan{'s' * (count > 1)}: {what} found.{said}"
+        changed = target.take(made, done.first, structures=structures)
+        self.desk.history.add(target, changed)
+        self.desk.take_result(target)
+        self.desk.tell("written")
+        pixels = sum(c.pixels for c in changed)
+        return f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
+
+    def _note_pace(self, done: Done) -> None:
+        made, card = done.segmentation.provenance, self.card()
+        if card is not None and "steps" in made:
+            self.pace.note(
+                card,
+                str(made.get("device", "cpu")),
+                len(done.segmentation.labels),
+                made["samples"],
+                made["steps"],
+                done.seconds,
+            )
+
+    def _show(self, result: Result) -> None:
+        doubt = result.uncertainty_node if self.desk.parameters.showUncertainty else None
+        here = self.desk.bscan_of(result.volume)
+        overlay(result.volume, doubt)
+        if self.desk.view is not None:
+            show_bscan(self.desk.view, result.volume, result.layout, here)
+
+    def _enable(self) -> None:
+        self.ui.segmentButton.setEnabled(not self.runs.busy)
+
+    def _on_busy(self) -> None:
+        self._enable()
+        if not self.runs.busy:
+            self._look_soon()  # the pace may be known by now
+
+
+def _mirrored(layout: Layout) -> Layout:
+    return replace(layout, mirrored=not layout.mirrored)
