@@ -7,6 +7,7 @@
 #:   make test-fast    the tests that need neither a display nor more than seconds
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
 #:   make wheel        wheel and sdist in dist/
+#:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)
 #:   make clean        remove what was built            make distclean   .venv as well
 #:
 #: Set-up happens once, in .venv. Settings, each as in `make demo PYTHON=python3.12`:
@@ -28,7 +29,7 @@ DEBS_XVFB := xvfb xauth libgl1-mesa-dri libglx-mesa0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 NO_DISPLAY := [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]
 
-.PHONY: help demo test test-fast lint format wheel clean distclean system
+.PHONY: help demo test test-fast lint format wheel slicer clean distclean system
 .NOTPARALLEL:
 
 help:
@@ -68,7 +69,14 @@ format: $(VENV)/.dev
 wheel: $(VENV)/.dev
 	$(PY) -m build --no-isolation --outdir dist .
 
+WHEELS := slicer_module/SPAD/Resources/Wheel
+
+slicer: $(VENV)/.dev
+	rm -f $(WHEELS)/*.whl
+	$(PY) -m build --no-isolation --wheel --outdir $(WHEELS) .
+
 clean:
+	rm -f $(WHEELS)/*.whl
 	rm -rf build dist demo-output htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
