@@ -109,6 +109,7 @@ def test_uncertainty_tints_where_the_samples_disagree_and_nowhere_else(app):
     volume = volume_of()
     doubt = np.zeros(SHAPE)
     doubt[2, 20:30, 20:40] = 0.3
+    doubt[2, 32:36, 20:40] = 0.04  # so little is not shown
     result = Result.create(volume, Layout(), run_of(np.zeros(SHAPE, np.uint8), uncertainty=doubt))
     view = SliceView(slicer.mrmlScene, app)
     show_bscan(view.node, volume, Layout(), 2)
@@ -118,6 +119,7 @@ def test_uncertainty_tints_where_the_samples_disagree_and_nowhere_else(app):
     tinted = view.pixels().astype(int)
     y, x = view.at(world_of(volume, Layout(), (2, 25, 30)))
     assert tinted[y, x, 2] - tinted[y, x, 0] > 60  # cyan
+    assert tinted[y, x, 0] > 0  # and the image shows through
     changed = np.abs(tinted - plain).max(-1) > 3
     rows, columns = np.nonzero(changed)
     top, left = view.at(world_of(volume, Layout(), (2, 19.5, 19.5)))

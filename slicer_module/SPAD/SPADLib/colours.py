@@ -1,4 +1,8 @@
-"""How the uncertainty is shown: clear where the samples agree, cyan to white where they do not."""
+"""How the uncertainty is shown: clear where the samples agree, teal, cyan, white where they do not.
+
+Slicer's slice views take a colour's opacity for all or nothing. So small uncertainties are clear,
+the colours begin dark, and the whole overlay is mixed with the image (`views.overlay`).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ import slicer
 
 from SPADLib.volumes import nodes_of
 
-__all__ = ["FULL", "show_uncertainty", "uncertainty_colours"]
+__all__ = ["CLEAR", "FULL", "show_uncertainty", "uncertainty_colours"]
 
-FULL = 50
-"""Percent from which on the colour is white and opaque."""
+CLEAR, FULL = 5, 50
+"""Percent up to which nothing is shown, and from which on the colour is white."""
 _NAME = "SPAD uncertainty"
-_STOPS = ((0.0, 0.0), (0.3, 0.55), (0.6, 0.9), (1.0, 1.0))  # share of FULL, opacity
-_CYAN = (0.0, 1.0, 1.0)  # colour-blind people can tell it from every structure
+_STOPS = (0.0, 0.4, 1.0)  # of the way from CLEAR to FULL
+_COLOURS = ((0.0, 0.35, 0.4), (0.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+"""Teal, cyan, white: colour-blind people can tell them from every structure."""
 
 
 def uncertainty_colours(scene: Any) -> Any:
@@ -29,11 +34,10 @@ def uncertainty_colours(scene: Any) -> Any:
     node.SetHideFromEditors(True)
     node.SetNumberOfColors(256)
     for index in range(256):
-        share = index / 255
-        opacity = float(np.interp(share, *zip(*_STOPS, strict=True)))
-        white = max(0.0, (share - 0.6) / 0.4)
-        red, green, blue = (c + (1 - c) * white for c in _CYAN)
-        node.SetColor(index, f"{share * FULL:.0f} %", red, green, blue, opacity)
+        percent = index / 255 * FULL
+        share = (percent - CLEAR) / (FULL - CLEAR)
+        colour = [float(np.interp(share, _STOPS, level)) for level in zip(*_COLOURS, strict=True)]
+        node.SetColor(index, f"{percent:.0f} %", *colour, float(percent > CLEAR))
     node = scene.AddNode(node)
     node.SaveWithSceneOn()
     return node

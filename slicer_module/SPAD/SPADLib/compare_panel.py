@@ -24,6 +24,7 @@ __all__ = ["ComparePanel"]
 
 COLUMNS = ("Structure", "Is in the reference", "Dice", "IoU", "HD95", "Size", "Reference", "Worst")
 NAME, MATCH, DICE, IOU, HD95, SIZE, THEIRS, WORST = range(len(COLUMNS))
+ROW_PX = 24
 PAUSE_MS = 150
 """After the last event of a stroke, so that it is counted once."""
 NONE = "–"
@@ -54,6 +55,7 @@ class ComparePanel:
         table.setColumnCount(len(COLUMNS))
         table.setHorizontalHeaderLabels(list(COLUMNS))
         table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(ROW_PX)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.cellClicked.connect(self.act)

@@ -23,6 +23,7 @@ from SPADLib.views import go_to
 __all__ = ["CorrectPanel"]
 
 LISTED = 50
+ROW_PX = 24
 COLUMNS = ("B-scan", "Expected error", "State")
 ABOUT_ERROR = (
     "Expected error: 1 less the mean Dice that the model's uncertainty lets expect. It is good for "
@@ -59,6 +60,7 @@ class CorrectPanel:
         table.setColumnCount(len(COLUMNS))
         table.setHorizontalHeaderLabels(list(COLUMNS))
         table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(ROW_PX)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setToolTip(ABOUT_ERROR)

@@ -19,6 +19,8 @@ __all__ = ["bscan_at", "go_to", "isolate", "overlay", "place_of", "show_bscan", 
 
 MARGIN = 1.05
 """Of the view around a B-scan."""
+OPACITY = 0.6
+"""Of the uncertainty over the image."""
 
 
 def world_of(
@@ -107,7 +109,7 @@ def isolate(segmentation: Any, segment: str | None) -> None:
     display.EndModify(was)
 
 
-def overlay(volume: Any, uncertainty: Any | None, *, opacity: float = 1.0) -> None:
+def overlay(volume: Any, uncertainty: Any | None, *, opacity: float = OPACITY) -> None:
     """Show a volume in all slice views, with its uncertainty over it or without."""
     for composite in nodes_of(volume.GetScene(), "vtkMRMLSliceCompositeNode"):
         was = composite.StartModify()

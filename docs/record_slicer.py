@@ -1,0 +1,119 @@
+"""The pictures of docs/slicer.md, with a phantom, on the PyPI package slicer-core.
+
+    xvfb-run -a python docs/record_slicer.py docs/images
+
+The slice views are drawn by Slicer's own slice logic and displayable managers, off-screen. The
+panel is the module's own, on the tests' stand-in for Slicer's Qt world: in Slicer the widgets have
+another style.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests" / "slicer"), str(ROOT / "slicer_module" / "SPAD")]
+
+import numpy as np
+import slicer
+import standin
+from PIL import Image
+from render import SliceView
+from scene import new_scene
+
+MODEL = "oct-phantom"
+WIDTH_PX, HEIGHT_PX = 520, 200
+GAP_PX = 6
+
+
+def settle(panel: Any) -> None:
+    """Wait until nothing is going on in the panel."""
+    while True:
+        standin.process_events(0.3)
+        pumps = (panel.compare._distances, panel.correct._judge)
+        timers = (panel.segment._pause, panel.compare._pause)
+        if not (
+            panel.runs.busy
+            or any(p.busy for p in pumps)
+            or any(t.isActive() for t in timers)
+            or (panel.segment._look is not None and panel.segment._look.busy)
+        ):
+            return
+
+
+def main() -> None:
+    """Record both pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    scene, _, app = new_scene()
+    standin.install(scene)
+    import SPAD
+    from SPADLib.sample import make_phantom
+    from SPADLib.views import show_bscan
+
+    panel = standin.open_module(SPAD)
+    volume, reference = make_phantom(shape=(7, 256, 384))
+    panel.desk.parameters.inputVolume = volume
+    panel.desk.parameters.checkpoint = MODEL
+    settle(panel)
+    panel.ui.segmentButton.click()
+    settle(panel)
+    settle(panel)
+    reference.GetDisplayNode().SetVisibility(False)
+    panel.desk.parameters.reference = reference
+    settle(panel)
+    result = panel.desk.result
+
+    view = SliceView(scene, app, "Recorded", (WIDTH_PX, HEIGHT_PX))
+    display = result.segmentation.GetDisplayNode()
+    display.SetVisibility2DFill(False)
+    shown = []
+    panel.ui.uncertaintyCheck.setChecked(False)
+    show_bscan(view.node, volume, result.layout, 3)
+    shown.append(view.pixels())
+    display.SetVisibility(False)
+    panel.ui.uncertaintyCheck.setChecked(True)
+    shown.append(view.pixels())
+    display.SetVisibility(True)
+    panel.ui.uncertaintyCheck.setChecked(False)
+    rows = panel.compare.comparison.rows()
+    worst = min((r for r in rows if r.value and not r.word), key=lambda r: r.dice)
+    panel.compare.act(rows.index(worst))
+    show_bscan(view.node, volume, result.layout, worst.worst)
+    shown.append(view.pixels())
+    gap = np.full((GAP_PX, WIDTH_PX, 3), 255, np.uint8)
+    picture = np.concatenate([part for image in shown for part in (image, gap)][:-1])
+    Image.fromarray(picture).save(folder / "slicer-views.png", optimize=True)
+    view.close()
+
+    panel.compare.show_all()
+    panel.ui.uncertaintyCheck.setChecked(True)
+    panel.ui.nextButton.click()
+    panel.ui.largerButton.click()
+    panel.ui.saveSection.collapsed = False
+    settle(panel)
+    panel.parent.resize(540, 10)
+    panel.parent.resize(540, panel.parent.sizeHint().height() + 40)
+    panel.parent.show()
+    standin.process_events(0.3)
+    file = folder / "slicer-panel.png"
+    standin.screenshot(panel.parent, file)
+    # In two columns, so that a page shows it whole.
+    whole = np.asarray(Image.open(file).convert("RGB"))
+    at = panel.ui.compareSection.mapTo(panel.parent, panel.ui.compareSection.rect().topLeft()).y()
+    left, right = whole[: at - 4], whole[at - 4 :]
+    high = max(len(left), len(right))
+    both = np.full((high, 2 * whole.shape[1] + 10, 3), 255, np.uint8)
+    both[: len(left), : whole.shape[1]] = left
+    both[: len(right), -whole.shape[1] :] = right
+    Image.fromarray(both).save(file, optimize=True)
+    standin.remove()
+    slicer.mrmlScene.Clear(1)
+
+
+if __name__ == "__main__":
+    main()
