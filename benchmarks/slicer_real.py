@@ -37,8 +37,8 @@ from SPADLib.batch import segment
 from SPADLib.compare import Comparison
 from SPADLib.reference import Reference
 from SPADLib.result import results
+from SPADLib.segments import replace_labels
 from SPADLib.views import overlay, show_bscan
-from SPADLib.volumes import replace_labels
 
 EDITS = 9
 

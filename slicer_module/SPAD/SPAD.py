@@ -330,7 +330,7 @@ class SPADTest(ScriptedLoadableModuleTest):
     def test_scores_follow_an_edit(self):
         import numpy as np
 
-        from SPADLib.volumes import replace_labels
+        from SPADLib.segments import replace_labels
 
         volume, reference, result = self._segmented()
         comparison = SPADLogic().compare(result, reference)
@@ -370,7 +370,7 @@ class SPADTest(ScriptedLoadableModuleTest):
 
         from SPADLib.batch import load_segmentation
         from SPADLib.save import save
-        from SPADLib.volumes import labels_of_volume
+        from SPADLib.segments import labels_of_volume
 
         volume, _, result = self._segmented()
         with tempfile.TemporaryDirectory() as folder:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("slicer", reason="needs Slicer's MRML core: pip install slicer-core")
-
-MODULE = Path(__file__).parents[2] / "slicer_module" / "SPAD"
-if str(MODULE) not in sys.path:
-    sys.path.insert(0, str(MODULE))
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def run_of(
 
 def paint(result: Any, bscan: int, rows: slice, columns: slice, value: int) -> None:
     """As a person in the Segment Editor does: behind the result's back."""
-    from SPADLib.volumes import replace_labels
+    from SPADLib.segments import replace_labels
 
     where = np.zeros(result.labels().shape, bool)
     where[bscan, rows, columns] = True

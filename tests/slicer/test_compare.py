@@ -16,12 +16,14 @@ from scene import add_volume, save_scene
 
 from spad.labels import IGNORE, label_classes
 from spad.metrics import confusion_matrix, hd95, structure_scores
-from SPADLib.compare import Comparison, Watch
+from SPADLib.compare import Comparison
 from SPADLib.layout import Layout
 from SPADLib.reference import Reference
 from SPADLib.result import Result
 from SPADLib.score_nodes import to_csv, to_table
-from SPADLib.volumes import array_of, replace_labels, write_segments
+from SPADLib.segments import replace_labels, write_segments
+from SPADLib.volumes import array_of
+from SPADLib.watch import Watch
 
 SHAPE = (4, 24, 32)
 SPACING = (0.2, 0.004, 0.01)
@@ -326,7 +328,8 @@ def test_overlapping_segments_are_said(result, volume, labels):
     more[1, 2:4, 3:5] = 1
     extra = slicer.vtkSegment()
     extra.SetName("PED")
-    from SPADLib.volumes import BINARY, oriented
+    from SPADLib.segments import BINARY
+    from SPADLib.volumes import oriented
 
     extra.AddRepresentation(BINARY, oriented(more, volume))
     node.GetSegmentation().AddSegment(extra, "P")

@@ -55,7 +55,10 @@ def test_slicer_takes_only_one_file_for_a_module():
     assert [p.name for p in MODULE.glob("*.py")] == ["SPAD.py"]
 
 
-@pytest.mark.parametrize("name", ["SPAD.py", "SPADLib/install.py", "SPADLib/sample.py"])
+OLD = ("SPAD.py", "SPADLib/install.py", "SPADLib/install_errors.py", "SPADLib/sample.py")
+
+
+@pytest.mark.parametrize("name", OLD)
 def test_what_an_old_slicer_loads_parses_there(name):
     ast.parse((MODULE / name).read_text("utf-8"), feature_version=(3, 9))
 

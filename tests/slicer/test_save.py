@@ -16,7 +16,8 @@ from SPADLib import dicom_seg
 from SPADLib.layout import Layout
 from SPADLib.result import Result
 from SPADLib.save import SUFFIXES, save, storage_names
-from SPADLib.volumes import ijk_to_ras, labels_of_volume, read_segments, replace_labels
+from SPADLib.segments import labels_of_volume, read_segments, replace_labels
+from SPADLib.volumes import ijk_to_ras
 
 SHAPE = (4, 12, 16)
 ANGLE = np.deg2rad(25)

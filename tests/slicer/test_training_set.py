@@ -21,8 +21,8 @@ from spad.pseudonym import pseudonym
 from spad.train import cases as reader
 from SPADLib.layout import Layout
 from SPADLib.result import Result
+from SPADLib.segments import replace_labels
 from SPADLib.training_set import add, candidates, key_folder, patient_of, png_bytes
-from SPADLib.volumes import replace_labels
 
 SHAPE = (4, 12, 16)
 NAME, ID, VOLUME = "Mustermann^Erika", "PID-4711", "Erika left eye"

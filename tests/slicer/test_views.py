@@ -10,7 +10,8 @@ from render import SliceView
 from scene import add_volume, new_scene
 
 from SPADLib.layout import Layout, guess
-from SPADLib.result import Result, segment_id
+from SPADLib.result import Result
+from SPADLib.structures import segment_id
 from SPADLib.views import bscan_at, go_to, isolate, overlay, place_of, show_bscan, world_of
 from SPADLib.volumes import array_of, directions_of, spacing_of
 

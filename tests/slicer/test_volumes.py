@@ -11,15 +11,8 @@ import vtk
 from scene import add_volume
 
 from SPADLib.layout import Layout, guess
-from SPADLib.volumes import (
-    array_of,
-    directions_of,
-    labels_of_volume,
-    read_segments,
-    replace_labels,
-    spacing_of,
-    write_segments,
-)
+from SPADLib.segments import labels_of_volume, read_segments, replace_labels, write_segments
+from SPADLib.volumes import array_of, directions_of, spacing_of
 
 OBLIQUE = np.linalg.qr(np.array([[2.0, 0.3, 0.1], [-0.2, 1.5, 0.4], [0.1, -0.5, 1.0]]))[0]
 FLIPPED = np.diag([1.0, -1.0, -1.0])

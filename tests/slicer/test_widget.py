@@ -135,7 +135,7 @@ def test_another_checkpoint_is_opened_and_chosen(panel, tmp_path):
     standin.dialogs.answer("open file", str(other))
     panel.ui.modelButton.click()
     assert panel.desk.parameters.checkpoint == str(other)
-    assert panel.segment.checkpoint == other
+    assert panel.segment.models.checkpoint == other
 
 
 # ---------------------------------------------------------------------- the run

@@ -9,16 +9,17 @@ from typing import Any
 import qt
 import slicer
 
-from SPADLib.compare import Comparison, Row, Watch
+from SPADLib.compare import Comparison, Row
 from SPADLib.desk import Desk
 from SPADLib.dialect import get
 from SPADLib.inputs import spacing_is_default
 from SPADLib.pump import Cancelled, Pump
 from SPADLib.reference import Reference
-from SPADLib.result import segment_id
 from SPADLib.run_panel import RunBox
 from SPADLib.score_nodes import csv_steps, to_table
+from SPADLib.structures import segment_id
 from SPADLib.views import go_to, isolate
+from SPADLib.watch import Watch
 
 __all__ = ["ComparePanel"]
 

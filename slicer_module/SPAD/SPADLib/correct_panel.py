@@ -169,7 +169,7 @@ class CorrectPanel:
 
     def _on_row(self, row: int) -> None:
         if self.review is not None and row < len(self.review.rows()):
-            self._guarded(lambda: self._go(self.review.rows()[row][0]))  # type: ignore[union-attr]
+            self._guarded(lambda: self._go(self.review.rows()[row][0]))
 
     def next(self) -> None:
         """Go to the B-scan that most needs a look, where it is most uncertain."""
@@ -241,7 +241,7 @@ class CorrectPanel:
     def carry(self, direction: int) -> None:
         """Carry the B-scan on screen to its neighbours, one after another."""
         result, bscan = self.desk.need_result(), self.desk.bscan()
-        card = self.form.card()
+        card = self.form.models.card()
         if card is None:
             raise ValueError("No model is chosen: pick one, or open a checkpoint file")
         count = get(self.ui.carrySpin, "value") * direction

@@ -14,8 +14,10 @@ from typing import Any
 
 import slicer
 
-from SPADLib.result import Result, tag_of
-from SPADLib.volumes import BINARY, into_study, read_segments
+from SPADLib.result import Result
+from SPADLib.segments import BINARY, read_segments
+from SPADLib.structures import tag_of
+from SPADLib.volumes import into_study
 
 __all__ = ["available", "export"]
 

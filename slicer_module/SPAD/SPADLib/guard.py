@@ -37,7 +37,7 @@ class Guard:
             self._scene.RemoveObserver(tag)
         self._tags = []
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
+    @vtk.calldata_type(vtk.VTK_OBJECT)  # type: ignore[untyped-decorator]
     def _removed(self, _scene: Any, _event: str, node: Any) -> None:
         if node is not None and node.GetID() in self._names and self._tags:
             self.stop()

@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from SPADLib.install_errors import InstallError, in_words
+
 __all__ = [
     "Host",
     "InstallError",
@@ -42,14 +44,6 @@ FROZEN = (
 )
 """What no installation may change."""
 WHEELS = Path(__file__).resolve().parents[1] / "Resources" / "Wheel"
-
-
-class InstallError(Exception):
-    """An installation that failed: what is wrong, and what helps."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem}. {remedy}.")
-        self.problem, self.remedy = problem, remedy
 
 
 class Host(Protocol):
@@ -301,7 +295,7 @@ def _install_torch(host: Host) -> None:
     try:
         done = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
     except Exception as error:
-        raise _in_words(str(getattr(error, "output", "") or error)) from error
+        raise in_words(str(getattr(error, "output", "") or error)) from error
     if done is None:
         raise InstallError(
             "The PyTorch extension did not install PyTorch",
@@ -314,7 +308,7 @@ def _pip(host: Host, arguments: list[str]) -> Iterator[str]:
         for line in host.pip(["install", *arguments]):
             yield line.strip()[:120]
     except (subprocess.CalledProcessError, OSError) as error:
-        raise _in_words(str(getattr(error, "output", "") or error)) from error
+        raise in_words(str(getattr(error, "output", "") or error)) from error
 
 
 class _constraints:
@@ -333,60 +327,3 @@ class _constraints:
 
     def __exit__(self, *_: object) -> None:
         os.unlink(self._path)
-
-
-_CAUSES = (
-    (
-        r"No space left|disk full|not enough space",
-        "The disk is full",
-        "Free some gigabytes, and try again",
-    ),
-    (
-        r"Permission denied|Access is denied|Read-only file system|EACCES",
-        "Slicer's folder cannot be written to",
-        "Install Slicer into a folder of your own, or ask whoever administers it",
-    ),
-    (
-        r"being used by another process",
-        "A file that must be replaced is in use",
-        "Restart Slicer, and install before anything else",
-    ),
-    (
-        r"Requires-Python|requires a different Python",
-        "The Python of this Slicer is too old for it",
-        "Install a newer Slicer",
-    ),
-    (
-        r"ResolutionImpossible|conflicting dependencies",
-        "It would change what Slicer ships, so nothing was changed",
-        "Report it, with the lines in the application's error log",
-    ),
-    (
-        r"not a supported wheel|is not a valid wheel",
-        "A wheel is not for this Python or this system",
-        "Download the files again on a computer like this one",
-    ),
-    (
-        r"NewConnectionError|Temporary failure in name|getaddrinfo|Max retries|ProxyError"
-        r"|timed out|SSLError|CERTIFICATE_VERIFY_FAILED|Network is unreachable",
-        "The network cannot be reached",
-        "Check the connection and the proxy; or download on another computer, and use “From a "
-        "folder…”",
-    ),
-    (
-        r"No matching distribution|Could not find a version",
-        "A file that is needed was not found",
-        "Look whether the folder is complete, and for this version of Python",
-    ),
-)
-
-
-def _in_words(output: str) -> InstallError:
-    for pattern, problem, remedy in _CAUSES:
-        if re.search(pattern, output, re.IGNORECASE):
-            return InstallError(problem, remedy)
-    last = next((t.strip() for t in reversed(output.splitlines()) if t.strip()), "no message")
-    return InstallError(
-        f"The installation failed: {last[:200]}",
-        "Look into the application's error log, and try again after a restart",
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import qt
@@ -27,7 +27,7 @@ class Pump:
         self, on_event: Callable[[Any], None], on_end: Callable[[BaseException | None], None]
     ) -> None:
         self._on_event, self._on_end = on_event, on_end
-        self._generator: Generator[Any, None, Any] | None = None
+        self._generator: Iterator[Any] | None = None
         self._pulling = False
         self._cancelled: Cancelled | None = None
         self._timer = qt.QTimer()
@@ -40,7 +40,7 @@ class Pump:
         """Whether a generator is being pulled."""
         return self._generator is not None
 
-    def start(self, generator: Generator[Any, None, Any]) -> None:
+    def start(self, generator: Iterator[Any]) -> None:
         """Begin.
 
         Raises
@@ -87,8 +87,8 @@ class Pump:
     def _end(self, outcome: BaseException | None) -> None:
         generator, self._generator = self._generator, None
         self._timer.stop()
-        if generator is not None:
-            generator.close()
+        if (close := getattr(generator, "close", None)) is not None:
+            close()
         self._on_end(outcome)
 
 

@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 
 from spad.labels import IGNORE, MAX_CLASSES, named_like
 from spad.matching import match, translate, values_in
-from SPADLib.result import Result, structures_of
-from SPADLib.volumes import (
-    BINARY,
-    ijk_to_ras,
-    inner_source,
-    labels_of_volume,
-    read_segments,
-    spacing_of,
-)
+from SPADLib.result import Result
+from SPADLib.segments import BINARY, inner_source, labels_of_volume, read_segments
+from SPADLib.structures import structures_of
+from SPADLib.volumes import ijk_to_ras, spacing_of
 
 __all__ = ["Reference"]
 
@@ -188,8 +183,10 @@ class Reference:
         classes = self.result.classes
         same = [c.value for c in classes[1:] if c.value == tag and c.name == name]
         like = named_like(name, classes)
-        if same or like is not None:
-            return same[0] if same else like.value
+        if same:
+            return same[0]
+        if like is not None:
+            return like.value
         # Without its model's classes beside it, as in a file, a renamed segment has only the tag.
         known = {c.value for c in classes[1:]}
         return tag if not theirs and tag in known else None

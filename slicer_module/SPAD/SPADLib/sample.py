@@ -31,8 +31,8 @@ def make_phantom(*, seed: int = SEED, shape: tuple[int, int, int] = SHAPE) -> tu
     """
     from spad.labels import label_classes
     from spad.phantom import CLASS_NAMES, stack
-    from SPADLib.result import class_segments
-    from SPADLib.volumes import write_segments
+    from SPADLib.segments import write_segments
+    from SPADLib.structures import class_segments
 
     made = stack(seed, shape=shape)
     scene = slicer.mrmlScene

@@ -23,14 +23,8 @@ from numpy.typing import NDArray
 from spad.atomic import read_json, write_json
 from spad.sidecar import edited_pixels, sidecar
 from SPADLib.result import Result
-from SPADLib.volumes import (
-    BINARY,
-    Segments,
-    directions_of,
-    inner_source,
-    read_segments,
-    spacing_of,
-)
+from SPADLib.segments import BINARY, Segments, inner_source, read_segments
+from SPADLib.volumes import directions_of, spacing_of
 
 __all__ = ["SUFFIXES", "save", "storage_names"]
 

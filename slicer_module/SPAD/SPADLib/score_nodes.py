@@ -74,7 +74,7 @@ def csv_steps(comparison: Comparison, path: Path) -> Generator[str, None, None]:
         How far it is.
     """
     labels, reference = (m.copy() for m in comparison.labels)  # edits may come between the steps
-    spacing = comparison.spacing_mm
+    spacing: tuple[float, ...] | None = comparison.spacing_mm
     if len(labels) == 1:
         labels, reference = labels[0], reference[0]
         spacing = spacing and spacing[1:]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import qt
@@ -12,13 +10,14 @@ import qt
 from SPADLib.desk import Desk
 from SPADLib.dialect import get
 from SPADLib.inputs import Input, open_input
-from SPADLib.layout import AXES, Layout
+from SPADLib.layout import Layout
+from SPADLib.layout_panel import LayoutPanel
+from SPADLib.model_panel import ModelPanel
 from SPADLib.preflight import Pace, device_line, warnings_of
 from SPADLib.pump import Cancelled, Pump
 from SPADLib.result import Result, results
 from SPADLib.run import Done, Request, events
 from SPADLib.run_panel import RunBox
-from SPADLib.thumbnail import png_of
 from SPADLib.views import overlay, show_bscan
 
 __all__ = ["ALL", "CURRENT", "RANGE", "SegmentPanel"]
@@ -41,8 +40,8 @@ class SegmentPanel:
     def __init__(self, desk: Desk, ui: Any, runs: RunBox) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
         self.pace = Pace(desk.settings)
-        self._models: dict[str, Path] = dict(desk.engine.shipped())
-        self._devices: list[str] = []
+        self.models = ModelPanel(desk, ui)
+        self.layout = LayoutPanel(desk, ui)
         self._targets: list[Any] = []
         self._seen: Any = None
         self._filling = False
@@ -51,20 +50,10 @@ class SegmentPanel:
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
         self._pause.timeout.connect(self._start_looking)
-        self._fill_models()
-        ui.deviceCombo.addItem("auto")
         for text in (AS_SHOWN, YES, NO):
             ui.invertedCombo.addItem(text)
-        for name in AXES:
-            ui.axisCombo.addItem(f"along {name}")
         self._structures = qt.QMenu(ui.structuresButton)
         ui.structuresButton.setMenu(self._structures)
-        ui.axisCombo.currentIndexChanged.connect(lambda *_: self._on_axis())
-        ui.turnButton.clicked.connect(lambda *_: self._change_layout(lambda at: at.rotated()))
-        ui.mirrorButton.clicked.connect(lambda *_: self._change_layout(_mirrored))
-        ui.modelCombo.currentIndexChanged.connect(lambda *_: self._on_model())
-        ui.modelButton.clicked.connect(lambda *_: self.browse())
-        ui.deviceCombo.currentIndexChanged.connect(lambda *_: self._on_device())
         ui.invertedCombo.currentIndexChanged.connect(lambda *_: self._look_soon())
         ui.intoCombo.currentIndexChanged.connect(lambda *_: self._fill_structures())
         ui.segmentButton.clicked.connect(lambda *_: self.segment())
@@ -73,11 +62,6 @@ class SegmentPanel:
         desk.on("busy", self._on_busy)
 
     # ------------------------------------------------------------------ what is chosen
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """File of the model that is chosen."""
-        return self._models.get(self.desk.parameters.checkpoint)
 
     def input(self) -> Input:
         """The volume that is chosen, opened.
@@ -116,7 +100,7 @@ class SegmentPanel:
         ValueError
             No model is chosen, or its file is gone.
         """
-        p, path = self.desk.parameters, self.checkpoint
+        p, path = self.desk.parameters, self.models.checkpoint
         if path is None:
             raise ValueError("No model is chosen: pick one, or open a checkpoint file")
         if not path.is_file():
@@ -138,7 +122,7 @@ class SegmentPanel:
         p = self.desk.parameters
         if p is None:
             return
-        self._select_model(p.checkpoint)
+        self.models.refresh()
         volume = p.inputVolume
         seen = (
             volume and (volume.GetID(), volume.GetAttribute("SPAD.layout"), volume.GetMTime()),
@@ -146,106 +130,17 @@ class SegmentPanel:
             p.samples,
             p.steps,
             p.bscans,
+            p.device,
         )
         ranged = p.bscans == RANGE
         for widget in (self.ui.firstSpin, self.ui.lastSpin, self.ui.toLabel):
             widget.setVisible(ranged)
         if seen != self._seen:
             self._seen = seen
-            self._show_layout()
+            self.layout.refresh()
             self._fill_targets()
             self._look_soon()
         self._enable()
-
-    def _show_layout(self) -> None:
-        ui, volume = self.ui, self.desk.parameters.inputVolume
-        text, picture, depth, axis = "", None, 1, 0
-        if volume is not None:
-            try:
-                layout, why = self.desk.layout(volume)
-                source = open_input(volume, layout)
-                depth, axis = source.depth, layout.axis
-                picture = png_of(source)
-                text = f"B-scans: {why}. The model sees them like this:"
-            except ValueError as error:
-                text = str(error)
-        ui.layoutLabel.setText(text)
-        for widget in (ui.turnButton, ui.mirrorButton, ui.axisCombo):
-            widget.setEnabled(picture is not None)
-        ui.thumbnail.setVisible(picture is not None)
-        if picture is not None:
-            pixmap = qt.QPixmap()
-            pixmap.loadFromData(qt.QByteArray(picture))
-            ui.thumbnail.setPixmap(pixmap)
-        self._filling = True
-        ui.axisCombo.setCurrentIndex(axis)
-        for spin in (ui.firstSpin, ui.lastSpin):
-            kept = get(spin, "value")
-            spin.setRange(1, depth)
-            spin.setValue(depth if spin is ui.lastSpin and kept <= 1 else min(kept, depth))
-        self._filling = False
-
-    def _on_axis(self) -> None:
-        volume = self.desk.parameters and self.desk.parameters.inputVolume
-        if self._filling or volume is None:
-            return
-        axis = get(self.ui.axisCombo, "currentIndex")
-        if axis != self.desk.layout(volume)[0].axis:
-            self.desk.set_layout(volume, Layout(axis))
-
-    def _change_layout(self, change: Any) -> None:
-        volume = self.desk.parameters.inputVolume
-        if volume is not None:
-            self.desk.set_layout(volume, change(self.desk.layout(volume)[0]))
-
-    # ------------------------------------------------------------------ models
-
-    def _fill_models(self) -> None:
-        self._filling = True
-        chosen = get(self.ui.modelCombo, "currentText")
-        self.ui.modelCombo.clear()
-        for name in self._models:
-            self.ui.modelCombo.addItem(name)
-        if chosen in self._models:
-            self.ui.modelCombo.setCurrentIndex(list(self._models).index(chosen))
-        self._filling = False
-
-    def _select_model(self, name: str) -> None:
-        if name and name not in self._models and Path(name).is_file():
-            self._models[name] = Path(name)
-            self._fill_models()
-        if name in self._models and get(self.ui.modelCombo, "currentText") != name:
-            self._filling = True
-            self.ui.modelCombo.setCurrentIndex(list(self._models).index(name))
-            self._filling = False
-
-    def _on_model(self) -> None:
-        if not self._filling and self.desk.parameters is not None:
-            self.desk.parameters.checkpoint = get(self.ui.modelCombo, "currentText")
-
-    def browse(self) -> None:
-        """Ask for a checkpoint file."""
-        chosen = qt.QFileDialog.getOpenFileName(
-            self.ui.modelButton, "Open a checkpoint", "", "Checkpoints (*.safetensors)"
-        )
-        if chosen:
-            self.open(Path(str(chosen)))
-
-    def open(self, path: Path) -> None:
-        """Take a checkpoint file among the models, and choose it."""
-        try:
-            self.desk.engine.read_card(path)
-        except (ValueError, OSError) as error:
-            self.desk.fail(error)
-            return
-        self._models[str(path)] = path
-        self._fill_models()
-        self.desk.parameters.checkpoint = str(path)
-
-    def card(self) -> Any:
-        """What the chosen model says of itself; None where none is chosen."""
-        path = self.checkpoint
-        return None if path is None else self.desk.engine.read_card(path)
 
     # ------------------------------------------------------------------ where it is written
 
@@ -306,7 +201,7 @@ class SegmentPanel:
     def _looking(self) -> Generator[None, None, None]:
         ui, card = self.ui, None
         try:
-            card = self.card()
+            card = self.models.card()
             ui.cardLabel.setText("" if card is None else card.text())
         except (ValueError, OSError) as error:
             ui.cardLabel.setText(str(error))
@@ -320,7 +215,7 @@ class SegmentPanel:
             return
         if card is None:
             return
-        self._list_devices()
+        self.models.list_devices()
         yield
         self._show_time(card, source)
         yield
@@ -331,35 +226,16 @@ class SegmentPanel:
             self.ui.preflightLabel.setText(str(outcome))
         self.ui.preflightLabel.setVisible(bool(get(self.ui.preflightLabel, "text")))
 
-    def _list_devices(self) -> None:
-        if self._devices:
-            return
-        self._devices = self.desk.engine.devices()
-        self._filling = True
-        for name in self._devices:
-            self.ui.deviceCombo.addItem(name)
-        wanted = self.desk.parameters.device
-        if wanted in self._devices:
-            self.ui.deviceCombo.setCurrentIndex(1 + self._devices.index(wanted))
-        self._filling = False
-
-    def _on_device(self) -> None:
-        if not self._filling and self.desk.parameters is not None:
-            self.desk.parameters.device = get(self.ui.deviceCombo, "currentText")
-            self._look_soon()
-
     def _show_time(self, card: Any, source: Input) -> None:
         try:
             count = len(self.bscans(source))
         except ValueError as error:
             self.ui.deviceLine.setText(str(error))
             return
-        p = self.desk.parameters
-        device = self._devices[0] if p.device in ("", "auto") else p.device
+        p, device = self.desk.parameters, self.models.device
         chains = p.samples or card.sampling.samples, p.steps or card.sampling.steps
-        self.ui.deviceLine.setText(
-            device_line(device, self.pace.seconds(card, device, count, *chains), count)
-        )
+        line = device_line(device, self.pace.seconds(card, device, count, *chains), count)
+        self.ui.deviceLine.setText(". ".join(filter(None, (line, self.models.note))))
 
     # ------------------------------------------------------------------ the run
 
@@ -422,7 +298,7 @@ class SegmentPanel:
         return f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
 
     def _note_pace(self, done: Done) -> None:
-        made, card = done.segmentation.provenance, self.card()
+        made, card = done.segmentation.provenance, self.models.card()
         if card is not None and "steps" in made:
             self.pace.note(
                 card,
@@ -447,7 +323,3 @@ class SegmentPanel:
         self._enable()
         if not self.runs.busy:
             self._look_soon()  # the pace may be known by now
-
-
-def _mirrored(layout: Layout) -> Layout:
-    return replace(layout, mirrored=not layout.mirrored)

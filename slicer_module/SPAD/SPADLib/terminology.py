@@ -52,10 +52,9 @@ def _given(terminology: Mapping[str, Any] | None) -> tuple[str, ...] | None:
         if code is None and part == "modifier":
             codes.append("^^")
             continue
-        texts = [code.get(key) for key in _CODE] if isinstance(code, Mapping) else []
-        if len(texts) != len(_CODE) or not all(
-            isinstance(t, str) and t and not set("~^|") & set(t) for t in texts
-        ):
+        given = [code.get(key) for key in _CODE] if isinstance(code, Mapping) else []
+        texts = [t for t in given if isinstance(t, str) and t and not set("~^|") & set(t)]
+        if len(texts) != len(_CODE):
             return None
         codes.append("^".join(texts))
     return tuple(codes)

@@ -27,7 +27,8 @@ def thumbnail(source: Input, bscan: int | None = None, side: int = SIDE) -> NDAr
     small = np.nan_to_num(blocks.mean((1, 3)))
     low, high = np.percentile(small, (0.5, 99.5))
     grey = np.clip((small - low) / max(high - low, 1e-12), 0, 1)
-    return np.rint(255 * (1 - grey if source.inverted else grey)).astype(np.uint8)
+    shown: NDArray[np.float64] = 1 - grey if source.inverted else grey
+    return np.rint(255 * shown).astype(np.uint8)
 
 
 def png_of(source: Input) -> bytes:

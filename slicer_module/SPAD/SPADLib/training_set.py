@@ -25,7 +25,7 @@ from spad.labels import IGNORE
 from spad.pseudonym import pseudonym
 from SPADLib.inputs import Input, open_input
 from SPADLib.result import Result
-from SPADLib.volumes import read_segments
+from SPADLib.segments import read_segments
 
 __all__ = ["add", "candidates", "key_folder", "patient_of", "png_bytes"]
 
@@ -217,7 +217,7 @@ def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) ->
             f"B-scan {beyond[0] + 1} was asked for; “{result.volume.GetName()}” has 1 to "
             f"{len(labels)}: choose among these"
         )
-    painted = result.by_hand(labels).any(axis=(1, 2))
+    painted = np.asarray(result.by_hand(labels).any(axis=(1, 2)))
     known = result.segmented
     if empty := [z for z in bscans if z not in known and not painted[z]]:
         raise ValueError(
@@ -235,7 +235,7 @@ def _own(result: Result) -> NDArray[np.bool_]:
 
 def _inverted(result: Result) -> dict[int, bool]:
     """Whether the model saw the negative, by B-scan, as the last run of each says."""
-    found = {}
+    found: dict[int, bool] = {}
     for run in result.provenance:
         first, count = run["bscans"]
         if "inverted" in run:

@@ -28,7 +28,7 @@ def world_of(
 ) -> NDArray[np.float64]:  # fmt: skip
     """World coordinates (RAS, mm) of (B-scan, row, column), the volume's transform included."""
     k, j, i = layout.index(place, array_of(volume).shape[:3])
-    return to_world(np.array([[i, j, k]]), volume)[0]
+    return np.asarray(to_world(np.array([[i, j, k]]), volume)[0])
 
 
 def place_of(volume: Any, layout: Layout, ras: Sequence[float]) -> tuple[float, float, float]:
