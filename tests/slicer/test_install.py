@@ -18,6 +18,7 @@ from SPADLib.install import (
     plan,
     torch_note,
     version_refusal,
+    wheel_argument,
 )
 
 SHIPPED = {"numpy": "2.0.2", "scipy": "1.13.1", "SimpleITK": "2.4.0", "vtk": "9.4.0"}
@@ -37,6 +38,7 @@ class FakeHost:
         self.says = ""
         self.torch = types.SimpleNamespace(installTorch=self._install_torch)
         self.self_test = False
+        self.hash: str | None = None
 
     def _install_torch(self, askConfirmation, torchVersionRequirement):
         assert not askConfirmation  # the module has asked
@@ -59,8 +61,12 @@ class FakeHost:
                 self.have["safetensors"] = "0.4.5"
             if argument.startswith("torch"):
                 self.have["torch"] = "2.6.0"
-            if argument == str(self.wheel):
+            if argument == wheel_argument(self.wheel):
                 self.have["napari-spad"] = "0.1.0"
+                self.hash = argument.partition("sha256=")[2]
+
+    def wheel_sha256(self, name):
+        return self.hash
 
     def torch_installer(self):
         return self.torch
@@ -85,6 +91,15 @@ def test_a_fresh_slicer_lacks_all_three_and_an_up_to_date_one_nothing(tmp_path):
     assert missing(host) == ["torch", "napari-spad"]
 
 
+def test_an_updated_extension_brings_its_engine_though_the_version_is_the_same(host):
+    list(install(host))
+    assert missing(host) == []
+    host.wheel.write_bytes(b"another build")
+    assert missing(host) == ["napari-spad"]
+    host.hash = None  # installed otherwise, as developers do: theirs stays
+    assert missing(host) == []
+
+
 def test_everything_is_installed_and_nothing_that_slicer_ships_may_change(host):
     said = list(install(host))
     assert missing(host) == []
@@ -95,7 +110,7 @@ def test_everything_is_installed_and_nothing_that_slicer_ships_may_change(host):
     assert "vtk==9.4.0" in host.held
     assert "torch==2.6.0" in host.held  # without "+cpu", which no index has
     assert {"--no-deps", "--no-index"} < set(engine)
-    assert engine[-1] == str(host.wheel)
+    assert engine[-1] == wheel_argument(host.wheel)
     assert any("PyTorch" in s for s in said)
     assert not Path(safetensors[safetensors.index("--constraint") + 1]).exists()
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from SPADLib.install import sha256_of, wheel_argument
+
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "slicer_module" / "SPAD"
 STUB = """
@@ -129,9 +131,11 @@ def test_the_engine_runs_from_the_wheel_that_the_module_would_install(wheel, tmp
     target = tmp_path / "site"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target),
-         str(wheel)],
+         wheel_argument(wheel)],
         check=True, capture_output=True,
     )  # fmt: skip
+    (origin,) = target.glob("napari_spad-*.dist-info/direct_url.json")
+    assert sha256_of(wheel) in origin.read_text()  # by which an update is noticed
     code = (
         "import spad, numpy as np\n"
         f"assert spad.__file__.startswith({str(target)!r}), spad.__file__\n"

@@ -8,6 +8,8 @@ is what tells them apart.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -29,8 +31,10 @@ __all__ = [
     "missing",
     "offline_command",
     "plan",
+    "sha256_of",
     "torch_note",
     "version_refusal",
+    "wheel_argument",
 ]
 
 OLDEST_SLICER, OLDEST_PYTHON = (5, 10), (3, 11)
@@ -54,6 +58,9 @@ class Host(Protocol):
     def version(self, name: str) -> str | None:
         """Version of an installed distribution; None where there is none."""
 
+    def wheel_sha256(self, name: str) -> str | None:
+        """Hash of the wheel that a distribution was installed from; None where none is known."""
+
     def pip(self, arguments: list[str]) -> Iterator[str]:
         """Run pip; yield its lines as they come; CalledProcessError, with them, if it fails."""
 
@@ -75,6 +82,15 @@ class SlicerHost:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             return None
+
+    def wheel_sha256(self, name: str) -> str | None:
+        """Hash of the wheel that a distribution was installed from; None where none is known."""
+        try:
+            origin = json.loads(metadata.distribution(name).read_text("direct_url.json") or "{}")
+        except (metadata.PackageNotFoundError, ValueError):
+            return None
+        info = origin.get("archive_info", {})
+        return info.get("hashes", {}).get("sha256") or info.get("hash", "")[7:] or None
 
     def pip(self, arguments: list[str]) -> Iterator[str]:
         """Run pip in a process of its own; yield its lines, and "" while it says nothing."""
@@ -144,11 +160,32 @@ def missing(host: Host) -> list[str]:
         found.append("torch")
     if not _at_least(host.version("safetensors"), SAFETENSORS.partition(">=")[2]):
         found.append("safetensors")
-    wheel = _wheel(host)
-    have = host.version(ENGINE)
-    if have is None or (wheel is not None and _version_of(wheel) != have):
+    if _engine_is_old(host):
         found.append(ENGINE)
     return found
+
+
+def _engine_is_old(host: Host) -> bool:
+    """Whether there is no engine, or the extension carries another one."""
+    have, wheel = host.version(ENGINE), _wheel(host)
+    if have is None or wheel is None:
+        return have is None
+    # An extension is updated more often than a version changes. Who installed the engine otherwise,
+    # as developers do, has no hash, and is left with it.
+    known = host.wheel_sha256(ENGINE)
+    if known is not None:
+        return known != sha256_of(wheel)
+    return _version_of(wheel) != have
+
+
+def sha256_of(file: Path) -> str:
+    """Hash of a file, in hexadecimal digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def wheel_argument(wheel: Path) -> str:
+    """A wheel as pip takes it, so that its hash is known afterwards."""
+    return f"{ENGINE} @ {wheel.resolve().as_uri()}#sha256={sha256_of(wheel)}"
 
 
 def plan(host: Host, folder: Path | None = None) -> str:
@@ -260,7 +297,8 @@ def install(host: Host, folder: Path | None = None) -> Iterator[str]:
     lacking = missing(host)
     if folder is not None and not folder.is_dir():
         raise InstallError(f"There is no folder “{folder}”", "Choose the one with the wheels")
-    if ENGINE in lacking and (wheel := _wheel(host)) is None:
+    wheel = _wheel(host)
+    if ENGINE in lacking and wheel is None:
         raise InstallError(
             f"The extension carries no engine in {host.wheel_folder}",
             "Reinstall the extension; from its sources, “make slicer” builds the engine",
@@ -272,7 +310,9 @@ def install(host: Host, folder: Path | None = None) -> Iterator[str]:
             _install_torch(host)
         elif name == ENGINE:
             yield "installing the engine…"
-            yield from _pip(host, ["--no-deps", "--no-index", "--force-reinstall", str(wheel)])
+            yield from _pip(
+                host, ["--no-deps", "--no-index", "--force-reinstall", wheel_argument(wheel)]
+            )
         else:
             wanted = f"torch{TORCH}" if name == "torch" else SAFETENSORS
             yield f"installing {name}…"
