@@ -308,7 +308,7 @@ def install(host: Host, folder: Path | None = None) -> Iterator[str]:
         if name == "torch" and folder is None:
             yield "installing PyTorch: this takes minutes, and Slicer waits for it…"
             _install_torch(host)
-        elif name == ENGINE:
+        elif name == ENGINE and wheel is not None:
             yield "installing the engine…"
             yield from _pip(
                 host, ["--no-deps", "--no-index", "--force-reinstall", wheel_argument(wheel)]
