@@ -216,8 +216,9 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.viewLabel.setText("")
             return
         bscan = self.desk.bscan()
-        if bscan != self._bscan:
-            self._bscan = bscan
+        seen = (self.desk.result.segmentation.GetID(), bscan)
+        if seen != self._bscan:
+            self._bscan = seen
             self.ui.viewLabel.setText(f"B-scan {bscan + 1} of {self.desk.result.depth}")
             self.desk.tell("view")
 

@@ -211,7 +211,7 @@ def test_cancel_midway_changes_nothing(panel, volume):
     assert not panel.ui.segmentButton.isEnabled()
     panel.ui.cancelButton.click()
     assert not panel.runs.busy
-    assert said(panel) == "Cancelled: nothing was changed."
+    assert said(panel) == "Cancelled. Nothing was changed."
     assert slicer.mrmlScene.GetNumberOfNodes() == before
     assert panel.ui.segmentButton.isEnabled()
     assert run(panel) is not None
@@ -220,7 +220,7 @@ def test_cancel_midway_changes_nothing(panel, volume):
 def test_a_volume_that_is_removed_while_running_stops_the_run(panel, volume):
     start(panel)
     slicer.mrmlScene.RemoveNode(volume)
-    assert said(panel) == "Stopped: “OCT” was removed from the scene."
+    assert said(panel) == "Stopped: “OCT” was removed from the scene. Nothing was changed."
     settle(panel)
     assert not segmentations()
 
@@ -229,7 +229,7 @@ def test_a_scene_that_is_closed_while_running_stops_the_run(panel, volume):
     start(panel)
     slicer.mrmlScene.Clear(0)
     assert not panel.runs.busy
-    assert said(panel) == "Stopped: the scene was closed."
+    assert said(panel) == "Stopped: the scene was closed. Nothing was changed."
     settle(panel)
     assert not segmentations()
     assert panel.desk.parameters is not None
@@ -379,6 +379,37 @@ def test_a_bscan_is_carried_to_its_neighbours(panel, volume, result, engine):
     show_bscan(panel.desk.view, volume, result.layout, 3)
     panel.ui.carryButton.click()
     assert "is the last one" in said(panel)
+
+
+def test_what_was_carried_before_a_cancel_stays_and_is_said(panel, volume, result, engine):
+    from SPADLib.views import show_bscan
+
+    show_bscan(panel.desk.view, volume, result.layout, 0)
+    engine.threshold = 255
+    panel.ui.carrySpin.setValue(3)
+    panel.ui.carryButton.click()
+    for _ in range(300):
+        standin.process_events()
+        if not (result.labels()[1] == 1).any():
+            break
+    panel.ui.cancelButton.click()
+    assert said(panel).startswith("Cancelled. 1 B-scan restarted from B-scan 1")
+    assert not (result.labels()[1] == 1).any()
+    assert (result.labels()[3] == 1).any()
+
+
+def test_a_target_that_was_removed_is_told(panel, volume, result):
+    panel.ui.intoCombo.setCurrentIndex(1)
+    node = result.segmentation
+    panel.segment._filling = True  # as between the removal and the next look
+    slicer.mrmlScene.RemoveNode(node)
+    panel.segment._filling = False
+    panel.segment._targets = [None, node]
+    panel.ui.intoCombo.clear()
+    panel.ui.intoCombo.addItems(["a new segmentation", "gone"])
+    panel.ui.intoCombo.setCurrentIndex(1)
+    panel.ui.segmentButton.click()
+    assert "was removed from the scene: choose again" in said(panel)
 
 
 def test_samples_are_stepped_through_and_one_is_taken(panel, volume):

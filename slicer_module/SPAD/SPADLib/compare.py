@@ -130,8 +130,13 @@ class Comparison:
         """Of the sizes: "mm³", "mm²" where a single B-scan is scored, or "px"."""
         return ("mm²" if self._planar(bscan) else "mm³") if self._trusted else "px"
 
-    def refresh(self) -> bool:
+    def refresh(self, labels: NDArray[np.uint8] | None = None) -> bool:
         """Count what changed since: B-scans of the result; all, where the reference changed.
+
+        Parameters
+        ----------
+        labels : array of uint8, shape (Z, H, W), optional
+            From `Result.labels`, where it is at hand.
 
         Returns
         -------
@@ -143,7 +148,7 @@ class Comparison:
         ValueError
             A node was removed, or they cannot be compared any more.
         """
-        labels = _read(self.result)
+        labels = _read(self.result, labels)
         if labels.shape != self._labels.shape or self._stamp != self._stamp_now():
             self._count_all(labels)
             return True
@@ -299,10 +304,10 @@ class Comparison:
         return z, row, column
 
 
-def _read(result: Result) -> NDArray[np.uint8]:
+def _read(result: Result, labels: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     if result.segmentation.GetScene() is None or result.volume is None:
         raise ValueError(
             f"“{result.segmentation.GetName()}” or its image was removed from the scene: choose "
             "another segmentation"
         )
-    return np.ascontiguousarray(result.labels())
+    return np.ascontiguousarray(result.labels() if labels is None else labels)

@@ -11,7 +11,7 @@ import slicer
 
 from SPADLib.compare import Comparison, Row
 from SPADLib.desk import Desk
-from SPADLib.dialect import get
+from SPADLib.dialect import get, set_up_table
 from SPADLib.inputs import spacing_is_default
 from SPADLib.pump import Cancelled, Pump
 from SPADLib.reference import Reference
@@ -25,7 +25,6 @@ __all__ = ["ComparePanel"]
 
 COLUMNS = ("Structure", "Is in the reference", "Dice", "IoU", "HD95", "Size", "Reference", "Worst")
 NAME, MATCH, DICE, IOU, HD95, SIZE, THEIRS, WORST = range(len(COLUMNS))
-ROW_PX = 24
 PAUSE_MS = 150
 """After the last event of a stroke, so that it is counted once."""
 NONE = "–"
@@ -53,18 +52,14 @@ class ComparePanel:
         self._pause.setInterval(PAUSE_MS)
         self._pause.timeout.connect(self._on_quiet)
         table = ui.scoreTable
-        table.setColumnCount(len(COLUMNS))
-        table.setHorizontalHeaderLabels(list(COLUMNS))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(ROW_PX)
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        set_up_table(table, COLUMNS)
         table.cellClicked.connect(self.act)
         ui.showAllButton.clicked.connect(lambda *_: self.show_all())
         ui.tableButton.clicked.connect(lambda *_: self.make_table())
         ui.csvButton.clicked.connect(lambda *_: self.export())
         desk.on("parameters", self.refresh)
         desk.on("result", self.refresh)
+        desk.on("edited", self._on_edited)  # first of all panels: scores are waited for
         self._enable()
 
     # ------------------------------------------------------------------ what is compared
@@ -110,14 +105,19 @@ class ComparePanel:
         self._fill()
 
     def _on_quiet(self) -> None:
-        self.desk.tell("edited")
+        try:
+            self.desk.tell_edited()
+        except ValueError as error:  # the volume went
+            self.desk.fail(error)
+
+    def _on_edited(self) -> None:
         if self.comparison is None:
             if self._seen and self._seen[1] is not None:
                 self._compare()  # what could not be compared may have become comparable
             return
         try:
             self.comparison.spacing_trusted = not spacing_is_default(self.comparison.result.volume)
-            self.comparison.refresh()
+            self.comparison.refresh(self.desk.labels)
         except (ValueError, AttributeError) as error:
             self.stop()
             self.ui.compareLabel.setText(str(error))
@@ -264,7 +264,9 @@ class ComparePanel:
         try:
             comparison = self.comparison
             nodes = [comparison.result.segmentation, comparison.reference.node]
-            self.runs.start(csv_steps(comparison, Path(str(path))), nodes)
+            self.runs.start(
+                csv_steps(comparison, Path(str(path))), nodes, kept="No file was written."
+            )
         except Exception as error:
             self.desk.fail(error)
 

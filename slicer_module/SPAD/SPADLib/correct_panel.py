@@ -9,7 +9,7 @@ import qt
 
 from SPADLib.correct import SCOPES, Alternatives, around_edits, onward, take
 from SPADLib.desk import Desk
-from SPADLib.dialect import get
+from SPADLib.dialect import get, set_up_table
 from SPADLib.inputs import open_input
 from SPADLib.pump import Cancelled, Pump
 from SPADLib.result import Result
@@ -23,7 +23,6 @@ from SPADLib.views import go_to
 __all__ = ["CorrectPanel"]
 
 LISTED = 50
-ROW_PX = 24
 COLUMNS = ("B-scan", "Expected error", "State")
 ABOUT_ERROR = (
     "Expected error: 1 less the mean Dice that the model's uncertainty lets expect. It is good for "
@@ -57,12 +56,7 @@ class CorrectPanel:
         for scope in SCOPES:
             ui.scopeCombo.addItem(scope)
         table = ui.reviewTable
-        table.setColumnCount(len(COLUMNS))
-        table.setHorizontalHeaderLabels(list(COLUMNS))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(ROW_PX)
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        set_up_table(table, COLUMNS)
         table.setToolTip(ABOUT_ERROR)
         table.cellClicked.connect(lambda row, _column: self._on_row(row))
         for button, call in (
@@ -138,7 +132,7 @@ class CorrectPanel:
     def _on_edited(self) -> None:
         self._leave_alternative()
         try:
-            if self.review is not None and self.review.follow():
+            if self.review is not None and self.review.follow(self.desk.labels):
                 self._fill()
         except ValueError:
             self.refresh()  # the volume went

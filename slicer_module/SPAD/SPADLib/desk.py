@@ -51,6 +51,7 @@ class Desk:
         self.parameters: Any = None
         self.history = History()
         self._results: dict[str, Result] = {}
+        self._labels: Any = None
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
 
     # ------------------------------------------------------------------ telling
@@ -79,6 +80,19 @@ class Desk:
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
         self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
+
+    def tell_edited(self) -> None:
+        """Tell that the pixels of the result at work changed: they are read once for all."""
+        self._labels = None if self.result is None else self.result.labels()
+        try:
+            self.tell("edited")
+        finally:
+            self._labels = None
+
+    @property
+    def labels(self) -> Any:
+        """Label map (Z, H, W) of the result at work while "edited" is told; else None."""
+        return self._labels
 
     # ------------------------------------------------------------------ the result at work
 

@@ -108,7 +108,11 @@ class Result:
         """
         scene = volume.GetScene()
         name = f"{volume.GetName()} {run.provenance['checkpoint']['name']}"
-        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+        node = slicer.vtkMRMLSegmentationNode()
+        node.SetName(scene.GenerateUniqueName(name))
+        # Before it enters the scene: node selectors look whether it is a result as it comes.
+        node.SetAttribute("SPAD.classes", json.dumps([c.as_json() for c in run.classes]))
+        node = scene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         shape = array_of(volume).shape[:3]
         count = len(run.labels)
@@ -130,7 +134,6 @@ class Result:
         node.SetNodeReferenceID(UNCERTAINTY, uncertainty.GetID())
         node.SetNodeReferenceID(PROPOSAL, proposal.GetID())
         node.SetAttribute("SPAD.layout", layout.code)
-        node.SetAttribute("SPAD.classes", json.dumps([c.as_json() for c in run.classes]))
         node.SetAttribute("SPAD.notice", NOTICE)
         node.SetAttribute("SPAD.checkpoint", run.provenance["checkpoint"]["name"])
         result = cls(node)

@@ -63,13 +63,18 @@ class Review:
             yield bscan
         self._keep()
 
-    def follow(self) -> list[int]:
+    def follow(self, labels: NDArray[np.uint8] | None = None) -> list[int]:
         """Look which B-scans were edited since the last look; those that were.
 
         A B-scan that was accepted and then edited is to be looked at again, unless the edit was
         taken back.
+
+        Parameters
+        ----------
+        labels : array of uint8, shape (Z, H, W), optional
+            From `Result.labels`, where it is at hand.
         """
-        labels = self.result.labels()
+        labels = self.result.labels() if labels is None else labels
         changed = [
             b for b in sorted(self._sums) if self._follow(b, labels[b], new=False)
         ]  # fmt: skip

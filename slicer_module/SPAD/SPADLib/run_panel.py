@@ -28,7 +28,7 @@ class RunBox:
         self.desk, self.ui = desk, ui
         self._pump: Pump | None = None
         self._guard: Guard | None = None
-        self._said = ""
+        self._said = self._kept = ""
         ui.progressBar.hide()
         ui.cancelButton.hide()
         ui.cancelButton.clicked.connect(lambda *_: self.cancel())
@@ -43,6 +43,8 @@ class RunBox:
         run: Generator[Any, None, Any],
         nodes: Sequence[Any],
         on_done: Callable[[Done], str] | None = None,
+        *,
+        kept: str = "",
     ) -> None:
         """Begin a run.
 
@@ -54,6 +56,8 @@ class RunBox:
             Without which it makes no sense: where one of them goes, the run is dropped.
         on_done : callable, optional
             Takes a `Done` into the scene, and says what became of it.
+        kept : str
+            What of the run stays where it is cancelled, if not said by `on_done`.
 
         Raises
         ------
@@ -62,12 +66,12 @@ class RunBox:
         """
         if self.busy:
             raise ValueError("A run is going on: wait for it, or cancel it")
-        self._said = ""
+        self._said, self._kept = "", kept
 
         def on_event(event: Any) -> None:
             if isinstance(event, Done):
                 if on_done is not None:
-                    self._said = on_done(event)
+                    self._said = self._kept = on_done(event)
             elif isinstance(event, Progress):
                 self._show(event)
             else:
@@ -100,7 +104,8 @@ class RunBox:
         self.ui.cancelButton.hide()
         if isinstance(outcome, Cancelled):
             why = str(outcome)
-            self.desk.say(f"Stopped: {why}." if why else "Cancelled: nothing was changed.")
+            stopped = f"Stopped: {why}." if why else "Cancelled."
+            self.desk.say(f"{stopped} {self._kept or 'Nothing was changed.'}")
         elif outcome is not None:
             self.desk.fail(outcome)
         else:

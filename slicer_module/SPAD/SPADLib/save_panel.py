@@ -77,7 +77,8 @@ class SavePanel:
         if self._result is None or self._result.volume is None:
             return [], []
         review = self.correct.review
-        return candidates(self._result, set() if review is None else review.accepted())
+        accepted = set() if review is None else review.accepted()
+        return candidates(self._result, accepted, self.desk.labels)
 
     def annotated(self) -> list[str]:
         """Names of the structures that are ticked."""
@@ -153,7 +154,11 @@ class SavePanel:
                 annotated=self.annotated(),
                 own_patients=self.ui.ownPatientsCheck.isChecked(),
             )
-            self.runs.start(run, [result.segmentation, result.volume])
+            self.runs.start(
+                run,
+                [result.segmentation, result.volume],
+                kept="B-scans that were added stay in the set.",
+            )
         except Exception as error:
             self.desk.fail(error)
 

@@ -159,15 +159,31 @@ class SegmentPanel:
         self._fill_structures()
 
     def target(self) -> Result | None:
-        """The result that a run is taken into; None: a new one."""
+        """The result that a run is taken into; None: a new one.
+
+        Raises
+        ------
+        ValueError
+            It was removed meanwhile.
+        """
         index = get(self.ui.intoCombo, "currentIndex")
         node = self._targets[index] if 0 <= index < len(self._targets) else None
-        return None if node is None else self.desk.known(node)
+        if node is None:
+            return None
+        if node.GetScene() is None or (found := self.desk.known(node)) is None:
+            raise ValueError(
+                f"“{node.GetName()}” or its volume was removed from the scene: choose again where "
+                "the run is written to"
+            )
+        return found
 
     def _fill_structures(self) -> None:
         if self._filling:
             return
-        target = self.target()
+        try:
+            target = self.target()
+        except ValueError:  # told when it is pressed
+            target = None
         self._structures.clear()
         for one in () if target is None else target.classes[1:]:
             action = self._structures.addAction(one.name)

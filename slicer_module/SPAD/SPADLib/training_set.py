@@ -129,7 +129,9 @@ def add(
     return written
 
 
-def candidates(result: Result, reviewed: Iterable[int]) -> tuple[list[int], list[int]]:
+def candidates(
+    result: Result, reviewed: Iterable[int], labels: NDArray[np.uint8] | None = None
+) -> tuple[list[int], list[int]]:
     """List the B-scans that may be added, from 0.
 
     Parameters
@@ -137,6 +139,8 @@ def candidates(result: Result, reviewed: Iterable[int]) -> tuple[list[int], list
     result : Result
     reviewed : iterable of int
         Those that a person looked through and accepted.
+    labels : array of uint8, shape (Z, H, W), optional
+        From `Result.labels`, where it is at hand.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def candidates(result: Result, reviewed: Iterable[int]) -> tuple[list[int], list
         All that a model or a person has been at.
     """
     segmented = result.segmented
-    painted = set(np.flatnonzero(result.by_hand().any(axis=(1, 2))).tolist())
+    painted = set(np.flatnonzero(result.by_hand(labels).any(axis=(1, 2))).tolist())
     corrected = painted | (segmented & set(reviewed))
     return sorted(corrected), sorted(segmented | corrected)
 
