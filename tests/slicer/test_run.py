@@ -97,6 +97,21 @@ def test_a_volume_shown_in_inverted_grey_is_turned(scene):
     assert not open_input(volume, Layout(), inverted=False).inverted
 
 
+@pytest.mark.parametrize(
+    ("photometric", "inverted"), [("MONOCHROME1", True), ("MONOCHROME2 ", False), ("", False)]
+)
+def test_dicom_says_whether_high_values_are_dark(scene, monkeypatch, photometric, inverted):
+    class Database:
+        def instanceValue(self, uid, tag):
+            assert (uid, tag) == ("1.2.3", "0028,0004")
+            return photometric
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    volume = add_volume(np.zeros((1, 4, 4), np.uint8))
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    assert open_input(volume, Layout()).inverted == inverted
+
+
 # ---------------------------------------------------------------------- before a run
 
 

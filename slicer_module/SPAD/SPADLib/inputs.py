@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import slicer
 from numpy.typing import NDArray
 
 from SPADLib.layout import Layout, guess
 from SPADLib.volumes import array_of, directions_of, nodes_of, spacing_of
 
 __all__ = ["Input", "guessed_layout", "open_input", "spacing_is_default"]
+
+PHOTOMETRIC = "0028,0004"  # DICOM's Photometric Interpretation
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def open_input(volume: Any, layout: Layout, *, inverted: bool | None = None) -> 
     volume : vtkMRMLVolumeNode or None
     layout : Layout
     inverted : bool, optional
-        High values are dark; as the volume's display says (DICOM's MONOCHROME1) if None.
+        High values are dark; if None, as DICOM (MONOCHROME1) or else the volume's display says.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def open_input(volume: Any, layout: Layout, *, inverted: bool | None = None) -> 
         layout,
         layout.stack(array),
         channels > 1,
-        _shown_inverted(volume) if inverted is None else inverted,
+        _is_inverted(volume) if inverted is None else inverted,
         None if spacing_is_default(volume) else layout.order(spacing_of(volume)),
         said,
     )
@@ -122,8 +125,13 @@ def spacing_is_default(volume: Any) -> bool:
     return all(abs(mm - 1) < 1e-9 for mm in volume.GetSpacing())
 
 
-def _shown_inverted(volume: Any) -> bool:
-    """Whether the volume is shown with high values dark, as Slicer does for MONOCHROME1."""
+def _is_inverted(volume: Any) -> bool:
+    """Whether high values are dark: as DICOM says, else as the volume is shown."""
+    uids = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    known = uids and database is not None and database.instanceValue(uids[0], PHOTOMETRIC)
+    if said := str(known or "").strip():
+        return said == "MONOCHROME1"
     display = volume.GetDisplayNode()
     color = None if display is None else display.GetColorNode()
     return color is not None and color.GetTypeAsString() == "InvertedGrey"
