@@ -132,17 +132,16 @@ def test_what_makes_an_image_doubtful_is_told_before_the_run(scene):
 
 def test_the_time_is_told_from_the_last_run_and_not_invented_before_it(scene):
     kept: dict[str, str] = {}
-    card = read_card(SHIPPED)
     pace = Pace(kept)
-    assert pace.seconds(card, "cpu", 19, 8, 10) is None
+    assert pace.seconds("m", "cpu", 19, 8, 10) is None
     assert "after a first run" in device_line("cpu", None, 19)
-    pace.note(card, "cpu", 1, 8, 10, 2.0)
+    pace.note("m", "cpu", 1, 8, 10, 2.0)
     again = Pace(kept)
-    assert again.seconds(card, "cpu", 19, 8, 10) == pytest.approx(38)
-    assert again.seconds(card, "cuda:0", 19, 8, 10) is None
+    assert again.seconds("m", "cpu", 19, 8, 10) == pytest.approx(38)
+    assert again.seconds("m", "cuda:0", 19, 8, 10) is None
     assert device_line("cpu", 38.0, 19) == "CPU: about 40 s for these 19 B-scans"
     kept[Pace.KEY] = "nonsense"
-    assert again.seconds(card, "cpu", 1, 1, 1) is None
+    assert again.seconds("m", "cpu", 1, 1, 1) is None
 
 
 @pytest.mark.parametrize(

@@ -86,21 +86,21 @@ class Pace:
         return found if isinstance(found, dict) else {}
 
     @staticmethod
-    def _name(card: Any, device: str) -> str:
-        return f"{card.name} {device.partition(':')[0]}"
+    def _name(model: str, device: str) -> str:
+        return f"{model} {device.partition(':')[0]}"
 
     def note(
-        self, card: Any, device: str, bscans: int, samples: int, steps: int, seconds: float
+        self, model: str, device: str, bscans: int, samples: int, steps: int, seconds: float
     ) -> None:
-        """Remember how long a run took."""
+        """Remember how long a run of a model, by its name, took."""
         each = seconds / max(bscans * samples * steps, 1)
-        self._kept[self.KEY] = json.dumps({**self._all(), self._name(card, device): each})
+        self._kept[self.KEY] = json.dumps({**self._all(), self._name(model, device): each})
 
     def seconds(
-        self, card: Any, device: str, bscans: int, samples: int, steps: int
+        self, model: str, device: str, bscans: int, samples: int, steps: int
     ) -> float | None:
         """How long a run will take, by the last one with this model; None before the first."""
-        each = self._all().get(self._name(card, device))
+        each = self._all().get(self._name(model, device))
         return None if not isinstance(each, float) else each * bscans * samples * steps
 
 

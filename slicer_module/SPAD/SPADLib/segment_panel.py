@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -231,6 +232,10 @@ class SegmentPanel:
             return
         if card is None:
             return
+        if "torch" not in sys.modules:
+            ui.deviceLine.setText("loading PyTorch, which takes some seconds…")
+            yield  # so that it is read before the wait
+            yield
         self.models.list_devices()
         yield
         self._show_time(card, source)
@@ -250,7 +255,7 @@ class SegmentPanel:
             return
         p, device = self.desk.parameters, self.models.device
         chains = p.samples or card.sampling.samples, p.steps or card.sampling.steps
-        line = device_line(device, self.pace.seconds(card, device, count, *chains), count)
+        line = device_line(device, self.pace.seconds(card.name, device, count, *chains), count)
         self.ui.deviceLine.setText(". ".join(filter(None, (line, self.models.note))))
 
     # ------------------------------------------------------------------ the run
@@ -314,16 +319,10 @@ class SegmentPanel:
         return f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
 
     def _note_pace(self, done: Done) -> None:
-        made, card = done.segmentation.provenance, self.models.card()
-        if card is not None and "steps" in made:
-            self.pace.note(
-                card,
-                str(made.get("device", "cpu")),
-                len(done.segmentation.labels),
-                made["samples"],
-                made["steps"],
-                done.seconds,
-            )
+        made, count = done.segmentation.provenance, len(done.segmentation.labels)
+        chains = made["samples"], made["steps"]
+        model, device = made["checkpoint"]["name"], str(made.get("device", "cpu"))
+        self.pace.note(model, device, count, *chains, done.seconds)
 
     def _show(self, result: Result) -> None:
         doubt = result.uncertainty_node if self.desk.parameters.showUncertainty else None
