@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import types
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import slicer
@@ -10,6 +13,7 @@ from scene import add_volume, phantom_volume
 
 from spad.checkpoint import read_card, shipped
 from spad.host import Engine
+from spad.labels import label_classes
 from SPADLib.guard import Guard
 from SPADLib.inputs import guessed_layout, open_input, spacing_is_default
 from SPADLib.layout import Layout
@@ -128,6 +132,35 @@ def test_what_makes_an_image_doubtful_is_told_before_the_run(scene):
         assert words in said
     assert spacing_is_default(odd)
     assert not spacing_is_default(good)
+
+
+@pytest.mark.parametrize(
+    ("modality", "classes", "words"),
+    [
+        ("CT", ["background", "SRF"], "DICOM says CT; fake looks for SRF in retinal OCT."),
+        (
+            "OPT",
+            ["background", "heart"],
+            "DICOM says OPT, an image of the eye; fake looks for heart",
+        ),
+        ("OPT", ["background", "SRF"], ""),
+        ("DX", ["background", "heart"], ""),
+        ("", ["background", "SRF"], ""),
+    ],
+)
+def test_another_modality_than_the_models_is_told(
+    scene, engine, monkeypatch, modality, classes, words
+):
+    database = types.SimpleNamespace(
+        instanceValue=lambda uid, tag: {"0008,0060": modality}.get(tag, "")
+    )
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    volume, _ = phantom_volume(shape=(1, 64, 96))
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    card = replace(engine.card, classes=label_classes(classes))
+    said = [s for s in warnings_of(open_input(volume, Layout()), card) if s.startswith("DICOM")]
+    assert words in "".join(said)
+    assert bool(said) == bool(words)
 
 
 def test_the_time_is_told_from_the_last_run_and_not_invented_before_it(scene):

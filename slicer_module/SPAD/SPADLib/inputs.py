@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from SPADLib.layout import Layout, guess
 from SPADLib.volumes import array_of, directions_of, nodes_of, spacing_of
 
-__all__ = ["Input", "guessed_layout", "open_input", "spacing_is_default"]
+__all__ = ["Input", "dicom_modality", "guessed_layout", "open_input", "spacing_is_default"]
 
-PHOTOMETRIC = "0028,0004"  # DICOM's Photometric Interpretation
+PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,23 @@ def spacing_is_default(volume: Any) -> bool:
     return all(abs(mm - 1) < 1e-9 for mm in volume.GetSpacing())
 
 
-def _is_inverted(volume: Any) -> bool:
-    """Whether high values are dark: as DICOM says, else as the volume is shown."""
+def dicom_modality(volume: Any) -> str:
+    """DICOM's code of how a volume was taken, such as "OPT" or "DX"; empty where it is unknown."""
+    return _dicom(volume, MODALITY)
+
+
+def _dicom(volume: Any, tag: str) -> str:
+    """Value of a tag of the first image that a volume was loaded from, by Slicer's database."""
     uids = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
-    known = uids and database is not None and database.instanceValue(uids[0], PHOTOMETRIC)
-    if said := str(known or "").strip():
+    if not uids or database is None:
+        return ""
+    return str(database.instanceValue(uids[0], tag) or "").strip()
+
+
+def _is_inverted(volume: Any) -> bool:
+    """Whether high values are dark: as DICOM says, else as the volume is shown."""
+    if said := _dicom(volume, PHOTOMETRIC):
         return said == "MONOCHROME1"
     display = volume.GetDisplayNode()
     color = None if display is None else display.GetColorNode()

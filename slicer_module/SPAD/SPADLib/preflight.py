@@ -6,10 +6,12 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from SPADLib.inputs import Input, spacing_is_default
+from SPADLib.inputs import Input, dicom_modality, spacing_is_default
 
 __all__ = ["Pace", "device_line", "duration", "warnings_of"]
 
+OPHTHALMIC = ("OPT", "OP", "OPTBSV", "OPTENF", "OPM")
+"""DICOM's codes of images of the eye (PS3.3, C.7.3.1.1.1)."""
 LOOKED_AT = 5
 """B-scans of a stack that are measured: evenly spaced, so that a large one takes no time."""
 
@@ -32,6 +34,8 @@ def warnings_of(source: Input, card: Any) -> list[str]:
     said = [source.said + "."] if source.said else []
     if source.inverted:
         said.append("High values are shown dark (MONOCHROME1): the model sees them turned.")
+    if odd := _modality(source.volume, card):
+        said.append(odd)
     depth = source.depth
     looked = sorted({round(n * (depth - 1) / max(LOOKED_AT - 1, 1)) for n in range(LOOKED_AT)})
     spacing = None if source.spacing_mm is None else source.spacing_mm[1:]
@@ -62,6 +66,19 @@ def warnings_of(source: Input, card: Any) -> list[str]:
             "too. Distances in mm are those of the volume before it."
         )
     return said
+
+
+def _modality(volume: Any, card: Any) -> str:
+    """Say where DICOM calls an image something else than the model's structures are drawn on."""
+    from spad.phantom import CLASS_NAMES
+
+    found, names = dicom_modality(volume), [c.name for c in card.classes[1:]]
+    retinal = [n for n in names if n in CLASS_NAMES]
+    if not found or bool(retinal) == (found in OPHTHALMIC):
+        return ""
+    if retinal:
+        return f"DICOM says {found}; {card.name} looks for {', '.join(retinal)} in retinal OCT."
+    return f"DICOM says {found}, an image of the eye; {card.name} looks for {', '.join(names)}."
 
 
 class Pace:
