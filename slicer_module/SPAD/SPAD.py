@@ -122,7 +122,9 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from SPADLib.run_panel import RunBox
         from SPADLib.save_panel import SavePanel
         from SPADLib.segment_panel import SegmentPanel
+        from SPADLib.terminology import register
 
+        register()
         widget = slicer.util.loadUI(self.resourcePath("UI/SPAD.ui"))
         self.layout.addWidget(widget)
         self.ui = ui = slicer.util.childWidgetVariables(widget)

@@ -51,6 +51,26 @@ def test_a_result_lies_where_its_layout_says(volume, code):
     assert np.array_equal(result.read().labels, layout.volume(labels))
 
 
+def test_all_nodes_of_a_result_are_in_the_study_of_its_volume(volume, labels, scene):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "somebody")
+    study = hierarchy.CreateStudyItem(patient, "study")
+    hierarchy.CreateItem(study, volume)
+    result = Result.create(volume, Layout(), run_of(labels), probability=True)
+    for node in (result.segmentation, result.uncertainty_node):
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+    names = [hierarchy.GetItemName(i) for i in _children(hierarchy, study)]
+    assert sum(n.endswith("(%)") for n in names) == 1 + 3
+
+
+def _children(hierarchy, item):
+    import vtk
+
+    found = vtk.vtkIdList()
+    hierarchy.GetItemChildren(item, found)
+    return [found.GetId(n) for n in range(found.GetNumberOfIds())]
+
+
 def test_a_run_of_some_bscans_leaves_the_others_empty_and_unsegmented(volume, labels):
     result = Result.create(volume, Layout(), run_of(labels[1:2]), first=1)
     assert result.segmented == {1}

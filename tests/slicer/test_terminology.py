@@ -7,7 +7,7 @@ import slicer
 
 from spad.labels import label_classes
 from spad.phantom import CLASS_NAMES
-from SPADLib.terminology import CONTEXT_FILE, entry
+from SPADLib.terminology import CONTEXT_FILE, entry, register
 
 
 def parts(text):
@@ -40,6 +40,14 @@ def test_codes_that_came_with_the_model_go_first_unless_they_are_malformed():
     ]
     for bad in ({"category": code}, {"category": code, "type": {**code, "value": "1^2"}}, {"x": 1}):
         assert entry("heart", bad) == entry("heart")
+
+
+def test_the_codes_are_made_known_to_slicer_once(scene):
+    logic = slicer.modules.terminologies.logic()
+    assert not logic.IsTerminologyContextLoaded("SPAD structures")
+    register()
+    register()
+    assert logic.IsTerminologyContextLoaded("SPAD structures")
 
 
 def test_slicer_reads_the_file_and_finds_each_entry_in_it(scene):

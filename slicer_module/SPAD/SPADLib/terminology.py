@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CONTEXT_FILE", "entry"]
+__all__ = ["CONTEXT_FILE", "entry", "register"]
 
 CONTEXT_FILE = Path(__file__).parents[1] / "Resources" / "SPAD.term.json"
 _ANATOMY = "Anatomic codes - DICOM master list"
@@ -41,8 +41,16 @@ def entry(name: str, terminology: Mapping[str, Any] | None = None) -> str:
     found = _given(terminology) or _listed().get(" ".join(name.casefold().split()))
     if not found:
         return ""
-    context = json.loads(CONTEXT_FILE.read_text("utf-8"))["SegmentationCategoryTypeContextName"]
-    return "~".join((context, *found, _ANATOMY, "^^", "^^"))
+    return "~".join((_context(), *found, _ANATOMY, "^^", "^^"))
+
+
+def register() -> None:
+    """Tell Slicer's terminology module of the codes, once, so that its selector lists them."""
+    import slicer
+
+    module = getattr(slicer.modules, "terminologies", None)
+    if module is not None and not module.logic().IsTerminologyContextLoaded(_context()):
+        module.logic().LoadTerminologyFromFile(str(CONTEXT_FILE))
 
 
 def _given(terminology: Mapping[str, Any] | None) -> tuple[str, ...] | None:
@@ -58,6 +66,11 @@ def _given(terminology: Mapping[str, Any] | None) -> tuple[str, ...] | None:
             return None
         codes.append("^".join(texts))
     return tuple(codes)
+
+
+@lru_cache(maxsize=1)
+def _context() -> str:
+    return str(json.loads(CONTEXT_FILE.read_text("utf-8"))["SegmentationCategoryTypeContextName"])
 
 
 @lru_cache(maxsize=1)

@@ -133,11 +133,14 @@ def nodes_of(scene: Any, kind: str) -> list[Any]:
 def into_study(node: Any, like: Any) -> None:
     """Put a node beside another one in the subject hierarchy: in its study or folder."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(like.GetScene())
-    if hierarchy is None:
+    beside = 0 if hierarchy is None else hierarchy.GetItemByDataNode(like)
+    if not beside:
         return
-    at, parent = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(like)
-    if at and parent:
-        hierarchy.SetItemParent(at, hierarchy.GetItemParent(parent))
+    parent = hierarchy.GetItemParent(beside)
+    if at := hierarchy.GetItemByDataNode(node):
+        hierarchy.SetItemParent(at, parent)
+    else:  # the application would make one later, under the scene
+        hierarchy.CreateItem(parent, node)
 
 
 def oriented(array: NDArray[Any], volume: Any) -> Any:
