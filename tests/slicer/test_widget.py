@@ -365,6 +365,31 @@ def test_sampling_around_edits_needs_one_and_keeps_it(panel, volume, result, eng
     assert (result.labels()[here] == 1).sum() == 14 * 22 - 4
 
 
+def test_another_models_structures_are_refused_before_the_run(panel, volume, result, engine):
+    from dataclasses import replace
+
+    from spad.labels import label_classes
+
+    paint(result, panel.desk.bscan(), slice(0, 2), slice(0, 2), 3)
+    engine.card = replace(engine.card, classes=label_classes(["background", "heart"]))
+    count = len(engine.asked)
+    panel.ui.intoCombo.setCurrentIndex(1)
+    for button in (panel.ui.resampleButton, panel.ui.carryButton, panel.ui.segmentButton):
+        button.click()
+        assert "this model has heart: choose the model that made it" in said(panel)
+    settle(panel)
+    assert len(engine.asked) == count
+
+
+def test_a_stroke_leaves_an_open_choice_of_the_match_open(panel, volume, result):
+    panel.desk.parameters.reference = reference_of(result.labels())
+    settle(panel)
+    combo = panel.ui.scoreTable.cellWidget(0, 1)
+    paint(result, 1, slice(0, 2), slice(0, 2), 3)
+    settle(panel)
+    assert panel.ui.scoreTable.cellWidget(0, 1) is combo
+
+
 def test_a_bscan_is_carried_to_its_neighbours(panel, volume, result, engine):
     panel.ui.nextButton.click()
     panel.ui.carrySpin.setValue(9)

@@ -45,6 +45,7 @@ class ComparePanel:
         self.desk, self.ui, self.runs = desk, ui, runs
         self.comparison: Comparison | None = None
         self._seen: Any = None
+        self._matches: Any = None  # as the column shows them
         self._watch: Watch | None = None
         self._distances = Pump(self._on_distance, self._on_distances_end)
         self._pause = qt.QTimer()
@@ -86,7 +87,7 @@ class ComparePanel:
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-        self.comparison = None
+        self.comparison = self._matches = None
         self.ui.scoreTable.setRowCount(0)
         self.ui.compareLabel.setText("")
 
@@ -98,7 +99,7 @@ class ComparePanel:
                 result, reference, spacing_trusted=not spacing_is_default(result.volume)
             )
         except ValueError as error:
-            self.comparison = None
+            self.comparison = self._matches = None
             self.ui.scoreTable.setRowCount(0)
             self.ui.compareLabel.setText(str(error))
             return
@@ -139,6 +140,7 @@ class ComparePanel:
         table.setHorizontalHeaderLabels(heads)
         for number, row in enumerate(rows):
             self._fill_row(number, row)
+        self._fill_matches(rows)
         said = (comparison.scope(), comparison.reference.remark)
         self.ui.compareLabel.setText(" ".join(filter(None, said)))
         table.resizeColumnsToContents()
@@ -162,8 +164,16 @@ class ComparePanel:
                 item.setIcon(_swatch(row.color))
                 item.setToolTip("Click: this structure alone, where it differs most")
             self.ui.scoreTable.setItem(number, column, item)
-        if row.value is not None:
-            self._fill_match(number, row.value)
+
+    def _fill_matches(self, rows: list[Row]) -> None:
+        reference = self.comparison.reference  # type: ignore[union-attr]
+        shown = reference.names, reference.match, len(rows)
+        if shown == self._matches:
+            return  # else each stroke would close a box that is open
+        self._matches = shown
+        for number, row in enumerate(rows):
+            if row.value is not None:
+                self._fill_match(number, row.value)
 
     def _fill_match(self, number: int, value: int) -> None:
         """The column in which the match is changed: which of the reference's this one is."""

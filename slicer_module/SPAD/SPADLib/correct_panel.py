@@ -211,10 +211,19 @@ class CorrectPanel:
         inverted = made[-1].get("inverted") if made else None
         return open_input(result.volume, result.layout, inverted=inverted)
 
+    def _card(self, result: Result) -> Any:
+        """The chosen model's card; ValueError where it is not for this result."""
+        card = self.form.models.card()
+        if card is None:
+            raise ValueError("No model is chosen: pick one, or open a checkpoint file")
+        result.refuse_others(card.classes)
+        return card
+
     def resample(self) -> None:
         """Sample the B-scan on screen anew, with what was painted by hand held."""
         result, bscan = self.desk.need_result(), self.desk.bscan()
         scope = get(self.ui.scopeCombo, "currentText")
+        self._card(result)
         edits = around_edits(result, bscan, scope, roi=self.desk.parameters.roi)
         self._run(result, range(bscan, bscan + 1), edits)
 
@@ -235,9 +244,7 @@ class CorrectPanel:
     def carry(self, direction: int) -> None:
         """Carry the B-scan on screen to its neighbours, one after another."""
         result, bscan = self.desk.need_result(), self.desk.bscan()
-        card = self.form.models.card()
-        if card is None:
-            raise ValueError("No model is chosen: pick one, or open a checkpoint file")
+        card = self._card(result)
         count = get(self.ui.carrySpin, "value") * direction
         bscans, start, edits_of = onward(result, bscan, count, card.schedule.steps)
         ask = self.form.request(bscans)

@@ -256,6 +256,22 @@ class Result:
 
     # ------------------------------------------------------------------ what is written
 
+    def refuse_others(self, classes: Sequence[LabelClass]) -> None:
+        """Refuse a model that has other structures than these.
+
+        Raises
+        ------
+        ValueError
+            It has; asked before a run, nobody waits for nothing.
+        """
+        ours, theirs = ([c.name for c in of[1:]] for of in (self.classes, classes))
+        if ours != theirs:
+            raise ValueError(
+                f"“{self.segmentation.GetName()}” has the structures {', '.join(ours)}, this model "
+                f"has {', '.join(theirs)}: choose the model that made it, or let the run make a "
+                "new segmentation"
+            )
+
     def take(
         self,
         run: Any,
@@ -285,13 +301,7 @@ class Result:
         ValueError
             Another model's classes.
         """
-        if tuple(c.name for c in run.classes) != tuple(c.name for c in self.classes):
-            theirs = ", ".join(c.name for c in run.classes[1:])
-            ours = ", ".join(c.name for c in self.classes[1:])
-            raise ValueError(
-                f"“{self.segmentation.GetName()}” has the structures {ours}, this model has "
-                f"{theirs}: let the run make a new segmentation"
-            )
+        self.refuse_others(run.classes)
         chosen = {c.value for c in self.classes[1:]} if structures is None else set(structures)
         locked = {c.value for c in self.classes[1:]} - chosen
         now = self.labels()

@@ -272,6 +272,9 @@ class SegmentPanel:
                     f"{target.layout.code}, the volume now along {source.layout.code}: choose “a "
                     "new segmentation”"
                 )
+            card = self.models.card()
+            if target is not None and card is not None:
+                target.refuse_others(card.classes)
             structures = None if target is None else self.chosen_structures()
             if structures == []:
                 raise ValueError("No structure is ticked that may change: tick some")
