@@ -312,7 +312,7 @@ def replace_labels(
         part[mask & np.isin(part, list(present.values()))] = 0
         for segment, value in present.items():
             part[mask & (new == values[segment]) & (part == 0)] = value
-        image.DeepCopy(oriented(full, volume))
+        image.ShallowCopy(oriented(full, volume))
         image.Modified()
 
 
