@@ -65,8 +65,8 @@ class FakeSegmenter:
         for done in range(1, total + 1):
             if self._engine.fails_at == done:
                 raise RuntimeError("the network broke")
-            yield Step(done, total, asked["first_slice"] + (done - 1) // 2, None,
-                       self._engine.says if done == 1 else "")  # fmt: skip
+            said = self._engine.says if done == 1 else ""
+            yield Step(done, total, asked["first_slice"] + (done - 1) // 2, None, said)
         labels = (grey > self._engine.threshold).astype(np.uint8)
         for name in ("start", "clamp"):
             if asked.get(name) is not None:

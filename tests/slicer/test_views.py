@@ -152,11 +152,35 @@ def test_one_structure_is_isolated_and_all_come_back(app):
     view.close()
 
 
-def test_going_to_a_spot_puts_it_in_the_middle(app):
-    volume = volume_of()
+def crosshair():
+    return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+
+
+def test_going_to_a_spot_marks_it_and_shows_the_whole_bscan(app):
+    volume, mark = volume_of(), crosshair()
     view = SliceView(slicer.mrmlScene, app)
     go_to(view.node, volume, Layout(), 3, (8, 50))
     assert bscan_at(view.node, volume, Layout()) == 3
+    assert mark.GetCrosshairRAS() == pytest.approx(world_of(volume, Layout(), (3, 8, 50)))
+    assert mark.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.ShowSmallBasic
+    y, x = view.at(world_of(volume, Layout(), (3, (SHAPE[1] - 1) / 2, (SHAPE[2] - 1) / 2)))
+    assert (y, x) == pytest.approx((120, 160), abs=2)
+    view.close()
+
+
+def test_a_view_that_is_zoomed_in_keeps_its_zoom_and_has_the_spot_in_its_middle(app):
+    volume = volume_of()
+    view = SliceView(slicer.mrmlScene, app)
+    go_to(view.node, volume, Layout(), 1)
+    wide, high, deep = view.node.GetFieldOfView()
+    view.node.SetFieldOfView(wide / 4, high / 4, deep)
+    go_to(view.node, volume, Layout(), 3, (8, 50))
+    assert view.node.GetFieldOfView() == pytest.approx((wide / 4, high / 4, deep))
+    assert bscan_at(view.node, volume, Layout()) == 3
     y, x = view.at(world_of(volume, Layout(), (3, 8, 50)))
     assert (y, x) == pytest.approx((120, 160), abs=2)
+    go_to(view.node, volume, Layout(), 2)  # without a spot: the same place of the next B-scan
+    y, x = view.at(world_of(volume, Layout(), (2, 8, 50)))
+    assert (y, x) == pytest.approx((120, 160), abs=2)
+    assert bscan_at(view.node, volume, Layout()) == 2
     view.close()

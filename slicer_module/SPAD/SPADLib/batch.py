@@ -256,8 +256,8 @@ def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
     trusted = not spacing_is_default(result.volume)
     comparison = Comparison(result, reference, spacing_trusted=trusted)
     to_csv(comparison, target.with_name(f"{stem}.scores.csv"))
-    scores = [f"{r.name} {r.dice:.3f}" if not r.word else f"{r.name} {r.word}"
-              for r in comparison.rows() if r.value is not None]  # fmt: skip
+    rows = [r for r in comparison.rows() if r.value is not None]
+    scores = [f"{r.name} {r.word or f'{r.dice:.3f}'}" for r in rows]
     return f"Dice: {', '.join(scores)}"
 
 

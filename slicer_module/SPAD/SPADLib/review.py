@@ -75,9 +75,7 @@ class Review:
             From `Result.labels`, where it is at hand.
         """
         labels = self.result.labels() if labels is None else labels
-        changed = [
-            b for b in sorted(self._sums) if self._follow(b, labels[b], new=False)
-        ]  # fmt: skip
+        changed = [b for b in sorted(self._sums) if self._follow(b, labels[b], new=False)]
         if changed:
             self._keep()
         return changed
@@ -124,9 +122,7 @@ class Review:
 
     def rows(self) -> list[tuple[int, float, State]]:
         """B-scan, expected error and state of every judged B-scan, the next to look at first."""
-        return [
-            (p[0], self.queue.error[p], self.queue.state[p]) for p in self.queue.ranked()
-        ]  # fmt: skip
+        return [(p[0], self.queue.error[p], self.queue.state[p]) for p in self.queue.ranked()]
 
     def summary(self) -> str:
         """How far the review is, in words."""

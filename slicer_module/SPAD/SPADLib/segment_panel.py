@@ -19,7 +19,7 @@ from SPADLib.pump import Cancelled, Pump
 from SPADLib.result import Result, results
 from SPADLib.run import Done, Request, events
 from SPADLib.run_panel import RunBox
-from SPADLib.views import overlay, show_bscan
+from SPADLib.views import go_to, overlay
 
 __all__ = ["ALL", "CURRENT", "RANGE", "SegmentPanel"]
 
@@ -332,7 +332,7 @@ class SegmentPanel:
         here = self.desk.bscan_of(result.volume)
         overlay(result.volume, doubt)
         if self.desk.view is not None:
-            show_bscan(self.desk.view, result.volume, result.layout, here)
+            go_to(self.desk.view, result.volume, result.layout, here)
 
     def _enable(self) -> None:
         self.ui.segmentButton.setEnabled(not self.runs.busy)

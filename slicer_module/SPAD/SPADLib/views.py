@@ -6,6 +6,7 @@ Everything goes through MRML's slice nodes, so it is the same with and without a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,15 @@ OPACITY = 0.6
 """Of the uncertainty over the image."""
 
 
-def world_of(
-    volume: Any, layout: Layout, place: Sequence[float]
-) -> NDArray[np.float64]:  # fmt: skip
+def world_of(volume: Any, layout: Layout, place: Sequence[float]) -> NDArray[np.float64]:
     """World coordinates (RAS, mm) of (B-scan, row, column), the volume's transform included."""
     k, j, i = layout.index(place, array_of(volume).shape[:3])
     return np.asarray(to_world(np.array([[i, j, k]]), volume)[0])
 
 
-def place_of(volume: Any, layout: Layout, ras: Sequence[float]) -> tuple[float, float, float]:
+def place_of(
+    volume: Any, layout: Layout, ras: Sequence[float] | NDArray[Any]
+) -> tuple[float, float, float]:
     """Give (B-scan, row, column) of world coordinates; what `world_of` undid."""
     i, j, k = from_world(np.array([ras], float), volume)[0]
     return layout.place((k, j, i), array_of(volume).shape[:3])
@@ -55,24 +56,13 @@ def show_bscan(slice_node: Any, volume: Any, layout: Layout, bscan: int) -> None
     layout : Layout
     bscan : int
     """
-    rows, columns = layout.stack(array_of(volume)).shape[1:3]
-    centre = (bscan, (rows - 1) / 2, (columns - 1) / 2)
-    at = world_of(volume, layout, centre)
-    right = world_of(volume, layout, (bscan, centre[1], centre[2] + 1)) - at
-    down = world_of(volume, layout, (bscan, centre[1] + 1, centre[2])) - at
-    x = right / np.linalg.norm(right)
-    y = -down / np.linalg.norm(down)
-    z = np.cross(x, y)
-    matrix = np.eye(4)
-    matrix[:3, 0], matrix[:3, 1], matrix[:3, 2], matrix[:3, 3] = x, y, z, at
-    wide, high = np.linalg.norm(right) * columns, np.linalg.norm(down) * rows
-    step = world_of(volume, layout, (bscan + 1, centre[1], centre[2])) - at
-    apart = max(float(abs(np.dot(step, z))), 1e-6)
+    plane = _plane(volume, layout, bscan)
     width_px, height_px = (max(n, 1) for n in slice_node.GetDimensions()[:2])
-    scale = MARGIN * max(wide / width_px, high / height_px)
+    scale = MARGIN * max(plane.wide_mm / width_px, plane.high_mm / height_px)
+    apart = plane.apart_mm
     was = slice_node.StartModify()
     slice_node.SetOrientationToDefault()
-    slice_node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+    slice_node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(plane.to_ras))
     slice_node.SetSliceSpacingModeToPrescribed()
     slice_node.SetPrescribedSliceSpacing(apart, apart, apart)  # the mouse wheel: B-scan by B-scan
     slice_node.SetFieldOfView(scale * width_px, scale * height_px, apart)
@@ -87,14 +77,55 @@ def go_to(
     bscan: int,
     spot: tuple[float, float] | None = None,
 ) -> None:
-    """Show a B-scan in a view, with a pixel (row, column) of it in the middle.
+    """Show a B-scan in a view, and a pixel (row, column) of it by the crosshair.
 
-    The view keeps its zoom where only the middle changes.
+    A view that is turned to the B-scans keeps its zoom. One that is zoomed in has the pixel in its
+    middle; else the B-scan stays there as a whole.
     """
-    show_bscan(slice_node, volume, layout, bscan)
+    plane = _plane(volume, layout, bscan)
+    now = np.array(slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS()))
+    wide, high, _ = slice_node.GetFieldOfView()
+    if not np.allclose(now[:3, :3], plane.to_ras[:3, :3], atol=1e-3):
+        show_bscan(slice_node, volume, layout, bscan)
+        zoomed = False
+    else:
+        zoomed = wide < 0.98 * plane.wide_mm or high < 0.98 * plane.high_mm
+        _, row, column = place_of(volume, layout, now[:3, 3])
+        middle = spot if zoomed and spot is not None else (row, column)
+        slice_node.JumpSliceByCentering(*world_of(volume, layout, (bscan, *middle)))
     if spot is not None:
-        at = world_of(volume, layout, (bscan, *spot))
-        slice_node.JumpSliceByCentering(*at)
+        for crosshair in nodes_of(volume.GetScene(), "vtkMRMLCrosshairNode"):
+            crosshair.SetCrosshairRAS(*world_of(volume, layout, (bscan, *spot)))
+            crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """How a B-scan lies in the world: a slice view's matrix, and its sides."""
+
+    to_ras: NDArray[np.float64]
+    wide_mm: float
+    high_mm: float
+    apart_mm: float
+
+
+def _plane(volume: Any, layout: Layout, bscan: int) -> _Plane:
+    rows, columns = layout.stack(array_of(volume)).shape[1:3]
+    middle = ((rows - 1) / 2, (columns - 1) / 2)
+    at = world_of(volume, layout, (bscan, *middle))
+    right = world_of(volume, layout, (bscan, middle[0], middle[1] + 1)) - at
+    down = world_of(volume, layout, (bscan, middle[0] + 1, middle[1])) - at
+    onward = world_of(volume, layout, (bscan + 1, *middle)) - at
+    x, y = right / np.linalg.norm(right), -down / np.linalg.norm(down)
+    z = np.cross(x, y)
+    matrix = np.eye(4)
+    matrix[:3] = np.column_stack([x, y, z, at])
+    return _Plane(
+        matrix,
+        float(np.linalg.norm(right)) * columns,
+        float(np.linalg.norm(down)) * rows,
+        max(abs(float(onward @ z)), 1e-6),
+    )
 
 
 def isolate(segmentation: Any, segment: str | None) -> None:
