@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
 import sys
 import types
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from SPADLib.commands import run_command
+from SPADLib.gpus import torch_note
 from SPADLib.install import (
     InstallError,
     SlicerHost,
@@ -16,7 +20,6 @@ from SPADLib.install import (
     missing,
     offline_command,
     plan,
-    torch_note,
     version_refusal,
     wheel_argument,
 )
@@ -160,11 +163,61 @@ def test_a_pytorch_extension_that_gives_up_or_raises_is_told(host):
     assert failure(host).startswith("The disk is full.")
 
 
+def test_what_pytorchs_installer_printed_before_it_failed_is_understood(host, capsys):
+    """Slicer prints each line, and raises with the stream, which is read out by then."""
+    command = "print('ERROR: No space left on device'); raise SystemExit(1)"
+
+    def as_slicer_does(**_):
+        ran = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True)
+        for line in ran.stdout:
+            print(line.rstrip())
+        raise subprocess.CalledProcessError(ran.wait(), "ltt", output=ran.stdout)
+
+    def without_python(**_):
+        print("Installing…")
+        raise RuntimeError("PythonSlicer executable not found")
+
+    host.torch.installTorch = without_python
+    assert "PythonSlicer executable not found" in failure(host)
+    host.torch.installTorch = as_slicer_does
+    assert failure(host).startswith("The disk is full.")
+    assert "No space left" in capsys.readouterr().out  # Slicer's console shows it all the same
+
+
+def test_a_pytorch_that_is_too_old_is_replaced_from_a_folder(host, tmp_path):
+    host.have["torch"] = "2.3.1"
+    held = []
+    run = host.pip
+
+    def pip(arguments):
+        yield from run(arguments)
+        held.append(list(host.held))
+
+    host.pip = pip
+    list(install(host, tmp_path))
+    assert host.have["torch"] == "2.6.0"
+    assert not [h for h in held[0] if h.startswith("torch")]
+    assert "numpy==2.0.2" in held[0]
+    assert "torch==2.6.0" in held[1]  # safetensors may not change it again
+
+
+def test_what_was_installed_can_be_imported_without_a_restart(host, monkeypatch):
+    asked = []
+    monkeypatch.setattr(importlib, "invalidate_caches", lambda: asked.append(list(host.asked)))
+    list(install(host))
+    assert asked == [host.asked]  # once, after the last package
+
+
 @pytest.mark.parametrize(
     ("output", "problem"),
     [
         ("NewConnectionError: getaddrinfo failed\nNo matching distribution found", "The network"),
         ("ProxyError('Cannot connect to proxy.')", "The network cannot be reached"),
+        ("<urlopen error [Errno -2] Name or service not known>", "The network"),
+        ("<urlopen error [Errno 8] nodename nor servname provided>", "The network"),
+        ("error: dns error: failed to lookup address information", "The network"),
+        ("ConnectionResetError(104, 'Connection reset by peer')", "The network"),
+        ("[WinError 10060] A connection attempt failed", "The network"),
         ("ERROR: [Errno 13] Permission denied: 'site-packages'", "cannot be written to"),
         ("PermissionError: [WinError 5] Access is denied", "cannot be written to"),
         ("ERROR: Ignored versions that require a different python: Requires-Python", "too old"),
@@ -257,3 +310,41 @@ def test_the_host_of_this_process_finds_what_is_installed_and_runs_pip():
     with pytest.raises(subprocess.CalledProcessError) as caught:
         list(host.pip(["no-such-command"]))
     assert "no-such-command" in caught.value.output
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def test_all_that_a_command_says_is_kept_while_its_progress_is_read():
+    code = "for i in range(20000): print(f'line {i:05}', flush=True)\nraise SystemExit(3)"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        list(run_command(python(code)))
+    assert caught.value.output.splitlines() == [f"line {i:05}" for i in range(20000)]
+
+
+def test_a_slow_command_shows_its_lines_and_does_not_keep_the_processor_busy():
+    code = "import time\nfor i in range(9): print('step', i, flush=True); time.sleep(0.1)"
+    said = list(run_command(python(code)))
+    shown = [s for s in said if s]
+    assert shown == sorted(set(shown))
+    assert len(shown) > 5  # a busy computer may show two as one
+    assert len(said) < 200  # it yields some fifty times a second, not as fast as it is asked
+
+
+def test_a_command_ends_when_its_reader_does(tmp_path):
+    started = tmp_path / "started"
+    code = f"import os, time\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    running = run_command(python(code))
+    while not (started.exists() and started.read_text()):
+        next(running)
+    running.close()
+    with pytest.raises(OSError):  # noqa: PT011 - another kind on each system
+        os.kill(int(started.read_text()), 0)
+
+
+def test_slicer_itself_is_never_started_in_place_of_its_python(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", "/opt/Slicer/bin/SlicerApp-real")
+    with pytest.raises(OSError, match="PythonSlicer was not found"):
+        list(SlicerHost().pip(["--version"]))

@@ -8,7 +8,9 @@ is what tells them apart.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -21,6 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from SPADLib.commands import Overheard, run_command
 from SPADLib.install_errors import InstallError, in_words
 
 __all__ = [
@@ -32,7 +35,6 @@ __all__ = [
     "offline_command",
     "plan",
     "sha256_of",
-    "torch_note",
     "version_refusal",
     "wheel_argument",
 ]
@@ -95,28 +97,10 @@ class SlicerHost:
     def pip(self, arguments: list[str]) -> Iterator[str]:
         """Run pip in a process of its own; yield its lines, and "" while it says nothing."""
         python = shutil.which("PythonSlicer") or sys.executable
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-                [python, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-            try:
-                seen = 0
-                while process.poll() is None:
-                    log.seek(seen)
-                    text = log.read()
-                    seen = log.tell()
-                    yield next((t for t in reversed(text.splitlines()) if t.strip()), "")
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait(10)
-            log.seek(0)
-            output = log.read()
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, "pip", output)
+        if "python" not in Path(python).name.lower():  # it would open a second Slicer
+            raise OSError("PythonSlicer was not found beside Slicer")
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        yield from run_command([*pip, *arguments])
 
     def torch_installer(self) -> Any:
         """Logic of the PyTorch extension; None where that is not installed."""
@@ -214,44 +198,6 @@ def offline_command(host: Host) -> str:
     )
 
 
-def torch_note(torch: Any, has_nvidia: bool) -> str:
-    """Say where a GPU is there that this PyTorch cannot use; empty where all is well.
-
-    Parameters
-    ----------
-    torch : module
-    has_nvidia : bool
-        There is a driver for NVIDIA's GPUs.
-    """
-    if not has_nvidia:
-        return ""
-    remedy = "reinstall it in the module PyTorch Utils, with the backend “automatic”"
-    if torch.version.cuda is None:
-        return f"This computer has an NVIDIA GPU, but its PyTorch is built for the CPU: {remedy}"
-    if not torch.cuda.is_available():
-        return (
-            f"PyTorch {torch.__version__} cannot use the NVIDIA GPU (is its driver too old for "
-            f"CUDA {torch.version.cuda}?): update the driver, or {remedy}"
-        )
-    major, minor = torch.cuda.get_device_capability()
-    built = torch.cuda.get_arch_list()
-    if built and not any(_runs(arch, major, minor) for arch in built):
-        return (
-            f"PyTorch {torch.__version__} was not built for this GPU (compute capability "
-            f"{major}.{minor}): {remedy}, or run on the CPU"
-        )
-    return ""
-
-
-def _runs(arch: str, major: int, minor: int) -> bool:
-    """Whether code for an architecture, "sm_86" or "compute_80", runs on a GPU."""
-    number = re.sub(r"\D", "", arch.partition("_")[2])
-    own = (int(number[:-1] or 0), int(number[-1:] or 0))
-    if arch.startswith("compute"):
-        return own <= (major, minor)
-    return own[0] == major and own[1] <= minor
-
-
 def _at_least(have: str | None, least: str) -> bool:
     return have is not None and _numbers(have) >= _numbers(least)
 
@@ -316,8 +262,9 @@ def install(host: Host, folder: Path | None = None) -> Iterator[str]:
         else:
             wanted = f"torch{TORCH}" if name == "torch" else SAFETENSORS
             yield f"installing {name}…"
-            with _constraints(host) as held:
+            with _constraints(host, name) as held:
                 yield from _pip(host, [*source, "--constraint", held, wanted])
+    importlib.invalidate_caches()  # Python remembers the folders' contents, without the new files
     if still := missing(host):
         raise InstallError(
             f"{' and '.join(still)} {'is' if len(still) == 1 else 'are'} still not found",
@@ -332,10 +279,16 @@ def _install_torch(host: Host) -> None:
             "PyTorch is missing, and so is the extension that installs it",
             "Install “PyTorch” in the Extensions Manager, restart Slicer, and try again",
         )
+    said = Overheard(sys.stdout)
     try:
-        done = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
+        with contextlib.redirect_stdout(said):
+            done = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
     except Exception as error:
-        raise in_words(str(getattr(error, "output", "") or error)) from error
+        parts = [said.getvalue(), _output_of(error)]
+        # Where nothing is recognized, the last line is told: an exit status says less than a log.
+        at = 0 if isinstance(error, subprocess.CalledProcessError) else len(parts)
+        parts.insert(at, str(error))
+        raise in_words("\n".join(parts)) from error
     if done is None:
         raise InstallError(
             "The PyTorch extension did not install PyTorch",
@@ -348,14 +301,20 @@ def _pip(host: Host, arguments: list[str]) -> Iterator[str]:
         for line in host.pip(["install", *arguments]):
             yield line.strip()[:120]
     except (subprocess.CalledProcessError, OSError) as error:
-        raise in_words(str(getattr(error, "output", "") or error)) from error
+        raise in_words(_output_of(error) or str(error)) from error
+
+
+def _output_of(error: BaseException) -> str:
+    """What a command said before it failed. Slicer puts the stream there, which is read out."""
+    output = getattr(error, "output", None)
+    return output if isinstance(output, str) else ""
 
 
 class _constraints:
-    """A file that holds what Slicer ships at its version, as long as it is needed."""
+    """A file that holds what Slicer ships at its version, all but what is to be installed."""
 
-    def __init__(self, host: Host) -> None:
-        known = ((name, host.version(name)) for name in FROZEN)
+    def __init__(self, host: Host, wanted: str) -> None:
+        known = ((name, host.version(name)) for name in FROZEN if name != wanted)
         # A local version, as of "2.4.0+cpu", is not on an index: the public part holds it.
         self._lines = [f"{n}=={v.partition('+')[0]}" for n, v in known if v is not None]
 

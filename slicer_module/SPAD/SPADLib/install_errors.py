@@ -51,7 +51,9 @@ _CAUSES = (
     ),
     (
         r"NewConnectionError|Temporary failure in name|getaddrinfo|Max retries|ProxyError"
-        r"|timed out|SSLError|CERTIFICATE_VERIFY_FAILED|Network is unreachable",
+        r"|timed out|SSLError|CERTIFICATE_VERIFY_FAILED|Network is unreachable"
+        r"|Name or service not known|nodename nor servname|failed to lookup address"
+        r"|Connection ?(reset|refused|aborted)|WinError 100(51|54|60|61|65)",
         "The network cannot be reached",
         "Check the connection and the proxy; or download on another computer, and use “From a "
         "folder…”",

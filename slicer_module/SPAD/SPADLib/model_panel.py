@@ -10,7 +10,7 @@ import qt
 
 from SPADLib.desk import Desk
 from SPADLib.dialect import get
-from SPADLib.install import torch_note
+from SPADLib.gpus import torch_note
 
 __all__ = ["ModelPanel"]
 
