@@ -202,6 +202,13 @@ def test_a_changed_match_counts_and_is_kept_with_the_scene(result, volume, label
     assert found.segmentation.GetAttribute("SPAD.match") == "{}"
 
 
+@pytest.mark.parametrize("text", ["nonsense", "[]", '{"vtkMRMLSegmentationNode2": 5}'])
+def test_a_kept_match_that_makes_no_sense_is_left_out(result, volume, labels, text):
+    result.segmentation.SetAttribute("SPAD.match", text)
+    reference = Reference.of(add_volume(labels, spacing=SPACING, kind=LABEL_MAP), result)
+    assert set(reference.match.values()) <= {1, 2, 3}
+
+
 def test_a_match_with_what_does_not_exist_is_refused_in_words(result, volume, labels):
     reference = Reference.of(segmentation(volume, labels, {1: "SRF"}), result)
     with pytest.raises(ValueError, match=r"has no structure 'S9' \(it has S1\)"):

@@ -212,6 +212,32 @@ def test_a_result_whose_volume_was_removed_is_none(volume, labels, scene):
     assert Result.of(node) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SPAD.classes", "nonsense"),
+        ("SPAD.classes", '[{"name": "x"}]'),
+        ("SPAD.classes", "7"),
+        ("SPAD.classes", '[{"value": 900, "name": "x", "color": [0, 0, 0]}]'),
+        ("SPAD.layout", "zz"),
+    ],
+)
+def test_a_scene_that_says_nonsense_of_a_result_is_borne(volume, labels, scene, name, text):
+    node = Result.create(volume, Layout(), run_of(labels)).segmentation
+    node.SetAttribute(name, text)
+    assert Result.of(node) is None
+    assert results(scene) == []
+
+
+@pytest.mark.parametrize("text", ["nonsense", "{}", '["x", 99, -1]', "7"])
+def test_odd_numbers_of_bscans_and_odd_provenance_are_left_out(volume, labels, text):
+    result = Result.create(volume, Layout(), run_of(labels))
+    result.segmentation.SetAttribute("SPAD.bscans", text)
+    result.segmentation.SetAttribute("SPAD.provenance", text)
+    assert result.segmented == set()
+    assert result.provenance == []
+
+
 def test_a_segmentation_of_another_origin_is_no_result(scene):
     assert Result.of(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "by others")) is None
     assert Result.of(None) is None

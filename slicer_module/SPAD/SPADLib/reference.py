@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spad.labels import IGNORE, MAX_CLASSES, named_like
 from spad.matching import match, translate, values_in
+from SPADLib.attributes import kept
 from SPADLib.result import Result
 from SPADLib.segments import BINARY, inner_source, labels_of_volume, read_segments
 from SPADLib.structures import structures_of
@@ -143,14 +144,14 @@ class Reference:
         chosen = {k: v for k, v in self._chosen().items() if k in guessed and k != key}
         if value != guessed[key]:
             chosen[key] = value
-        kept = self._kept()
-        kept[self.node.GetID()] = chosen
+        every = {**self._kept(), self.node.GetID(): chosen}
         self.result.segmentation.SetAttribute(
-            MATCH, json.dumps({k: v for k, v in kept.items() if v})
+            MATCH, json.dumps({k: v for k, v in every.items() if v})
         )
 
     def _kept(self) -> dict[str, dict[str, int | None]]:
-        return dict(json.loads(self.result.segmentation.GetAttribute(MATCH) or "{}"))
+        found = kept(self.result.segmentation, MATCH, {})
+        return {k: v for k, v in found.items() if isinstance(v, dict)}
 
     def _chosen(self) -> dict[str, int | None]:
         return self._kept().get(self.node.GetID(), {})
@@ -162,7 +163,8 @@ class Reference:
             tags = structures_of(self.node)
             theirs = {
                 c["value"]: c["name"]
-                for c in json.loads(self.node.GetAttribute("SPAD.classes") or "[]")
+                for c in kept(self.node, "SPAD.classes", [])
+                if isinstance(c, dict) and {"value", "name"} <= set(c)
             }
             return {
                 key: self._meant(theirs.get(tags.get(key), name), tags.get(key), bool(theirs))

@@ -21,6 +21,7 @@ from spad.card import NOTICE
 from spad.corrections import changes
 from spad.labels import LabelClass
 from spad.sidecar import without_paths
+from SPADLib.attributes import kept
 from SPADLib.colours import show_uncertainty
 from SPADLib.layout import Layout
 from SPADLib.segments import Read, Segments, read_segments, replace_labels, write_segments
@@ -144,13 +145,19 @@ class Result:
 
     @classmethod
     def of(cls, segmentation: Any) -> Result | None:
-        """The result that a segmentation is, None where it is none, or its volume is gone."""
+        """The result that a segmentation is.
+
+        None where it is none, its volume is gone, or what it says of itself makes no sense.
+        """
         if segmentation is None or not segmentation.GetAttribute("SPAD.classes"):
             return None
         wanted = (VOLUME, UNCERTAINTY, PROPOSAL)
         if any(segmentation.GetNodeReference(role) is None for role in wanted):
             return None
-        return cls(segmentation)
+        try:
+            return cls(segmentation)
+        except (ValueError, KeyError, TypeError):  # a scene may come from anywhere
+            return None
 
     def _add_probability(self, run: Any, first: int, volume: Any) -> None:
         for c in self.classes[1:]:
@@ -185,12 +192,14 @@ class Result:
     @property
     def provenance(self) -> list[dict[str, Any]]:
         """Of each run that wrote here, with the first B-scan and their number as ``bscans``."""
-        return list(json.loads(self.segmentation.GetAttribute("SPAD.provenance") or "[]"))
+        return [r for r in kept(self.segmentation, "SPAD.provenance", []) if isinstance(r, dict)]
 
     @property
     def segmented(self) -> set[int]:
         """Numbers of the B-scans that a model has segmented."""
-        return set(json.loads(self.segmentation.GetAttribute("SPAD.bscans") or "[]"))
+        depth = self.depth
+        found = kept(self.segmentation, "SPAD.bscans", [])
+        return {z for z in found if isinstance(z, int) and 0 <= z < depth}
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

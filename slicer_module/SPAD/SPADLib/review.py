@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spad.review import expected_error
 from spad.review_book import check_sum
 from spad.review_queue import STATES, Queue, State
+from SPADLib.attributes import kept
 from SPADLib.result import PERCENT, Result
 
 __all__ = ["Review"]
@@ -135,21 +136,17 @@ class Review:
         return f"{done} of {count} B-scans accepted{more}."
 
     def _keep(self) -> None:
-        kept = {
+        states = {
             str(place[0]): [state, self._accepted.get(place[0])]
             for place, state in sorted(self.queue.state.items())
             if state != "not seen"
         }
-        self.result.segmentation.SetAttribute(KEPT, json.dumps(kept))
+        self.result.segmentation.SetAttribute(KEPT, json.dumps(states))
 
 
 def _kept(result: Result) -> Generator[tuple[int, State, int | None], None, None]:
-    """What an earlier session kept; a scene may come from anywhere, so what is odd is left out."""
-    try:
-        found = json.loads(result.segmentation.GetAttribute(KEPT) or "{}")
-    except ValueError:
-        return
-    for bscan, entry in found.items() if isinstance(found, dict) else ():
+    """What an earlier session kept, less what makes no sense."""
+    for bscan, entry in kept(result.segmentation, KEPT, {}).items():
         if not (bscan.isdecimal() and int(bscan) < result.depth):
             continue
         if not (isinstance(entry, list) and len(entry) == 2 and entry[0] in STATES):
