@@ -19,10 +19,10 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 from superqt.utils import FunctionWorker
 
 from napari_spad._desk import Desk
-from napari_spad._files import replaced
 from napari_spad._hand import Edit
 from napari_spad._result import Result
 from napari_spad._run import explain
+from spad.atomic import replaced
 
 if TYPE_CHECKING:
     from napari_spad._live import LiveScores

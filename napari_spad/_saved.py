@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad._files import replaced
 from napari_spad._samples import Packed
+from spad.atomic import replaced
 
 __all__ = ["FORMAT", "Loaded", "ModelPart", "SavedLayer"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_spad._files import replaced
 from napari_spad._writer_layer import layer_name, palette, smallest, spacing_mm, write_sidecar
+from spad.atomic import replaced
 
 __all__ = ["write_png", "write_tiff"]
 

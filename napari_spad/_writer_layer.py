@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad._files import replaced
+from spad.atomic import replaced
 
 __all__ = [
     "SUFFIXES",

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad._files import replaced
 from napari_spad._writer_layer import (
     Grid,
     classes_of,
@@ -26,6 +25,7 @@ from napari_spad._writer_layer import (
     smallest,
     write_sidecar,
 )
+from spad.atomic import replaced
 
 __all__ = ["write_nifti", "write_nrrd", "write_seg_nrrd"]
 

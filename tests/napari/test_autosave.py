@@ -174,7 +174,7 @@ def test_a_full_disk_is_said_once_and_tried_again(open_desk, qtbot, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("napari_spad._files.os.fsync", full)
+        broken.setattr("spad.atomic.os.fsync", full)
         stroke(result, 1)
         qtbot.waitUntil(lambda: bool(panel.autosave.trouble), timeout=15_000)
         stroke(result, 2)

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_spad._files import replaced
 from napari_spad._samples import Packed
 from napari_spad._saved import ModelPart, SavedLayer
 from napari_spad._session import CLOSED, Session, kept_layers, move, prune, throw_away
+from spad.atomic import replaced
 
 SHAPE = (5, 24, 36)
 
@@ -150,7 +150,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("napari_spad._files.os.fsync", full)
+        broken.setattr("spad.atomic.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             saved.save_bscan((2,), labels[2] * 0, None)
     np.testing.assert_array_equal(SavedLayer(saved.folder).load().labels, labels)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "write_bytes", "write_json"]
+__all__ = ["read_json", "replaced", "write_bytes", "write_json"]
 
 
 def read_json(path: Path) -> Any:
@@ -28,3 +31,24 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, as `write_bytes` does."""
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a file beside `path` to write to; it takes the place of `path` if nothing is raised.
+
+    Whatever ends the process, `path` holds what it held before or all of what was written.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder must exist. The yielded name ends as this one does, for writers that go by it.
+    """
+    beside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

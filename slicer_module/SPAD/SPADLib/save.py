@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from spad.atomic import read_json, write_json
+from spad.atomic import read_json, replaced, write_json
 from spad.sidecar import edited_pixels, sidecar
 from SPADLib.result import Result
 from SPADLib.segments import BINARY, Segments, inner_source, read_segments
@@ -91,7 +90,7 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
     else:
         node = _label_map(labels, result.volume)
         storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    with _in_words(path), _replaced(path) as file:
+    with _in_words(path), replaced(path) as file:
         _write(storage, node, file, path)
         write_json(beside, content)
     return [path, beside]
@@ -265,16 +264,3 @@ def _write(storage: Any, node: Any, file: Path, path: Path) -> None:
         f"Slicer could not write “{path}”{f' ({said})' if said else ''}: choose another folder or "
         "format, and look into the application's error log"
     )
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Yield a file beside `path` to write to; it takes the place of `path` if nothing is raised."""
-    beside = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
