@@ -32,7 +32,7 @@ from scene import add_volume, new_scene, save_scene
 
 from spad.checkpoint import shipped
 from spad.host import Engine, open_model
-from spad.metrics import structure_scores
+from spad.metrics import confusion_matrix, structure_scores
 from SPADLib.batch import segment
 from SPADLib.compare import Comparison
 from SPADLib.reference import Reference
@@ -132,9 +132,9 @@ def main() -> None:
         plain = segmenter.segment(image, samples=ask.samples)
         assert np.array_equal(result.labels(), plain.labels), "not what the engine gives"
         reference = Reference.of(reference_node(labels, names, spacing), result)
-        comparison = Comparison(result, reference, spacing_trusted=False)
+        comparison = Comparison(result, reference)
         truth = np.array(comparison.labels[1])
-        counts += np.asarray(comparison._live.matrix)[: len(classes), : len(classes)]
+        counts += confusion_matrix(*comparison.labels, len(classes))
         for row in comparison.rows()[:-1]:
             if row.word != "absent in both":
                 each[row.name].append(row.dice)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "slicer"), str(ROOT / "slicer_module" / "SPAD")]
@@ -20,6 +19,7 @@ sys.path[:0] = [str(ROOT / "tests" / "slicer"), str(ROOT / "slicer_module" / "SP
 import numpy as np
 import slicer
 import standin
+from driving import settle
 from PIL import Image
 from render import SliceView
 from scene import new_scene
@@ -27,21 +27,6 @@ from scene import new_scene
 MODEL = "oct-phantom"
 WIDTH_PX, HEIGHT_PX = 520, 200
 GAP_PX = 6
-
-
-def settle(panel: Any) -> None:
-    """Wait until nothing is going on in the panel."""
-    while True:
-        standin.process_events(0.3)
-        pumps = (panel.compare._distances, panel.correct._judge)
-        timers = (panel.segment._pause, panel.compare._pause)
-        if not (
-            panel.runs.busy
-            or any(p.busy for p in pumps)
-            or any(t.isActive() for t in timers)
-            or (panel.segment._look is not None and panel.segment._look.busy)
-        ):
-            return
 
 
 def main() -> None:

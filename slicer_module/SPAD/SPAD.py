@@ -137,7 +137,7 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.desk = Desk(Engine.spad(), _Settings(), self._say)
         self.desk.parameters = self.logic.getParameterNode()
         runs = self.runs = RunBox(self.desk, ui)
-        self.segment = SegmentPanel(self.desk, ui, runs)
+        self.segment = SegmentPanel(self.desk, ui, runs, (ALL, CURRENT, RANGE))
         self.edit = EditPanel(self.desk, ui)
         self.compare = ComparePanel(self.desk, ui, runs)
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
@@ -178,7 +178,7 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._connect(self.logic.getParameterNode())
 
     def _leave_scene(self):
-        self.runs.cancel("the scene was closed" if self.runs.busy else "")
+        self.runs.cancel("the scene was closed")
         self.compare.stop()
         self.correct.stop()
         self.desk.forget()
@@ -286,11 +286,9 @@ class SPADLogic(ScriptedLoadableModuleLogic):
             Its `distances()` are counted.
         """
         from SPADLib.compare import Comparison
-        from SPADLib.inputs import spacing_is_default
         from SPADLib.reference import Reference
 
-        trusted = not spacing_is_default(result.volume)
-        found = Comparison(result, Reference.of(reference, result), spacing_trusted=trusted)
+        found = Comparison(result, Reference.of(reference, result))
         for _ in found.distances():
             pass
         return found

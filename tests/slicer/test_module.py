@@ -109,7 +109,7 @@ def test_a_large_volume_is_segmented_and_compared_in_bounded_memory():
     """512 × 512 × 100 by the real engine: peak memory, in bytes a pixel of the volume.
 
     Nodes, the comparison's copies and what is made in passing are a byte each, the engine's results
-    four; 17 were measured. A float64 copy, or one map a structure, would be found.
+    four. A float64 copy, or one map a structure, would be found.
     """
     module = HERE.parents[1] / "slicer_module" / "SPAD"
     ran = subprocess.run(
@@ -121,4 +121,4 @@ def test_a_large_volume_is_segmented_and_compared_in_bounded_memory():
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    assert float(ran.stdout.split()[-1]) < 22
+    assert float(ran.stdout.split()[-1]) < 16

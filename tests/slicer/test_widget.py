@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slicer
 import standin
+from driving import settle
 from fakes import FakeEngine, paint
 from scene import add_volume, save_scene
 
@@ -49,23 +50,6 @@ def volume(panel):
     panel.desk.parameters.inputVolume = node
     settle(panel)
     return node
-
-
-def settle(panel, seconds=5.0):
-    """Let the panel work until nothing is going on."""
-    for _ in range(int(seconds / 0.02)):
-        standin.process_events(0.02)
-        waiting = (
-            panel.runs.busy,
-            panel.segment._pause.isActive(),
-            panel.segment._look is not None and panel.segment._look.busy,
-            panel.compare._pause.isActive(),
-            panel.compare._distances.busy,
-            panel.correct._judge.busy,
-        )
-        if not any(waiting):
-            return
-    raise AssertionError("the panel does not come to rest")
 
 
 def run(panel):
@@ -180,10 +164,10 @@ def test_one_bscan_or_a_range_may_be_asked_for(panel, volume):
 def test_a_run_into_a_segmentation_keeps_edits_and_other_structures(panel, volume, result, engine):
     paint(result, 1, slice(12, 14), slice(12, 14), 2)
     panel.ui.intoCombo.setCurrentIndex(1)
-    names = [a.text() for a in panel.segment._structures.actions()]
+    names = [a.text() for a in panel.segment.structures.actions()]
     assert names == ["SRF", "IRF", "PED"]
     engine.threshold = 255  # the model now sees nothing
-    panel.segment._structures.actions()[0].setChecked(False)
+    panel.segment.structures.actions()[0].setChecked(False)
     assert panel.ui.structuresButton.text() == "IRF, PED"
     run(panel)
     assert said(panel).startswith("0 pixels changed")
@@ -345,6 +329,7 @@ def test_the_next_doubtful_bscan_is_shown_and_accepted(panel, volume, result):
     panel.ui.acceptButton.click()
     assert panel.desk.bscan() != first
     assert panel.ui.reviewLabel.text().startswith("1 of 4 B-scans accepted")
+    assert panel.ui.addCorrectedButton.text() == "Corrected (1)"
     last = panel.ui.reviewTable.rowCount() - 1
     assert panel.ui.reviewTable.item(last, 2).text() == "✓ accepted"
     assert json.loads(result.segmentation.GetAttribute("SPAD.review"))[str(first)][0] == "accepted"

@@ -130,6 +130,11 @@ def translate(data: NDArray[Any], table: Mapping[int, int], other: int) -> NDArr
     ndarray of uint8
         A new array of the same shape.
     """
+    if data.ndim > 2:  # `take` makes int64 of its indices, which a stack should not pay for
+        out = np.empty(data.shape, np.uint8)
+        for part, into in zip(data, out, strict=True):
+            into[...] = translate(part, table, other)
+        return out
     if data.dtype == np.bool_:
         data = data.view(np.uint8)
     look_up = np.full(257, other, np.uint8)  # the last entry is for all values past 255

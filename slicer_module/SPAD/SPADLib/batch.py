@@ -244,7 +244,6 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> list[s
 
 def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
     from SPADLib.compare import Comparison
-    from SPADLib.inputs import spacing_is_default
     from SPADLib.reference import Reference
     from SPADLib.score_nodes import to_csv
 
@@ -253,8 +252,7 @@ def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
     if not found:
         return f"no reference “{stem}” in {references}"
     reference = Reference.of(load_segmentation(found[0]), result)
-    trusted = not spacing_is_default(result.volume)
-    comparison = Comparison(result, reference, spacing_trusted=trusted)
+    comparison = Comparison(result, reference)
     to_csv(comparison, target.with_name(f"{stem}.scores.csv"))
     rows = [r for r in comparison.rows() if r.value is not None]
     scores = [f"{r.name} {r.word or f'{r.dice:.3f}'}" for r in rows]

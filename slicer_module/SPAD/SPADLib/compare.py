@@ -25,6 +25,7 @@ from spad.metrics import (
     structure_scores,
     worst_slices,
 )
+from SPADLib.inputs import spacing_is_default
 from SPADLib.reference import Reference
 from SPADLib.result import Result
 
@@ -76,9 +77,9 @@ class Comparison:
     ----------
     result : Result
     reference : Reference
-    spacing_trusted : bool
-        False where the volume's spacing was only assumed, such as 1 mm by default: then distances
-        and sizes are in pixels.
+    spacing_trusted : bool, optional
+        False: distances and sizes are in pixels. By default, where the volume has no spacing but
+        the 1 mm that a file without any gets.
 
     Raises
     ------
@@ -87,11 +88,12 @@ class Comparison:
     """
 
     def __init__(
-        self, result: Result, reference: Reference, *, spacing_trusted: bool = True
+        self, result: Result, reference: Reference, *, spacing_trusted: bool | None = None
     ) -> None:
         self.result, self.reference = result, reference
         self.classes = result.classes
-        self._trusted = spacing_trusted
+        self._told = spacing_trusted
+        self._trusted = True
         self._labels: NDArray[np.uint8]
         self._live: LiveConfusion
         self._found: dict[tuple[int | None, int], float] = {}
@@ -112,9 +114,8 @@ class Comparison:
 
     @spacing_trusted.setter
     def spacing_trusted(self, trusted: bool) -> None:
-        if trusted != self._trusted:
-            self._trusted = trusted
-            self._forget()
+        self._told = self._trusted = trusted
+        self._forget()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:
@@ -169,6 +170,8 @@ class Comparison:
         self._stamp = self._stamp_now()
         self._labels = labels
         self._spacing = self.result.spacing_mm
+        default = spacing_is_default(self.result.volume)
+        self._trusted = not default if self._told is None else self._told
         self._live = LiveConfusion(labels, self._reference, len(self.classes))
         self._forget()
 

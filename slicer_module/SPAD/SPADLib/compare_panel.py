@@ -12,7 +12,6 @@ import slicer
 from SPADLib.compare import Comparison, Row
 from SPADLib.desk import Desk
 from SPADLib.dialect import get, set_up_table
-from SPADLib.inputs import spacing_is_default
 from SPADLib.pump import Cancelled, Pump
 from SPADLib.reference import Reference
 from SPADLib.run_panel import RunBox
@@ -95,9 +94,7 @@ class ComparePanel:
         try:
             result = self.desk.need_result()
             reference = Reference.of(self.desk.parameters.reference, result)
-            self.comparison = Comparison(
-                result, reference, spacing_trusted=not spacing_is_default(result.volume)
-            )
+            self.comparison = Comparison(result, reference)
         except ValueError as error:
             self.comparison = self._matches = None
             self.ui.scoreTable.setRowCount(0)
@@ -117,9 +114,8 @@ class ComparePanel:
                 self._compare()  # what could not be compared may have become comparable
             return
         try:
-            self.comparison.spacing_trusted = not spacing_is_default(self.comparison.result.volume)
             self.comparison.refresh(self.desk.labels)
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             self.stop()
             self.ui.compareLabel.setText(str(error))
             self._enable()

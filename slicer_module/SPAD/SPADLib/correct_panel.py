@@ -189,6 +189,7 @@ class CorrectPanel:
     def mark(self, state: Any) -> None:
         """Say what became of the B-scan on screen, and go to the next."""
         self._need_review().mark(self.desk.bscan(), state)
+        self.desk.tell("reviewed")
         self._fill()
         self.next()
 

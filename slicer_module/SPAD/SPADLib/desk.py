@@ -13,7 +13,7 @@ from SPADLib.correct import History
 from SPADLib.inputs import guessed_layout
 from SPADLib.layout import Layout
 from SPADLib.result import Result
-from SPADLib.views import bscan_at
+from SPADLib.views import bscan_at, overlay
 from SPADLib.volumes import array_of
 
 __all__ = ["Desk"]
@@ -61,9 +61,9 @@ class Desk:
 
         Parameters
         ----------
-        what : {"parameters", "result", "edited", "written", "view", "busy"}
-            The choices; another result is at work; its pixels changed; a model wrote in it; the
-            slice view moved; a run began or ended.
+        what : {"parameters", "result", "edited", "written", "reviewed", "view", "busy"}
+            The choices; another result is at work; its pixels changed; a model wrote in it; a
+            B-scan was accepted or skipped; the slice view moved; a run began or ended.
         call : callable
         """
         self._hear[what].append(call)
@@ -140,6 +140,11 @@ class Desk:
         self.history.forget()
 
     # ------------------------------------------------------------------ B-scans on screen
+
+    def show(self, result: Result) -> None:
+        """Show a result's image in the slice views, its uncertainty over it if so chosen."""
+        doubt = result.uncertainty_node if self.parameters.showUncertainty else None
+        overlay(result.volume, doubt)
 
     def layout(self, volume: Any) -> tuple[Layout, str]:
         """How a volume's B-scans lie, and why so: as a person said, or guessed.

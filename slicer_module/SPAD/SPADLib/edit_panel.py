@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 
 from SPADLib.desk import Desk
-from SPADLib.views import overlay, show_bscan
+from SPADLib.views import show_bscan
 
 __all__ = ["EditPanel"]
 
@@ -47,7 +47,7 @@ class EditPanel:
             self.ui.surfaceCheck.setChecked(False)
             self.ui.surfaceCheck.blockSignals(was)
         self._shown = shown
-        overlay(result.volume, result.uncertainty_node if shown[1] else None)
+        self.desk.show(result)
 
     def hand_over(self) -> None:
         """Open the Segment Editor with the segmentation and its image set."""
@@ -67,10 +67,7 @@ class EditPanel:
             if view is None:
                 raise ValueError("There is no red slice view: choose a layout with one")
             here = self.desk.bscan()
-            overlay(
-                result.volume,
-                result.uncertainty_node if self.desk.parameters.showUncertainty else None,
-            )
+            self.desk.show(result)
             show_bscan(view, result.volume, result.layout, here)
             self.desk.say(f"B-scan {here + 1} of {result.depth}")
         except Exception as error:

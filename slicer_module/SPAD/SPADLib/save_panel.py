@@ -14,6 +14,7 @@ from SPADLib.desk import Desk
 from SPADLib.dialect import get
 from SPADLib.run_panel import RunBox
 from SPADLib.save import SUFFIXES, save, storage_names
+from SPADLib.structures_panel import StructureMenu
 from SPADLib.training_set import add, candidates
 
 __all__ = ["SavePanel"]
@@ -35,8 +36,7 @@ class SavePanel:
 
     def __init__(self, desk: Desk, ui: Any, runs: RunBox, correct: CorrectPanel) -> None:
         self.desk, self.ui, self.runs, self.correct = desk, ui, runs, correct
-        self._annotated = qt.QMenu(ui.annotatedButton)
-        ui.annotatedButton.setMenu(self._annotated)
+        self.annotated = StructureMenu(ui.annotatedButton)
         ui.trainingFolder.setCurrentPath(desk.settings.get(FOLDER) or "")
         ui.trainingFolder.currentPathChanged.connect(self._on_folder)
         ui.saveButton.clicked.connect(lambda *_: self.ask())
@@ -44,34 +44,41 @@ class SavePanel:
         ui.addThisButton.clicked.connect(lambda *_: self.add("this"))
         ui.addCorrectedButton.clicked.connect(lambda *_: self.add("corrected"))
         ui.addAllButton.clicked.connect(lambda *_: self.add("all"))
-        for what in ("result", "written", "edited", "busy", "parameters"):
-            desk.on(what, self.refresh)
         self._result: Any = None
+        self._counts = 0, 0
+        for what in ("written", "edited", "reviewed"):
+            desk.on(what, self._recount)
+        for what in ("result", "busy", "parameters"):
+            desk.on(what, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
-        """Count what could be added, and name the structures."""
+        """Follow the result at work."""
         result = None if self.desk.parameters is None else self.desk.result
-        ui, ready = self.ui, result is not None
         if result is not self._result:
             self._result = result
-            self._annotated.clear()
-            for one in () if result is None else result.classes[1:]:
-                action = self._annotated.addAction(one.name)
-                action.setCheckable(True)
-                action.setChecked(True)
-                action.toggled.connect(lambda *_: self._name_structures())
-            ui.ownPatientsCheck.setVisible(result is not None and result.depth > 1)
-            self._name_structures()
-        free = ready and not self.runs.busy
+            self.annotated.fill(() if result is None else result.classes[1:])
+            self.ui.ownPatientsCheck.setVisible(result is not None and result.depth > 1)
+            self._recount()
+        self._enable()
+
+    def _recount(self) -> None:
+        """Count what could be added: the segmentation is read for it, so not at every event."""
         corrected, labelled = self._candidates()
-        ui.addCorrectedButton.setText(f"Corrected ({len(corrected)})")
-        ui.addAllButton.setText(f"All ({len(labelled)})")
+        self._counts = len(corrected), len(labelled)
+        self._enable()
+
+    def _enable(self) -> None:
+        ui, ready = self.ui, self._result is not None
+        free = ready and not self.runs.busy
+        corrected, labelled = self._counts
+        ui.addCorrectedButton.setText(f"Corrected ({corrected})")
+        ui.addAllButton.setText(f"All ({labelled})")
         for widget in (ui.saveButton, ui.dicomButton, ui.annotatedButton):
             widget.setEnabled(ready)
         ui.addThisButton.setEnabled(free)
-        ui.addCorrectedButton.setEnabled(free and bool(corrected))
-        ui.addAllButton.setEnabled(free and bool(labelled))
+        ui.addCorrectedButton.setEnabled(free and corrected > 0)
+        ui.addAllButton.setEnabled(free and labelled > 0)
 
     def _candidates(self) -> tuple[list[int], list[int]]:
         if self._result is None or self._result.volume is None:
@@ -79,15 +86,6 @@ class SavePanel:
         review = self.correct.review
         accepted = set() if review is None else review.accepted()
         return candidates(self._result, accepted, self.desk.labels)
-
-    def annotated(self) -> list[str]:
-        """Names of the structures that are ticked."""
-        return [get(a, "text") for a in self._annotated.actions() if a.isChecked()]
-
-    def _name_structures(self) -> None:
-        ticked = self.annotated()
-        every = len(ticked) == len(self._annotated.actions())
-        self.ui.annotatedButton.setText("all structures" if every else ", ".join(ticked) or "none")
 
     def _on_folder(self, path: str) -> None:
         self.desk.settings[FOLDER] = str(path)
@@ -151,7 +149,7 @@ class SavePanel:
                 result,
                 bscans,
                 str(folder),
-                annotated=self.annotated(),
+                annotated=[c.name for c in self.annotated.ticked()],
                 own_patients=self.ui.ownPatientsCheck.isChecked(),
             )
             self.runs.start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import qt
@@ -19,11 +19,11 @@ from SPADLib.pump import Cancelled, Pump
 from SPADLib.result import Result, results
 from SPADLib.run import Done, Request, events
 from SPADLib.run_panel import RunBox
-from SPADLib.views import go_to, overlay
+from SPADLib.structures_panel import StructureMenu
+from SPADLib.views import go_to
 
-__all__ = ["ALL", "CURRENT", "RANGE", "SegmentPanel"]
+__all__ = ["SegmentPanel"]
 
-ALL, CURRENT, RANGE = "all B-scans", "the one on screen", "a range"
 AS_SHOWN, YES, NO = "as it is shown", "yes", "no"
 PAUSE_MS = 250
 
@@ -36,10 +36,13 @@ class SegmentPanel:
     desk : Desk
     ui : namespace of widgets
     runs : RunBox
+    which : sequence of str
+        What the parameter node calls all B-scans, the one on screen, a range.
     """
 
-    def __init__(self, desk: Desk, ui: Any, runs: RunBox) -> None:
+    def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str]) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
+        _, self._current, self._range = which
         self.pace = Pace(desk.settings)
         self.models = ModelPanel(desk, ui)
         self.layout = LayoutPanel(desk, ui)
@@ -53,8 +56,7 @@ class SegmentPanel:
         self._pause.timeout.connect(self._start_looking)
         for text in (AS_SHOWN, YES, NO):
             ui.invertedCombo.addItem(text)
-        self._structures = qt.QMenu(ui.structuresButton)
-        ui.structuresButton.setMenu(self._structures)
+        self.structures = StructureMenu(ui.structuresButton)
         ui.invertedCombo.currentIndexChanged.connect(lambda *_: self._look_soon())
         ui.intoCombo.currentIndexChanged.connect(lambda *_: self._fill_structures())
         ui.segmentButton.clicked.connect(lambda *_: self.segment())
@@ -81,10 +83,10 @@ class SegmentPanel:
     def bscans(self, source: Input) -> range:
         """B-scans that are asked for."""
         asked = self.desk.parameters.bscans
-        if asked == CURRENT:
+        if asked == self._current:
             at = self.desk.bscan_of(source.volume)
             return range(at, at + 1)
-        if asked == RANGE:
+        if asked == self._range:
             first, last = (get(w, "value") for w in (self.ui.firstSpin, self.ui.lastSpin))
             if first > last:
                 raise ValueError(
@@ -110,12 +112,6 @@ class SegmentPanel:
             path, p.device or "auto", bscans, p.samples or None, p.steps or None, p.seed, **more
         )
 
-    def chosen_structures(self) -> list[int] | None:
-        """Class values that a run into an existing segmentation may change; None: all."""
-        actions = self._structures.actions()
-        ticked = [a.data() for a in actions if a.isChecked()]
-        return None if len(ticked) == len(actions) else [int(v) for v in ticked]
-
     # ------------------------------------------------------------------ showing the choices
 
     def refresh(self) -> None:
@@ -133,7 +129,7 @@ class SegmentPanel:
             p.bscans,
             p.device,
         )
-        ranged = p.bscans == RANGE
+        ranged = p.bscans == self._range
         for widget in (self.ui.firstSpin, self.ui.lastSpin, self.ui.toLabel):
             widget.setVisible(ranged)
         if seen != self._seen:
@@ -185,21 +181,8 @@ class SegmentPanel:
             target = self.target()
         except ValueError:  # told when it is pressed
             target = None
-        self._structures.clear()
-        for one in () if target is None else target.classes[1:]:
-            action = self._structures.addAction(one.name)
-            action.setCheckable(True)
-            action.setChecked(True)
-            action.setData(one.value)
-            action.toggled.connect(lambda *_: self._name_structures())
+        self.structures.fill(() if target is None else target.classes[1:])
         self.ui.structuresButton.setVisible(target is not None)
-        self._name_structures()
-
-    def _name_structures(self) -> None:
-        actions = self._structures.actions()
-        ticked = [get(a, "text") for a in actions if a.isChecked()]
-        every = len(ticked) == len(actions)
-        self.ui.structuresButton.setText("all structures" if every else ", ".join(ticked) or "none")
 
     # ------------------------------------------------------------------ whether it is wise
 
@@ -275,7 +258,7 @@ class SegmentPanel:
             card = self.models.card()
             if target is not None and card is not None:
                 target.refuse_others(card.classes)
-            structures = None if target is None else self.chosen_structures()
+            structures = None if target is None else [c.value for c in self.structures.ticked()]
             if structures == []:
                 raise ValueError("No structure is ticked that may change: tick some")
             here = self.desk.bscan_of(source.volume)
@@ -328,9 +311,8 @@ class SegmentPanel:
         self.pace.note(model, device, count, *chains, done.seconds)
 
     def _show(self, result: Result) -> None:
-        doubt = result.uncertainty_node if self.desk.parameters.showUncertainty else None
         here = self.desk.bscan_of(result.volume)
-        overlay(result.volume, doubt)
+        self.desk.show(result)
         if self.desk.view is not None:
             go_to(self.desk.view, result.volume, result.layout, here)
 

@@ -290,20 +290,16 @@ def replace_labels(
         return
     layers = _layers(inner, values)
     for image, _ in layers:
-        away = image.IsEmpty() or _transform(segmentation, volume) is not None
-        if (away and not image.IsEmpty()) or (
-            not image.IsEmpty() and _lattice_box(image, volume) is None
-        ):
+        if image.IsEmpty():
+            continue
+        if _transform(segmentation, volume) is not None or _lattice_box(image, volume) is None:
             raise ValueError(
                 f"“{segmentation.GetName()}” lies on another grid or under another transform than "
                 f"“{volume.GetName()}”: harden the transforms, or segment anew"
             )
     for image, members in layers:
-        full = np.zeros(shape_of(volume), np.uint8)
         present = {s: inner.GetSegment(s).GetLabelValue() for s in members}
-        others = _all_values(inner, image)
-        dtype = np.min_scalar_type(max(others, default=1))
-        full = full.astype(dtype, copy=False)
+        full = np.zeros(shape_of(volume), np.min_scalar_type(max(_all_values(inner, image))))
         if not image.IsEmpty():
             found, here, _ = _on_grid(image, segmentation, volume)
             if found is not None:

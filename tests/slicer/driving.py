@@ -1,0 +1,28 @@
+"""Driving the module's panel as a person does: press, and wait until nothing is going on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import standin
+
+__all__ = ["settle"]
+
+
+def settle(panel: Any, seconds: float = 20.0) -> None:
+    """Let the panel work until nothing is going on; AssertionError after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        standin.process_events(0.02)
+        waiting = (
+            panel.runs.busy,
+            panel.segment._pause.isActive(),
+            panel.segment._look is not None and panel.segment._look.busy,
+            panel.compare._pause.isActive(),
+            panel.compare._distances.busy,
+            panel.correct._judge.busy,
+        )
+        if not any(waiting):
+            return
+    raise AssertionError("the panel does not come to rest")
