@@ -50,6 +50,8 @@ def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
     told = capsys.readouterr()
     assert "FAILED: “broken.png” cannot be read" in told.err
     assert "2 of 3 done" in told.out
+    assert "“scan_002” is a colour image: the model sees its luminance" in told.out
+    assert told.out.count("unlike the training images") >= 2
     for name in ("scan_001", "scan_002"):
         node = load_segmentation(out / f"{name}.seg.nrrd")
         assert node.GetSegmentation().GetNumberOfSegments() == 3

@@ -49,7 +49,7 @@ def segment(
     device, samples, steps, seed, inverted, probability
         As of `spad.Segmenter.steps`.
     told : callable, optional
-        Gets what is said on the way.
+        Gets what is said before the run (`preflight`) and on the way.
     engine : spad.host.Engine, optional
 
     Returns
@@ -64,6 +64,7 @@ def segment(
     """
     from spad.host import Engine
     from SPADLib.inputs import guessed_layout, open_input
+    from SPADLib.preflight import warnings_of
     from SPADLib.result import Result
     from SPADLib.run import Request, drain, events
 
@@ -75,6 +76,9 @@ def segment(
     if not path.is_file():
         known = ", ".join(engine.shipped())
         raise ValueError(f"there is no checkpoint “{checkpoint}”: give a file, or one of {known}")
+    if told is not None:
+        for text in warnings_of(source, engine.read_card(path)):
+            told(text)
     ask = Request(path, device, range(source.depth), samples, steps, seed, probability)
     done = drain(events(engine, ask, source), told)
     return Result.create(volume, source.layout, done.segmentation, probability=probability)
@@ -203,8 +207,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
             print("  done before; --replace does it again")
             continue
         try:
-            for line in _one(path, target, ask, layout, engine):
-                print(f"  {line}", flush=True)
+            _one(path, target, ask, layout, engine)
         except Exception as error:
             failed += 1
             said = explain(error, safe="The other files go on.")
@@ -213,13 +216,16 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     return 1 if failed else 0
 
 
-def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> list[str]:
-    """Segment one file, and leave the scene empty; what there is to tell."""
+def _tell(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
+    """Segment one file, and leave the scene empty."""
     import slicer
 
     from SPADLib.save import save
 
-    said: list[str] = []
     try:
         result = segment(
             load_volume(path),
@@ -229,17 +235,16 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> list[s
             samples=ask.samples,
             steps=ask.steps,
             seed=ask.seed,
+            told=_tell,
             engine=engine,
         )
-        said += result.provenance[-1].get("said", [])
         if ask.references is not None:
-            said.append(_scored(path, target, ask.references, result))
+            _tell(_scored(path, target, ask.references, result))
         if ask.uncertainty:
             _write_volume(result.uncertainty_node, target, ".uncertainty.nrrd")
         save(result, target, replace=ask.replace)  # last: its presence says that all is done
     finally:
         slicer.mrmlScene.Clear(0)
-    return said
 
 
 def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
