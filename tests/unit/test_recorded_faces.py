@@ -1,0 +1,40 @@
+"""What users and hosts call the program by is what version 0.1 had, and no start loads more."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import pytest
+from faces import HERE, START_UPS, command_words, loaded_by, manifest, names
+
+import spad
+
+RECORD = json.loads((HERE / "faces.json").read_text("utf-8"))
+NEEDS = {"the trainer": "cv2", "the plugin's dock": "napari"}
+
+
+def test_the_commands_and_their_options_are_as_recorded() -> None:
+    assert command_words() == RECORD["commands"]
+
+
+def test_the_names_at_the_face_are_as_recorded() -> None:
+    assert names() == RECORD["names"]
+    assert all(hasattr(spad, name) for name in RECORD["names"])
+
+
+def test_the_manifest_has_the_entries_that_were_recorded() -> None:
+    pytest.importorskip("yaml")
+    assert manifest() == RECORD["manifest"]
+
+
+@pytest.mark.parametrize("name", START_UPS)
+def test_no_start_loads_more_than_was_recorded(name: str) -> None:
+    needed = NEEDS.get(name)
+    if needed is not None and find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    found, recorded = set(loaded_by(START_UPS[name])), set(RECORD["loaded"][name])
+    assert found <= recorded, f"more than before: {sorted(found - recorded)}"
+    # Its own imports, as against those of other packages, whose versions differ.
+    own = {"torch", "scipy", "numpy", "napari", "qtpy", "cv2", "safetensors"}
+    assert found & own == recorded & own
