@@ -22,9 +22,20 @@ import spad
 from spad import draws, phantom
 from spad.coherent import coherent_draw, smooth_normal
 
-__all__ = ["HERE", "MODELS", "drawn", "label_maps", "machine", "perturbed", "trained"]
+__all__ = [
+    "HERE",
+    "MODELS",
+    "RECORDED_ON",
+    "drawn",
+    "label_maps",
+    "machine",
+    "perturbed",
+    "trained",
+]
 
 HERE = Path(__file__).parent
+RECORDED_ON = {"torch": "2.13.0+cpu", "cpu": "AVX512"}
+"""What the record and the files of 0.1 were made on."""
 MODELS = ("oct-phantom", "oct-lesions")
 SIZE = (64, 96)
 CONFIG = """
@@ -263,7 +274,6 @@ def _record() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SPAD_CACHE"] = f"{folder}/cache"
         content = {
-            "machine": machine(),
             "drawn": drawn(),
             "perturbed": perturbed(),
             "trained": trained(Path(folder)),
