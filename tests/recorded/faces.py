@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import io
 import json
@@ -17,9 +18,13 @@ from typing import Any
 import spad
 from spad.__main__ import _parser
 
-__all__ = ["HERE", "START_UPS", "command_words", "loaded_by", "manifest", "names"]
+__all__ = [
+    "HERE", "START_UPS", "command_words", "loaded_by", "manifest", "names",
+    "scene_parameters",
+]  # fmt: skip
 
 HERE = Path(__file__).parent
+SLICER = HERE.parents[1] / "slicer_module" / "SPAD"
 HEAVY = (
     "PIL", "PySide6", "cv2", "dask", "eyepy", "matplotlib", "monai", "napari", "nibabel", "npe2",
     "nrrd", "numpy", "pandas", "psutil", "pydicom", "qtpy", "safetensors", "scipy", "skimage",
@@ -74,6 +79,22 @@ def names() -> list[str]:
     return sorted(spad.__all__)
 
 
+def scene_parameters() -> dict[str, str | None]:
+    """Choices that Slicer's module keeps with a scene, and their defaults as written."""
+    for file in SLICER.rglob("*.py"):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and any(
+                isinstance(d, ast.Name) and d.id == "parameterNodeWrapper"
+                for d in node.decorator_list
+            ):
+                fields = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+                return {
+                    ast.unparse(one.target): None if one.value is None else ast.unparse(one.value)
+                    for one in fields
+                }
+    raise AssertionError("no class of the module is a parameter node")
+
+
 def loaded_by(code: str) -> list[str]:
     """Heavy modules that a fresh process has loaded after some code."""
     asked = f"import sys; {code}; print('loaded', *[m for m in {HEAVY!r} if m in sys.modules])"
@@ -88,6 +109,7 @@ if __name__ == "__main__":
         "manifest": manifest(),
         "commands": command_words(),
         "names": names(),
+        "scene parameters": scene_parameters(),
         "loaded": {name: loaded_by(code) for name, code in START_UPS.items()},
     }
     (HERE / "faces.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")

@@ -6,7 +6,7 @@ import json
 from importlib.util import find_spec
 
 import pytest
-from faces import HERE, START_UPS, command_words, loaded_by, manifest, names
+from faces import HERE, START_UPS, command_words, loaded_by, manifest, names, scene_parameters
 
 import spad
 
@@ -21,6 +21,10 @@ def test_the_commands_and_their_options_are_as_recorded() -> None:
 def test_the_names_at_the_face_are_as_recorded() -> None:
     assert names() == RECORD["names"]
     assert all(hasattr(spad, name) for name in RECORD["names"])
+
+
+def test_slicer_s_scenes_keep_the_choices_that_were_recorded() -> None:
+    assert scene_parameters() == RECORD["scene parameters"]
 
 
 def test_the_manifest_has_the_entries_that_were_recorded() -> None:
