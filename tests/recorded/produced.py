@@ -53,7 +53,7 @@ blocks = 1
 denoiser_widths = [8, 16]
 time_width = 16
 [perturbation]
-adapt = true
+radius = 2
 [optimiser]
 steps = 6
 batch = 4
@@ -122,7 +122,6 @@ def drawn() -> dict[str, dict[str, Any]]:
 
 def _batch() -> dict[str, Tensor]:
     """Four phantoms as the trainer gets them, with decoys."""
-    from spad.train.fragments import structure_scales
     from spad.train.semantic import target_map
 
     seeds, others = (1, 7, 17, 28), (8, 34, 36, 29)
@@ -133,7 +132,6 @@ def _batch() -> dict[str, Tensor]:
     for prefix, labels in (("", [one.labels for one in own]), ("decoy_", decoys)):
         arrays[f"{prefix}labels"] = np.stack(labels)
         arrays[f"{prefix}targets"] = np.stack([target_map(x, "components") for x in labels])
-        arrays[f"{prefix}scales"] = np.stack([structure_scales(x, 0.01) for x in labels])
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -164,7 +162,7 @@ def perturbed() -> dict[str, dict[str, Any]]:
     for name, more in (
         ("as the paper", {"curve": "paper", "clean": 0.0, "decoys": False}),
         ("by default", {}),
-        ("adapted", {"adapt": True, "band": "adaptive", "radius": 2}),
+        ("with a wide band", {"radius": 2}),
     ):
         found[f"image {name}"] = perturb(
             Perturbation(**more), batch, seed=9, progress=progress, epoch=epoch
