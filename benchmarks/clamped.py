@@ -3,10 +3,11 @@
     python benchmarks/clamped.py oct-phantom runs/phantom --images 20 --t0 75 250 --steps 1 3 10
 
 The model segments each image; simulated brush strokes fix a share of its wrong pixels
-(:mod:`spad.train.strokes`; ``--worst``: one stroke through the largest mistake instead). Then it
-samples again, the strokes held: in the whole image or only up to ``--margin`` pixels from a stroke
-(the rest stays as it was; ``told``: and is a hint too), from noise (``t0`` = T) or from the
-corrected label map noised to t0. ``--no-hints``: the strokes are held, but not spread.
+(:mod:`spad.train.evaluation.simulated_strokes`; ``--worst``: one stroke through the largest mistake
+instead). Then it samples again, the strokes held: in the whole image or only up to ``--margin``
+pixels from a stroke (the rest stays as it was; ``told``: and is a hint too), from noise (``t0`` =
+T) or from the corrected label map noised to t0. ``--no-hints``: the strokes are held, but not
+spread.
 
 Dice is pooled over images and seeds of strokes, meaned over the structures: before, with the
 strokes pasted in, and after sampling. *Right* and *wrong*: pixels outside the strokes that became
@@ -30,13 +31,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import spad
-from spad.labels import IGNORE
-from spad.metrics import confusion_matrix
+from spad.checkpoint.labels import IGNORE
+from spad.metrics.confusion import confusion_matrix
 from spad.network import Network
-from spad.network.cached import Cached
-from spad.train.cases import class_table, open_folder, read_image, read_labels
-from spad.train.mapping import model_mapping
-from spad.train.strokes import correct, worst_stroke
+from spad.network.condition_encoder import Cached
+from spad.train.data.cases import class_table, open_folder, read_image, read_labels
+from spad.train.data.class_mapping import model_mapping
+from spad.train.evaluation.simulated_strokes import correct, worst_stroke
 
 _RESAMPLES = 1000
 Arrays = dict[str, NDArray[Any]]

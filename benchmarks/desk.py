@@ -60,8 +60,8 @@ def heartbeat(counts: list[int], threads: int | None, *, look: bool) -> None:
     from heartbeat import Heartbeat
     from qtpy.QtCore import QSettings
 
-    from napari_spad._dock import SpadDock
-    from spad.checkpoint import shipped
+    from napari_spad.dock import SpadDock
+    from spad.checkpoint.safetensors_file import shipped
 
     viewer = napari.Viewer()
     viewer.window.resize(1400, 900)
@@ -110,9 +110,10 @@ def heartbeat(counts: list[int], threads: int | None, *, look: bool) -> None:
 
 def _stack(viewer: Any, count: int) -> Any:
     """Add phantoms as one stack, with their reference."""
-    from napari_spad._sample import outline, phantom_stack, reference_settings
-    from spad.labels import label_classes
-    from spad.phantom import CLASS_NAMES
+    from napari_spad.layers.reference_layer import outline, reference_settings
+    from napari_spad.read.phantom_sample import phantom_stack
+    from spad.checkpoint.labels import label_classes
+    from spad.phantom.scene import CLASS_NAMES
 
     some = [phantom_stack(7 + i) for i in range(-(-count // 16))]
     image, labels = (np.concatenate([one[kind][0] for one in some])[:count] for kind in (0, 1))
@@ -210,7 +211,7 @@ def _spread(seconds: list[float]) -> str:
 def imports() -> None:
     """Print what the dock's imports take in a process that has napari and Qt already."""
     code = "import napari, napari.layers, napari.qt, superqt.utils, qtpy.QtWidgets; print('-' * 9);"
-    code += "import sys; sys.stderr.write('BEGIN\\n'); import napari_spad._dock"
+    code += "import sys; sys.stderr.write('BEGIN\\n'); import napari_spad.dock"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-X", "importtime", "-c", code],
         capture_output=True, text=True, check=True,
@@ -219,7 +220,7 @@ def imports() -> None:
     parsed = [re.match(r"import time:\s*(\d+) \|\s*(\d+) \|(\s*)(\S+)", one) for one in lines]
     rows = [(int(m[2]), int(m[1]), m[4]) for m in parsed if m]
     ours = [r for r in rows if r[2].startswith(("napari_spad", "spad"))]
-    print(f"napari_spad._dock with all it imports: {rows[-1][0] / 1000:.0f} ms, of that")
+    print(f"napari_spad.dock with all it imports: {rows[-1][0] / 1000:.0f} ms, of that")
     for total, own, name in sorted(rows, key=lambda r: -r[1])[:8]:
         print(f"    {own / 1000:5.1f} ms in {name} itself ({total / 1000:.1f} with its imports)")
     print(f"    {sum(r[1] for r in ours) / 1000:.1f} ms in our own {len(ours)} modules")

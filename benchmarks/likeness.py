@@ -1,4 +1,4 @@
-"""How often `spad.likeness` warns: false alarms on a model's own kind of images, and detections.
+"""How often `annotation.likeness` warns: false alarms on a model's own images, and detections.
 
     python benchmarks/likeness.py oct-lesions DATA/oct_kermany_lesions:val \
         DATA/oct_duke_dme_fluid:train DATA/cxr_jsrt_scr:val runs/phantom:val
@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from spad.card import Card
-from spad.case_folder import Case, open_folder
-from spad.checkpoint import read_card, save_with_card, shipped
-from spad.likeness import LIMIT, measures, reasons, summary
-from spad.train.cases import read_image
+from spad.annotation.likeness import LIMIT, measures, reasons, summary
+from spad.cases.folder import Case, open_folder
+from spad.checkpoint.card import Card
+from spad.checkpoint.safetensors_file import read_card, save_with_card, shipped
+from spad.train.data.cases import read_image
 
 CHANGED: dict[str, Callable[[Any], Any]] = {
     "as it is": lambda x: x,

@@ -73,13 +73,13 @@ def measure(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     from qtpy.QtCore import QSettings
     from qtpy.QtWidgets import QApplication
 
-    from napari_spad._desk import Desk
-    from napari_spad._result import Result
-    from napari_spad._run import Engine
-    from napari_spad._scores import ScoreTable
-    from napari_spad._source import open_source
-    from spad.labels import label_classes
-    from spad.metrics import confusion_matrix
+    from napari_spad.desk.desk import Desk
+    from napari_spad.desk.result import Result
+    from napari_spad.desk.run import Engine
+    from napari_spad.layers.image_source import open_source
+    from napari_spad.scores.score_table import ScoreTable
+    from spad.checkpoint.labels import label_classes
+    from spad.metrics.confusion import confusion_matrix
 
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, CLASSES, (*shape[:-2], shape[-2] // PATCH, shape[-1] // PATCH))

@@ -19,14 +19,14 @@ import torch
 from torch.utils.data import default_collate
 
 from spad import phantom
-from spad.schedule import cosine_schedule
-from spad.train import loop
-from spad.train.boundary import boundary_band
-from spad.train.config import load_config
-from spad.train.dataset import Samples
-from spad.train.perturbation import perturb
-from spad.train.prepare import prepare
-from spad.train.state import start
+from spad.chain.noise_schedule import cosine_schedule
+from spad.train.config.sections import load_config
+from spad.train.data.samples import Samples
+from spad.train.loop import loop
+from spad.train.loop.preparation import prepare
+from spad.train.loop.state import start
+from spad.train.method.bcd import boundary_band
+from spad.train.method.perturbed_image import perturb
 
 
 def cost(path: Path, words: list[str], repeats: int) -> None:

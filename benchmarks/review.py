@@ -5,7 +5,8 @@
 
 The model segments each case of a split; each candidate says from the label map, the uncertainty and
 the samples alone how wrong the B-scan is. The true error is 1 less the mean Dice over the
-structures in either map (`spad.metrics`); B-scans without any are left out. Per candidate:
+structures in either map (`spad.metrics.confusion`); B-scans without any are left out. Per
+candidate:
 
 - Spearman's rank correlation with the true error, over all patients, and over either half of them:
   both were in sight when what ships was chosen, so all flatter it a little;
@@ -32,11 +33,11 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 import spad
-from spad.metrics import confusion_matrix, mean_scores, structure_scores
-from spad.result import Segmentation
-from spad.review import BAND_PX, expected_error
-from spad.train.cases import class_table, open_folder, read_image, read_labels
-from spad.train.mapping import model_mapping
+from spad.annotation.expected_errors import BAND_PX, expected_error
+from spad.inference.segmentation import Segmentation
+from spad.metrics.confusion import confusion_matrix, mean_scores, structure_scores
+from spad.train.data.cases import class_table, open_folder, read_image, read_labels
+from spad.train.data.class_mapping import model_mapping
 
 _RESAMPLES = 1000
 _FIRST = 0.25  # of the queue

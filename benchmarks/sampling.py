@@ -30,12 +30,12 @@ from timing import interleaved, spread, text
 from torch.profiler import ProfilerActivity, profile
 
 import spad
-import spad.device
-import spad.model
+import spad.inference.device
+import spad.inference.model
 from spad import phantom
-from spad.card import InputConfig, NetworkConfig
+from spad.checkpoint.card import InputConfig, NetworkConfig
+from spad.inference.segmenter import Segmenter
 from spad.network import build
-from spad.segmenter import Segmenter
 
 CCDM_STEPS = 250
 GOALS = {"8 samples : DynUNet": 1.0, "preview : DynUNet": 0.3, "CCDM : 1 sample": 500}
@@ -102,7 +102,7 @@ def measure(
     size: int, args: argparse.Namespace, shipped: Segmenter, autocast: Callable[..., Any]
 ) -> dict[str, Any]:
     """One table."""
-    spad.model.autocast = autocast  # that of the networks beside it
+    spad.inference.model.autocast = autocast  # that of the networks beside it
     todo = works(size, args, shipped, autocast)
     timed = interleaved(todo, args.rounds, shipped.device)
     both = [timed.pop(f"DynUNet, {layout}") for layout in ("planes", "channels last")]
@@ -140,9 +140,9 @@ def main() -> None:
 
     shipped = spad.load(args.model, device=args.device)
     precisions = {"float32": lambda device: nullcontext()}
-    with spad.device.autocast(shipped.device) as used:
+    with spad.inference.device.autocast(shipped.device) as used:
         if used.fast_dtype == torch.bfloat16 and torch.is_autocast_enabled(shipped.device.type):
-            precisions = {"bfloat16": spad.device.autocast, **precisions}
+            precisions = {"bfloat16": spad.inference.device.autocast, **precisions}
     sampling = shipped.card.sampling
     print(
         f"{args.model}: {sampling.steps} steps, {sampling.grid} grid; {platform.machine()}, "

@@ -5,11 +5,11 @@
 
 CASES is a case folder; validation B-scans of it become a stack with their reference, and
 `oct-lesions` segments them. The worst structure is found by a double click and corrected by strokes
-along the largest disagreements, as an annotator would draw them (`spad.train.strokes`); the model
-samples anew around them; the B-scan is accepted. The next of the queue is corrected as well. Then
-all is exported, added to a training set, and a model is tuned on it for `--minutes`. Printed: what
-each step took, and the Dice of the B-scan at work and of the stack after it. SHOTS must lie outside
-the repository where the images are real.
+along the largest disagreements, as an annotator would draw them
+(`spad.train.evaluation.simulated_strokes`); the model samples anew around them; the B-scan is
+accepted. The next of the queue is corrected as well. Then all is exported, added to a training set,
+and a model is tuned on it for `--minutes`. Printed: what each step took, and the Dice of the B-scan
+at work and of the stack after it. SHOTS must lie outside the repository where the images are real.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from driver import Counts, Driver
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spad.labels import IGNORE, named_like
-from spad.metrics import confusion_matrix, mean_scores, structure_scores
-from spad.train.strokes import middle_line
+from spad.checkpoint.labels import IGNORE, named_like
+from spad.metrics.confusion import confusion_matrix, mean_scores, structure_scores
+from spad.train.evaluation.simulated_strokes import middle_line
 
 __all__ = ["STEPS", "Session", "Took", "play", "report"]
 
@@ -62,7 +62,7 @@ class Session:
     Parameters
     ----------
     viewer : napari.Viewer
-    dock : napari_spad._dock.SpadDock
+    dock : napari_spad.dock.SpadDock
     driver : Driver
     strokes : int
         How many the person is willing to draw on a B-scan.
@@ -315,9 +315,9 @@ def main() -> None:
     import napari
     from qtpy.QtCore import QSettings
 
-    from napari_spad._dock import SpadDock
     from napari_spad.demo import folder_stack
-    from spad.checkpoint import shipped
+    from napari_spad.dock import SpadDock
+    from spad.checkpoint.safetensors_file import shipped
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -30,15 +30,15 @@ from PIL import Image
 from render import SliceView
 from scene import add_volume, new_scene, save_scene
 
-from spad.checkpoint import shipped
-from spad.host import Engine, open_model
-from spad.metrics import confusion_matrix, structure_scores
+from spad.checkpoint.safetensors_file import shipped
+from spad.inference.hosts import Engine, open_model
+from spad.metrics.confusion import confusion_matrix, structure_scores
 from SPADLib.batch import segment
-from SPADLib.compare import Comparison
-from SPADLib.reference import Reference
-from SPADLib.result import results
-from SPADLib.segments import replace_labels
-from SPADLib.views import overlay, show_bscan
+from SPADLib.compare.comparison import Comparison
+from SPADLib.compare.reference import Reference
+from SPADLib.desk.views import overlay, show_bscan
+from SPADLib.scene.result import results
+from SPADLib.scene.segments import replace_labels
 
 EDITS = 9
 

@@ -19,12 +19,12 @@ sys.path.insert(0, str(ROOT / "tests" / "slicer"))
 
 from scene import new_scene
 
-from spad.checkpoint import shipped
-from spad.host import Engine
-from SPADLib.inputs import guessed_layout, open_input
-from SPADLib.result import Result
-from SPADLib.run import Progress, Request, events
-from SPADLib.sample import make_phantom
+from spad.checkpoint.safetensors_file import shipped
+from spad.inference.hosts import Engine
+from SPADLib.desk.run import Progress, Request, events
+from SPADLib.sample_data import make_phantom
+from SPADLib.scene.inputs import guessed_layout, open_input
+from SPADLib.scene.result import Result
 
 SHAPES = ((19, 496, 512), (1, 2048, 2048))
 ROUNDS = 3

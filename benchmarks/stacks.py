@@ -73,8 +73,8 @@ def seams(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Share of pixels that tiles change, for tall phantoms of several looks."""
     import spad
     from spad import phantom
-    from spad.memory import Limits
-    from spad.segmenter import Segmenter
+    from spad.inference.memory_ladder import Limits
+    from spad.inference.segmenter import Segmenter
 
     whole = spad.load(args.model, device=args.device)
     tiled = Segmenter(

@@ -26,9 +26,9 @@ _CONFIG = 'name = "start"\n[data]\nfolders = ["set"]\n[input]\nsize = [96, 256]\
 
 def write(folder: Path, count: int) -> None:
     """Write a case folder of so many cases, five a patient, one patient in a hundred for "val"."""
-    from spad.phantom import CLASS_NAMES
-    from spad.train.cases import write_folder
-    from spad.train.phantom_cases import phantom_cases
+    from spad.phantom.scene import CLASS_NAMES
+    from spad.train.data.cases import write_folder
+    from spad.train.data.phantoms import phantom_cases
 
     few = folder / "few"
     write_folder(few, phantom_cases(5, 0, size=(256, 384)), dict(enumerate(CLASS_NAMES)))
@@ -61,10 +61,10 @@ def write(folder: Path, count: int) -> None:
 
 def measure(config: Path, words: list[str]) -> None:
     """Start a run in this process, as far as its first sample, and print what it took."""
-    from spad.train import loop  # noqa: F401  (what a run imports)
-    from spad.train.config import load_config
-    from spad.train.dataset import Samples
-    from spad.train.prepare import prepare
+    from spad.train.config.sections import load_config
+    from spad.train.data.samples import Samples
+    from spad.train.loop import loop  # noqa: F401  (what a run imports)
+    from spad.train.loop.preparation import prepare
 
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     warnings.simplefilter("ignore")

@@ -29,20 +29,20 @@ import torch
 from timing import interleaved, seconds, spread, text
 
 from spad import phantom
-from spad.card import Card, InputConfig, SamplingConfig, ScheduleConfig
-from spad.device import pick_device
-from spad.labels import label_classes
+from spad.chain.noise_schedule import cosine_schedule
+from spad.checkpoint.card import Card, InputConfig, SamplingConfig, ScheduleConfig
+from spad.checkpoint.labels import label_classes
+from spad.inference.device import pick_device
+from spad.inference.segmenter import Segmenter
 from spad.network import build
-from spad.schedule import cosine_schedule
-from spad.segmenter import Segmenter
-from spad.train.cases import write_folder
-from spad.train.config import Config, load_config
-from spad.train.dataset import Batch, Samples, batches
-from spad.train.loss import loss_terms
-from spad.train.perturbation import perturb
-from spad.train.phantom_cases import phantom_cases
-from spad.train.prepare import prepare
-from spad.train.state import Run, start
+from spad.train.config.sections import Config, load_config
+from spad.train.data.cases import write_folder
+from spad.train.data.phantoms import phantom_cases
+from spad.train.data.samples import Samples, batches
+from spad.train.loop.preparation import prepare
+from spad.train.loop.state import Run, start
+from spad.train.method.loss import loss_terms
+from spad.train.method.perturbed_image import Batch, perturb
 
 KINDS = ("cached", "concat", "unet", "dynunet")
 CLASSES = label_classes(phantom.CLASS_NAMES)

@@ -279,8 +279,8 @@ def main() -> None:
     import napari
     from qtpy.QtCore import QSettings
 
-    from napari_spad._dock import SpadDock
-    from spad.checkpoint import shipped
+    from napari_spad.dock import SpadDock
+    from spad.checkpoint.safetensors_file import shipped
 
     np.random.seed(0)  # noqa: NPY002  (napari draws its tips from it)
     with tempfile.TemporaryDirectory() as name:

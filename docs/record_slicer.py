@@ -37,8 +37,8 @@ def main() -> None:
     scene, _, app = new_scene()
     standin.install(scene)
     import SPAD
-    from SPADLib.sample import make_phantom
-    from SPADLib.views import show_bscan
+    from SPADLib.desk.views import show_bscan
+    from SPADLib.sample_data import make_phantom
 
     panel = standin.open_module(SPAD)
     volume, reference = make_phantom(shape=(7, 256, 384))

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_spad._read_folder import folder_stack
-from napari_spad._sample import phantom_stack
+from napari_spad.read import folder_stack, phantom_stack
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
 
 __all__ = ["main", "open_demo"]
 
@@ -39,7 +38,7 @@ def open_demo(
     """
     import napari
 
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
     from spad.checkpoint import shipped
 
     layers = phantom_stack() if images is None else folder_stack(images, masks)

@@ -51,7 +51,7 @@ class SPAD(ScriptedLoadableModule):
 def _register_sample():
     """Offer the phantom in the Sample Data module. Nothing is made before it is asked for."""
     from SPADLib.install import version_refusal
-    from SPADLib.sample import register
+    from SPADLib.sample_data import register
 
     if not version_refusal(*_versions()):
         register()
@@ -107,22 +107,20 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.layout.addWidget(label)
             self.layout.addStretch(1)
             return
-        from SPADLib.install_panel import InstallPanel
+        from SPADLib.install import InstallPanel
 
         self.install = InstallPanel(self.layout, self._open)
         self.install.check()
 
     def _open(self):
         """Build the panel; the engine is there."""
-        from spad.host import Engine
-        from SPADLib.compare_panel import ComparePanel
-        from SPADLib.correct_panel import CorrectPanel
-        from SPADLib.desk import Desk
-        from SPADLib.edit_panel import EditPanel
-        from SPADLib.run_panel import RunBox
-        from SPADLib.save_panel import SavePanel
-        from SPADLib.segment_panel import SegmentPanel
-        from SPADLib.terminology import register
+        from spad.inference import Engine
+        from SPADLib.compare import ComparePanel
+        from SPADLib.correct import CorrectPanel, EditPanel
+        from SPADLib.desk import Desk, RunBox
+        from SPADLib.save import SavePanel
+        from SPADLib.scene import register
+        from SPADLib.segment import SegmentPanel
 
         register()
         widget = slicer.util.loadUI(self.resourcePath("UI/SPAD.ui"))
@@ -266,7 +264,7 @@ class SPADLogic(ScriptedLoadableModuleLogic):
 
         Returns
         -------
-        SPADLib.result.Result
+        SPADLib.scene.result.Result
         """
         from SPADLib.batch import segment
 
@@ -277,16 +275,15 @@ class SPADLogic(ScriptedLoadableModuleLogic):
 
         Parameters
         ----------
-        result : SPADLib.result.Result
+        result : SPADLib.scene.result.Result
         reference : vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode
 
         Returns
         -------
-        SPADLib.compare.Comparison
+        SPADLib.compare.comparison.Comparison
             Its `distances()` are counted.
         """
-        from SPADLib.compare import Comparison
-        from SPADLib.reference import Reference
+        from SPADLib.compare import Comparison, Reference
 
         found = Comparison(result, Reference.of(reference, result))
         for _ in found.distances():
@@ -312,7 +309,7 @@ class SPADTest(ScriptedLoadableModuleTest):
             getattr(self, name)()
 
     def _segmented(self, shape=(3, 64, 96)):
-        from SPADLib.sample import make_phantom
+        from SPADLib.sample_data import make_phantom
 
         volume, reference = make_phantom(shape=shape)
         options = {"device": "cpu", "samples": 2, "steps": 2}
@@ -331,7 +328,7 @@ class SPADTest(ScriptedLoadableModuleTest):
     def test_scores_follow_an_edit(self):
         import numpy as np
 
-        from SPADLib.segments import replace_labels
+        from SPADLib.scene import replace_labels
 
         volume, reference, result = self._segmented()
         comparison = SPADLogic().compare(result, reference)
@@ -348,10 +345,10 @@ class SPADTest(ScriptedLoadableModuleTest):
         from pathlib import Path
 
         from spad.checkpoint import shipped
-        from spad.host import Engine
-        from SPADLib.inputs import guessed_layout, open_input
-        from SPADLib.run import Progress, Request, events
-        from SPADLib.sample import make_phantom
+        from spad.inference import Engine
+        from SPADLib.desk import Progress, Request, events
+        from SPADLib.sample_data import make_phantom
+        from SPADLib.scene import guessed_layout, open_input
 
         volume, _ = make_phantom(shape=(3, 64, 96))
         before = slicer.mrmlScene.GetNumberOfNodes()
@@ -371,7 +368,7 @@ class SPADTest(ScriptedLoadableModuleTest):
 
         from SPADLib.batch import load_segmentation
         from SPADLib.save import save
-        from SPADLib.segments import labels_of_volume
+        from SPADLib.scene import labels_of_volume
 
         volume, _, result = self._segmented()
         with tempfile.TemporaryDirectory() as folder:
@@ -381,7 +378,7 @@ class SPADTest(ScriptedLoadableModuleTest):
             self.assertEqual(json.loads(sidecar.read_text())["shape"], [3, 64, 96])
 
     def test_a_volume_under_a_transform_keeps_its_segmentation(self):
-        from SPADLib.sample import make_phantom
+        from SPADLib.sample_data import make_phantom
 
         volume, _ = make_phantom(shape=(3, 64, 96))
         transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spad.labels import label_classes
+from spad.checkpoint.labels import label_classes
 
 CLASSES = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
 
@@ -26,7 +26,7 @@ def fake_labels(image: np.ndarray) -> np.ndarray:
 
 @dataclass
 class FakeEngine:
-    """What `napari_spad._run.Engine` offers, with knobs."""
+    """What `napari_spad.desk.run.Engine` offers, with knobs."""
 
     checkpoint: Path
     seconds_a_step: float = 0.0
@@ -95,9 +95,9 @@ class FakeEngine:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> FakeEngine:
-    from spad import host
+    from spad.inference import hosts
 
-    host._loaded.clear()  # a model that another test opened is none of this engine's
+    hosts._loaded.clear()  # a model that another test opened is none of this engine's
     path = tmp_path / "fake.safetensors"
     path.write_bytes(b"fake")
     return FakeEngine(path)
@@ -113,7 +113,7 @@ def settings(tmp_path: Path):
 @pytest.fixture
 def open_dock(make_napari_viewer, engine, settings, qtbot, tmp_path):
     """Open a viewer with the dock in it, as napari does."""
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
 
     def opened(**options):
         viewer = make_napari_viewer(**options)

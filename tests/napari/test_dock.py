@@ -16,9 +16,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_spad._result import Result
-from napari_spad._run import explain
-from napari_spad._source import open_source
+from napari_spad.desk.result import Result
+from napari_spad.desk.run import explain
+from napari_spad.layers.image_source import open_source
 
 pytestmark = pytest.mark.gui
 
@@ -252,7 +252,7 @@ def test_a_model_that_does_not_load_is_told(open_dock, engine, qtbot):
 
 
 def test_torch_that_does_not_load_is_told(make_napari_viewer, engine, settings, qtbot):
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
 
     viewer = make_napari_viewer()
 
@@ -419,7 +419,7 @@ def test_complex_and_empty_are_refused_in_words(open_dock, qtbot):
 
 
 def test_choices_are_remembered(open_dock, make_napari_viewer, engine, settings, tmp_path, qtbot):
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
 
     _, dock = open_dock()
     other = tmp_path / "mine.safetensors"

@@ -19,12 +19,13 @@ from npe2 import PluginManifest
 from PIL import Image as Picture
 
 import napari_spad
-from napari_spad._layers import colormap, structure_names
-from napari_spad._read_folder import folder_stack
-from napari_spad._sample import outline, phantom_stack
-from napari_spad._writer import write_png, write_tiff
-from spad.card import NOTICE
-from spad.labels import label_classes
+from napari_spad.layers.classes import colormap, structure_names
+from napari_spad.layers.reference_layer import outline
+from napari_spad.read.folder import folder_stack
+from napari_spad.read.phantom_sample import phantom_stack
+from napari_spad.write.image_files import write_png, write_tiff
+from spad.checkpoint.card import NOTICE
+from spad.checkpoint.labels import label_classes
 
 MANIFEST = Path(napari_spad.__file__).with_name("napari.yaml")
 CLASSES = label_classes(("background", "SRF", "IRF", "PED"))
@@ -55,7 +56,7 @@ def test_importing_the_package_loads_neither_torch_nor_napari_nor_qt():
 
 
 def test_importing_the_dock_does_not_load_torch():
-    code = "import sys, napari_spad._dock; print('torch' in sys.modules)"
+    code = "import sys, napari_spad.dock; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -25,11 +25,11 @@ from files_of_v0_1 import V0_1, arrays, laid_out
 from PIL import Image as Picture
 from qtpy.QtCore import QSettings
 
-from napari_spad._export import FORMATS, export, targets
-from napari_spad._log import export_log
-from napari_spad._read import read
-from napari_spad._session import kept_layers
-from napari_spad._trainer import find
+from napari_spad.keep.annotation_log import export_log
+from napari_spad.keep.export import FORMATS, export, targets
+from napari_spad.keep.session_folders import kept_layers
+from napari_spad.learn.trainer_process import find
+from napari_spad.read.reader import read
 from spad.phantom import CLASS_NAMES, stack
 
 pytestmark = pytest.mark.gui
@@ -50,7 +50,7 @@ def left(tmp_path: Path) -> Path:
 @pytest.fixture
 def dock(left: Path, make_napari_viewer, qtbot):
     """The dock in a new viewer, with the user's choices and folder."""
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
 
     settings = QSettings(str(left / "settings.ini"), QSettings.Format.IniFormat)
     viewer = make_napari_viewer()

@@ -11,14 +11,15 @@ pytest.importorskip("torch")
 from driver import Driver
 from session import STEPS, Session, accept_and_next, add_to_the_training_set, play, report, save
 
-from napari_spad._sample import outline, phantom_stack
-from spad.checkpoint import shipped
+from napari_spad.layers.reference_layer import outline
+from napari_spad.read.phantom_sample import phantom_stack
+from spad.checkpoint.safetensors_file import shipped
 
 pytestmark = pytest.mark.gui
 
 
 def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settings, tmp_path):
-    from napari_spad._dock import SpadDock
+    from napari_spad.dock import SpadDock
 
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1400, 900)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import spad
-from spad.__main__ import _parser
+from spad.commands.command_line import _parser
 
 __all__ = [
     "HERE", "START_UPS", "command_words", "loaded_by", "manifest", "names",
@@ -32,15 +32,15 @@ HEAVY = (
 )  # fmt: skip
 START_UPS = {
     "the engine": "import spad",
-    "what a host uses": "import spad.host",
+    "what a host uses": "import spad.inference.hosts",
     "the command": "from spad.__main__ import main",
     "spad info": "from spad.__main__ import main; main(['info', 'oct-phantom'])",
     "a model is opened": "import spad; spad.load('oct-phantom', device='cpu')",
-    "the trainer": "import spad.train.loop",
+    "the trainer": "import spad.train.loop.loop",
     "the plugin": "import napari_spad",
-    "the plugin's readers": "import napari_spad._read",
-    "the plugin's writers": "import napari_spad._writer, napari_spad._writer_volume",
-    "the plugin's dock": "import napari_spad._dock",
+    "the plugin's readers": "import napari_spad.read.reader",
+    "the plugin's writers": "import napari_spad.write.image_files, napari_spad.write.volume_files",
+    "the plugin's dock": "import napari_spad.dock",
 }
 
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from spad import checkpoint, phantom
 from spad.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.labels import label_classes
-from spad.network import build
 from spad.segmenter import load
+
+from spad import checkpoint, phantom
+from spad.network import build
 
 HERE = Path(__file__).parent / "v0_1"
 SHAPE = (3, 32, 48)
@@ -115,10 +115,11 @@ def model(_work: Path) -> None:
 
 def trainer(work: Path) -> None:
     """A case folder, a run that was stopped on its way, and one that was left to its end."""
-    from spad.train import loop
     from spad.train.case_writer import write_folder
-    from spad.train.config import load_config
     from spad.train.phantom_cases import phantom_cases
+
+    from spad.train import loop
+    from spad.train.config import load_config
 
     torch.set_num_threads(1)
     cases = phantom_cases(4, 2, size=SHAPE[1:], seed=2, randomise=False, raters=0)
@@ -153,11 +154,10 @@ def trainer(work: Path) -> None:
 def napari(work: Path) -> None:
     """A session in napari: segmented, corrected, reviewed, exported, trained from, then killed."""
     import napari as program
-    from qtpy.QtCore import QSettings
-    from qtpy.QtWidgets import QApplication
-
     from napari_spad._cases import png_bytes
     from napari_spad._dock import SpadDock
+    from qtpy.QtCore import QSettings
+    from qtpy.QtWidgets import QApplication
 
     shutil.copytree(HERE / "model", work / "model")
     settings = QSettings(str(work / "settings.ini"), QSettings.Format.IniFormat)
@@ -298,15 +298,15 @@ def slicer(work: Path) -> None:
     import slicer as program
     from fakes import paint
     from scene import add_volume, new_scene, save_scene
-
-    from SPADLib.compare import Comparison
     from SPADLib.layout import Layout
     from SPADLib.reference import Reference
     from SPADLib.result import Result
     from SPADLib.review import Review
-    from SPADLib.save import save
     from SPADLib.score_nodes import to_table
     from SPADLib.segments import write_segments
+
+    from SPADLib.compare import Comparison
+    from SPADLib.save import save
 
     scene, _, _ = new_scene()
     made = eye()

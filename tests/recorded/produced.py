@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import spad
-from spad import draws, phantom
-from spad.coherent import coherent_draw, smooth_normal
+from spad import phantom
+from spad.chain import draws
+from spad.chain.coherent_draws import coherent_draw, smooth_normal
 
 __all__ = [
     "HERE",
@@ -92,7 +93,7 @@ def summary(array: Any) -> dict[str, Any]:
 
 def drawn() -> dict[str, dict[str, Any]]:
     """Keyed draws of the sampler, and which case and which generator a training sample gets."""
-    from spad.train.draws import case_of, generator
+    from spad.train.data.sample_order import case_of, generator
 
     keys = draws.keys(7, [0, 3, (2, 5), (1, 0, 99)], "record")
     found: dict[str, Any] = {
@@ -122,7 +123,7 @@ def drawn() -> dict[str, dict[str, Any]]:
 
 def _batch() -> dict[str, Tensor]:
     """Four phantoms as the trainer gets them, with decoys."""
-    from spad.train.semantic import target_map
+    from spad.train.method import target_map
 
     seeds, others = (1, 7, 17, 28), (8, 34, 36, 29)
     own = [phantom.bscan(seed, shape=SIZE) for seed in seeds]
@@ -137,11 +138,10 @@ def _batch() -> dict[str, Tensor]:
 
 def perturbed() -> dict[str, dict[str, Any]]:
     """ScD's targets and anchors, BcD's band, and the image that is trained on."""
-    from spad.train.boundary import boundary_band
     from spad.train.config import Perturbation
-    from spad.train.perturbation import perturb, perturbed_pixels
-    from spad.train.progress import intensity, target_count
-    from spad.train.semantic import target_map
+    from spad.train.method import intensity, perturb, target_count, target_map
+    from spad.train.method.bcd import boundary_band
+    from spad.train.method.perturbed_image import perturbed_pixels
 
     batch, numbers = _batch(), list(range(40, 44))
     config, progress, epoch = Perturbation(), 0.3, 60.0
@@ -206,12 +206,11 @@ def label_maps(model: str) -> dict[str, NDArray[np.uint8]]:
 def trained(folder: Path) -> dict[str, Any]:
     """A few steps of a tiny network on phantoms, perturbed in every way: what came of it."""
     from spad import checkpoint
-    from spad.fine_tune import read_progress
-    from spad.train.cases import NewCase, write_folder
+    from spad.annotation import read_progress
     from spad.train.config import load_config
-    from spad.train.dataset import Samples
-    from spad.train.loop import train
-    from spad.train.prepare import prepare
+    from spad.train.data import Samples, write_folder
+    from spad.train.data.cases import NewCase
+    from spad.train.loop import prepare, train
 
     torch.set_num_threads(1)
     made = [phantom.bscan(seed, shape=SIZE) for seed in (1, 7, 17, 28, 8, 34)]

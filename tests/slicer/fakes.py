@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from spad.checkpoint import read_card, shipped
-from spad.host import _loaded
-from spad.labels import label_classes
-from spad.result import Segmentation, Step
+from spad.checkpoint.labels import label_classes
+from spad.checkpoint.safetensors_file import read_card, shipped
+from spad.inference.hosts import _loaded
+from spad.inference.segmentation import Segmentation, Step
 
 CLASSES = label_classes(["background", "SRF", "IRF", "PED"])
 
@@ -41,7 +41,7 @@ def run_of(
 
 def paint(result: Any, bscan: int, rows: slice, columns: slice, value: int) -> None:
     """As a person in the Segment Editor does: behind the result's back."""
-    from SPADLib.segments import replace_labels
+    from SPADLib.scene.segments import replace_labels
 
     where = np.zeros(result.labels().shape, bool)
     where[bscan, rows, columns] = True
@@ -81,7 +81,7 @@ class FakeSegmenter:
 
 
 class FakeEngine:
-    """What `spad.host.Engine` offers, with knobs."""
+    """What `spad.inference.hosts.Engine` offers, with knobs."""
 
     def __init__(self, folder: Any) -> None:
         self.checkpoint = folder / "fake.safetensors"

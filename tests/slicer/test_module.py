@@ -28,7 +28,7 @@ def module(scene):
 
 def test_the_self_tests_of_the_module_pass(module):
     """As `slicer_add_python_unittest` and the button “Reload and Test” run them."""
-    from SPADLib import install
+    from SPADLib.install import install
 
     source, _ = module
     suite = unittest.TestLoader().loadTestsFromTestCase(source.SPADTest)
@@ -52,7 +52,7 @@ def test_the_script_of_the_test_class_finds_it(module):
 
 
 def test_the_phantom_is_offered_as_sample_data_and_made_when_asked(scene, monkeypatch):
-    from SPADLib.sample import register
+    from SPADLib.sample_data import register
 
     registered = {}
 
@@ -81,9 +81,9 @@ from scene import add_volume, new_scene
 new_scene()
 from pathlib import Path
 from SPADLib.batch import segment
-from SPADLib.compare import Comparison
-from SPADLib.reference import Reference
-from SPADLib.review import Review
+from SPADLib.compare.comparison import Comparison
+from SPADLib.compare.reference import Reference
+from SPADLib.correct.review import Review
 options = dict(device="cpu", samples=1, steps=1)
 segment(add_volume(np.eye(64, dtype=np.int16)[None]), "oct-phantom", **options)  # warm
 image = np.zeros((100, 512, 512), np.int16)

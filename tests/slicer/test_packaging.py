@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from SPADLib.install import sha256_of, wheel_argument
+from SPADLib.install.install import sha256_of, wheel_argument
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "slicer_module" / "SPAD"
@@ -59,16 +59,24 @@ def test_slicer_takes_only_one_file_for_a_module():
 
 OLD = (
     "SPAD.py",
-    "SPADLib/commands.py",
-    "SPADLib/install.py",
-    "SPADLib/install_errors.py",
-    "SPADLib/sample.py",
+    "SPADLib/lazy.py",
+    "SPADLib/host/__init__.py",
+    "SPADLib/host/commands.py",
+    "SPADLib/install/__init__.py",
+    "SPADLib/install/install.py",
+    "SPADLib/install/pip_errors.py",
+    "SPADLib/sample_data.py",
 )
 
 
 @pytest.mark.parametrize("name", OLD)
 def test_what_an_old_slicer_loads_parses_there(name):
     ast.parse((MODULE / name).read_text("utf-8"), feature_version=(3, 9))
+
+
+def test_both_packages_hand_names_on_in_the_same_way():
+    engine = ROOT / "training" / "spad" / "lazy.py"
+    assert engine.read_text("utf-8") == (MODULE / "SPADLib" / "lazy.py").read_text("utf-8")
 
 
 def test_loading_the_module_loads_no_engine_and_installs_nothing():
@@ -126,7 +134,11 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_the_wheel_holds_the_engine_and_its_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("spad/__init__.py", "spad/models/oct-lesions.safetensors", "spad/host.py"):
+    for wanted in (
+        "spad/__init__.py",
+        "spad/models/oct-lesions.safetensors",
+        "spad/inference/hosts.py",
+    ):
         assert wanted in names
     assert wheel.stat().st_size < 40e6  # an extension's package should stay small
 

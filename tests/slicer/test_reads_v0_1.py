@@ -16,12 +16,10 @@ from files_of_v0_1 import V0_1, arrays
 
 from spad.phantom import stack
 from SPADLib.batch import load_segmentation
-from SPADLib.compare import Comparison
-from SPADLib.reference import Reference
-from SPADLib.result import Result, results
-from SPADLib.review import Review
-from SPADLib.score_nodes import to_table
-from SPADLib.segments import read_segments
+from SPADLib.compare import Comparison, Reference
+from SPADLib.compare.score_nodes import to_table
+from SPADLib.correct.review import Review
+from SPADLib.scene import Result, read_segments, results
 
 EXPECTED = json.loads((V0_1 / "slicer" / "expected.json").read_text("utf-8"))
 EYE = stack(49, shape=(3, 32, 48))

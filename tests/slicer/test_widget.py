@@ -12,7 +12,7 @@ from driving import settle
 from fakes import FakeEngine, paint
 from scene import add_volume, save_scene
 
-from spad.host import Engine
+from spad.inference.hosts import Engine
 
 pytestmark = pytest.mark.gui
 SHAPE = (4, 24, 32)
@@ -147,7 +147,7 @@ def test_two_runs_in_a_row_make_two_segmentations(panel, volume):
 
 
 def test_one_bscan_or_a_range_may_be_asked_for(panel, volume):
-    from SPADLib.views import show_bscan
+    from SPADLib.desk.views import show_bscan
 
     show_bscan(panel.desk.view, volume, panel.desk.layout(volume)[0], 2)
     panel.desk.parameters.bscans = "the one on screen"
@@ -353,7 +353,7 @@ def test_sampling_around_edits_needs_one_and_keeps_it(panel, volume, result, eng
 def test_another_models_structures_are_refused_before_the_run(panel, volume, result, engine):
     from dataclasses import replace
 
-    from spad.labels import label_classes
+    from spad.checkpoint.labels import label_classes
 
     paint(result, panel.desk.bscan(), slice(0, 2), slice(0, 2), 3)
     engine.card = replace(engine.card, classes=label_classes(["background", "heart"]))
@@ -379,7 +379,7 @@ def test_a_bscan_is_carried_to_its_neighbours(panel, volume, result, engine):
     panel.ui.nextButton.click()
     panel.ui.carrySpin.setValue(9)
     settle(panel)
-    from SPADLib.views import show_bscan
+    from SPADLib.desk.views import show_bscan
 
     show_bscan(panel.desk.view, volume, result.layout, 1)
     panel.ui.carryButton.click()
@@ -392,7 +392,7 @@ def test_a_bscan_is_carried_to_its_neighbours(panel, volume, result, engine):
 
 
 def test_what_was_carried_before_a_cancel_stays_and_is_said(panel, volume, result, engine):
-    from SPADLib.views import show_bscan
+    from SPADLib.desk.views import show_bscan
 
     show_bscan(panel.desk.view, volume, result.layout, 0)
     engine.threshold = 255
@@ -517,7 +517,7 @@ def test_an_old_slicer_is_refused_in_words(app):
 
 def test_a_missing_engine_is_asked_for_and_nothing_is_installed_unasked(app, monkeypatch):
     import SPAD
-    from SPADLib import install
+    from SPADLib.install import install
 
     ran = []
     monkeypatch.setattr(install.SlicerHost, "version", lambda self, name: None)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from spad import phantom
-from spad.train.cases import NewCase, write_folder
-from spad.train.config import load_config
-from spad.train.dataset import Batch
-from spad.train.loop import train
-from spad.train.semantic import target_map
+from spad.train.config.sections import load_config
+from spad.train.data.cases import NewCase, write_folder
+from spad.train.loop.loop import train
+from spad.train.method.perturbed_image import Batch
+from spad.train.method.scd import target_map
 
 SIZE = (64, 96)
 TINY = """

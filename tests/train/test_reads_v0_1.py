@@ -13,11 +13,11 @@ from files_of_v0_1 import V0_1, arrays, laid_out
 from produced import RECORDED_ON, machine
 
 from spad import checkpoint
-from spad.fine_tune import config_text, read_progress
-from spad.labels import IGNORE
+from spad.annotation import config_text, read_progress
+from spad.checkpoint import IGNORE
 from spad.phantom import stack
-from spad.train import cases as reader
 from spad.train.config import load_config
+from spad.train.data import cases as reader
 from spad.train.loop import train
 
 SHAPE = (3, 32, 48)

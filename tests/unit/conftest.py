@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from spad.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
-from spad.labels import label_classes
+from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from spad.checkpoint.labels import label_classes
+from spad.inference.segmenter import Segmenter
 from spad.network import build
-from spad.segmenter import Segmenter
 
 
 def _model(kind="cached", device="cpu", **sampling):

@@ -16,13 +16,11 @@ from files_of_v0_1 import V0_1, arrays, laid_out
 from produced import RECORDED_ON, machine
 
 from spad import checkpoint
-from spad.case_bscan import known_bscans
-from spad.case_folder import open_folder
-from spad.fine_tune import read_progress
-from spad.labels import label_classes
+from spad.annotation import Entry, ReviewBook, check_sum, read_progress
+from spad.cases import known_bscans, open_folder
+from spad.checkpoint import label_classes
+from spad.inference.segmenter import load
 from spad.phantom import CLASS_NAMES, bscan
-from spad.review_book import Entry, ReviewBook, check_sum
-from spad.segmenter import load
 
 SHAPE = (32, 48)
 EDITED = "ac48d0578f0e92d5882c4adf5bfd86bc54a3c0c2490da93a6b4a96cc95864c8b"

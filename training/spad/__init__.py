@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spad.segmenter import Segmentation, Segmenter, Step, devices, load
+    from spad.inference.segmenter import Segmentation, Segmenter, Step, devices, load
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
@@ -17,6 +17,6 @@ __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'spad' has no attribute {name!r}")
-    from spad import segmenter
+    from spad.inference import segmenter
 
     return getattr(segmenter, name)

@@ -50,7 +50,7 @@ def segment(
         As of `spad.Segmenter.steps`.
     told : callable, optional
         Gets what is said before the run (`preflight`) and on the way.
-    engine : spad.host.Engine, optional
+    engine : spad.inference.hosts.Engine, optional
 
     Returns
     -------
@@ -62,11 +62,9 @@ def segment(
     ValueError, OSError, MemoryError
         In words.
     """
-    from spad.host import Engine
-    from SPADLib.inputs import guessed_layout, open_input
-    from SPADLib.preflight import warnings_of
-    from SPADLib.result import Result
-    from SPADLib.run import Request, drain, events
+    from spad.inference import Engine
+    from SPADLib.desk import Request, drain, events, warnings_of
+    from SPADLib.scene import Result, guessed_layout, open_input
 
     engine = engine or Engine.spad()
     if layout is None and volume is not None and volume.IsA("vtkMRMLScalarVolumeNode"):
@@ -189,8 +187,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     """Run a batch; 0 where all went well, 1 where a file failed, 2 for wrong arguments."""
     ask = _parser().parse_args(argv)
-    from spad.host import explain
-    from SPADLib.layout import Layout
+    from spad.inference import explain
+    from SPADLib.scene import Layout
 
     try:
         layout = None if ask.layout == "auto" else Layout.of(ask.layout)
@@ -248,9 +246,7 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
 
 
 def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
-    from SPADLib.compare import Comparison
-    from SPADLib.reference import Reference
-    from SPADLib.score_nodes import to_csv
+    from SPADLib.compare import Comparison, Reference, to_csv
 
     stem = _stem(path, IMAGES)
     found = [f for s in LABELS if (f := references / f"{stem}{s}").is_file()]

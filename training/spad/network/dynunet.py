@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spad.card import NetworkConfig
+from spad.checkpoint import NetworkConfig
 from spad.network.interface import Condition, Network, Outputs
 
 try:

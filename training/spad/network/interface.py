@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from spad.card import NetworkConfig
+from spad.checkpoint import NetworkConfig
 
 __all__ = ["Condition", "Network", "Outputs"]
 
@@ -50,8 +50,8 @@ class Network(nn.Module):
         Whether there is a denoiser; a plain U-Net has none.
     predicts : {"prior", "x_0"}
         What the denoiser's logits are of: ``pi(x_0 | x_t, image)``, before a pixel's own noisy
-        label is weighed, or ``p(x_0 | x_t, image)``; :func:`spad.diffusion.prior_logits` makes the
-        one of the other.
+        label is weighed, or ``p(x_0 | x_t, image)``; :func:`spad.chain.diffusion.prior_logits`
+        makes the one of the other.
     class_axes : mapping of str to int
         Layers that read or write classes, by name, and the axis of their weights on which each
         class has one block of neighbouring channels.

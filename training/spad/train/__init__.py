@@ -1,1 +1,1 @@
-"""The trainer. Never imported by the rest of `spad`, nor by a front end."""
+"""The trainer. Never imported by the rest of `spad` but its commands, nor by a front end."""

@@ -15,12 +15,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.case_folder import CaseError
-from spad.train import files
-from spad.train.case_writer import NewCase
-from spad.train.imports.lists import assign, find_lists
+from spad.cases import CaseError, NewCase
+from spad.train.data import image_files
+from spad.train.imports.amd_sd_lists import assign, find_lists
+from spad.train.imports.patient_splits import draw, natural
 from spad.train.imports.report import Report, listed
-from spad.train.imports.splits import draw, natural
 from spad.train.imports.transfer import Progress, check_folders, transfer
 
 __all__ = ["COLOURS", "EPOCHS", "Pair", "find_pairs", "import_amd_sd", "read_pair"]
@@ -99,7 +98,7 @@ def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
         (
             path.relative_to(root)
             for path in root.rglob("*")
-            if path.suffix.lower() in files.SUFFIXES
+            if path.suffix.lower() in image_files.SUFFIXES
             and path.is_file()
             and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
         ),
@@ -108,7 +107,7 @@ def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
     if not found:
         raise CaseError(
             [
-                f"{root}: holds no {', '.join(files.SUFFIXES)} files; AMD-SD has "
+                f"{root}: holds no {', '.join(image_files.SUFFIXES)} files; AMD-SD has "
                 "images/<patient>/<patient>_<n>.png, so name the folder that holds images/"
             ]
         )
@@ -176,9 +175,10 @@ def read_pair(
     Raises
     ------
     ValueError, OSError, ImportError
-        As `spad.train.files.read_rgb`; an odd width; a right half that is no colour mask.
+        As `spad.train.data.image_files.read_rgb`; an odd width; a right half that is no colour
+        mask.
     """
-    both = files.read_rgb(path)
+    both = image_files.read_rgb(path)
     width_px = both.shape[1]
     if width_px % 2:
         raise ValueError(
@@ -202,7 +202,7 @@ def read_pair(
     if not spread.any():
         grey = image[..., 0]
     else:
-        from spad.frame import luminance  # brings torch, which exact grey does not need
+        from spad.inference import luminance  # brings torch, which exact grey does not need
 
         grey = np.rint(luminance(image)).astype(np.uint8)
     return np.ascontiguousarray(grey), labels, distances, float((spread > _COLOURED).mean())

@@ -2,7 +2,7 @@
 
 That set is not public, nor is its format. This reader takes binary masks in two arrangements, or
 indexed ones (`spad.train.imports.cxrs_layout`), and makes one class map of masks that overlap, by
-a stated priority (`spad.train.imports.priority`).
+a stated priority (`spad.train.imports.overlap_order`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.case_folder import CaseError
-from spad.train import files
-from spad.train.case_writer import NewCase
+from spad.cases import CaseError, NewCase
+from spad.train.data import image_files
 from spad.train.imports.cxrs_layout import Layout, Radiograph, find_layout
-from spad.train.imports.priority import STATED, order
+from spad.train.imports.overlap_order import STATED, order
+from spad.train.imports.patient_splits import draw
 from spad.train.imports.report import Report, listed
-from spad.train.imports.splits import draw
 from spad.train.imports.transfer import Progress, check_folders, transfer
 
 __all__ = ["EPOCHS", "Overlaps", "import_cxrs", "paint", "read_masks"]
@@ -93,7 +92,7 @@ def read_masks(radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:
     masks: dict[str, NDArray[np.bool_]] = {}
     for structure, path in radiograph.masks.items():
         try:
-            values = files.read_file(path)
+            values = image_files.read_file(path)
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
@@ -153,7 +152,7 @@ def import_cxrs(
     dst : Path
         Absent or empty.
     priority : sequence of str
-        As `given` of `spad.train.imports.priority.order`.
+        As `given` of `spad.train.imports.overlap_order.order`.
     patient_from : str or None
         A regular expression whose group is the patient in a file's name; None: each image is a
         patient of its own.
@@ -205,13 +204,13 @@ def import_cxrs(
 
     def read(one: Radiograph, first: bool) -> NewCase:
         if indexed:
-            labels = files.read_label_file(one.masks[""])
+            labels = image_files.read_label_file(one.masks[""])
         else:
             masks = read_masks(one)
             labels = paint(masks, painted, layout.names)
             if first:
                 overlaps.add(masks)
-        image = files.read_file(one.image)
+        image = image_files.read_file(one.image)
         if labels.shape != image.shape:
             raise ValueError(
                 f"{one.image}: is {image.shape}, but its masks are {labels.shape} (rows, columns); "

@@ -15,12 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from spad.case_folder import CaseError
-from spad.labels import IGNORE, MAX_CLASSES
-from spad.train import files
-from spad.train.imports.priority import normal
+from spad.cases import CaseError
+from spad.checkpoint import IGNORE, MAX_CLASSES
+from spad.train.data import image_files
+from spad.train.imports.overlap_order import normal
+from spad.train.imports.patient_splits import natural
 from spad.train.imports.report import listed
-from spad.train.imports.splits import natural
 
 __all__ = ["Layout", "Radiograph", "find_layout"]
 
@@ -150,14 +150,14 @@ def _by_name(folder: Path, problems: list[str], *, needed: bool = True) -> dict[
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             hidden = path.name.startswith(".")
-            if path.suffix.lower() not in files.SUFFIXES or hidden or not path.is_file():
+            if path.suffix.lower() not in image_files.SUFFIXES or hidden or not path.is_file():
                 continue
             if path.stem in found:
                 problems.append(f"{path}: {found[path.stem].name} has the same name; remove one")
             found.setdefault(path.stem, path)
     if needed and not found:
         problems.append(
-            f"{folder}: holds no {', '.join(files.SUFFIXES)} files; put the images there"
+            f"{folder}: holds no {', '.join(image_files.SUFFIXES)} files; put the images there"
         )
     return found
 
@@ -224,7 +224,7 @@ def _indexed_names(src: Path, problems: list[str]) -> dict[int, str]:
         problems.append(f'{places[0]}: is missing; write {{"0": "background", "1": "heart", ...}}')
         return {}
     try:
-        content = files.read_json(path)
+        content = image_files.read_json(path)
     except (ValueError, OSError) as error:
         problems.append(str(error))
         return {}

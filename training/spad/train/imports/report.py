@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.labels import IGNORE
-from spad.train.case_writer import NewCase
+from spad.cases import NewCase
+from spad.checkpoint import IGNORE
 
 __all__ = ["Report", "listed"]
 

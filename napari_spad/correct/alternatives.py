@@ -1,0 +1,198 @@
+"""Flipping through what the samples of the ensemble say of a structure, and taking one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_spad.desk import Desk, Result
+from napari_spad.layers import placement
+
+__all__ = ["Alternatives"]
+
+
+@dataclass
+class _Shown:
+    result: Result
+    index: tuple[int, ...]
+    value: int
+    where: NDArray[np.bool_] | None  # the part asked about; None for the whole structure
+    found: list[Any]
+    at: int
+    now: int  # pixels of the structure as it is
+
+
+class Alternatives:
+    """One structure's alternatives, drawn as outlines over the label layer until one is taken.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._shown: _Shown | None = None
+        self._layer: Any = None
+        self._escape: Any = None  # what the layer's own Escape did before
+        desk.viewer.dims.events.current_step.connect(self.leave)
+        desk.edited.connect(self.leave)
+        desk.written.connect(self.leave)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self.desk.viewer.dims.events.current_step.disconnect(self.leave)
+        self.leave()
+
+    @property
+    def showing(self) -> bool:
+        """Whether an alternative is on screen."""
+        return self._shown is not None
+
+    def flip(self, step: int, *, under_pointer: bool) -> None:
+        """Show the next larger (1) or smaller (-1) alternative.
+
+        Parameters
+        ----------
+        step : {1, -1}
+        under_pointer : bool
+            Of the part of a structure under the mouse; else of the whole structure that is
+            selected for painting.
+        """
+        result = self.desk.result
+        if result is None:
+            self.desk.say("There is no segmentation yet: press Segment first.")
+            return
+        pixel = self._pointer(result) if under_pointer else None
+        shown = self._shown
+        if shown is None or not _within(shown, result, pixel):
+            shown = self._ask(result, pixel)
+            if shown is None:
+                return
+            sizes = [a.pixels for a in shown.found]
+            larger = [i for i, n in enumerate(sizes) if n >= shown.now]
+            first = larger[0] if larger else len(sizes)
+            shown.at = first if step > 0 else first - 1
+            shown.at = int(np.clip(shown.at, 0, len(sizes) - 1))
+        else:
+            shown.at = (shown.at + step) % len(shown.found)
+        self._shown = shown
+        self._draw(shown)
+        one, name = shown.found[shown.at], _name(result, shown.value)
+        samples = result.packed[shown.index].shape[0]
+        self.desk.say(
+            f"{name}, alternative {shown.at + 1} of {len(shown.found)}: {one.pixels:,} pixels "
+            f"(now {shown.now:,}), {one.votes} of {samples} samples. T takes it, Esc leaves it."
+        )
+
+    def take(self) -> None:
+        """Put the alternative on screen into the label layer, as one undo step of the person's."""
+        shown = self._shown
+        if shown is None:
+            self.desk.say("No alternative is shown: “.” and “,” flip through them.")
+            return
+        self.leave()
+        result, one = shown.result, shown.found[shown.at]
+        part = result.part(shown.index)
+        now = np.asarray(result.layer.data[part.region])
+        where = np.nonzero(now != one.labels)
+        index = tuple(np.full(len(where[0]), i) for i in shown.index) + where
+        # Not in the model's name: what a person chose, later sampling must keep.
+        result.layer.data_setitem(index, one.labels[where])
+        self.desk.say(
+            f"{_name(result, shown.value)}: alternative taken, {one.changed:,} pixels changed. "
+            "Ctrl+Z takes it back."
+        )
+
+    def leave(self, *_: Any) -> None:
+        """Take the outlines off the screen."""
+        shown, self._shown = self._shown, None
+        if self._layer is not None:
+            layer, self._layer = self._layer, None
+            if shown is not None:
+                shown.result.layer.bind_key("Escape", None)
+                if self._escape is not None:
+                    shown.result.layer.bind_key("Escape", self._escape)
+            if layer in self.desk.viewer.layers:
+                self.desk.viewer.layers.remove(layer)
+
+    def _ask(self, result: Result, pixel: tuple[int, int] | None) -> _Shown | None:
+        from spad.annotation import alternatives, component
+
+        self.leave()
+        index = self.desk.place(result)
+        if index not in result.packed:
+            self.desk.say("This B-scan was not sampled yet: press Segment first.")
+            return None
+        part = result.part(index)
+        labels, samples = np.asarray(result.layer.data[part.region]), result.packed[index].samples()
+        value, where = int(result.layer.selected_label), None
+        if pixel is not None and pixel[0] < part.height and pixel[1] < part.width:
+            votes = Counter(int(v) for v in (labels[pixel], *samples[:, *pixel]) if v)
+            if votes:
+                value = int(labels[pixel]) or votes.most_common(1)[0][0]
+                where = component(labels, samples, value, pixel)
+        found = alternatives(
+            labels, samples, value, result.painted(part), locked=result.locked, region=where
+        )
+        name = _name(result, value)
+        here = "this part of " if where is not None else ""
+        if not found:
+            count = len(samples)
+            self.desk.say(
+                f"The {count} samples agree on {here}{name}: there is no alternative."
+                if count > 1
+                else "There is a single sample, hence no alternative: segment with more samples."
+            )
+            return None
+        same = labels == value if where is None else (labels == value) & where
+        return _Shown(result, index, value, where, found, 0, int(np.count_nonzero(same)))
+
+    def _pointer(self, result: Result) -> tuple[int, int] | None:
+        """Pixel of the label layer under the mouse, or None outside it."""
+        layer = result.layer
+        at = np.round(layer.world_to_data(self.desk.viewer.cursor.position[-layer.ndim :]))[-2:]
+        if not ((at >= 0) & (at < layer.data.shape[-2:])).all():
+            return None
+        return int(at[0]), int(at[1])
+
+    def _draw(self, shown: _Shown) -> None:
+        result, viewer = shown.result, self.desk.viewer
+        one = shown.found[shown.at].labels == shown.value
+        if shown.where is not None:
+            one = one & shown.where
+        if self._layer is None:
+            base = result.layer
+            self._layer = viewer.add_labels(
+                np.zeros(base.data.shape, np.uint8),
+                name="alternative",
+                colormap=base.colormap,
+                metadata={"role": "aid"},
+                opacity=1.0,
+                **placement(base),
+            )
+            self._layer.contour = 3
+            viewer.layers.selection.active = base
+            # On the layer, whose own Escape (it ends a polygon) comes before the viewer's.
+            self._escape = base.bind_key("Escape", None)
+            base.bind_key("Escape", self.leave)
+        self._layer.data[result.part(shown.index).region] = np.where(one, shown.value, 0)
+        self._layer.refresh()
+
+
+def _within(shown: _Shown, result: Result, pixel: tuple[int, int] | None) -> bool:
+    """Whether the alternatives on screen are those asked for."""
+    if shown.result is not result:
+        return False
+    if shown.where is None or pixel is None:
+        return shown.where is None and pixel is None
+    inside = pixel[0] < shown.where.shape[0] and pixel[1] < shown.where.shape[1]
+    return inside and bool(shown.where[pixel])
+
+
+def _name(result: Result, value: int) -> str:
+    return next((c.name for c in result.classes if c.value == value), f"label {value}")

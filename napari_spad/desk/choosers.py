@@ -1,0 +1,196 @@
+"""Combo boxes that keep up with the viewer's layers and with the checkpoints on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSettings, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+
+from napari_spad.desk.widgets import narrow
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers.base import Layer
+
+__all__ = ["CheckpointCombo", "LayerCombo"]
+
+
+RECENT = 5
+
+
+class LayerCombo(QComboBox):
+    """The viewer's layers of one kind, by name; the choice survives renaming and reordering.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    accepts : callable
+        Whether a layer belongs here.
+    empty : str
+        Shown where there is none.
+    optional : bool
+        Whether no layer is a choice, and the first one. Otherwise the topmost layer is chosen
+        until the user chooses.
+    """
+
+    layer_changed = Signal(object)
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        accepts: Callable[[Layer], bool],
+        empty: str,
+        *,
+        optional: bool = False,
+    ) -> None:
+        super().__init__()
+        narrow(self)
+        self._viewer, self._accepts, self._empty = viewer, accepts, empty
+        self._optional = optional
+        self._layer: Layer | None = None
+        self._named: list[Layer] = []
+        self._events = viewer.layers.events
+        for name in ("inserted", "removed", "reordered"):
+            getattr(self._events, name).connect(self.refresh)
+        self.activated.connect(self._on_activated)
+        self.refresh()
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer or None."""
+        return self._layer
+
+    def choose(self, layer: Layer | None) -> None:
+        """Choose a layer; one that is not in the list changes nothing."""
+        if layer is not None and layer not in self._named:
+            self.refresh()  # it may be so new that the event has not come by yet
+        if layer is None or layer in self._named:
+            self._set(layer)
+
+    def refresh(self, _event: Any = None) -> None:
+        """Read the viewer's layers anew; the choice stays if it can."""
+        for layer in self._named:
+            layer.events.name.disconnect(self._rename)
+        self._named = [layer for layer in reversed(self._viewer.layers) if self._accepts(layer)]
+        for layer in self._named:
+            layer.events.name.connect(self._rename)
+        if self._layer in self._named:
+            self._fill()
+        else:
+            self._set(self._named[0] if self._named and not self._optional else None)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        for name in ("inserted", "removed", "reordered"):
+            getattr(self._events, name).disconnect(self.refresh)
+        for layer in self._named:
+            layer.events.name.disconnect(self._rename)
+        self._named, self._layer = [], None
+
+    def _rename(self, _event: Any = None) -> None:
+        self._fill()
+
+    def _set(self, layer: Layer | None) -> None:
+        changed = layer is not self._layer
+        self._layer = layer
+        self._fill()
+        if changed:
+            self.layer_changed.emit(layer)
+
+    def _fill(self) -> None:
+        self.clear()
+        if self._optional or not self._named:
+            self.addItem(self._empty, None)
+        for layer in self._named:
+            self.addItem(layer.name)
+        self.setEnabled(bool(self._named))
+        first = self.count() - len(self._named)
+        if self._layer is not None:
+            self.setCurrentIndex(first + self._named.index(self._layer))
+        self.setToolTip(self._layer.name if self._layer is not None else "")
+
+    def _on_activated(self, index: int) -> None:
+        place = index - (self.count() - len(self._named))
+        self._set(self._named[place] if place >= 0 else None)
+
+
+class CheckpointCombo(QComboBox):
+    """Shipped and recent checkpoints, and “Browse…”.
+
+    Parameters
+    ----------
+    shipped : mapping of str to Path
+    settings : QSettings
+        Remembers the recent files and the last choice.
+    """
+
+    path_changed = Signal(object)
+
+    def __init__(
+        self, shipped: dict[str, Path], settings: QSettings, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        narrow(self)
+        self._shipped, self._settings = shipped, settings
+        self.path: Path | None = None
+        self.activated.connect(self._on_activated)
+        last = str(settings.value("checkpoint", "", str))
+        by_name = {str(p): p for p in shipped.values()}
+        if last and Path(last).is_file():
+            self.path = by_name.get(last, Path(last))
+        else:
+            self.path = next(iter(shipped.values()), None)
+        self._fill()
+
+    def choose(self, path: Path) -> None:
+        """Choose a checkpoint, and remember it."""
+        self.path = path
+        self._settings.setValue("checkpoint", str(path))
+        if path not in self._shipped.values():
+            recent = [str(path), *(str(p) for p in self._recent() if p != path)]
+            self._settings.setValue("recent", recent[:RECENT])
+        self._fill()
+        self.path_changed.emit(path)
+
+    def _recent(self) -> list[Path]:
+        stored: Any = self._settings.value("recent", [])
+        paths = [stored] if isinstance(stored, str) else list(stored or [])  # INI: one is a str
+        return [p for p in map(Path, paths) if p.is_file() and p not in self._shipped.values()]
+
+    def _fill(self) -> None:
+        self.clear()
+        for name, path in self._shipped.items():
+            self.addItem(name, path)
+        recent = self._recent()
+        if self.path and self.path not in [*self._shipped.values(), *recent]:
+            recent.insert(0, self.path)
+        if self._shipped and recent:
+            self.insertSeparator(self.count())
+        for path in recent:
+            self.addItem(path.stem, path)
+        if self.path is None:
+            self.addItem("no checkpoint yet", None)
+        self.insertSeparator(self.count())
+        self.addItem("Browse…", "browse")
+        for i in range(self.count()):
+            if isinstance(path := self.itemData(i), Path):
+                self.setItemData(i, str(path), Qt.ItemDataRole.ToolTipRole)
+                if path == self.path:
+                    self.setCurrentIndex(i)
+        self.setToolTip(str(self.path or ""))
+
+    def _on_activated(self, index: int) -> None:
+        chosen = self.itemData(index)
+        if chosen == "browse":
+            folder = str(self.path.parent) if self.path else ""
+            name, _ = QFileDialog.getOpenFileName(
+                self, "Open a SPAD checkpoint", folder, "SPAD checkpoints (*.safetensors)"
+            )
+            chosen = Path(name) if name else None
+        if chosen is None:
+            self._fill()
+        else:
+            self.choose(chosen)

@@ -1,0 +1,240 @@
+"""What the panels of the dock share: the viewer, the results, the run that is going on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject, QSettings, QStandardPaths, Signal  # type: ignore[attr-defined, unused-ignore]
+
+from napari_spad.desk.framing import Framing
+from napari_spad.desk.result import Result
+from napari_spad.desk.run import Engine, Finished, Progress, Request, Run, explain
+from napari_spad.layers import leading_index
+
+__all__ = ["Desk", "data_folder"]
+
+
+def data_folder() -> Path:
+    """Where what must outlive a session is kept: autosaves, reviews, logs."""
+    base = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericDataLocation)
+    return Path(base) / "napari-spad"
+
+
+class Desk(QObject):
+    """The annotator's desk. Panels take it as their only argument and talk through its signals.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    engine : Engine
+    settings : QSettings
+        The user's choices.
+    folder : Path
+        The user's data; made when first needed.
+
+    Attributes
+    ----------
+    results : list of Result
+        In the order in which they were made.
+    result : Result or None
+        The one at work: that of the active layer, else the last one that was.
+    """
+
+    said = Signal(str)
+    """For the status line."""
+    failed = Signal(str)
+    """An error in words; shown in the status line and as a notification."""
+    progressed = Signal(object)
+    """A `Progress`."""
+    busy_changed = Signal(bool)
+    result_changed = Signal(object)
+    """`result` is another one now (a Result or None)."""
+    result_added = Signal(object)
+    written = Signal(object, object)
+    """A model wrote a B-scan: the Result, and its place on the leading axes."""
+    edited = Signal(object, object)
+    """A person's stroke, undo or redo: the Result, and an `Edit`."""
+
+    def __init__(
+        self, viewer: ViewerModel, engine: Engine, settings: QSettings, folder: Path
+    ) -> None:
+        super().__init__()
+        self.viewer, self.engine, self.settings, self.folder = viewer, engine, settings, folder
+        self.framing = Framing(viewer)
+        self.results: list[Result] = []
+        self.result: Result | None = None
+        self._run: Run | None = None
+        self._part_done: Callable[[Finished], None] | None = None
+        self._all_done: Callable[[bool], str] | None = None
+        self._stopped = ""
+        self.cancelling = False
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        viewer.layers.selection.events.active.connect(self._on_active)
+
+    # ------------------------------------------------------------------ words
+
+    def say(self, text: str) -> None:
+        """Put this into the status line."""
+        self.said.emit(text)
+
+    def inform(self, text: str) -> None:
+        """Tell by napari's notification, for what must not be missed."""
+        show_info(text)
+
+    def fail(self, error: BaseException | str) -> None:
+        """Tell of an error."""
+        message = error if isinstance(error, str) else explain(error)
+        self.failed.emit(message)
+        self.said.emit(message)
+        show_error(message)
+
+    def _fail_run(self, error: BaseException | str) -> None:
+        """Tell why the run that is going on failed; it says nothing more."""
+        self._stopped = error if isinstance(error, str) else explain(error)
+        self.fail(error)
+
+    # ------------------------------------------------------------------ where we are
+
+    def place(self, result: Result | None = None) -> tuple[int, ...]:
+        """Place of the B-scan on screen on the leading axes of a result's layer."""
+        result = result or self.result
+        return () if result is None else leading_index(result.layer, self.viewer)
+
+    def go_to(
+        self, layer: Any, index: tuple[int, ...], pixel: tuple[float, float] | None = None
+    ) -> None:
+        """Show a B-scan of a layer, and one of its pixels (row, column)."""
+        self.framing.go_to(layer, index, pixel)
+
+    def add_result(self, result: Result) -> None:
+        """Take in a result: from now on its edits are told."""
+        self.results.append(result)
+        result.hand_edited = lambda edit: self.edited.emit(result, edit)
+        self.result_added.emit(result)
+        self._set_result(result)
+
+    def _set_result(self, result: Result | None) -> None:
+        if result is not self.result:
+            self.result = result
+            self.result_changed.emit(result)
+
+    def _on_active(self, _event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        for result in self.results:
+            if active is not None and active in (result.layer, result.uncertainty, result.by_hand):
+                self._set_result(result)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        removed = event.value
+        for result in [r for r in self.results if r.layer is removed]:
+            result.stop()
+            self.results.remove(result)
+            if self.result is result:
+                self._set_result(self.results[-1] if self.results else None)
+
+    # ------------------------------------------------------------------ a run
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is going on."""
+        return self._run is not None
+
+    @property
+    def stopped(self) -> str:
+        """Why the run ends early, where it was not the user's wish."""
+        return self._stopped
+
+    def run(
+        self,
+        request: Request,
+        on_part: Callable[[Finished], None],
+        on_end: Callable[[bool], str],
+    ) -> bool:
+        """Start a run, unless one is going on.
+
+        Parameters
+        ----------
+        request : Request
+        on_part : callable
+            Takes each B-scan as it is done. An error there ends the run, and is told.
+        on_end : callable
+            Takes whether the run came to its end (or was cancelled); returns what to say.
+
+        Returns
+        -------
+        bool
+            Whether it was started.
+        """
+        if self._run is not None:
+            return False
+        run = Run(self.engine, request)
+        self._run, self._part_done, self._all_done = run, on_part, on_end
+        self._stopped, self.cancelling, self._began = "", False, time.monotonic()
+        run.told.connect(self._on_told)
+        run.progressed.connect(self._on_progress)
+        run.part_finished.connect(self._on_part)
+        run.failed.connect(self._fail_run)
+        run.ended.connect(self._on_ended)
+        self.destroyed.connect(run.cancel)  # with the viewer's window
+        self.busy_changed.emit(True)
+        run.start()
+        return True
+
+    def cancel(self) -> None:
+        """End the run after its current step; B-scans already done stay."""
+        if self._run is not None:
+            self.cancelling = True
+            self.say("cancelling…")
+            self._run.cancel()
+
+    def stop(self, why: str) -> None:
+        """End the run for a reason that is told."""
+        if self._run is not None:
+            self._stopped = why
+            self.say(why)
+            self._run.cancel()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been going on."""
+        return time.monotonic() - self._began
+
+    def _on_told(self, text: str) -> None:
+        if not self._stopped and not self.cancelling:
+            self.say(text)
+
+    def _on_progress(self, at: Progress) -> None:
+        if not self._stopped and not self.cancelling:
+            self.progressed.emit(at)
+
+    def _on_part(self, event: Finished) -> None:
+        if self._run is None or self._stopped or self._part_done is None:
+            return
+        try:
+            self._part_done(event)
+        except Exception as error:
+            self._fail_run(error)
+            self._run.cancel()
+
+    def _on_ended(self, complete: bool) -> None:
+        """Whatever happened, the buttons come back."""
+        all_done, self._run, self._part_done, self._all_done = self._all_done, None, None, None
+        said = all_done(complete) if all_done is not None else ""
+        self.busy_changed.emit(False)
+        if said and not self._stopped:
+            self.say(said)
+
+    def shut_down(self) -> None:
+        """Stop the run and listen to the viewer no more."""
+        if self._run is not None:
+            self._run.cancel()
+        self.framing.disconnect_viewer()
+        self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._on_active)
+        for result in self.results:
+            result.stop()

@@ -1,0 +1,112 @@
+"""Slider and camera: go to a B-scan, and fit each into the canvas where sizes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from numpy.typing import NDArray
+
+from napari_spad.layers import leading_index
+
+__all__ = ["Framing"]
+
+MARGIN = 1.05
+SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
+"""Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
+
+
+class Framing:
+    """Moves slider and camera.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+
+    Attributes
+    ----------
+    canvas : callable
+        Gives the canvas' (height, width) in the camera's pixels, or None where there is none.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.canvas: Callable[[], tuple[float, float] | None] = lambda: None
+        self._framed: Any = None
+        viewer.dims.events.current_step.connect(self.frame)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self.viewer.dims.events.current_step.disconnect(self.frame)
+
+    @property
+    def _camera(self) -> Any:
+        return getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
+
+    def go_to(
+        self, layer: Any, index: tuple[int, ...], pixel: tuple[float, float] | None = None
+    ) -> None:
+        """Show a B-scan of a layer; centre one of its pixels, unless all of it is seen anyway."""
+        at = np.asarray(layer.data_to_world([*index, *(pixel or (0.0, 0.0))]))
+        dims = self.viewer.dims
+        first = dims.ndim - layer.ndim
+        for axis in range(len(index)):
+            dims.set_point(first + axis, float(at[axis]))
+        if pixel is None:
+            return
+        seen, camera = self.canvas(), self._camera
+        size = layer.data.shape[-2:]
+        if (padded := self._padded()) is not None and padded.data.shape == layer.data.shape:
+            size = padded.metadata["bscan_sizes"][index[-1]]
+        extent = self._extent(layer, index, size)
+        if seen is not None and (np.array(extent[1]) * camera.zoom <= np.array(seen) * 1.02).all():
+            at = extent[0]
+        camera.center = (*camera.center[:-2], float(at[-2]), float(at[-1]))
+
+    def zoom_to(self, layer: Any, box: Sequence[slice]) -> None:
+        """Zoom, where a box of rows and columns is too small to be seen, or does not fit."""
+        canvas = self.canvas()
+        if canvas is None:
+            return
+        seen = np.array(canvas)
+        scale = np.abs(np.asarray(layer.scale[-2:], float))
+        size = np.array([side.stop - side.start for side in box]) * scale
+        whole = np.array(layer.data.shape[-2:]) * scale
+        share = float((size * self._camera.zoom / seen).max())
+        if not SMALLEST <= share <= LARGEST:
+            fit = float((seen / whole).min())
+            self._camera.zoom = min(float((seen / size).min()) * WANTED, fit * CLOSEST)
+
+    def frame(self, _event: Any = None) -> None:
+        """Fit the B-scan on screen into the canvas, where the one before had another size."""
+        layer, seen = self._padded(), self.canvas()
+        if layer is None or seen is None or len(set(map(tuple, layer.metadata["bscan_sizes"]))) < 2:
+            return
+        index = leading_index(layer, self.viewer)
+        size = tuple(layer.metadata["bscan_sizes"][index[-1]])
+        if (layer, size) == self._framed:
+            return
+        self._framed = (layer, size)
+        middle, extent = self._extent(layer, index, size)
+        camera = self._camera
+        camera.center = (*camera.center[:-2], float(middle[0]), float(middle[1]))
+        camera.zoom = float((np.array(seen) / (extent * MARGIN)).min())
+
+    def _padded(self) -> Any:
+        """The stack whose B-scans have sizes of their own, the topmost one."""
+        layers = reversed(self.viewer.layers)
+        return next((la for la in layers if "bscan_sizes" in la.metadata), None)
+
+    def _extent(
+        self, layer: Any, index: tuple[int, ...], size: tuple[int, ...]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Middle and size of a B-scan in the world, (row, column) each."""
+        corners = [
+            np.asarray(layer.data_to_world([*index, row, column]))[-2:]
+            for row in (-0.5, size[0] - 0.5)
+            for column in (-0.5, size[1] - 0.5)
+        ]
+        low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+        return (low + high) / 2, high - low

@@ -1,0 +1,283 @@
+"""Labels out: the layers of a result, and the rules by which nothing in them is ever lost.
+
+1. A run over an image or a whole stack makes a new layer.
+2. One B-scan of a stack goes into the last result of the same image and model, as one undo step,
+   if that B-scan still holds exactly what a model put there (or nothing at all). Otherwise the run
+   makes a new layer. (Taking that step back counts as an edit.)
+3. While a run fills its layer B-scan by B-scan, one that was painted on meanwhile stays as painted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_spad.layers import (
+    Edit,
+    Hand,
+    Packed,
+    Part,
+    Source,
+    class_features,
+    colormap,
+    leading_index,
+    part_at,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from napari_spad.desk.run import Finished
+    from spad.checkpoint import LabelClass
+
+__all__ = ["Result"]
+
+REDRAW_MS = 60
+"""After a stroke, the outlines of what is by hand are drawn anew."""
+
+
+def uncertainty_colormap() -> Any:
+    """Clear where the chains agree, through cyan to white where they do not.
+
+    Colour-blind people too can tell cyan from every structure (orange they cannot tell from IRF).
+    """
+    from napari.utils.colormaps import Colormap
+
+    stops = [[0, 1, 1, 0], [0.3, 1, 1, 0.55], [0.6, 1, 1, 0.9], [0.9, 1, 1, 1]]
+    return Colormap(stops, name="SPAD uncertainty")
+
+
+def hand_colormap() -> Any:
+    """White outlines of what a person painted."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: "white", 0: "transparent", 1: "white"})
+
+
+class Result:
+    """A label layer with its uncertainty layer, and the memory of who put what there.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    source : Source
+    classes : sequence of LabelClass
+    model : str
+        What tells one checkpoint from another.
+
+    Attributes
+    ----------
+    layer, by_hand : napari.layers.Labels
+        The segmentation; 1 where a person painted it (also in its ``metadata["spad"]["by_hand"]``,
+        the same array).
+    uncertainty : napari.layers.Image
+    hand : Hand
+    packed : dict of tuple to Packed
+        The samples of the last run on each B-scan.
+    locked : set of int
+        Values of the structures that no model may change.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], model: str
+    ) -> None:
+        from spad.checkpoint import NOTICE
+
+        self._viewer = viewer
+        self.image = source.layer
+        self.model = model
+        self.classes = tuple(classes)
+        self.written = np.zeros(source.shape, np.uint8)
+        self.packed: dict[tuple[int, ...], Packed] = {}
+        self.locked: set[int] = set()
+        self.hand_edited: Callable[[Edit], None] = lambda _: None
+        mask = np.zeros(source.shape, np.uint8)
+        names = _free_names(viewer, source.name)
+        self.uncertainty = viewer.add_image(
+            np.zeros(source.shape, np.float16),
+            name=next(names),
+            visible=False,
+            colormap=uncertainty_colormap(),
+            contrast_limits=(0, 0.5),
+            blending="translucent_no_depth",
+            metadata={"spad": {"uncertainty_of": source.name}},
+            opacity=0.5,
+            **source.placement,
+        )
+        self.layer: Labels = viewer.add_labels(
+            np.zeros(source.shape, np.uint8),
+            name=next(names),
+            colormap=colormap(classes),
+            features=class_features(classes),
+            metadata={
+                "spad": {
+                    "notice": NOTICE,
+                    "image": source.name,
+                    "classes": [c.as_json() for c in classes],
+                    "provenance": [],
+                    "by_hand": mask,
+                }
+            },
+            opacity=0.5,
+            **source.placement,
+        )
+        self.by_hand = viewer.add_labels(
+            mask,
+            name=next(names),
+            colormap=hand_colormap(),
+            features={"index": [0, 1], "name": ["", "by hand"]},
+            metadata={"role": "aid", "by_hand_of": source.name},
+            opacity=0.9,
+            **source.placement,
+        )
+        self.by_hand.contour = 1
+        # Drawn after the stroke: its outlines take far longer than all that follows a stroke.
+        self._redraw = QTimer(singleShot=True, interval=REDRAW_MS)
+        self._redraw.timeout.connect(self._draw_by_hand)
+        self.hand = Hand(self.layer, mask, self._on_edit)
+        self.layer.selected_label = next((c.value for c in classes if c.value), 1)
+        # Just above the image, so that a reference's outlines stay on top.
+        if source.layer in viewer.layers:
+            above = viewer.layers.index(source.layer) + 1
+            viewer.layers.move(viewer.layers.index(self.by_hand), above)
+            viewer.layers.move(viewer.layers.index(self.layer), above)
+            viewer.layers.move(viewer.layers.index(self.uncertainty), above)
+        viewer.layers.selection.active = self.layer
+
+    def _on_edit(self, edit: Edit) -> None:
+        self._redraw.start()
+        self.hand_edited(edit)
+
+    def _draw_by_hand(self) -> None:
+        self.by_hand.refresh(extent=False, thumbnail=False)
+
+    def stop(self) -> None:
+        """Listen to the layer no more."""
+        self._redraw.stop()
+        self.hand.stop()
+
+    def remove(self) -> None:
+        """Take the layers out of the viewer again."""
+        self.stop()
+        for layer in (self.layer, self.uncertainty, self.by_hand):
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def fits(self, source: Source, model: str) -> bool:
+        """Whether another B-scan of this source, by this model, belongs here."""
+        shapes = {source.shape, self.written.shape, self.layer.data.shape}
+        return self.image is source.layer and self.model == model and len(shapes) == 1
+
+    def part(self, index: tuple[int, ...]) -> Part:
+        """Return the B-scan at a place."""
+        return part_at(self.image, index, self.written.shape[-2:])
+
+    def untouched(self, part: Part) -> bool:
+        """Whether a B-scan holds what a model put there, or nothing."""
+        return bool(np.array_equal(self.layer.data[part.region], self.written[part.region]))
+
+    def put(self, event: Finished, *, undoable: bool) -> bool:
+        """Write one B-scan's segmentation, unless somebody painted there meanwhile.
+
+        Parameters
+        ----------
+        event : Finished
+        undoable : bool
+            As one undo step. Otherwise outside the history, so that an annotator's undo takes back
+            a stroke, and not a B-scan that came in after it.
+
+        Returns
+        -------
+        bool
+            False where the annotator's strokes were kept instead.
+        """
+        part, segmentation = event.part, event.segmentation
+        if not self.untouched(part):
+            return False
+        region, layer = part.region, self.layer
+        if undoable:
+            changed = np.nonzero(layer.data[region] != segmentation.labels)
+            self.write(part, changed, segmentation.labels[changed])
+        else:
+            layer.data[region] = segmentation.labels
+            if leading_index(layer, self._viewer) == part.index:  # a refresh takes a frame's time
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self.written[region] = segmentation.labels
+        self.note(event)
+        return True
+
+    def write(self, part: Part, where: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
+        """Write pixels (rows, columns) of a B-scan as one undo step, in the model's name."""
+        index = tuple(np.full(len(where[0]), i) for i in part.index) + tuple(where)
+        with self.hand.model_writes():
+            self.layer.data_setitem(index, values)
+
+    def take(self, event: Finished, *, within: NDArray[np.bool_] | None) -> int:
+        """Take over what was sampled around a person's edits, as one undo step.
+
+        Parameters
+        ----------
+        event : Finished
+        within : array of bool, shape (H, W), or None
+            The region that was asked for; None for the whole B-scan.
+
+        Returns
+        -------
+        int
+            Pixels that changed; none of them by hand or of a locked structure.
+        """
+        from spad.annotation import changes
+
+        part, proposed = event.part, event.segmentation.labels
+        now = self.layer.data[part.region]
+        change = changes(now, proposed, self.painted(part), locked=self.locked, region=within)
+        self.written[part.region][change] = proposed[change]
+        where = np.nonzero(change)
+        if len(where[0]):
+            self.write(part, where, proposed[change])
+        self.note(event, within)
+        return len(where[0])
+
+    def painted(self, part: Part) -> NDArray[np.bool_]:
+        """Where a person painted a B-scan, (H, W)."""
+        return self.hand.mask[part.region].astype(bool)
+
+    def note(self, event: Finished, within: NDArray[np.bool_] | None = None) -> None:
+        """Take over the uncertainty, the samples and the provenance of a B-scan's run."""
+        part, segmentation = event.part, event.segmentation
+        region, layer = part.region, self.layer
+        packed, before = event.packed, self.packed.get(part.index)
+        if within is not None and before is not None and before.shape == packed.shape:
+            packed = Packed.of(np.where(within, packed.samples(), before.samples()))
+        self.packed[part.index] = packed
+        if segmentation.uncertainty is not None:
+            new = np.asarray(segmentation.uncertainty)
+            if within is not None:
+                new = np.where(within, new, self.uncertainty.data[region])
+            self.uncertainty.data[region] = new
+            if self.uncertainty.visible:
+                self.uncertainty.refresh()
+        runs = [
+            run for run in layer.metadata["spad"]["provenance"] if run["bscan"] != list(part.index)
+        ]
+        # By B-scan, whichever came first.
+        layer.metadata["spad"]["provenance"] = sorted(
+            [*runs, {"bscan": list(part.index), **dict(segmentation.provenance)}],
+            key=lambda run: run["bscan"],
+        )
+
+
+def _free_names(viewer: ViewerModel, image: str) -> Iterator[str]:
+    """Names of the two layers of a result, numbered alike where there is one already."""
+    number, suffix = 1, ""
+    while f"{image} – SPAD{suffix}" in viewer.layers:
+        number += 1
+        suffix = f" {number}"
+    yield f"{image} – uncertainty{suffix}"
+    yield f"{image} – SPAD{suffix}"
+    yield f"{image} – by hand{suffix}"

@@ -1,0 +1,251 @@
+"""A run of the engine in a worker thread: progress, cancel, and errors that always come back.
+
+Nothing of the engine is imported before it is needed: importing PyTorch takes seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
+from superqt.utils import GeneratorWorker
+
+from napari_spad.desk.likeness_warning import Likeness
+from napari_spad.layers import Packed, Part, Source
+from spad.inference import Engine, hosts, open_model
+
+__all__ = ["Edits", "Engine", "Finished", "Progress", "Request", "Run", "explain"]
+
+
+Edits = Mapping[tuple[int, ...], Mapping[str, Any]]
+"""What a person's corrections ask of `Segmenter.steps`, by the B-scan's place."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Parameters
+    ----------
+    checkpoint : Path
+    device : str
+        "auto" or a torch device.
+    source : Source
+    samples : int
+    steps : int or None
+        None: as many as the checkpoint's card recommends.
+    seed : int
+    into_result : bool
+        One B-scan of a stack, which may join an earlier result of the same image and model.
+    edits : Edits
+        clamp, region, start, t0.
+    onward : bool
+        Each B-scan starts from the label map of the one before it (in the order of the parts).
+    """
+
+    checkpoint: Path
+    device: str
+    source: Source
+    samples: int
+    steps: int | None
+    seed: int
+    into_result: bool = False
+    edits: Edits = field(default_factory=dict)
+    onward: bool = False
+
+    def work(self, engine: Engine) -> Generator[Any, None, None]:
+        """What the worker does."""
+        return segment_parts(engine, self)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: `done` of `total` steps, in the B-scan number `bscan` of `bscans`."""
+
+    done: int
+    total: int
+    bscan: int
+    bscans: int
+    seconds_left: float
+    unit: str = "B-scan"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One B-scan's segmentation, where it was made, and what the engine said meanwhile."""
+
+    part: Part
+    segmentation: Any
+    packed: Packed
+    device: str
+    said: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, part: Part, segmentation: Any, said: tuple[str, ...] = ()) -> Finished:
+        """Pack the samples. Meant for a worker thread: many take some time."""
+        made = segmentation.provenance
+        said = (*said, *made.get("said", ()))
+        return cls(part, segmentation, Packed.of(segmentation.samples), made["device"], said)
+
+
+class EngineError(Exception):
+    """What went wrong in the worker, in words.
+
+    Not a `RuntimeError`: the worker class swallows those, and every torch error is one.
+    """
+
+
+def explain(error: BaseException) -> str:
+    """Return the error in words, with what to do about it."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, EngineError):
+        return text
+    if isinstance(error, OSError) and getattr(error, "winerror", None) == 1114:
+        return (
+            "Windows could not load PyTorch after the window was opened (error 1114). Start napari "
+            'with  python -c "import torch, napari; napari.Viewer(); napari.run()"  or install '
+            "the current Microsoft Visual C++ redistributable."
+        )
+    if isinstance(error, ImportError):
+        return f"{text}. Install what is missing:  {sys.executable} -m pip install napari-spad"
+    return hosts.explain(error, safe="The image and your layers are safe.")
+
+
+def segment_parts(
+    engine: Engine, request: Request
+) -> Generator[str | Progress | Finished, None, None]:
+    """Segment every part of a request, telling how far it is.
+
+    The B-scans of a stack are segmented one by one: each is complete, with its uncertainty and
+    provenance, while the others are still to come, and is the same as if it had been run alone.
+    """
+    if "torch" not in sys.modules:
+        yield "loading PyTorch…"
+    yield f"opening {request.checkpoint.stem}…"
+    segmenter = open_model(engine, request.checkpoint, request.device)
+    source, parts = request.source, request.source.parts
+    card = getattr(segmenter, "card", None)  # a quick engine of the tests has none
+    likeness = None if card is None else Likeness(card, source)
+    began = time.monotonic()
+    last: Any = None
+    for number, part in enumerate(parts):
+        edits = dict(request.edits.get(part.index, {}))
+        if request.onward and last is not None:
+            edits["start"] = last
+        if number == 0:
+            yield "reading the image…"
+        pixels = source.read(part)
+        if warning := likeness.look(part, pixels) if likeness is not None else "":
+            yield warning
+        if source.inverted:
+            edits["inverted"] = True
+        steps = segmenter.steps(
+            pixels,
+            source.spacing_mm,
+            samples=request.samples,
+            steps=request.steps,
+            seed=request.seed,
+            rgb=pixels.ndim == 3,
+            first_slice=part.index[-1] if part.index else 0,
+            **edits,
+        )
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                last = stop.value.labels
+                yield Finished.of(part, stop.value, (warning,) if warning else ())
+                break
+            if step.said:
+                yield step.said
+            done = number * step.total + step.done
+            total = len(parts) * step.total
+            left = (time.monotonic() - began) / max(done, 1) * (total - done)
+            yield Progress(done, total, number + 1, len(parts), left)
+
+
+TAKEN_S = 5.0
+"""So long a B-scan that is done waits for the window to take it, at most."""
+
+
+def _guarded(
+    engine: Engine, request: Request, taken: threading.Event
+) -> Generator[str | Progress | Finished, None, None]:
+    try:
+        for event in request.work(engine):
+            taken.clear()
+            yield event
+            # The window would fight for the interpreter's lock with the next B-scan's steps, and
+            # stand still for seconds; so those wait until it has shown this one.
+            taken.wait(TAKEN_S)
+    except Exception as error:
+        raise EngineError(explain(error)) from error
+
+
+class Run(QObject):
+    """One run in a worker thread. `ended` comes once and always, last of all.
+
+    Parameters
+    ----------
+    engine : Engine
+    request : Request
+    """
+
+    told = Signal(str)
+    progressed = Signal(object)
+    part_finished = Signal(object)
+    failed = Signal(str)
+    ended = Signal(bool)  # whether it ran to its end
+
+    def __init__(self, engine: Engine, request: Request) -> None:
+        super().__init__()
+        self.request = request
+        self._complete = False
+        taken = self._taken = threading.Event()
+        self._worker: GeneratorWorker[Any, Any, Any] | None = GeneratorWorker(
+            _guarded, engine, request, taken
+        )
+        self._worker.yielded.connect(self._on_yield)
+        self._worker.returned.connect(self._on_return)
+        self._worker.errored.connect(self._on_error)
+        self._worker.finished.connect(self._on_finish)
+
+    def start(self) -> None:
+        """Begin."""
+        if self._worker is not None:
+            self._worker.start()
+
+    def cancel(self) -> None:
+        """End it after the current step."""
+        if self._worker is not None:
+            self._worker.quit()
+            self._taken.set()
+
+    # Methods of a QObject that lives in the main thread: Qt queues the worker's signals to there.
+    def _on_yield(self, event: str | Progress | Finished) -> None:
+        try:
+            if isinstance(event, str):
+                self.told.emit(event)
+            elif isinstance(event, Progress):
+                self.progressed.emit(event)
+            else:
+                self.part_finished.emit(event)
+        finally:
+            self._taken.set()
+
+    def _on_return(self, _: object) -> None:
+        self._complete = True
+
+    def _on_error(self, error: Exception) -> None:
+        self.failed.emit(explain(error))
+
+    def _on_finish(self, _: object = None) -> None:
+        if self._worker is not None:
+            self._worker = None
+            self.ended.emit(self._complete)

@@ -1,0 +1,281 @@
+"""Saved layers back into the viewer: as a working result where their image is open, else as labels.
+
+An image is the right one if the pixels of its B-scans have the hashes that the runs noted; where
+none was noted, if its shape and its name are the same. Labels that come back without their image
+are joined to it as soon as it is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
+from superqt.utils import FunctionWorker
+
+from napari_spad.desk import Desk, Result, explain, hand_colormap
+from napari_spad.keep.autosave import Autosave
+from napari_spad.keep.saved_layer import Loaded, SavedLayer
+from napari_spad.keep.session_folders import Session, move
+from napari_spad.layers import Hand, Part, Source, class_features, colormap, open_source
+
+__all__ = ["Recovery"]
+
+LOOKED_AT = 3
+"""B-scans whose pixels must be those of the image before it is taken for the right one."""
+
+
+@dataclass
+class _Found:
+    saved: SavedLayer
+    loaded: Loaded
+    source: Source | None
+
+
+@dataclass
+class _Waiting:
+    """Labels whose image is not open."""
+
+    layer: Labels
+    by_hand: Labels
+    hand: Hand
+    loaded: Loaded
+
+
+class Recovery(QObject):
+    """Reads saved layers in a worker thread and puts them into the viewer.
+
+    Parameters
+    ----------
+    desk : Desk
+    autosave : Autosave
+        Goes on saving them.
+    """
+
+    finished = Signal(list)
+    """What there is to say, a line each."""
+
+    def __init__(self, desk: Desk, autosave: Autosave) -> None:
+        super().__init__()
+        self.desk, self.autosave, self.viewer = desk, autosave, desk.viewer
+        self._waiting: list[_Waiting] = []
+        self._workers: list[FunctionWorker[Any]] = []
+        self.viewer.layers.events.inserted.connect(self._on_inserted)
+        self.viewer.layers.events.removed.connect(self._on_removed)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        for one in self._waiting:
+            one.hand.stop()
+
+    def recover(self, layers: Sequence[SavedLayer]) -> None:
+        """Bring these back; `finished` tells what came of it."""
+        sources = [s for layer in self.viewer.layers if (s := _source(layer, self.viewer))]
+        self._start(self._on_loaded, _load, self.autosave.session, list(layers), sources)
+
+    def _start(self, then: Any, work: Any, *args: Any) -> None:
+        worker = FunctionWorker(work, *args)
+        self._workers = [*(w for w in self._workers if w.is_running), worker]
+        worker.returned.connect(then)
+        worker.start()
+
+    def _on_loaded(self, answer: tuple[list[_Found], list[str]]) -> None:
+        found, said = answer
+        for one in found:
+            name, bscans = one.loaded.header["name"], len(one.saved.places())
+            count = f"“{name}”: {bscans} B-scan{'s' if bscans != 1 else ''}"
+            try:
+                if one.source is not None and one.source.layer in self.viewer.layers:
+                    self._add_result(one.saved, one.loaded, one.source)
+                    said.append(f"{count} on “{one.source.name}”")
+                else:
+                    self._add_labels(one.saved, one.loaded)
+                    image = one.loaded.header.get("image")
+                    hint = f"; open its image “{image}” to go on with the model" if image else ""
+                    said.append(f"{count}{hint}")
+            except Exception as error:  # the files are as they were: they can be tried again
+                said.append(f"“{name}” could not be shown: {explain(error)}")
+            said += one.loaded.problems
+        self.finished.emit(said)
+
+    # ------------------------------------------------------------------ into the viewer
+
+    def _add_result(self, saved: SavedLayer, loaded: Loaded, source: Source) -> None:
+        result = _make_result(self.desk, loaded, source)
+        self.autosave.watch(result.layer, saved)
+        self.desk.add_result(result)
+
+    def _add_labels(self, saved: SavedLayer, loaded: Loaded) -> None:
+        header = loaded.header
+        classes: Any = [SimpleNamespace(**c) for c in header["classes"]]
+        placed = _placed(header)
+        looks: dict[str, Any] = {"features": class_features(classes)} if classes else {}
+        if classes and header["own_colors"]:
+            looks["colormap"] = colormap(classes)
+        by_model = bool(header["model"])
+        metadata: dict[str, Any] = {"annotator": header["annotator"]}
+        if by_model:
+            metadata["spad"] = _known(loaded) | {"by_hand": loaded.by_hand}
+        layer = self.viewer.add_labels(
+            loaded.labels, name=header["name"], metadata=metadata, opacity=0.5, **looks, **placed
+        )
+        if by_model:
+            by_hand = self.viewer.add_labels(
+                loaded.by_hand,
+                name=f"{header['name']} – by hand",
+                colormap=hand_colormap(),
+                metadata={"role": "aid", "by_hand_of": header["image"]},
+                **placed,
+            )
+            by_hand.contour = 1
+            hand = Hand(layer, loaded.by_hand, lambda _: by_hand.refresh())
+            self._waiting.append(_Waiting(layer, by_hand, hand, loaded))
+        self.viewer.layers.selection.active = layer
+        self.autosave.watch(layer, saved).model = header["model"]
+
+    # ------------------------------------------------------------------ an image comes later
+
+    def _on_inserted(self, event: Any) -> None:
+        source = _source(event.value, self.viewer) if self._waiting else None
+        if source is not None:
+            loaded = [one.loaded for one in self._waiting]
+            self._start(self._on_matched, _first_match, loaded, source)
+
+    def _on_matched(self, answer: tuple[Loaded, Source] | None) -> None:
+        if answer is None:
+            return
+        loaded, source = answer
+        one = next((w for w in self._waiting if w.loaded is loaded), None)
+        if one is None or source.layer not in self.viewer.layers:
+            return
+        self._forget(one)
+        name = loaded.header["name"] = one.layer.name
+        loaded.labels = one.layer.data  # with the strokes made since
+        for layer in (one.layer, one.by_hand):
+            layer.name = f"{layer.name} (without its image)"
+        result = _make_result(self.desk, loaded, source)
+        self.autosave.hand_over(one.layer, result)
+        for layer in (one.layer, one.by_hand):
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.desk.add_result(result)
+        self.desk.say(f"“{name}” is joined to “{source.name}” again.")
+
+    def _on_removed(self, event: Any) -> None:
+        for one in [w for w in self._waiting if w.layer is event.value]:
+            self._forget(one)
+
+    def _forget(self, one: _Waiting) -> None:
+        one.hand.stop()
+        self._waiting.remove(one)
+
+
+def _make_result(desk: Desk, loaded: Loaded, source: Source) -> Result:
+    from spad.checkpoint import LabelClass
+
+    header = loaded.header
+    classes = [
+        LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
+        for c in header["classes"]
+    ]
+    result = Result(desk.viewer, source, classes, header["model"])
+    result.layer.data[...] = loaded.labels
+    result.hand.mask[...] = loaded.by_hand
+    for index, part in loaded.model.items():
+        result.written[index] = part.written
+        result.uncertainty.data[index] = part.uncertainty
+        if part.packed is not None:
+            result.packed[index] = part.packed
+    result.locked |= set(header["locked"])
+    result.layer.metadata["spad"] |= {"provenance": _known(loaded)["provenance"]}
+    if header["annotator"]:
+        result.layer.metadata["annotator"] = header["annotator"]
+    result.layer.name = header["name"]
+    for layer in (result.layer, result.by_hand, result.uncertainty):
+        layer.refresh()
+    return result
+
+
+def _known(loaded: Loaded) -> dict[str, Any]:
+    header = loaded.header
+    return {
+        "notice": header["notice"],
+        "image": header["image"],
+        "classes": header["classes"],
+        "provenance": [
+            {"bscan": list(index), **part.provenance}
+            for index, part in sorted(loaded.model.items())
+        ],
+    }
+
+
+def _placed(header: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header["placement"].items() if key != "axis_labels"} | {
+        "axis_labels": tuple(header["placement"]["axis_labels"])
+    }
+
+
+# ---------------------------------------------------------------------- which image it was
+
+
+def _source(layer: Any, viewer: Any) -> Source | None:
+    if not isinstance(layer, Image) or "spad" in layer.metadata:
+        return None
+    try:
+        return open_source(layer, viewer, whole_stack=False)
+    except ValueError:
+        return None
+
+
+def _load(
+    session: Session, layers: list[SavedLayer], sources: list[Source]
+) -> tuple[list[_Found], list[str]]:
+    """Take the layers over and read them; what fails is told, and stays where it is."""
+    found, said = [], []
+    for saved in layers:
+        try:
+            saved.read_header()
+            if saved.folder.parent != session.folder:
+                saved = move(saved, session)
+            loaded = saved.load()
+            saved.set_aside_damaged(loaded)
+            source = next((s for s in sources if _fits(loaded, s)), None)
+            found.append(_Found(saved, loaded, source))
+        except Exception as error:
+            # An exception that left the worker would be shown as a traceback.
+            said.append(explain(error))
+    return found, said
+
+
+def _first_match(waiting: list[Loaded], source: Source) -> tuple[Loaded, Source] | None:
+    return next(((loaded, source) for loaded in waiting if _fits(loaded, source)), None)
+
+
+def _fits(loaded: Loaded, source: Source) -> bool:
+    """Whether a layer was made from this image."""
+    if not loaded.header["model"] or source.shape != tuple(loaded.labels.shape):
+        return False
+    hashes = {
+        index: part.provenance["image_sha256"]
+        for index, part in loaded.model.items()
+        if part.provenance.get("image_sha256")
+    }
+    if not hashes:
+        return source.name == str(loaded.header["image"])
+    sizes: Any = source.layer.metadata.get("bscan_sizes")
+    for index in list(hashes)[:LOOKED_AT]:
+        size = sizes[index[-1]] if sizes is not None and index else source.shape[-2:]
+        try:
+            pixels = source.read(Part(index, *size))
+        except (ValueError, OSError):
+            return False
+        if hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest() != hashes[index]:
+            return False
+    return True

@@ -1,0 +1,225 @@
+"""The autosave folders of napari windows, living and dead, side by side. No Qt here.
+
+A window's folder bears a lock that the operating system lets go when the process ends, however it
+ends: who can take it knows that nobody works there any more. A file ``closed`` says that the end
+was a proper one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from napari_spad.keep.saved_layer import HEADER, SavedLayer
+
+__all__ = [
+    "KEPT_BYTES",
+    "KEPT_DAYS",
+    "Kept",
+    "Session",
+    "kept_layers",
+    "move",
+    "prune",
+    "throw_away",
+]
+
+KEPT_DAYS = 30
+KEPT_BYTES = 2 * 10**9
+"""Sessions that ended properly are kept so long, and so much of them, the oldest going first."""
+LOCK, CLOSED = "lock", "closed"
+TRIES, PAUSE_SECONDS = 3, 0.05
+
+
+class Session:
+    """Folder of one window; made when there is something to save.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of all sessions.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        self.folder = root / f"{stamp}-{uuid.uuid4().hex[:8]}"
+        self._lock: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        """Make the folder and lock it, unless that is done."""
+        if self._lock is not None:
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = (self.folder / LOCK).open("wb")
+        _take(self._lock)  # nobody else knows of it
+
+    def new_layer(self) -> SavedLayer:
+        """A folder for one more layer."""
+        return SavedLayer(self.folder / uuid.uuid4().hex)
+
+    def close(self, *, properly: bool) -> None:
+        """Let go of the folder.
+
+        Parameters
+        ----------
+        properly : bool
+            All is saved: nothing is offered at the next start.
+        """
+        if self._lock is None:
+            return
+        try:
+            if properly:
+                (self.folder / CLOSED).touch()
+        finally:
+            self._lock.close()
+            self._lock = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A layer in the folder of a session that is over.
+
+    Parameters
+    ----------
+    saved : SavedLayer
+    name : str
+    bscans : int
+        How many of its B-scans are saved.
+    seconds : float
+        When it was last saved, as `time.time` has it.
+    lost : bool
+        Its session did not end properly, and it was open then.
+    """
+
+    saved: SavedLayer
+    name: str
+    bscans: int
+    seconds: float
+    lost: bool
+
+
+def kept_layers(root: Path) -> list[Kept]:
+    """Layers of all sessions that are over, the latest first."""
+    found = []
+    for folder in _sessions(root):
+        with _held(folder) as free:
+            if not free:
+                continue
+            crashed = not (folder / CLOSED).exists()
+            for header in folder.glob(f"*/{HEADER}"):
+                saved = SavedLayer(header.parent)
+                try:
+                    said = saved.read_header()
+                except ValueError:  # told when one tries to recover it
+                    said = {"name": "a layer with a damaged header"}
+                lost = crashed and not said.get("removed") and not said.get("exported")
+                found.append(
+                    Kept(saved, str(said["name"]), len(saved.places()), saved.seconds(), lost)
+                )
+    return sorted(found, key=lambda kept: -kept.seconds)
+
+
+def move(saved: SavedLayer, session: Session) -> SavedLayer:
+    """Take a layer over from a session that is over: it is in the one or the other, never lost.
+
+    Raises
+    ------
+    OSError
+        Another window has it, or the folders cannot be written to.
+    """
+    old = saved.folder.parent
+    with _held(old) as free:
+        if not free or not saved.folder.is_dir():
+            raise OSError("another napari window has taken this layer up meanwhile")
+        session.begin()
+        target = session.folder / saved.folder.name
+        saved.folder.rename(target)
+    _drop_if_empty(old)
+    return SavedLayer(target)
+
+
+def throw_away(saved: SavedLayer) -> None:
+    """Delete a layer's autosave.
+
+    Raises
+    ------
+    OSError
+        Another window has it, or it cannot be deleted.
+    """
+    old = saved.folder.parent
+    with _held(old) as free:
+        if not free:
+            raise OSError("another napari window has taken this layer up meanwhile")
+        shutil.rmtree(saved.folder)
+    _drop_if_empty(old)
+
+
+def prune(
+    root: Path, *, days: float = KEPT_DAYS, most_bytes: int = KEPT_BYTES, now: float | None = None
+) -> None:
+    """Delete what ended properly and is old, or too much; never what was lost in a crash."""
+    now = time.time() if now is None else now
+    closed = []
+    for folder in _sessions(root):
+        if (folder / CLOSED).exists():
+            files = [f for f in folder.rglob("*") if f.is_file()]
+            size = sum(f.stat().st_size for f in files)
+            closed.append(((folder / CLOSED).stat().st_mtime, size, folder))
+    total = 0
+    for ended, size, folder in sorted(closed, reverse=True):
+        total += size
+        if now - ended > days * 86400 or total > most_bytes:
+            with _held(folder) as free:
+                gone = free
+            if gone:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sessions(root: Path) -> list[Path]:
+    return sorted(p.parent for p in root.glob(f"*/{LOCK}")) if root.is_dir() else []
+
+
+def _drop_if_empty(folder: Path) -> None:
+    if not any(folder.glob(f"*/{HEADER}")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold a session's lock; yields False where a living process has it."""
+    try:
+        file = (folder / LOCK).open("rb+")
+    except OSError:
+        yield False
+        return
+    with file:
+        free = _take(file)
+        for _ in range(TRIES - 1):  # another window that starts just now may be looking, too
+            if free:
+                break
+            time.sleep(PAUSE_SECONDS)
+            free = _take(file)
+        yield free
+
+
+def _take(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed, or its process ends; False where another one has it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

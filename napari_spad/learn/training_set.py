@@ -1,0 +1,383 @@
+"""The section “Training set”: corrected B-scans into a case folder that `spad train` reads."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import FunctionWorker
+
+from napari_spad.desk import Desk, EngineError, Result, explain, named
+from napari_spad.layers import Edit, Source, open_source, part_at, segmented
+
+__all__ = ["FolderRow", "TrainingSet", "png_bytes"]
+
+Place = tuple[int, ...]
+
+
+class FolderRow(QWidget):
+    """A folder: its name, and a button to choose another; remembered in the settings.
+
+    Parameters
+    ----------
+    desk : Desk
+    name : str
+        Key of the settings, and the widget's name.
+    title : str
+        Of the dialog.
+    empty : str
+        Shown while none is chosen.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, desk: Desk, name: str, title: str, empty: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self._desk, self._name, self._title, self._empty = desk, name, title, empty
+        self.label = QLabel()
+        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.button = named(QPushButton("Choose…"), f"{name}_choose")
+        self.button.clicked.connect(self.ask)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.label, 1)
+        row.addWidget(self.button)
+        last = str(desk.settings.value(name, "", str))
+        self.path: Path | None = Path(last) if last else None
+        self._show()
+
+    def ask(self) -> bool:
+        """Let the user choose; whether they did."""
+        start = str(self.path or Path.home())
+        if text := QFileDialog.getExistingDirectory(self, self._title, start):
+            self.choose(Path(text))
+        return bool(text)
+
+    def choose(self, path: Path) -> None:
+        """Take this folder, and remember it."""
+        self.path = path
+        self._desk.settings.setValue(self._name, str(path))
+        self._show()
+        self.changed.emit(path)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Shorten the name anew."""
+        super().resizeEvent(event)
+        self._show()
+
+    def _show(self) -> None:
+        text = str(self.path) if self.path else self._empty
+        metrics = self.label.fontMetrics()
+        width = max(self.label.width(), 60)
+        self.label.setText(metrics.elidedText(text, Qt.TextElideMode.ElideLeft, width))
+        self.label.setToolTip(str(self.path or ""))
+        self.label.setEnabled(self.path is not None)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to add: taken in the main thread, so that painting on changes none of it."""
+
+    folder: Path
+    source: Source
+    labels: dict[Place, NDArray[Any]]
+    names: dict[int, str]
+    annotated: list[str]
+    patient: str | None
+    own_patients: bool
+
+
+class _Teller(QObject):
+    """Tells from the worker's thread how far it is."""
+
+    told = Signal(str)
+
+
+class TrainingSet(QWidget):
+    """Choose a case folder, and add B-scans of the result at work to it.
+
+    Parameters
+    ----------
+    desk : Desk
+
+    Attributes
+    ----------
+    accepted : callable
+        Gives the places of the B-scans of a `Result` that were accepted; the dock sets it.
+    """
+
+    written = Signal(object)
+    """Cases were written: what `spad.cases.export.write_cases` returns."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.accepted: Callable[[Result], Iterable[Place]] = lambda _: ()
+        self._edited: set[Place] = set()
+        self._worker: Any = None
+        self._stop = False
+        self._teller = _Teller()
+        self._teller.told.connect(desk.say)
+        self._make()
+        desk.result_changed.connect(self._on_result)
+        desk.edited.connect(self._on_edit)
+        desk.written.connect(lambda *_: self.refresh())
+        self._on_result(desk.result)
+
+    def _make(self) -> None:
+        self.folder = FolderRow(
+            self.desk, "training_folder", "Folder of the training set", "no training set yet"
+        )
+        self.this = named(QPushButton("This B-scan"), "add_this")
+        self.this.setToolTip("Add the B-scan on screen, as it is labelled now")
+        self.done = named(QPushButton("Corrected"), "add_done")
+        self.done.setToolTip("Add all B-scans that you painted in, or accepted")
+        self.all = named(QPushButton("All"), "add_all")
+        self.all.setToolTip(
+            "Add all B-scans that are segmented. What nobody corrected teaches the model its own "
+            "mistakes: look at them first"
+        )
+        self.stop = named(QPushButton("Stop"), "add_stop")
+        self.stop.hide()
+        self.structures = named(QPushButton(), "annotated")
+        self.structures.setToolTip(
+            "The structures that you looked for. What the model drew of others is not learned"
+        )
+        self._menu = QMenu(self.structures)
+        self.structures.setMenu(self._menu)
+        self.own = named(QCheckBox("Each B-scan is another patient"), "own_patients")
+        self.own.setToolTip(
+            "For stacks of images of different people. Otherwise all B-scans of an image are of "
+            "one patient, and train together or validate together"
+        )
+        self.status = named(QLabel(), "training_set_status")
+        self.status.setWordWrap(True)
+        add, row = QHBoxLayout(), QHBoxLayout()
+        add.addWidget(QLabel("Add"))
+        for button in (self.this, self.done, self.all, self.stop):
+            add.addWidget(button, 1)
+        row.addWidget(QLabel("Annotated"))
+        row.addWidget(self.structures, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.folder)
+        layout.addLayout(add)
+        layout.addLayout(row)
+        layout.addWidget(self.own)
+        layout.addWidget(self.status)
+        self.this.clicked.connect(lambda: self.add([self.desk.place()]))
+        self.done.clicked.connect(lambda: self.add(self.corrected()))
+        self.all.clicked.connect(lambda: self.add(self.labelled()))
+        self.stop.clicked.connect(self.cancel)
+
+    # ------------------------------------------------------------------ which B-scans
+
+    def corrected(self) -> list[Place]:
+        """B-scans of the result at work that were painted in or accepted."""
+        result = self.desk.result
+        return [] if result is None else sorted({*self._edited, *self.accepted(result)})
+
+    def labelled(self) -> list[Place]:
+        """B-scans of the result at work that a model or a person has been at."""
+        result = self.desk.result
+        if result is None:
+            return []
+        return sorted({*(segmented(result.layer) or ()), *self.corrected()})
+
+    def _on_result(self, result: Result | None) -> None:
+        self._edited = set()
+        self._menu.clear()
+        if result is not None:
+            painted = result.layer.metadata["spad"]["by_hand"].any(axis=(-2, -1))
+            self._edited = {tuple(map(int, p)) for p in np.argwhere(painted)}
+            for one in result.classes:
+                if one.value:
+                    action = self._menu.addAction(one.name)
+                    action.setCheckable(True)
+                    action.setChecked(True)
+                    action.toggled.connect(self._on_structures)
+            image = result.image
+            sizes = image.metadata.get("bscan_sizes") or ()
+            known = {"patient", "bscan_patients"} & set(image.metadata)
+            self.own.setVisible(image.ndim > 2 and not known)
+            # B-scans of one scan are of one size.
+            self.own.setChecked(len(set(map(tuple, sizes))) > 1)
+        else:
+            self.own.hide()
+        self._on_structures()
+        self.refresh()
+
+    def _on_edit(self, result: Result, edit: Edit) -> None:
+        if result is not self.desk.result:
+            return
+        painted = result.layer.metadata["spad"]["by_hand"]
+        for place in edit.bscans:
+            (self._edited.add if painted[place].any() else self._edited.discard)(place)
+        self.refresh()
+
+    def _on_structures(self, _on: bool = False) -> None:
+        chosen, every = self.annotated(), self._menu.actions()
+        text = "all structures" if len(chosen) == len(every) else ", ".join(chosen) or "none"
+        self.structures.setText(text if every else "–")
+
+    def annotated(self) -> list[str]:
+        """Names of the structures that are ticked."""
+        return [action.text() for action in self._menu.actions() if action.isChecked()]
+
+    def refresh(self) -> None:
+        """Count anew what could be added."""
+        ready = self.desk.result is not None and self._worker is None
+        corrected, labelled = len(self.corrected()), len(self.labelled())
+        self.done.setText(f"Corrected ({corrected})")
+        self.all.setText(f"All ({labelled})")
+        self.this.setEnabled(ready)
+        self.done.setEnabled(ready and corrected > 0)
+        self.all.setEnabled(ready and labelled > 0)
+        self.structures.setEnabled(ready)
+        if self.desk.result is None and self._worker is None:
+            self.status.setText("Segment an image first; what you then correct can train a model.")
+        elif self.status.text().startswith("Segment an image"):
+            self.status.clear()
+
+    # ------------------------------------------------------------------ adding
+
+    def add(self, places: list[Place]) -> None:
+        """Write these B-scans of the result at work, in a worker."""
+        if self._worker is not None:
+            return
+        try:
+            job = self._job(places)
+        except Exception as error:
+            self.desk.fail(error)
+            return
+        if job is None:
+            return
+        self._stop = False
+        self._worker = FunctionWorker(self._write, job)
+        self._worker.returned.connect(self._on_written)
+        self._worker.errored.connect(lambda error: self.desk.fail(error))
+        self._worker.finished.connect(self._on_finished)
+        self.stop.show()
+        self.refresh()
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Stop after the B-scan at hand; those that are written stay."""
+        self._stop = True
+
+    def _job(self, places: list[Place]) -> _Job | None:
+        result = self.desk.result
+        if result is None:
+            raise ValueError("Segment an image first")
+        known = set(self.labelled())
+        if empty := [p for p in places if p not in known]:
+            raise ValueError(
+                f"B-scan {empty[0][-1] + 1 if empty[0] else 1} is not segmented, and nothing is "
+                "painted in it: as a case it would teach that there is nothing; segment it first"
+            )
+        if self.folder.path is None and not self.folder.ask():
+            return None
+        folder = self.folder.path
+        if folder is None:
+            return None
+        source = open_source(result.image, self.desk.viewer, whole_stack=True)
+        patient = result.image.metadata.get("patient")
+        return _Job(
+            folder,
+            source,
+            {place: np.array(result.layer.data[place]) for place in places},
+            {c.value: c.name for c in result.classes},
+            self.annotated(),
+            str(patient) if patient else None,
+            self.own.isChecked() and not self.own.isHidden(),
+        )
+
+    def _write(self, job: _Job) -> tuple[Any, list[str], bool]:
+        """Write a job's cases. In a worker, which swallows RuntimeErrors."""
+        from spad.cases import write_cases
+
+        notes: dict[str, None] = {}
+        try:
+            written = write_cases(
+                job.folder, self._cases(job, notes), job.names, encode=png_bytes, replace=True
+            )
+        except Exception as error:
+            raise EngineError(f"Not added: {explain(error)}") from error
+        return written, list(notes), len(written.splits) < len(job.labels)
+
+    def _cases(self, job: _Job, notes: dict[str, None]) -> Iterator[Any]:
+        from spad.cases import as_grey, bscan_case, image_pseudonym, known_bscans
+
+        known = known_bscans(job.folder)
+
+        def grey(place: Place) -> NDArray[Any]:
+            pixels = job.source.read(part_at(job.source.layer, place, job.source.shape[-2:]))
+            image, said = as_grey(pixels, rgb=pixels.ndim == 3)
+            notes.update({said: None} if said else {})
+            if job.source.inverted:  # a model learns one polarity
+                image = np.iinfo(image.dtype).max - image
+            return image
+
+        each = job.source.layer.metadata.get("bscan_patients")
+        first = (*next(iter(job.labels))[:-1], 0) if len(job.source.shape) > 2 else ()
+        patient = job.patient or ("" if job.own_patients else image_pseudonym(grey(first)))
+        for number, (place, labels) in enumerate(job.labels.items(), start=1):
+            if self._stop:
+                return
+            self._teller.told.emit(f"adding B-scan {number} of {len(job.labels)}…")
+            image = grey(place)
+            yield bscan_case(
+                image,
+                labels[: image.shape[0], : image.shape[1]],
+                job.names,
+                patient=(each and place and each[place[-1]]) or patient or image_pseudonym(image),
+                number=place[-1] + 1 if place else 1,
+                annotated=job.annotated,
+                spacing_mm=job.source.spacing_mm,
+                known=known,
+            )
+
+    def _on_written(self, returned: tuple[Any, list[str], bool]) -> None:
+        from spad.cases import describe
+
+        written, notes, stopped = returned
+        self.status.setText(describe(written, notes))
+        count = len(written.splits)
+        self.desk.say(
+            f"{'stopped: ' if stopped else ''}{count} B-scan{'s' * (count != 1)} added to "
+            f"“{self.folder.path.name if self.folder.path else ''}”"
+        )
+        self.written.emit(written)
+
+    def _on_finished(self, _: object = None) -> None:
+        self._worker = None
+        self.stop.hide()
+        self.refresh()
+
+
+def png_bytes(array: NDArray[Any]) -> bytes:
+    """Encode (H, W) uint8 or uint16 as PNG."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, format="PNG", compress_level=3)
+    return stream.getvalue()

@@ -1,0 +1,240 @@
+"""DICOM by pydicom: ophthalmic tomography (OPT, multi-frame) and radiographs (CR, DX).
+
+The pixels are the stored ones after the modality's rescaling; the file's window only sets how they
+are shown. MONOCHROME1, which stores dark as high, is shown as a viewer of radiographs shows it, and
+the layer says so (metadata ``inverted``), so that the model gets the negative of the stored values.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_spad.read.opened_layers import LayerData, image_layer, missing
+from napari_spad.read.pseudonym import pseudonym
+
+__all__ = ["read_dicom"]
+
+_RADIOGRAPHS = ("CR", "DX", "RG")
+_EYES = {"R": "OD", "L": "OS", "OD": "OD", "OS": "OS"}
+
+
+def read_dicom(path: str | Path) -> list[LayerData]:
+    """Layer of a DICOM file.
+
+    Raises
+    ------
+    ImportError
+        pydicom is missing.
+    ValueError, OSError
+        No DICOM file, a damaged one, or one without pixels or with a compression that this Python
+        cannot undo.
+    """
+    path = Path(path)
+    path.stat()  # a missing file is said in the system's words
+    try:
+        import pydicom
+        from pydicom.errors import InvalidDicomError
+    except ImportError as error:
+        raise missing("pydicom", path, error) from None
+    with warnings.catch_warnings():  # they quote what the header says
+        warnings.simplefilter("ignore")
+        try:
+            data = pydicom.dcmread(path)
+        except InvalidDicomError:
+            raise ValueError(
+                f"{path.name} is no DICOM file (it lacks the mark DICM); if it is an image of "
+                "another kind, give it that kind's suffix"
+            ) from None
+        except Exception as error:
+            raise _damaged(path, error) from None
+        if not any(k in data for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+            raise ValueError(
+                f"{path.name} holds no pixels (a report, a directory or a presentation state); "
+                "choose a file with images"
+            )
+        pixels, rgb = _pixels(path, data)
+        try:
+            return [_layer(data, pixels, rgb)]
+        except Exception as error:  # values that do not fit their tags, of any kind
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    # Not its text, which may quote the header.
+    return ValueError(
+        f"{path.name} is damaged or cut short ({type(error).__name__}); copy or export it again"
+    )
+
+
+def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
+    """Stored pixels (H, W) or (Z, H, W), with a trailing axis of 3 where in colour."""
+    from pydicom.pixels import apply_color_lut, pixel_array
+
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    try:
+        pixels = pixel_array(data)
+    except Exception as error:
+        if syntax is None or not syntax.is_compressed:
+            raise _damaged(path, error) from None
+        from pydicom.pixels import get_decoder
+
+        try:
+            able = get_decoder(syntax).is_available
+        except NotImplementedError:
+            able = False
+        if able:
+            raise _damaged(path, error) from None
+        raise ValueError(
+            f"{path.name} is compressed as {syntax.name}, which pydicom cannot undo alone. Install "
+            f"what can and open the file again:  {sys.executable} -m pip install pylibjpeg "
+            "pylibjpeg-libjpeg pylibjpeg-openjpeg"
+        ) from None
+    if str(data.get("PhotometricInterpretation", "")).startswith("PALETTE"):
+        pixels = apply_color_lut(pixels, data)
+        if pixels.dtype == np.uint16:
+            pixels = (pixels >> 8).astype(np.uint8)
+        return pixels[..., :3], True
+    if int(data.get("SamplesPerPixel", 1)) == 3:
+        return pixels, True
+    return _rescaled(data, _stored_bits(data, pixels)), False
+
+
+def _stored_bits(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Take away what the bits beyond BitsStored hold: overlays, in old files."""
+    if pixels.dtype.kind not in "iu":
+        return pixels
+    spare = 8 * pixels.dtype.itemsize - int(data.get("BitsStored", 8 * pixels.dtype.itemsize))
+    if spare <= 0:
+        return pixels
+    return np.asarray((pixels << spare) >> spare)  # keeps the sign
+
+
+def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Fill what the file calls padding with the darkest value, then rescale to the modality's."""
+    padding = data.get("PixelPaddingValue")
+    if padding is not None and pixels.dtype.kind in "iu":
+        last = data.get("PixelPaddingRangeLimit", padding)
+        low, high = sorted((int(padding), int(last)))
+        outside = (pixels >= low) & (pixels <= high)
+        if outside.any() and not outside.all():
+            inside = pixels[~outside]
+            pixels = pixels.copy()
+            pixels[outside] = inside.max() if _inverted(data) else inside.min()
+    if "ModalityLUTSequence" in data:
+        from pydicom.pixels import apply_modality_lut
+
+        return np.asarray(apply_modality_lut(pixels, data))
+    slope = float(data.get("RescaleSlope") or 1)
+    intercept = float(data.get("RescaleIntercept") or 0)
+    if (slope, intercept) == (1, 0):
+        return pixels
+    return (pixels * np.float32(slope) + np.float32(intercept)).astype(np.float32)
+
+
+def _inverted(data: Any) -> bool:
+    return str(data.get("PhotometricInterpretation", "")) == "MONOCHROME1"
+
+
+def _layer(data: Any, pixels: NDArray[Any], rgb: bool) -> LayerData:
+    notes: list[str] = []
+    settings: dict[str, Any] = {"rgb": True} if rgb else {}
+    metadata: dict[str, Any] = {}
+    if _inverted(data) and not rgb:
+        settings["colormap"] = "gray_r"
+        metadata["inverted"] = True
+        notes.append("stored as a negative (MONOCHROME1): shown and segmented the right way round")
+    if not rgb and (window := _window(data)) is not None:
+        settings["contrast_limits"] = window
+    if str(data.get("BurnedInAnnotation", "")).strip() == "YES":
+        notes.append(
+            "the file says that text is burnt into its pixels: it may name the patient, so look "
+            "before you export or share"
+        )
+    modality = str(data.get("Modality", "")).strip()
+    planes = pixels.shape[:-1] if rgb else pixels.shape
+    spacing: list[float | None] = list(_in_plane(data, modality, notes))
+    if len(planes) == 3:
+        spacing.insert(0, _between(data, planes[0]))
+    who = [str(data.get(tag, "") or "") for tag in ("PatientID", "PatientName")]
+    return image_layer(
+        pixels, _name(data, modality), spacing, patient=pseudonym(*who),
+        notes=notes, settings=settings, metadata=metadata,
+    )  # fmt: skip
+
+
+def _name(data: Any, modality: str) -> str:
+    """Name a layer by the kind of image and the eye, nothing else."""
+    if modality in _RADIOGRAPHS:
+        part = str(data.get("BodyPartExamined", "")).strip().upper()
+        return "chest X-ray" if part in ("CHEST", "THORAX", "") else "X-ray"
+    if modality not in ("OPT", "OCT"):
+        return "DICOM image"
+    sides = [data.get(tag) for tag in ("ImageLaterality", "Laterality")]
+    sides += [_first(group, "FrameAnatomySequence", "FrameLaterality") for group in _groups(data)]
+    return f"OCT {next((_EYES[s] for s in map(str, sides) if s in _EYES), '')}".strip()
+
+
+def _groups(data: Any) -> list[Any]:
+    """Functional groups: those of all frames, and those of the first."""
+    tags = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    return [data[tag][0] for tag in tags if tag in data and len(data[tag].value)]
+
+
+def _first(group: Any, sequence: str, tag: str) -> Any:
+    items = group.get(sequence)
+    return items[0].get(tag) if items else None
+
+
+def _in_plane(data: Any, modality: str, notes: list[str]) -> tuple[float | None, float | None]:
+    """Distance of rows and of columns in mm."""
+    found = [data.get("PixelSpacing")]
+    found += [_first(g, "PixelMeasuresSequence", "PixelSpacing") for g in _groups(data)]
+    given = next((f for f in found if f is not None and len(f) == 2), None)
+    if given is None and modality in _RADIOGRAPHS:
+        given = data.get("ImagerPixelSpacing")
+        if given is not None and len(given) == 2:
+            notes.append(
+                "its spacing is that at the detector: in the patient lengths are somewhat shorter"
+            )
+    if given is None or len(given) != 2:
+        return None, None
+    row, column = (float(value) for value in given)
+    return row, column
+
+
+def _between(data: Any, frames: int) -> float | None:
+    """Distance of the B-scans in mm: as stated, or from their places in space."""
+    found = [data.get("SpacingBetweenSlices")]
+    found += [_first(g, "PixelMeasuresSequence", "SpacingBetweenSlices") for g in _groups(data)]
+    for value in found:
+        if value is not None and float(value) > 0:
+            return float(value)
+    per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
+    places = [_first(g, "PlanePositionSequence", "ImagePositionPatient") for g in per_frame]
+    if frames < 2 or len(places) != frames or any(p is None or len(p) != 3 for p in places):
+        return None
+    steps = np.linalg.norm(np.diff(np.array(places, float), axis=0), axis=1)
+    return float(steps.mean()) if np.ptp(steps) <= 0.05 * steps.mean() else None
+
+
+def _window(data: Any) -> tuple[float, float] | None:
+    """Limits of the first window, for the eye; they change no pixel."""
+    centre, width = data.get("WindowCenter"), data.get("WindowWidth")
+    for group in _groups(data):
+        if centre is None:
+            centre = _first(group, "FrameVOILUTSequence", "WindowCenter")
+            width = _first(group, "FrameVOILUTSequence", "WindowWidth")
+    if centre is None or width is None:
+        return None
+    at, wide = (float(v[0] if hasattr(v, "__len__") and not isinstance(v, str) else v)
+                for v in (centre, width))  # fmt: skip
+    if not (math.isfinite(at) and math.isfinite(wide) and wide > 1):
+        return None
+    return at - wide / 2, at + wide / 2

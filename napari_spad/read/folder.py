@@ -1,0 +1,255 @@
+"""A folder of B-scans as one stack, so that one slider goes through all of them.
+
+B-scans of several sizes are padded below and at the right; the dock segments each within its own
+extent (layer metadata ``bscan_sizes``), and the reference is 255 outside it. A case folder, as the
+trainer reads it, brings its reference, its structures' names, its patients (as pseudonyms), its
+splits and its spacing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_spad.read.opened_layers import LayerData, placed
+from napari_spad.read.pseudonym import pseudonym
+
+__all__ = ["folder_stack", "holds_bscans"]
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+PAD = 255  # of a reference: no score looks there (`spad.checkpoint.labels.IGNORE`)
+IN_MEMORY = 2**26
+"""A stack of more bytes is read B-scan by B-scan, when it is looked at or segmented."""
+_LABEL_FOLDERS = ("masks", "labels")
+
+
+def holds_bscans(folder: Path) -> bool:
+    """Whether a folder, or its ``images``, has image files."""
+    return any(_images(place) for place in (folder / "images", folder) if place.is_dir())
+
+
+def folder_stack(
+    images: Path, masks: Path | None = None, *, split: str | None = None
+) -> list[LayerData]:
+    """Layers of a folder's B-scans, and of their reference where there is one.
+
+    Parameters
+    ----------
+    images : Path
+        PNG, TIFF, JPEG or BMP, in natural order (2 before 10); colours become grey. Or a case
+        folder, whose images lie in ``images``.
+    masks : Path, optional
+        Label maps by the same names; by default the folder ``masks`` or ``labels`` within or
+        beside. A ``labels.json`` beside it names their values.
+    split : str, optional
+        Only the images of this split of the case folder's ``split.json``.
+
+    Returns
+    -------
+    list of layer data tuples
+        The images' metadata: ``bscan_names``, ``bscan_sizes`` and, of a case folder,
+        ``bscan_patients`` (pseudonyms) and ``bscan_splits``.
+
+    Raises
+    ------
+    ValueError, OSError
+        No images, or one that cannot be read, named.
+    """
+    images = Path(images)
+    if not images.is_dir():
+        raise ValueError(f"{images} is no folder; name one with B-scans in it")
+    if (images / "images").is_dir() and not _images(images):
+        images = images / "images"
+    paths = _images(images)
+    if not paths:
+        raise ValueError(f"{images} holds no images ({', '.join(SUFFIXES)}); give another folder")
+    root = images.parent if images.name == "images" else images
+    cases, splits = _json(root / "cases.json"), _splits(root / "split.json")
+    if split is not None:
+        paths = [p for p in paths if splits.get(p.stem) == split]
+        if not paths:
+            known = ", ".join(sorted(set(splits.values()))) or "none"
+            raise ValueError(f"{root.name} has no images in the split “{split}”; it has: {known}")
+    sizes, dtype = _sizes(paths)
+    metadata: dict[str, Any] = {"bscan_sizes": sizes, "bscan_names": [p.stem for p in paths]}
+    if splits:
+        metadata["bscan_splits"] = [splits.get(p.stem) for p in paths]
+    told = [c if isinstance(c := cases.get(p.stem), dict) else {} for p in paths]
+    if any("patient" in case for case in told):
+        metadata["bscan_patients"] = [pseudonym(str(c.get("patient", ""))) for c in told]
+    place = placed((None, *_spacing(told, metadata)))
+    name = root.name if split is None else f"{root.name} – {split}"
+    settings = {"name": name, "colormap": "gray", "metadata": metadata, **place}
+    stack = _stacked([_reader(p, dtype) for p in paths], sizes, dtype)
+    layers: list[LayerData] = [(stack, settings, "image")]
+    if masks is None:
+        places = [p / name for p in (images, images.parent) for name in _LABEL_FOLDERS]
+        masks = next((m for m in places if m.is_dir()), None)
+    if masks is not None:
+        reference, named = _reference(paths, sizes, masks)
+        if reference is not None:
+            layers.append((reference, named | place, "labels"))
+    return layers
+
+
+def _images(folder: Path) -> list[Path]:
+    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted((p for p in found if not p.name.startswith(".")), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key: numbers by their value, all else without regard to case."""
+    parts = re.split(r"(\d+)", path.stem.casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable JSON ({error}); mend or remove it") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object ({{...}}); mend or remove it")
+    return content
+
+
+def _splits(path: Path) -> dict[str, str]:
+    """Split of each image by name."""
+    content = _json(path)
+    return {
+        str(image): split
+        for split, members in content.items()
+        if isinstance(members, dict)
+        for image in members.get("images", [])
+    }
+
+
+def _spacing(
+    cases: Sequence[Mapping[str, Any]], metadata: dict[str, Any]
+) -> tuple[float | None, float | None]:
+    """Spacing of all B-scans where they have one in common, else a note."""
+    found = {tuple(s) if isinstance(s := c.get("spacing_mm"), list) else None for c in cases}
+    if len(found) == 1 and (only := found.pop()) is not None and len(only) == 2:
+        return float(only[0]), float(only[1])
+    if any(s is not None for s in found):
+        metadata["notes"] = ["its B-scans have several spacings, so sizes are in pixels"]
+    return None, None
+
+
+def _sizes(paths: Sequence[Path]) -> tuple[list[tuple[int, int]], Any]:
+    """Heights and widths, and the type that holds all pixels. Reads the files' headers alone."""
+    from PIL import Image
+
+    sizes, kinds = [], set()
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                sizes.append((image.height, image.width))
+                kinds.add(
+                    {"F": "f4", "I": "i4"}.get(image.mode, "u2" if "16" in image.mode else "u1")
+                )
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    return sizes, np.dtype(kinds.pop() if len(kinds) == 1 else np.float32)
+
+
+def _reference(
+    paths: Sequence[Path], sizes: Sequence[tuple[int, int]], masks: Path
+) -> tuple[Any, dict[str, Any]]:
+    found = {p.stem: p for p in _images(masks)}
+    if not any(p.stem in found for p in paths):
+        return None, {}
+
+    def reader(path: Path, size: tuple[int, int]) -> Callable[[], NDArray[Any]]:
+        def read() -> NDArray[Any]:
+            if path.stem not in found:
+                return np.full(size, PAD, np.uint8)
+            label_map = _read(found[path.stem], grey=False)
+            if label_map.shape != size:
+                raise ValueError(
+                    f"{found[path.stem]} has shape {label_map.shape}, its image {size}; "
+                    "label maps must lie on their images' grid"
+                )
+            return label_map
+
+        return read
+
+    readers = [reader(p, s) for p, s in zip(paths, sizes, strict=True)]
+    names = _json(masks.parent / "labels.json")
+    settings: dict[str, Any] = {"name": "reference", "metadata": {"role": "reference"}}
+    if names:
+        from napari_spad.layers import reference_settings
+        from spad.checkpoint import label_classes
+
+        in_order = [str(names.get(str(v), f"label {v}")) for v in range(max(map(int, names)) + 1)]
+        settings = reference_settings("reference", label_classes(in_order))
+        settings["colormap"].color_dict[PAD] = np.zeros(4)
+    return _in_memory(readers, sizes, np.dtype(np.uint8), PAD), settings
+
+
+def _reader(path: Path, dtype: Any) -> Callable[[], NDArray[Any]]:
+    return lambda: _read(path, grey=True).astype(dtype, copy=False)
+
+
+def _read(path: Path, *, grey: bool) -> NDArray[Any]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if grey and image.mode in ("RGB", "RGBA", "P", "LA", "CMYK", "YCbCr", "1"):
+                return np.asarray(image.convert("L"))
+            pixels = np.asarray(image)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if pixels.ndim != 2:
+        raise ValueError(f"{path} has shape {pixels.shape}; a label map has one value a pixel")
+    return pixels
+
+
+def _unreadable(path: Path, error: OSError) -> OSError:
+    return OSError(f"{path} cannot be read as an image ({error}); remove or mend it")
+
+
+def _stacked(
+    readers: Sequence[Callable[[], NDArray[Any]]], sizes: Sequence[tuple[int, int]], dtype: Any
+) -> Any:
+    """A padded stack: in memory while it is small, else read B-scan by B-scan when needed."""
+    height, width = _extent(sizes)
+    if len(readers) * height * width * dtype.itemsize <= IN_MEMORY:
+        return _in_memory(readers, sizes, dtype, 0)
+    import dask.array as da
+    from dask import delayed
+
+    def padded(read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        one = read()
+        return np.pad(one, ((0, height - one.shape[0]), (0, width - one.shape[1])))
+
+    return da.stack([da.from_delayed(delayed(padded)(r), (height, width), dtype) for r in readers])
+
+
+def _in_memory(
+    readers: Sequence[Callable[[], NDArray[Any]]],
+    sizes: Sequence[tuple[int, int]],
+    dtype: Any,
+    fill: int,
+) -> NDArray[Any]:
+    out = np.full((len(readers), *_extent(sizes)), fill, dtype)
+    with ThreadPoolExecutor() as pool:  # decoders let go of the GIL
+        for z, one in enumerate(pool.map(lambda read: read(), readers)):
+            out[z, : one.shape[0], : one.shape[1]] = one
+    return out
+
+
+def _extent(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    height, width = (max(s[axis] for s in sizes) for axis in (0, 1))
+    return height, width

@@ -1,0 +1,153 @@
+"""Heidelberg's XML export: an ``.xml`` that names one image file for each B-scan.
+
+Read here and not by eyepy, which needs the fundus image and refuses circular scans. Of an image's
+path in the XML only the file name is used: the images lie beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_spad.read.opened_layers import LayerData, image_layer, reference_layer
+from napari_spad.read.pseudonym import pseudonym
+
+__all__ = ["is_heyex", "read_heyex"]
+
+_LARGEST = 256 * 2**20  # bytes of XML
+
+
+def is_heyex(path: Path) -> bool:
+    """Whether an ``.xml`` is an export of HEYEX: everybody uses that suffix."""
+    with path.open("rb") as file:
+        return b"<HEDX" in file.read(4096)
+
+
+def read_heyex(path: str | Path) -> list[LayerData]:
+    """Layers of an XML export: the B-scans, and the bands between the vendor's layer lines.
+
+    Raises
+    ------
+    ValueError, OSError
+        Not such a file, a damaged one, or one whose images are not beside it.
+    """
+    path = Path(path)
+    root = _parse(path)
+    scans = [i for i in root.iter("Image") if i.findtext("ImageType/Type") == "OCT"]
+    if not scans:
+        raise ValueError(
+            f"{path.name} names no OCT B-scans; export the volume from HEYEX as XML again"
+        )
+    bscans: list[NDArray[np.uint8]] = []
+    lines: dict[str, NDArray[np.float32]] = {}
+    for z, scan in enumerate(scans):
+        bscans.append(_pixels(path, scan.findtext("ImageData/ExamURL") or ""))
+        width = bscans[0].shape[1]
+        for line in scan.iter("SegLine"):
+            rows = _numbers(line.findtext("Array"))
+            if len(rows) == width:
+                name = "".join(c for c in line.findtext("Name") or "" if c.isalnum())[:12]
+                lines.setdefault(name, np.full((len(scans), width), np.nan, np.float32))[z] = rows
+    sizes = {b.shape for b in bscans}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{path.name}: its B-scans differ in size ({sorted(sizes)}); export each series alone"
+        )
+    pixels = np.stack(bscans)
+    context = scans[0].find("OphthalmicAcquisitionContext")
+    down, along = (
+        _number(context.findtext(f"Scale{a}") if context is not None else None) for a in "YX"
+    )
+    notes: list[str] = []
+    spacing = (_between(scans, notes), down, along)
+    eye = {"R": "OD", "L": "OS"}.get((root.findtext(".//Series/Laterality") or "").strip(), "")
+    patient = root.find(".//Patient")
+    told = ["PatientID", "ID", "LastName"]
+    who = [(patient.findtext(t) or "") if patient is not None else "" for t in told]
+    if who[1]:
+        who[1] = f"HEYEX {who[1]}"  # as in a .vol
+    return [
+        image_layer(pixels, f"OCT {eye}".strip(), spacing, patient=pseudonym(*who), notes=notes),
+        *reference_layer(lines, pixels.shape, spacing),
+    ]
+
+
+def _parse(path: Path) -> Any:
+    from xml.etree import ElementTree
+
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path.name} has more than {_LARGEST / 2**20:.0f} MB; is it an export?")
+    raw = path.read_bytes()
+    # Entities that unfold without end need a DTD, which an export does not have.
+    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
+        raise ValueError(f"{path.name} has a DTD, which HEYEX does not write; export it again")
+    try:
+        try:
+            return ElementTree.fromstring(raw)  # noqa: S314
+        except ElementTree.ParseError:  # names in Latin-1 without saying so
+            return ElementTree.fromstring(raw.decode("latin-1"))  # noqa: S314
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ValueError(
+            f"{path.name} is damaged or cut short ({error}); copy or export it again"
+        ) from None
+
+
+def _pixels(path: Path, url: str) -> NDArray[np.uint8]:
+    """B-scan beside the XML, whatever folder the export once lay in."""
+    from PIL import Image
+
+    name = PureWindowsPath(url.strip()).name  # takes both kinds of slashes
+    file = path.parent / name
+    if not name or not file.is_file():
+        raise OSError(
+            f"{path.name} names the image {name or '(none)'}, which is not beside it; copy the "
+            "whole folder of the export"
+        )
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("L"))
+    except OSError as error:
+        raise OSError(f"{file.name} cannot be read ({error}); copy or export it again") from None
+
+
+def _between(scans: Sequence[Any], notes: list[str]) -> float | None:
+    """Distance of neighbouring B-scans, where they are parallel and evenly spaced."""
+
+    def places(end: str) -> NDArray[np.float64]:
+        where = f"OphthalmicAcquisitionContext/{end}/Coord"
+        found = [[_number(s.findtext(f"{where}/{axis}")) for axis in "XY"] for s in scans]
+        return np.array(found, dtype=float)  # None becomes NaN
+
+    if len(scans) < 2:
+        return None
+    steps = np.diff(places("Start"), axis=0)
+    lengths = np.hypot(*steps.T)
+    parallel = np.allclose(steps, np.diff(places("End"), axis=0), atol=0.02)
+    even = np.isfinite(lengths).all() and np.ptp(lengths) <= 0.2 * lengths.mean() + 0.002
+    if not (parallel and even and lengths.mean() > 0):
+        notes.append(
+            "its B-scans are not parallel at one distance (radial or circular scans, or a series "
+            "with gaps), so the distance between them is left open"
+        )
+        return None
+    return float(lengths.mean())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def _numbers(text: str | None) -> NDArray[np.float32]:
+    """Rows of a layer line; 3e38 says that there is none."""
+    try:
+        rows = np.array((text or "").split(), np.float32)
+    except ValueError:
+        return np.empty(0, np.float32)
+    return np.where((rows >= 0) & (rows < 1e9), rows, np.float32(np.nan))

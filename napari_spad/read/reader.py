@@ -1,0 +1,97 @@
+"""What napari calls to open files: which reader takes a path, errors and notes in words.
+
+A reader that raises leaves the user with napari's own sentence and a traceback, for napari keeps
+the reason to itself. So errors are told as a notification, and no layer is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+__all__ = ["get_reader", "read"]
+
+Reader = Callable[[Any], list[Any]]
+
+_BY_SUFFIX = {
+    ".vol": ("_read_vol", "read_vol"),
+    ".xml": ("_read_heyex", "read_heyex"),
+    ".e2e": ("_read_e2e", "read_e2e"),
+    ".dcm": ("_read_dicom", "read_dicom"),
+    ".dicom": ("_read_dicom", "read_dicom"),
+    ".nii": ("_read_nifti", "read_nifti"),
+    ".nii.gz": ("_read_nifti", "read_nifti"),
+}
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Return what reads a path, or None (npe2).
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Files that are opened as a stack come together; each gets layers of its own.
+    """
+    paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
+    try:
+        if not all(_reader_of(p) for p in paths):
+            return None
+    except OSError:  # the reader's own words say more
+        pass
+    return lambda given: _told(paths)
+
+
+def read(path: str | Path) -> list[Any]:
+    """Layers of a file or folder.
+
+    Raises
+    ------
+    ValueError, OSError, ImportError
+        In words: what is wrong with which file, and what to do.
+    """
+    path = Path(path)
+    reader = _reader_of(path)
+    if reader is None:
+        raise ValueError(f"{path.name} is of no kind that SPAD opens; convert it to PNG or TIFF")
+    module, function = reader
+    layers: list[Any] = getattr(import_module(f"napari_spad.{module}"), function)(path)
+    return layers
+
+
+def _reader_of(path: Path) -> tuple[str, str] | None:
+    """Module and function that read a path."""
+    if path.is_dir():
+        from napari_spad.read.folder import holds_bscans
+
+        return ("_read_folder", "folder_stack") if holds_bscans(path) else None
+    name = path.name.lower()
+    suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    if suffix == ".xml":
+        from napari_spad.read.heyex_xml import is_heyex
+
+        if not is_heyex(path):
+            return None
+    return _BY_SUFFIX.get(suffix)
+
+
+def _told(paths: Sequence[Path]) -> list[Any]:
+    """Read all paths; what goes wrong, or should be known, becomes a notification."""
+    from napari.utils.notifications import show_error, show_info
+
+    layers: list[Any] = []
+    for path in paths:
+        try:
+            found = read(path)
+        except (ValueError, OSError, ImportError) as error:
+            show_error(str(error))
+            continue
+        except MemoryError:
+            show_error(f"{path.name} does not fit into memory; close other layers, or export less")
+            continue
+        for _, settings, _ in found:
+            for note in settings["metadata"].get("notes", ()):
+                show_info(f"{settings['name']}: {note}.")
+        layers += found
+    return layers or [(None,)]  # napari's sign for: dealt with, and nothing to show

@@ -1,0 +1,11 @@
+"""The table under the tabs: live scores of each structure, which also act; annotators compared."""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from napari_spad.scores.live_scores import LiveScores
+    from napari_spad.scores.score_table import ScoreTable
+
+__getattr__, __all__ = lazily(__name__)

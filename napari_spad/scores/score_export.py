@@ -1,0 +1,139 @@
+"""Scores out: the table to the clipboard, all B-scans to a CSV file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QTableWidget
+from superqt.utils import GeneratorWorker
+
+from napari_spad.desk import EngineError, explain
+from napari_spad.layers import spacing_mm
+from napari_spad.scores.annotators import whose
+from napari_spad.scores.score_grid import DICE
+from spad.metrics import as_csv, plain_text, score_records, write_text
+
+if TYPE_CHECKING:
+    from napari_spad.scores.score_table import ScoreTable
+
+__all__ = ["ScoreFile", "copy_table"]
+
+FOLDER = "scores_folder"
+
+
+def copy_table(table: QTableWidget) -> None:
+    """Put what the table shows into the clipboard, as spreadsheets take it."""
+
+    def text(item: Any) -> str:
+        return "" if item is None else plain_text(item.text().replace("\n", " "))
+
+    columns = [c for c in range(table.columnCount()) if c == 0 or text(_head(table, c))]
+    lines = ["\t".join(["structure", *(text(_head(table, c)) for c in columns[1:])])]
+    lines += [
+        "\t".join(text(table.item(row, column)) if _own(table, row, column) else ""
+                  for column in columns)
+        for row in range(table.rowCount())
+    ]  # fmt: skip
+    clipboard = QGuiApplication.clipboard()
+    clipboard.setText("\n".join(lines) + "\n")
+
+
+def _head(table: QTableWidget, column: int) -> Any:
+    return table.horizontalHeaderItem(column)
+
+
+def _own(table: QTableWidget, row: int, column: int) -> bool:
+    """Whether a cell is seen; words may lie over it."""
+    return column <= DICE or table.columnSpan(row, DICE) <= column - DICE
+
+
+class ScoreFile(QObject):
+    """Counts and writes the CSV in a worker thread.
+
+    Parameters
+    ----------
+    scores : ScoreTable
+    """
+
+    def __init__(self, scores: ScoreTable) -> None:
+        super().__init__(scores)
+        self._scores = scores
+        self._worker: GeneratorWorker[Any, Any, Any] | None = None
+
+    def ask(self) -> None:
+        """Ask where to, and save there."""
+        layer = self._scores.live.segmentation
+        if layer is None:
+            return
+        settings = self._scores.desk.settings
+        folder = Path(str(settings.value(FOLDER, str(Path.home()), str)))
+        proposed = folder / (re.sub(r"[^\w .–-]+", "_", layer.name) + " – scores.csv")
+        name, _ = QFileDialog.getSaveFileName(
+            self._scores, "Save scores", str(proposed), "CSV (*.csv)"
+        )
+        if name:
+            path = Path(name)
+            path = path if path.suffix else path.with_suffix(".csv")
+            settings.setValue(FOLDER, str(path.parent))
+            self.save(path)
+
+    def save(self, path: Path) -> None:
+        """Save the scores of every structure in every B-scan and in the whole stack."""
+        live, desk = self._scores.live, self._scores.desk
+        layer, reference = live.segmentation, live.reference
+        if layer is None:
+            return
+        if self._worker is not None:
+            desk.say("The scores are being saved already.")
+            return
+        prediction, rows = live.masks(None)
+        image = next((r.image for r in desk.results if r.layer is layer), layer)
+        records = score_records(
+            prediction,
+            None if reference is None else rows,
+            live.classes,
+            spacing_mm=spacing_mm(layer, prediction.ndim) or spacing_mm(layer, 2),
+            bscan_names=image.metadata.get("bscan_names"),
+        )
+        constant = {
+            "segmentation": layer.name,
+            "annotator": whose(layer),
+            "reference": "" if reference is None else reference.name,
+        }
+        self._worker = GeneratorWorker(_write, path, records, constant)
+        self._worker.yielded.connect(desk.say)
+        self._worker.errored.connect(desk.fail)
+        self._worker.finished.connect(self._on_finished)
+        self._worker.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being written."""
+        return self._worker is not None
+
+    def _on_finished(self, _: object = None) -> None:
+        self._worker = None
+
+
+def _write(
+    path: Path, records: Iterator[dict[str, Any]], constant: dict[str, str]
+) -> Generator[str, None, None]:
+    """Count, and write; tells how far it is, and at last where the scores are."""
+    found: list[dict[str, Any]] = []
+    last: Any = None
+    try:
+        for record in records:
+            if record["bscan"] != last:
+                last = record["bscan"]
+                yield "scores of the whole stack…" if last == "all" else f"scores, B-scan {last}…"
+            found.append(record)
+        write_text(path, as_csv(found, **constant))
+    except Exception as error:
+        # In words and no RuntimeError, which the worker class would swallow.
+        raise EngineError(explain(error)) from error
+    yield f"Scores are in {path}"

@@ -1,0 +1,11 @@
+"""The tab Segment: what to segment with what, and how far the run is."""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from napari_spad.segment.progress_footer import Footer
+    from napari_spad.segment.segment_panel import SegmentForm
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,0 +1,265 @@
+"""The panel “Segment”: what to segment with what, and the button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_spad.desk import (
+    CheckpointCombo,
+    Desk,
+    Edits,
+    LayerCombo,
+    Request,
+    Result,
+    explain,
+    form_layout,
+    named,
+    narrow,
+)
+from napari_spad.layers import Source, open_source
+
+__all__ = ["SegmentForm"]
+
+HINT = (
+    "Open an image (<b>File › Open</b>), or start with the "
+    '<a href="sample" style="color: #4c9aff">phantom OCT stack</a>. Then press Segment.'
+)
+
+
+class SegmentForm(QWidget):
+    """The choices, and Segment.
+
+    Parameters
+    ----------
+    desk : Desk
+        The choices are kept in its settings.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.viewer, self.engine, self.settings = desk.viewer, desk.engine, desk.settings
+        self._make_choices()
+        self._make_button()
+        self._lay_out()
+        self.device.activated.connect(
+            lambda: self.settings.setValue("device", self.device.currentData())
+        )
+        self.samples.valueChanged.connect(lambda n: self.settings.setValue("samples", n))
+        self.whole.toggled.connect(lambda on: self.settings.setValue("whole_stack", on))
+        self.checkpoint.path_changed.connect(self.read_card)
+        self.image.layer_changed.connect(self._on_image)
+        desk.busy_changed.connect(self._on_busy)
+        self._on_busy(False)
+
+    # ------------------------------------------------------------------ what it looks like
+
+    def _make_choices(self) -> None:
+        self.checkpoint = CheckpointCombo(dict(self.engine.shipped()), self.settings)
+        self.checkpoint.setObjectName("checkpoint")
+        self.card_button = named(QPushButton("Card"), "card_button")
+        self.card_button.setToolTip("What the model is, what it was trained on, how well it does")
+        self.card_button.setCheckable(True)
+        self.card = named(QLabel(), "card")
+        self.card.setWordWrap(True)
+        self.card.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.card.setTextFormat(Qt.TextFormat.PlainText)
+        self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.card_area = QScrollArea()
+        self.card_area.setWidgetResizable(True)
+        self.card_area.setWidget(self.card)
+        self.card_area.setMaximumHeight(180)
+        self.card_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.card_area.hide()
+        self.card_button.toggled.connect(self.card_area.setVisible)
+        self.device = narrow(named(QComboBox(), "device"))
+        self.device.addItem("auto", "auto")
+        self.device.setToolTip("Where the model runs; “auto” takes the fastest there is")
+        self.image = LayerCombo(self.viewer, _is_image, "no image yet")
+        self.image.setObjectName("image")
+        self.one = named(QRadioButton("This B-scan"), "this_bscan")
+        self.whole = named(QRadioButton("Whole stack"), "whole_stack")
+        self.one.setChecked(True)
+        self._scope = QButtonGroup(self)
+        self._scope.addButton(self.one)
+        self._scope.addButton(self.whole)
+        self.samples = _spin("samples", 1, 64)
+        self.samples.setToolTip(
+            "Chains of the ensemble: more give a steadier vote and a finer uncertainty, "
+            "and take longer"
+        )
+        self.steps = _spin("steps", 0, 4000)
+        self.steps.setSpecialValueText("auto")
+        self.steps.setToolTip("Reverse steps of a chain; “auto” takes as many as the card says")
+        self.seed = _spin("seed", 0, 2**31 - 1)
+        self.seed.setToolTip("The same seed gives the same segmentation")
+
+    def _make_button(self) -> None:
+        self.button = named(QPushButton("Segment"), "segment")
+        self.button.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
+
+    def _lay_out(self) -> None:
+        model, scope = QHBoxLayout(), QHBoxLayout()
+        model.addWidget(self.checkpoint, 1)
+        model.addWidget(self.card_button)
+        scope.addWidget(self.one)
+        scope.addWidget(self.whole)
+        numbers = QGridLayout()
+        numbers.setVerticalSpacing(1)
+        for column, (text, box) in enumerate(
+            (("Samples", self.samples), ("Steps", self.steps), ("Seed", self.seed))
+        ):
+            numbers.addWidget(QLabel(text), 0, column)
+            numbers.addWidget(box, 1, column)
+        form = form_layout()
+        form.addRow("Model", model)
+        form.addRow(self.card_area)
+        form.addRow("Device", self.device)
+        form.addRow("Image", self.image)
+        form.addRow("Segment", scope)
+        form.addRow(numbers)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(4)
+        layout.addLayout(form)
+        layout.addWidget(self.button)
+        layout.addStretch(1)
+
+    # ------------------------------------------------------------------ choices
+
+    def restore(self) -> None:
+        """Take up the card's settings, then the user's last ones."""
+        self.read_card()
+        self.samples.setValue(int(str(self.settings.value("samples", self.samples.value()))))
+        self.whole.setChecked(bool(self.settings.value("whole_stack", False, bool)))
+
+    def read_card(self, path: Path | None = None) -> None:
+        """Show the chosen checkpoint's card and take over its settings."""
+        path = path or self.checkpoint.path
+        if path is None:
+            self.card.setText("No checkpoint comes with this version: choose one (“Browse…”).")
+            return
+        try:
+            card = self.engine.read_card(path)
+        except (ValueError, OSError) as error:
+            self.card.setText(explain(error))
+            self.desk.fail(error)
+            return
+        self.card.setText(card.text())
+        self.card_button.setToolTip(card.text())
+        with QSignalBlocker(self.samples):  # the card's choice is not the user's
+            self.samples.setValue(card.sampling.samples)
+        self.steps.setSpecialValueText(f"auto ({card.sampling.steps})")
+
+    def set_devices(self, devices: list[str]) -> None:
+        """Offer the devices of this machine, the one that “auto” takes first."""
+        self.device.setItemText(0, f"auto ({devices[0]})" if devices else "auto")
+        for name in devices:
+            self.device.addItem(name, name)
+        chosen = self.device.findData(self.settings.value("device", "auto", str))
+        self.device.setCurrentIndex(max(chosen, 0))
+
+    def request(self) -> Request:
+        """Gather the choices.
+
+        Raises
+        ------
+        ValueError
+            With what to do first.
+        """
+        layer = self.image.layer
+        if layer is None:
+            raise ValueError("Open an image first: File › Open, or File › Open Sample › SPAD")
+        whole = layer.ndim == 2 or self.whole.isChecked()
+        source = open_source(layer, self.viewer, whole_stack=whole)
+        return self._request(source, into_result=not whole)
+
+    def request_for(self, result: Result, edits: Edits, *, onward: bool = False) -> Request:
+        """Gather the choices for sampling some B-scans of a result anew, in the order of `edits`.
+
+        Raises
+        ------
+        ValueError
+            The image or the model does not fit the result any more.
+        """
+        source = open_source(result.image, self.viewer, whole_stack=True)
+        name = result.layer.name
+        if not source.shape == result.layer.data.shape == result.written.shape:
+            raise ValueError(
+                f"“{name}” has shape {result.layer.data.shape}, its image “{source.name}” "
+                f"{source.shape}; segment the image anew"
+            )
+        request = self._request(source, edits=edits, onward=onward)
+        ours = [c.name for c in result.classes]
+        theirs = [c.name for c in self.engine.read_card(request.checkpoint).classes]
+        if ours != theirs:
+            raise ValueError(
+                f"“{name}” has the structures {', '.join(ours[1:])}, the model "
+                f"“{request.checkpoint.stem}” has {', '.join(theirs[1:])}; choose the model that "
+                "made it"
+            )
+        parts = {part.index: part for part in source.parts}
+        source.parts = tuple(parts[index] for index in edits)
+        return request
+
+    def _request(self, source: Source, **options: Any) -> Request:
+        if self.checkpoint.path is None:
+            raise ValueError("Choose a checkpoint first: “Browse…” in the list of models")
+        return Request(
+            checkpoint=self.checkpoint.path,
+            device=self.device.currentData(),
+            source=source,
+            samples=self.samples.value(),
+            steps=self.steps.value() or None,
+            seed=self.seed.value(),
+            **options,
+        )
+
+    def _on_image(self, layer: Image | None) -> None:
+        stack = layer is not None and layer.ndim > 2
+        self.one.setEnabled(stack)
+        self.whole.setEnabled(stack)
+        if not self.desk.busy:
+            self.button.setEnabled(layer is not None)
+            self.say_ready()
+
+    def say_ready(self) -> None:
+        """Say what is at hand, or what to do first."""
+        layer = self.image.layer
+        if layer is None:
+            self.desk.say(HINT)
+            return
+        shape = layer.data[0].shape if layer.multiscale else layer.data.shape
+        self.desk.say(f"Ready: {' × '.join(map(str, shape[: layer.ndim]))} pixels.")
+
+    def _on_busy(self, busy: bool) -> None:
+        self.button.setEnabled(not busy and self.image.layer is not None)
+
+
+def _spin(name: str, low: int, high: int) -> QSpinBox:
+    box = named(QSpinBox(), name)
+    box.setRange(low, high)
+    box.setMinimumWidth(40)
+    return box
+
+
+def _is_image(layer: Any) -> bool:
+    return isinstance(layer, Image) and "spad" not in layer.metadata  # not our uncertainty

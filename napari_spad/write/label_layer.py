@@ -1,0 +1,204 @@
+"""What the writers read of a label layer: values, classes, colours, spacing, where it lies.
+
+A writer gets a layer's data and its settings (`meta`), not the layer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.cases import replaced
+
+__all__ = [
+    "SUFFIXES",
+    "Grid",
+    "classes_of",
+    "grid_of",
+    "layer_name",
+    "palette",
+    "smallest",
+    "spacing_mm",
+    "stem",
+    "write_sidecar",
+]
+
+SUFFIXES = (".seg.nrrd", ".nii.gz", ".nrrd", ".nii", ".tiff", ".tif", ".png")
+"""Of the label images; the longer of two that fit comes first."""
+
+
+def layer_name(meta: Mapping[str, Any]) -> str:
+    """Name of the layer."""
+    return str(meta.get("name", "labels"))
+
+
+def stem(path: Path) -> str:
+    """File name without its extension, which may have two parts."""
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def smallest(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the same values in the smallest unsigned type that holds them."""
+    if labels.size and labels.min() < 0:
+        raise ValueError(f"the labels hold {labels.min()}; class values start at 0: change them")
+    top = int(labels.max()) if labels.size else 0
+    return labels.astype(np.min_scalar_type(top), copy=False)
+
+
+# ---------------------------------------------------------------------- where it lies
+
+
+def _mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
+    """Millimetres of one unit of the last `ndim` axes, None where the units are no lengths."""
+    from pint import get_application_registry
+
+    units = meta.get("units")
+    if units is None:
+        return None
+    registry: Any = get_application_registry()  # type: ignore[no-untyped-call]
+    lengths = [registry.Quantity(1, str(u)) for u in units][-ndim:]
+    if len(lengths) != ndim or not all(q.is_compatible_with("mm") for q in lengths):
+        return None
+    return tuple(float(q.to("mm").magnitude) for q in lengths)
+
+
+def spacing_mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
+    """Spacing of the last `ndim` axes in mm, None where the units are no lengths."""
+    mm, scale = _mm(meta, ndim), meta.get("scale")
+    if mm is None or scale is None:
+        return None
+    return tuple(abs(float(s)) * f for s, f in zip(scale[-ndim:], mm, strict=True))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a volume lie, in the left-posterior-superior axes of medical files.
+
+    A B-scan's columns run to the patient's left, its rows to posterior, the B-scans to superior:
+    that is the grid that 3D Slicer gives the same B-scans as TIFF or PNG, and its axial view shows
+    it upright, columns to the right and rows downwards. It says nothing of how the eye lay; label
+    layers do not know that.
+
+    Parameters
+    ----------
+    directions : array, (3, 3)
+        One row an axis in the order column, row, B-scan: the step from one pixel to the next.
+    origin : array, (3,)
+        Centre of the first pixel.
+    in_mm : bool
+        Whether the numbers are millimetres; otherwise the layer's own, of unknown unit.
+    """
+
+    directions: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    in_mm: bool
+
+
+def grid_of(meta: Mapping[str, Any], ndim: int) -> Grid:
+    """Scale, translate, rotation, shear and affine of a layer of `ndim` axes, 2 or 3.
+
+    A single B-scan becomes a slice 1 thick at 0.
+    """
+    from napari.utils.transforms import CompositeAffine
+
+    scale = meta.get("scale")
+    own = len(scale) if scale is not None else ndim
+    placed = CompositeAffine(
+        scale=np.ones(own) if scale is None else scale,
+        translate=meta.get("translate", np.zeros(own)),
+        rotate=meta.get("rotate"),
+        shear=meta.get("shear"),
+        ndim=own,
+    ).affine_matrix
+    affine = meta.get("affine")
+    if affine is not None:
+        placed = np.asarray(getattr(affine, "affine_matrix", affine)) @ placed
+    mm = _mm(meta, ndim)
+    matrix = np.eye(4)
+    last = slice(own - ndim, own)
+    factor = np.asarray(mm if mm is not None else np.ones(ndim))[:, None]
+    matrix[3 - ndim : 3, 3 - ndim : 3] = placed[last, last] * factor
+    matrix[3 - ndim : 3, 3] = placed[last, own] * factor[:, 0]
+    return Grid(matrix[2::-1, 2::-1].T.copy(), matrix[2::-1, 3].copy(), mm is not None)
+
+
+# ---------------------------------------------------------------------- what it means
+
+
+def palette(meta: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Return the colours, (256, 3); values without one take that of undefined values."""
+    colors = getattr(meta.get("colormap"), "color_dict", None)
+    if colors is None and isinstance(meta.get("colormap"), Mapping):
+        colors = meta["colormap"].get("color_dict")
+    if not colors:  # a cyclic colour map: distinct greys
+        return np.repeat((np.arange(256) * 97 % 256).astype(np.uint8)[:, None], 3, axis=1)
+    out = np.empty((256, 3), np.uint8)
+    out[:] = _rgb(colors.get(None))
+    for value, color in colors.items():
+        if value is not None and 0 <= value < 256:
+            out[value] = _rgb(color)
+    return out
+
+
+def _rgb(color: Any) -> NDArray[np.uint8]:
+    rgba = np.zeros(4) if color is None else np.asarray(color, float)
+    rgb: NDArray[np.uint8] = np.round(rgba[:3] * (rgba[3] > 0) * 255).astype(np.uint8)
+    return rgb
+
+
+def classes_of(meta: Mapping[str, Any], found: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the classes, as `LabelClass.as_json` has them; each value in `found` has one.
+
+    Those of the model that made the layer, else those that its features name.
+    """
+    known = dict((meta.get("metadata") or {}).get("spad") or {}).get("classes")
+    classes = {int(c["value"]): dict(c) for c in known or ()}
+    names: dict[int, str] = {}
+    features = meta.get("features")
+    if features is not None and {"index", "name"} <= set(features) and not classes:
+        names = {int(i): str(n) for i, n in zip(features["index"], features["name"], strict=True)}
+    colors = palette(meta)
+    for value in {*names, *found} - set(classes):
+        classes[value] = {
+            "value": value,
+            "name": names.get(value, f"class {value}"),
+            "color": colors[value % 256].tolist(),
+        }
+    return [classes[value] for value in sorted(classes)]
+
+
+def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> str:
+    """Write ``NAME.spad.json`` beside a label image; returns its path.
+
+    Of the layer's metadata only what SPAD itself put there, and the annotator: the rest may name
+    the patient.
+    """
+    from spad.cases import edited_pixels, sidecar
+
+    metadata = meta.get("metadata") or {}
+    known = dict(metadata.get("spad") or {})
+    classes = classes_of(meta, np.unique(labels).tolist())
+    by_hand = known.get("by_hand")
+    if by_hand is not None:
+        by_hand = np.asarray(by_hand).reshape(labels.shape)
+    content = sidecar(
+        labels=Path(path).name,
+        image=known.get("image", layer_name(meta)),
+        shape=labels.shape,
+        spacing_mm=spacing_mm(meta, labels.ndim),
+        classes=classes,
+        provenance=known.get("provenance", []),
+        annotator=str(metadata.get("annotator", "")),
+        edited=None if by_hand is None else edited_pixels(labels, by_hand, classes),
+    )
+    beside = Path(path).with_name(f"{stem(Path(path))}.spad.json")
+    with replaced(beside) as file:
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return str(beside)

@@ -1,0 +1,11 @@
+"""The panels Edit, and Review and correct: the next doubtful B-scan, the model's help there."""
+
+from typing import TYPE_CHECKING
+
+from SPADLib.lazy import lazily
+
+if TYPE_CHECKING:
+    from SPADLib.correct.correct_panel import CorrectPanel
+    from SPADLib.correct.edit_panel import EditPanel
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,0 +1,243 @@
+"""Correcting with the model's help: around a person's edits, on to the neighbours, or by a sample.
+
+The rules stand in `spad.annotation.around_edits`; what is taken over goes through `Result`, so that
+nothing a person edited is touched, and all of it can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.annotation import RESTART, Alternative, alternatives, doubtful, edits_for, told
+from SPADLib.desk import Done
+from SPADLib.scene import PERCENT, Change, Result, to_world
+
+__all__ = ["SCOPES", "Alternatives", "around_edits", "inside", "onward", "take"]
+
+SCOPES = ("the whole B-scan", "where the samples disagree", "inside the ROI")
+
+
+def around_edits(
+    result: Result,
+    bscan: int,
+    scope: str = SCOPES[0],
+    *,
+    roi: Any = None,
+    structures: Collection[int] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Edits to sample a B-scan anew with, what is painted by hand held (method, section 10).
+
+    Parameters
+    ----------
+    result : Result
+    bscan : int
+    scope : one of `SCOPES`
+    roi : vtkMRMLMarkupsROINode, optional
+        For the last of them.
+    structures : collection of int, optional
+        Only these may change; all by default.
+
+    Returns
+    -------
+    dict
+        Of `Request.edits`.
+
+    Raises
+    ------
+    ValueError
+        Nothing is painted there, or no ROI lies there.
+    """
+    labels = result.labels()
+    painted = result.by_hand(labels)[bscan]
+    if not painted.any():
+        raise ValueError(
+            f"Nothing in B-scan {bscan + 1} is painted by hand yet, so the model would say the "
+            "same again: paint a stroke first"
+        )
+    return edits_for(
+        np.array(labels[bscan]),
+        painted,
+        len(result.classes),
+        locked=_locked(result, structures),
+        region=_region(result, bscan, scope, roi),
+    )
+
+
+def take(
+    result: Result, done: Done, edits: Mapping[str, Any], structures: Collection[int] | None = None
+) -> tuple[list[Change], str]:
+    """Take over what a sampling around edits brought, and say what changed.
+
+    Parameters
+    ----------
+    result : Result
+    done : Done
+        Of one B-scan.
+    edits : mapping
+        With which it was sampled.
+    structures : collection of int, optional
+
+    Returns
+    -------
+    changed : list of Change
+    said : str
+    """
+    before = np.array(result.labels()[done.first])
+    region = edits.get("region")
+    within = None if region is None else region[None]
+    changed = result.take(done.segmentation, done.first, structures=structures, within=within)
+    return changed, told(before, result.labels()[done.first], result.classes)
+
+
+def onward(result: Result, bscan: int, count: int, steps: int) -> tuple[range, Any, Any]:
+    """What to carry a B-scan to its neighbours with (`run.carried`).
+
+    Parameters
+    ----------
+    result : Result
+    bscan : int
+    count : int
+        How many neighbours; negative towards the first B-scan.
+    steps : int
+        T, of the model's noise schedule.
+
+    Returns
+    -------
+    bscans : range
+    start : array of uint8, shape (H, W)
+    edits_of : callable
+        Edits of a B-scan by its number.
+
+    Raises
+    ------
+    ValueError
+        There is no neighbour in that direction.
+    """
+    step = 1 if count > 0 else -1
+    last = min(max(bscan + count, 0), result.depth - 1)
+    if last == bscan:
+        raise ValueError(
+            f"B-scan {bscan + 1} is the {'last' if step > 0 else 'first'} one: there is no "
+            "neighbour to carry it to"
+        )
+    t0 = max(round(RESTART * steps), 1)
+
+    def edits_of(z: int) -> dict[str, Any]:
+        labels = result.labels()
+        painted = result.by_hand(labels)[z]
+        return {**edits_for(np.array(labels[z]), painted, len(result.classes)), "t0": t0}
+
+    return range(bscan + step, last + step, step), np.array(result.labels()[bscan]), edits_of
+
+
+def inside(roi: Any, result: Result, bscan: int) -> NDArray[np.bool_]:
+    """Pixels (H, W) of a B-scan whose centres lie inside an ROI, however both are turned."""
+    grid = result.layout.stack(np.empty(_shape(result), bool)).shape
+    rows, columns = np.mgrid[: grid[1], : grid[2]]
+    corners = [result.layout.index((bscan, r, c), _shape(result)) for r, c in _CORNERS]
+    k, j, i = (
+        at + (down - at) * rows + (across - at) * columns
+        for at, down, across in zip(*corners, strict=True)
+    )
+    world = to_world(np.stack([i, j, k], -1).reshape(-1, 3), result.volume)
+    to_object = np.linalg.inv(_matrix(roi.GetObjectToWorldMatrix()))
+    own = world @ to_object[:3, :3].T + to_object[:3, 3]
+    half = np.array(roi.GetSize()) / 2
+    return np.asarray((np.abs(own) <= half).all(1).reshape(grid[1:]))
+
+
+_CORNERS = ((0, 0), (1, 0), (0, 1))
+
+
+def _matrix(matrix: Any) -> NDArray[np.float64]:
+    return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
+
+
+def _shape(result: Result) -> tuple[int, ...]:
+    i, j, k = result.volume.GetImageData().GetDimensions()
+    return k, j, i
+
+
+def _region(result: Result, bscan: int, scope: str, roi: Any) -> NDArray[np.bool_] | None:
+    if scope == SCOPES[0]:
+        return None
+    if scope == SCOPES[1]:
+        return doubtful(result.uncertainty()[bscan] / PERCENT)
+    if roi is None:
+        raise ValueError(
+            "No ROI is chosen: place one in the Markups module over what should change, and "
+            "choose it here"
+        )
+    region = inside(roi, result, bscan)
+    if not region.any():
+        raise ValueError(
+            f"“{roi.GetName()}” holds no pixel of B-scan {bscan + 1}: move it there, or choose "
+            "another scope"
+        )
+    return region
+
+
+def _locked(result: Result, structures: Collection[int] | None) -> set[int]:
+    every = {c.value for c in result.classes[1:]}
+    return set() if structures is None else every - set(structures)
+
+
+class Alternatives:
+    """What the samples of a B-scan say of one structure, to step through and to take.
+
+    Parameters
+    ----------
+    result : Result
+    bscan : int
+    value : int
+        Class value of the structure.
+
+    Raises
+    ------
+    ValueError
+        The B-scan's samples are not at hand, or say nothing else.
+    """
+
+    def __init__(self, result: Result, bscan: int, value: int) -> None:
+        samples = result.samples.get(bscan)
+        if samples is None:
+            raise ValueError(
+                f"The samples of B-scan {bscan + 1} are not at hand: they last as long as the "
+                "session. Segment it again with the same seed to have them"
+            )
+        labels = result.labels()
+        self.result, self.bscan, self.value = result, bscan, value
+        self.now = int(np.count_nonzero(labels[bscan] == value))
+        self.samples = len(samples)
+        self.found: list[Alternative] = alternatives(
+            np.array(labels[bscan]), samples, value, result.by_hand(labels)[bscan]
+        )
+        self.name = next(c.name for c in result.classes if c.value == value)
+        if not self.found:
+            raise ValueError(
+                f"All {self.samples} samples of B-scan {bscan + 1} agree with what {self.name} is "
+                "now: there is no alternative"
+            )
+        self.at = next((n for n, a in enumerate(self.found) if a.pixels >= self.now), 0)
+
+    def step(self, by: int) -> Alternative:
+        """Go to the next larger (1) or smaller (-1) alternative, round and round."""
+        self.at = (self.at + by) % len(self.found)
+        return self.found[self.at]
+
+    @property
+    def text(self) -> str:
+        """The alternative at hand, in words."""
+        one = self.found[self.at]
+        return (
+            f"{self.name}, alternative {self.at + 1} of {len(self.found)}: {one.pixels:,} pixels "
+            f"(now {self.now:,}), {one.votes} of {self.samples} samples"
+        )
+
+    def take(self) -> Change:
+        """Put it into the segmentation, as a person's own choice: later sampling keeps it."""
+        return self.result.put(self.bscan, self.found[self.at].labels)

@@ -1,0 +1,88 @@
+"""The panel “Edit”: hands over to the Segment Editor, and shows the result in the views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from SPADLib.desk import Desk, show_bscan
+
+__all__ = ["EditPanel"]
+
+
+class EditPanel:
+    """Works on the section “Edit” of the module's panel.
+
+    Parameters
+    ----------
+    desk : Desk
+    ui : namespace of widgets
+    """
+
+    def __init__(self, desk: Desk, ui: Any) -> None:
+        self.desk, self.ui = desk, ui
+        self._shown: Any = None
+        ui.editorButton.clicked.connect(lambda *_: self.hand_over())
+        ui.viewButton.clicked.connect(lambda *_: self.turn_view())
+        ui.surfaceCheck.toggled.connect(self.show_surfaces)
+        desk.on("parameters", self.refresh)
+        desk.on("result", self.refresh)
+
+    def refresh(self) -> None:
+        """Show the result at work as the choices say."""
+        result = self.desk.result
+        for widget in (self.ui.editorButton, self.ui.viewButton, self.ui.surfaceCheck):
+            widget.setEnabled(result is not None)
+        self.ui.uncertaintyCheck.setEnabled(result is not None)
+        if result is None:
+            self._shown = None
+            return
+        shown = (result.segmentation.GetID(), self.desk.parameters.showUncertainty)
+        if shown == self._shown:
+            return
+        if self._shown is not None and shown[0] != self._shown[0]:
+            was = self.ui.surfaceCheck.blockSignals(True)
+            self.ui.surfaceCheck.setChecked(False)
+            self.ui.surfaceCheck.blockSignals(was)
+        self._shown = shown
+        self.desk.show(result)
+
+    def hand_over(self) -> None:
+        """Open the Segment Editor with the segmentation and its image set."""
+        try:
+            result = self.desk.need_result()
+            slicer.util.selectModule("SegmentEditor")
+            editor = slicer.util.getModuleWidget("SegmentEditor").editor
+            editor.setSegmentationNode(result.segmentation)
+            editor.setSourceVolumeNode(result.volume)
+        except Exception as error:
+            self.desk.fail(error)
+
+    def turn_view(self) -> None:
+        """Turn the red slice view to the plane of the B-scans."""
+        try:
+            result, view = self.desk.need_result(), self.desk.view
+            if view is None:
+                raise ValueError("There is no red slice view: choose a layout with one")
+            here = self.desk.bscan()
+            self.desk.show(result)
+            show_bscan(view, result.volume, result.layout, here)
+            self.desk.say(f"B-scan {here + 1} of {result.depth}")
+        except Exception as error:
+            self.desk.fail(error)
+
+    def show_surfaces(self, on: bool) -> None:
+        """Make closed surfaces of the structures, and show them in the 3D views."""
+        try:
+            result = self.desk.need_result()
+            segmentation = result.segmentation
+            if on and not segmentation.CreateClosedSurfaceRepresentation():
+                raise ValueError(
+                    "The closed surfaces could not be made: is there anything in the segmentation?"
+                )
+            segmentation.GetDisplayNode().SetVisibility3D(bool(on))
+            if on and result.depth == 1:
+                self.desk.say("A single B-scan has no depth: its surfaces are flat")
+        except Exception as error:
+            self.desk.fail(error)

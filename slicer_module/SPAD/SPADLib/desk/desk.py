@@ -1,0 +1,187 @@
+"""What the panels share: the choices, the result at work, the view, and who wants to hear of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import slicer
+
+from spad.inference import Engine, explain
+from SPADLib.desk.history import History
+from SPADLib.desk.views import bscan_at, overlay
+from SPADLib.scene import Layout, Result, array_of, guessed_layout
+
+__all__ = ["Desk"]
+
+VIEW = "vtkMRMLSliceNodeRed"
+LAYOUT = "SPAD.layout"
+"""Attribute of a volume: how a person said that its B-scans lie."""
+SAFE = "The scene and your edits are as they were."
+
+
+class Desk:
+    """State that the panels share.
+
+    Parameters
+    ----------
+    engine : Engine
+    settings : mutable mapping of str to str
+        The application's settings.
+    show : callable
+        Gets a sentence for the person, and whether it is of something that went wrong.
+
+    Attributes
+    ----------
+    parameters : parameter node of the module, wrapped; None between scenes
+    history : History
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: MutableMapping[str, str],
+        show: Callable[[str, bool], None],
+    ) -> None:
+        self.engine, self.settings, self._show = engine, settings, show
+        self.parameters: Any = None
+        self.history = History()
+        self._results: dict[str, Result] = {}
+        self._labels: Any = None
+        self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
+
+    # ------------------------------------------------------------------ telling
+
+    def on(self, what: str, call: Callable[[], None]) -> None:
+        """Call back when something changed.
+
+        Parameters
+        ----------
+        what : {"parameters", "result", "edited", "written", "reviewed", "view", "busy"}
+            The choices; another result is at work; its pixels changed; a model wrote in it; a
+            B-scan was accepted or skipped; the slice view moved; a run began or ended.
+        call : callable
+        """
+        self._hear[what].append(call)
+
+    def tell(self, what: str) -> None:
+        """Call who wants to hear of it."""
+        for call in self._hear[what]:
+            call()
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        self._show(text, False)
+
+    def fail(self, error: BaseException | str) -> None:
+        """Show what went wrong, in words."""
+        self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
+
+    def tell_edited(self) -> None:
+        """Tell that the pixels of the result at work changed: they are read once for all."""
+        self._labels = None if self.result is None else self.result.labels()
+        try:
+            self.tell("edited")
+        finally:
+            self._labels = None
+
+    @property
+    def labels(self) -> Any:
+        """Label map (Z, H, W) of the result at work while "edited" is told; else None."""
+        return self._labels
+
+    # ------------------------------------------------------------------ the result at work
+
+    @property
+    def result(self) -> Result | None:
+        """The result that is compared, corrected and saved; None where none is chosen."""
+        node = None if self.parameters is None else self.parameters.result
+        if node is None:
+            return None
+        known = self._results.get(node.GetID())
+        if known is None or known.segmentation is not node:
+            if (known := Result.of(node)) is None:
+                return None
+            self._results[node.GetID()] = known  # kept for its samples
+        elif known.volume is None:
+            return None
+        return known
+
+    def need_result(self) -> Result:
+        """The result at work.
+
+        Raises
+        ------
+        ValueError
+            There is none.
+        """
+        if (result := self.result) is None:
+            raise ValueError("There is no segmentation yet: choose a volume and press Segment")
+        return result
+
+    def take_result(self, result: Result) -> None:
+        """Make a new result the one at work."""
+        self._results[result.segmentation.GetID()] = result
+        self.parameters.result = result.segmentation
+        self.tell("result")
+
+    def known(self, node: Any) -> Result | None:
+        """The result that a segmentation is, with its samples where they are at hand."""
+        kept = self._results.get(node.GetID())
+        return kept if kept is not None and kept.segmentation is node else Result.of(node)
+
+    def forget(self) -> None:
+        """Let go of all results, as when a scene is closed."""
+        self._results.clear()
+        self.history.forget()
+
+    # ------------------------------------------------------------------ B-scans on screen
+
+    def show(self, result: Result) -> None:
+        """Show a result's image in the slice views, its uncertainty over it if so chosen."""
+        doubt = result.uncertainty_node if self.parameters.showUncertainty else None
+        overlay(result.volume, doubt)
+
+    def layout(self, volume: Any) -> tuple[Layout, str]:
+        """How a volume's B-scans lie, and why so: as a person said, or guessed.
+
+        Raises
+        ------
+        ValueError
+            The volume has no pixels.
+        """
+        guessed = guessed_layout(volume)
+        if code := volume.GetAttribute(LAYOUT):
+            try:
+                layout = Layout.of(code)
+                depth = array_of(volume).shape[layout.axis]
+                return layout, f"{depth} along {code[0]}, as you chose"
+            except ValueError:
+                pass  # a scene may come from anywhere
+        return guessed
+
+    def set_layout(self, volume: Any, layout: Layout) -> None:
+        """Keep what a person said of a volume, with the scene."""
+        volume.SetAttribute(LAYOUT, layout.code)
+        self.tell("parameters")
+
+    @property
+    def view(self) -> Any:
+        """The slice node of the view for B-scans; None without views."""
+        return slicer.mrmlScene.GetNodeByID(VIEW)
+
+    def bscan_of(self, volume: Any) -> int:
+        """The B-scan of a volume that is on screen."""
+        return 0 if self.view is None else bscan_at(self.view, volume, self.layout(volume)[0])
+
+    def bscan(self) -> int:
+        """The B-scan of the result at work that is on screen.
+
+        Raises
+        ------
+        ValueError
+            There is no result.
+        """
+        result = self.need_result()
+        return 0 if self.view is None else bscan_at(self.view, result.volume, result.layout)

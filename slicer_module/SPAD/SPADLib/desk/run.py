@@ -1,0 +1,200 @@
+"""A run of the engine as a generator of short steps: what a timer pulls, or a batch drains."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spad.inference import Engine, open_model
+from SPADLib.scene import Input
+
+__all__ = ["Done", "Event", "Progress", "Request", "carried", "drain", "events"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Parameters
+    ----------
+    checkpoint : Path
+    device : str
+        "auto" or a torch device.
+    bscans : range
+        Consecutive B-scans of the input; a falling range is for `carried`.
+    samples : int, optional
+    steps : int, optional
+        Both the card's where None.
+    seed : int
+    probability : bool
+    current : int, optional
+        The B-scan on screen, which comes first.
+    edits : mapping
+        clamp, region, start, t0 of `Segmenter.steps`, (H, W), for a single B-scan.
+    """
+
+    checkpoint: Path
+    device: str
+    bscans: range
+    samples: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    probability: bool = False
+    current: int | None = None
+    edits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: `done` of `total` steps."""
+
+    done: int
+    total: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run made of the B-scans from `first` on, and the seconds that it took."""
+
+    segmentation: Any
+    first: int
+    seconds: float
+
+
+Event = str | Progress | Done
+
+
+def events(engine: Engine, request: Request, source: Input) -> Generator[Event, None, None]:
+    """Run a model on B-scans of a volume; to cancel, stop iterating.
+
+    Yields
+    ------
+    str
+        A word for the person, of what is going on or what the engine noticed.
+    Progress
+    Done
+        Once, last of all.
+
+    Raises
+    ------
+    ValueError, OSError, MemoryError
+        As of `Segmenter.steps`; or a B-scan that the volume does not have.
+    """
+    first, last = request.bscans[0], request.bscans[-1]
+    if not 0 <= first <= last < source.depth:
+        raise ValueError(
+            f"B-scans {first + 1} to {last + 1} were asked for; “{source.volume.GetName()}” has 1 "
+            f"to {source.depth}: choose among these"
+        )
+    segmenter = yield from _opened(engine, request)
+    yield "reading the image…"
+    one = bool(request.edits)  # edits are of one B-scan, so its axis goes
+    pixels = source.stack[first] if one else source.stack[first : last + 1]
+    began = time.monotonic()
+    steps = segmenter.steps(
+        pixels,
+        source.spacing_mm and (source.spacing_mm[1:] if one else source.spacing_mm),
+        samples=request.samples,
+        steps=request.steps,
+        seed=request.seed,
+        rgb=source.rgb,
+        inverted=source.inverted,
+        probability=request.probability,
+        first_slice=first,
+        **({} if one or request.current is None else {"current": request.current}),
+        **request.edits,
+    )
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            made = _stacked(stop.value) if one else stop.value
+            made = replace(made, provenance={**made.provenance, "inverted": source.inverted})
+            yield Done(made, first, time.monotonic() - began)
+            return
+        if step.said:
+            yield step.said
+        left = (time.monotonic() - began) / max(step.done, 1) * (step.total - step.done)
+        yield Progress(step.done, step.total, left)
+
+
+def carried(
+    engine: Engine,
+    request: Request,
+    source: Input,
+    start: Any,
+    edits_of: Callable[[int], Mapping[str, Any]],
+) -> Generator[Event, None, None]:
+    """Carry a corrected B-scan to its neighbours, each restarting from the one before it.
+
+    Parameters
+    ----------
+    request : Request
+        Its `bscans` are the neighbours in their order, upwards or downwards.
+    start : array of uint8, shape (H, W)
+        The corrected label map.
+    edits_of : callable
+        Edits of a B-scan (clamp, t0, ...), asked for when its turn comes.
+
+    Yields
+    ------
+    as `events`, a `Done` for each B-scan
+    """
+    began = time.monotonic()
+    for number, bscan in enumerate(request.bscans):
+        one = Request(
+            request.checkpoint,
+            request.device,
+            range(bscan, bscan + 1),
+            request.samples,
+            request.steps,
+            request.seed,
+            edits={**edits_of(bscan), "start": start},
+        )
+        for event in events(engine, one, source):
+            if isinstance(event, Progress):
+                done = number * event.total + event.done
+                total = len(request.bscans) * event.total
+                left = (time.monotonic() - began) / max(done, 1) * (total - done)
+                event = Progress(done, total, left)
+            elif isinstance(event, Done):
+                start = np.array(event.segmentation.labels[0])
+            yield event
+
+
+def drain(run: Generator[Event, None, None], told: Callable[[str], None] | None = None) -> Done:
+    """Run to the end, for scripts: no window is alive meanwhile."""
+    last: Done | None = None
+    for event in run:
+        if isinstance(event, str) and told is not None:
+            told(event)
+        elif isinstance(event, Done):
+            last = event
+    if last is None:
+        raise RuntimeError("the run ended without a result")
+    return last
+
+
+def _opened(engine: Engine, request: Request) -> Generator[Event, None, Any]:
+    if "torch" not in sys.modules:
+        yield "loading PyTorch…"
+    yield f"opening {request.checkpoint.stem}…"
+    return open_model(engine, request.checkpoint, request.device)
+
+
+def _stacked(one: Any) -> Any:
+    """A segmentation (H, W) as a stack of one."""
+    return replace(
+        one,
+        labels=one.labels[None],
+        samples=one.samples[:, None],
+        uncertainty=one.uncertainty[None],
+        probability=None if one.probability is None else one.probability[:, None],
+    )

@@ -1,0 +1,17 @@
+"""Slicer as a program: its event loop, its Qt, its console, its scene's events, its GPU.
+
+Nothing here needs the engine.
+"""
+
+from typing import TYPE_CHECKING
+
+from SPADLib.lazy import lazily
+
+if TYPE_CHECKING:
+    from SPADLib.host.commands import Overheard, run_command
+    from SPADLib.host.gpus import torch_note
+    from SPADLib.host.guard import Guard
+    from SPADLib.host.pump import Cancelled, Pump
+    from SPADLib.host.qt_dialect import get, set_up_table
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,0 +1,65 @@
+"""A phantom OCT volume with its reference, for Slicer's Sample Data module: made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+__all__ = ["ICON", "NAME", "make_phantom", "register"]
+
+NAME = "SPAD phantom OCT"
+SHAPE = (19, 256, 384)
+SEED = 7
+ICON = Path(__file__).parents[1] / "Resources" / "Icons" / "SPAD.png"
+
+
+def make_phantom(*, seed: int = SEED, shape: tuple[int, int, int] = SHAPE) -> tuple[Any, Any]:
+    """Add a phantom and what is truly in it to the scene.
+
+    Parameters
+    ----------
+    seed : int
+    shape : (B-scans, rows, columns)
+
+    Returns
+    -------
+    volume : vtkMRMLScalarVolumeNode
+    reference : vtkMRMLSegmentationNode
+    """
+    from spad.checkpoint import label_classes
+    from spad.phantom import CLASS_NAMES, stack
+    from SPADLib.scene import class_segments, write_segments
+
+    made = stack(seed, shape=shape)
+    scene = slicer.mrmlScene
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(NAME))
+    slicer.util.updateVolumeFromArray(volume, made.image)
+    matrix = np.diag([-made.spacing_mm[2], -made.spacing_mm[1], made.spacing_mm[0], 1.0])
+    volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    volume.CreateDefaultDisplayNodes()
+    name = f"{volume.GetName()} reference"
+    reference = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    reference.CreateDefaultDisplayNodes()
+    segments = class_segments(label_classes(CLASS_NAMES), tagged=False)
+    write_segments(reference, made.labels, segments, volume)
+    reference.GetDisplayNode().SetVisibility2DFill(False)  # outlines: the image stays visible
+    return volume, reference
+
+
+def register() -> None:
+    """Offer the phantom in the Sample Data module."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="SPAD",
+        sampleName=NAME,
+        sampleDescription="Phantom OCT volume with reference",
+        uris=[""],
+        fileNames=[""],
+        nodeNames=[NAME],
+        thumbnailFileName=str(ICON),
+        customDownloader=lambda _source=None: list(make_phantom()),
+    )

@@ -1,0 +1,42 @@
+"""The MRML scene: volumes and segmentations as arrays and back, and results as nodes. No Qt."""
+
+from typing import TYPE_CHECKING
+
+from SPADLib.lazy import lazily
+
+if TYPE_CHECKING:
+    from SPADLib.scene.attributes import kept
+    from SPADLib.scene.bscan_layout import AXES, Layout
+    from SPADLib.scene.inputs import (
+        Input,
+        dicom_modality,
+        guessed_layout,
+        open_input,
+        spacing_is_default,
+    )
+    from SPADLib.scene.png import png_bytes
+    from SPADLib.scene.result import PERCENT, Change, Result, results
+    from SPADLib.scene.segments import (
+        BINARY,
+        Segments,
+        inner_source,
+        labels_of_volume,
+        read_segments,
+        replace_labels,
+        write_segments,
+    )
+    from SPADLib.scene.structures import class_segments, segment_id, structures_of, tag_of
+    from SPADLib.scene.terminology import register
+    from SPADLib.scene.volumes import (
+        array_of,
+        directions_of,
+        from_world,
+        ijk_to_ras,
+        into_study,
+        nodes_of,
+        spacing_of,
+        to_world,
+    )
+    from SPADLib.scene.watch import Watch
+
+__getattr__, __all__ = lazily(__name__)

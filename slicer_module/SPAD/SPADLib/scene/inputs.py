@@ -1,0 +1,160 @@
+"""What may be segmented: a volume of the scene as B-scans, or why not, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+from numpy.typing import NDArray
+
+from SPADLib.scene.bscan_layout import Layout, guess
+from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
+
+__all__ = ["Input", "dicom_modality", "guessed_layout", "open_input", "spacing_is_default"]
+
+PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A volume as the engine reads it.
+
+    Parameters
+    ----------
+    volume : vtkMRMLVolumeNode
+    layout : Layout
+    stack : array, shape (Z, H, W) or (Z, H, W, 3)
+        A view of the volume's memory.
+    rgb, inverted : bool
+        As of `Segmenter.steps`.
+    spacing_mm : (B-scan, row, column), optional
+        None where the volume has 1 mm by default, which says nothing.
+    said : str
+        A word on what becomes of the pixels; empty where there is nothing to say.
+    """
+
+    volume: Any
+    layout: Layout
+    stack: NDArray[Any]
+    rgb: bool
+    inverted: bool
+    spacing_mm: tuple[float, float, float] | None
+    said: str = ""
+
+    @property
+    def depth(self) -> int:
+        """How many B-scans there are."""
+        return int(self.stack.shape[0])
+
+
+def open_input(volume: Any, layout: Layout, *, inverted: bool | None = None) -> Input:
+    """Open a volume for segmenting.
+
+    Parameters
+    ----------
+    volume : vtkMRMLVolumeNode or None
+    layout : Layout
+    inverted : bool, optional
+        High values are dark; if None, as DICOM (MONOCHROME1) or else the volume's display says.
+
+    Raises
+    ------
+    ValueError
+        Not an image of one grey value or one colour a pixel.
+    """
+    if volume is None:
+        raise ValueError("No volume is chosen: load an image, then choose it as Input volume")
+    name = volume.GetName()
+    if volume.IsA("vtkMRMLSequenceNode") or volume.IsA("vtkMRMLSequenceBrowserNode"):
+        raise ValueError(
+            f"“{name}” is a sequence of volumes: show the frame to segment, clone it in the Data "
+            "module (right click, Clone), and choose the copy"
+        )
+    if (browser := _browser_of(volume)) is not None:
+        raise ValueError(
+            f"“{name}” is a frame of the sequence “{browser.GetName()}” and changes while it "
+            "plays: clone it in the Data module (right click, Clone), and choose the copy"
+        )
+    if volume.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise ValueError(
+            f"“{name}” is a label map, not an image: choose the volume that it was drawn on, and "
+            "this one as the reference of Compare"
+        )
+    if not volume.IsA("vtkMRMLScalarVolumeNode"):
+        raise ValueError(f"“{name}” is a {volume.GetNodeTagName()}, not a volume: choose a volume")
+    array = array_of(volume)
+    if array.ndim == 4 and array.shape[-1] == 1:
+        array = array[..., 0]
+    channels = array.shape[3] if array.ndim == 4 else 1
+    if channels not in (1, 3, 4) or (channels > 1 and _is_diffusion(volume)):
+        raise ValueError(
+            f"“{name}” has {channels} values a pixel; a model takes one grey value or one colour "
+            "(3 or 4): extract one component, for example in Vector to Scalar Volume"
+        )
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"“{name}” holds {array.dtype} pixels, not real numbers: convert it")
+    said = ""
+    if channels > 1:
+        said = f"“{name}” is a colour image: the model sees its luminance"
+    return Input(
+        volume,
+        layout,
+        layout.stack(array),
+        channels > 1,
+        _is_inverted(volume) if inverted is None else inverted,
+        None if spacing_is_default(volume) else layout.order(spacing_of(volume)),
+        said,
+    )
+
+
+def guessed_layout(volume: Any) -> tuple[Layout, str]:
+    """Guess how the B-scans lie in a volume, and why so.
+
+    Raises
+    ------
+    ValueError
+        It has no pixels.
+    """
+    shape = array_of(volume).shape[:3]
+    return guess(shape, spacing_of(volume), directions_of(volume))
+
+
+def spacing_is_default(volume: Any) -> bool:
+    """Whether a volume's spacing is the 1 mm that a file without any gets."""
+    return all(abs(mm - 1) < 1e-9 for mm in volume.GetSpacing())
+
+
+def dicom_modality(volume: Any) -> str:
+    """DICOM's code of how a volume was taken, such as "OPT" or "DX"; empty where it is unknown."""
+    return _dicom(volume, MODALITY)
+
+
+def _dicom(volume: Any, tag: str) -> str:
+    """Value of a tag of the first image that a volume was loaded from, by Slicer's database."""
+    uids = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if not uids or database is None:
+        return ""
+    return str(database.instanceValue(uids[0], tag) or "").strip()
+
+
+def _is_inverted(volume: Any) -> bool:
+    """Whether high values are dark: as DICOM says, else as the volume is shown."""
+    if said := _dicom(volume, PHOTOMETRIC):
+        return said == "MONOCHROME1"
+    display = volume.GetDisplayNode()
+    color = None if display is None else display.GetColorNode()
+    return color is not None and color.GetTypeAsString() == "InvertedGrey"
+
+
+def _browser_of(volume: Any) -> Any:
+    """The sequence browser that plays into a volume."""
+    for browser in nodes_of(volume.GetScene(), "vtkMRMLSequenceBrowserNode"):
+        if browser.IsProxyNodeID(volume.GetID()):
+            return browser
+    return None
+
+
+def _is_diffusion(volume: Any) -> bool:
+    return any(volume.IsA(f"vtkMRMLDiffusion{kind}VolumeNode") for kind in ("Weighted", "Tensor"))

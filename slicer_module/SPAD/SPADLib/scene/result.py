@@ -1,0 +1,391 @@
+"""What a model made of a volume, as nodes of the scene, and the rules by which nothing is lost.
+
+A result is a segmentation with two companions, found by node references, so that it is whole again
+when a scene is loaded: the *uncertainty* in percent, and the *proposal*, a hidden label map of what
+the model wrote. Where the segmentation differs from the proposal, a person has edited it. A model
+never writes there, nor where a segment of the person's own is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from spad.annotation import changes
+from spad.cases import without_paths
+from spad.checkpoint import NOTICE, LabelClass
+from SPADLib.scene.attributes import kept
+from SPADLib.scene.bscan_layout import Layout
+from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels, write_segments
+from SPADLib.scene.structures import class_segments, structures_of
+from SPADLib.scene.uncertainty_colours import show_uncertainty
+from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of, spacing_of
+
+__all__ = ["PERCENT", "Change", "Result", "results"]
+
+VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposal"
+"""Roles of the node references of a result's segmentation."""
+PERCENT = 100
+
+
+@dataclass(frozen=True)
+class Change:
+    """Pixels of one B-scan that a model changed, to be taken back.
+
+    Parameters
+    ----------
+    bscan : int
+    where : array of bool, shape (H, W)
+    before, after : array of uint8, shape (n,)
+        Class values there.
+    proposed : array of uint8, shape (n,)
+        The proposal there, before.
+    """
+
+    bscan: int
+    where: NDArray[np.bool_]
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    proposed: NDArray[np.uint8]
+
+    @property
+    def pixels(self) -> int:
+        """How many they are."""
+        return len(self.before)
+
+
+class Result:
+    """A segmentation that a model made, with all that belongs to it.
+
+    Made by `create`, or found in a scene by `of`.
+
+    Attributes
+    ----------
+    segmentation : vtkMRMLSegmentationNode
+    samples : dict of int to array of uint8, shape (N, H, W)
+        Of each B-scan, the chains' own label maps. They last as long as the session: the seed in
+        the provenance makes them again.
+    """
+
+    def __init__(self, segmentation: Any) -> None:
+        self.segmentation = segmentation
+        self.samples: dict[int, NDArray[np.uint8]] = {}
+        self.layout = Layout.of(segmentation.GetAttribute("SPAD.layout"))
+        stored = json.loads(segmentation.GetAttribute("SPAD.classes"))
+        self.classes = tuple(
+            LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
+            for c in stored
+        )
+
+    # ------------------------------------------------------------------ made and found
+
+    @classmethod
+    def create(
+        cls, volume: Any, layout: Layout, run: Any, *, first: int = 0, probability: bool = False
+    ) -> Result:
+        """Make the nodes of a result.
+
+        Parameters
+        ----------
+        volume : vtkMRMLVolumeNode
+            What was segmented.
+        layout : Layout
+        run : spad.inference.segmentation.Segmentation
+            Of B-scans `first` and on, (n, H, W).
+        first : int
+        probability : bool
+            Also add a volume of each structure's probability, in percent.
+
+        Returns
+        -------
+        Result
+        """
+        scene = volume.GetScene()
+        name = f"{volume.GetName()} {run.provenance['checkpoint']['name']}"
+        node = slicer.vtkMRMLSegmentationNode()
+        node.SetName(scene.GenerateUniqueName(name))
+        # Before it enters the scene: node selectors look whether it is a result as it comes.
+        node.SetAttribute("SPAD.classes", json.dumps([c.as_json() for c in run.classes]))
+        node = scene.AddNode(node)
+        node.CreateDefaultDisplayNodes()
+        shape = array_of(volume).shape[:3]
+        count = len(run.labels)
+        part = slice(first, first + count)
+        labels = np.zeros(shape, np.uint8)
+        layout.stack(labels)[part] = run.labels
+        write_segments(node, labels, class_segments(run.classes), volume)
+        into_study(node, volume)
+        doubt = np.zeros(shape, np.uint8)
+        for z in range(count):
+            layout.stack(doubt)[first + z] = _percent(run.uncertainty[z])
+        uncertainty = new_volume(f"{node.GetName()} uncertainty (%)", doubt, volume)
+        show_uncertainty(uncertainty)
+        proposal = new_volume(
+            f"{node.GetName()} proposal", labels, volume, kind="vtkMRMLLabelMapVolumeNode"
+        )
+        proposal.SetHideFromEditors(True)
+        node.SetNodeReferenceID(VOLUME, volume.GetID())
+        node.SetNodeReferenceID(UNCERTAINTY, uncertainty.GetID())
+        node.SetNodeReferenceID(PROPOSAL, proposal.GetID())
+        node.SetAttribute("SPAD.layout", layout.code)
+        node.SetAttribute("SPAD.notice", NOTICE)
+        node.SetAttribute("SPAD.checkpoint", run.provenance["checkpoint"]["name"])
+        result = cls(node)
+        if probability and run.probability is not None:
+            result._add_probability(run, first, volume)
+        result._remember(run, first)
+        return result
+
+    @classmethod
+    def of(cls, segmentation: Any) -> Result | None:
+        """The result that a segmentation is.
+
+        None where it is none, its volume is gone, or what it says of itself makes no sense.
+        """
+        if segmentation is None or not segmentation.GetAttribute("SPAD.classes"):
+            return None
+        wanted = (VOLUME, UNCERTAINTY, PROPOSAL)
+        if any(segmentation.GetNodeReference(role) is None for role in wanted):
+            return None
+        try:
+            return cls(segmentation)
+        except (ValueError, KeyError, TypeError):  # a scene may come from anywhere
+            return None
+
+    def _add_probability(self, run: Any, first: int, volume: Any) -> None:
+        for c in self.classes[1:]:
+            array = np.zeros(array_of(volume).shape[:3], np.uint8)
+            for z in range(len(run.labels)):
+                self.layout.stack(array)[first + z] = _percent(run.probability[c.value][z])
+            node = new_volume(f"{self.segmentation.GetName()} {c.name} (%)", array, volume)
+            node.CreateDefaultDisplayNodes()
+            node.SetAttribute("SPAD.probability_of", c.name)
+
+    def _remember(self, run: Any, first: int) -> None:
+        known = self.segmented
+        for z in range(len(run.labels)):
+            self.samples[first + z] = run.samples[:, z]
+        known |= set(range(first, first + len(run.labels)))
+        self.segmentation.SetAttribute("SPAD.bscans", json.dumps(sorted(known)))
+        made = [*self.provenance, {**run.provenance, "bscans": [first, len(run.labels)]}]
+        self.segmentation.SetAttribute("SPAD.provenance", json.dumps(without_paths(made)))
+
+    # ------------------------------------------------------------------ what it holds
+
+    @property
+    def volume(self) -> Any:
+        """The volume that was segmented; None where it was removed."""
+        return self.segmentation.GetNodeReference(VOLUME)
+
+    @property
+    def uncertainty_node(self) -> Any:
+        """The volume of the uncertainty; None where it was removed."""
+        return self.segmentation.GetNodeReference(UNCERTAINTY)
+
+    @property
+    def provenance(self) -> list[dict[str, Any]]:
+        """Of each run that wrote here, with the first B-scan and their number as ``bscans``."""
+        return [r for r in kept(self.segmentation, "SPAD.provenance", []) if isinstance(r, dict)]
+
+    @property
+    def segmented(self) -> set[int]:
+        """Numbers of the B-scans that a model has segmented."""
+        depth = self.depth
+        found = kept(self.segmentation, "SPAD.bscans", [])
+        return {z for z in found if isinstance(z, int) and 0 <= z < depth}
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Of B-scans, rows, columns."""
+        z, row, column = self.layout.order(spacing_of(self.volume))
+        return z, row, column
+
+    @property
+    def depth(self) -> int:
+        """How many B-scans the volume has."""
+        return int(self.layout.stack(self._array(PROPOSAL)).shape[0])
+
+    @property
+    def values(self) -> Segments:
+        """Segments of the model's structures, and their class values."""
+        known = {c.value for c in self.classes}
+        return {s: v for s, v in structures_of(self.segmentation).items() if v in known}
+
+    def read(self) -> Read:
+        """The label map as it is now, (K, J, I) on the volume's grid."""
+        return read_segments(self.segmentation, self.values, self.volume)
+
+    def labels(self) -> NDArray[np.uint8]:
+        """The label map as it is now, (Z, H, W)."""
+        return self.layout.stack(self.read().labels)
+
+    def proposal(self) -> NDArray[np.uint8]:
+        """What the model wrote last, (Z, H, W)."""
+        return self.layout.stack(self._array(PROPOSAL))
+
+    def uncertainty(self) -> NDArray[np.uint8]:
+        """The uncertainty in percent, (Z, H, W)."""
+        return self.layout.stack(self._array(UNCERTAINTY))
+
+    def by_hand(self, labels: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        """Where a person edited, or has a segment of their own, (Z, H, W).
+
+        Parameters
+        ----------
+        labels : array of uint8, shape (Z, H, W), optional
+            From `labels`, where it is at hand.
+        """
+        edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != self.proposal()
+        own = {
+            s: 1
+            for s in self.segmentation.GetSegmentation().GetSegmentIDs()
+            if s not in self.values
+        }
+        if own:
+            other = read_segments(self.segmentation, own, self.volume).labels
+            edited |= self.layout.stack(other) > 0
+        return edited
+
+    def _array(self, role: str) -> NDArray[np.uint8]:
+        node = self.segmentation.GetNodeReference(role)
+        if node is None:
+            what = role.rpartition(".")[2]
+            raise ValueError(
+                f"the {what} of “{self.segmentation.GetName()}” was removed from the scene: "
+                "segment the volume again"
+            )
+        return array_of(node)
+
+    # ------------------------------------------------------------------ what is written
+
+    def refuse_others(self, classes: Sequence[LabelClass]) -> None:
+        """Refuse a model that has other structures than these.
+
+        Raises
+        ------
+        ValueError
+            It has; asked before a run, nobody waits for nothing.
+        """
+        ours, theirs = ([c.name for c in of[1:]] for of in (self.classes, classes))
+        if ours != theirs:
+            raise ValueError(
+                f"“{self.segmentation.GetName()}” has the structures {', '.join(ours)}, this model "
+                f"has {', '.join(theirs)}: choose the model that made it, or let the run make a "
+                "new segmentation"
+            )
+
+    def take(
+        self,
+        run: Any,
+        first: int,
+        *,
+        structures: Collection[int] | None = None,
+        within: NDArray[np.bool_] | None = None,
+    ) -> list[Change]:
+        """Take over what another run says of some B-scans; edited pixels stay.
+
+        Parameters
+        ----------
+        run : spad.inference.segmentation.Segmentation
+            Of B-scans `first` and on, (n, H, W), by a model of the same classes.
+        first : int
+        structures : collection of int, optional
+            Only these may grow or shrink; all by default.
+        within : array of bool, shape (n, H, W), optional
+            Only there may anything change.
+
+        Returns
+        -------
+        list of Change
+
+        Raises
+        ------
+        ValueError
+            Another model's classes.
+        """
+        self.refuse_others(run.classes)
+        chosen = {c.value for c in self.classes[1:]} if structures is None else set(structures)
+        locked = {c.value for c in self.classes[1:]} - chosen
+        now = self.labels()
+        by_hand = self.by_hand(now)
+        todo = []
+        for n, new in enumerate(run.labels):
+            z = first + n
+            part = None if within is None else within[n]
+            where = changes(now[z], new, by_hand[z], locked=locked, region=part)
+            if where.any():
+                todo.append(
+                    Change(z, where, now[z][where], new[where], self.proposal()[z][where].copy())
+                )
+            shown = self.uncertainty()[z]
+            fresh = _percent(run.uncertainty[n])
+            np.copyto(shown, fresh, where=True if part is None else part)
+        self._write(todo, [c.after for c in todo], [c.after for c in todo])
+        slicer.util.arrayFromVolumeModified(self.uncertainty_node)
+        self._remember(run, first)
+        return todo
+
+    def put(self, bscan: int, labels: NDArray[np.uint8]) -> Change:
+        """Write a person's own choice into a B-scan: it counts as edited.
+
+        Parameters
+        ----------
+        bscan : int
+        labels : array of uint8, shape (H, W)
+        """
+        now = self.labels()[bscan]
+        where = now != labels
+        proposed = self.proposal()[bscan][where].copy()
+        change = Change(bscan, where, now[where], labels[where], proposed)
+        self._write([change], [change.after], [proposed])
+        return change
+
+    def take_back(self, changed: Sequence[Change]) -> int:
+        """Undo what a model or a choice changed, where nobody has painted since; how many pixels.
+
+        Parameters
+        ----------
+        changed : sequence of Change
+        """
+        now = self.labels()
+        still = []
+        for c in changed:
+            same = now[c.bscan][c.where] == c.after
+            where = np.zeros_like(c.where)
+            where[c.where] = same
+            still.append(Change(c.bscan, where, c.after[same], c.before[same], c.proposed[same]))
+        self._write(still, [c.after for c in still], [c.proposed for c in still])
+        return sum(c.pixels for c in still)
+
+    def _write(
+        self,
+        changed: Sequence[Change],
+        labels: Sequence[NDArray[np.uint8]],
+        proposed: Sequence[NDArray[np.uint8]],
+    ) -> None:
+        if not changed:
+            return
+        grid = self._array(PROPOSAL).shape
+        where, new = np.zeros(grid, bool), np.zeros(grid, np.uint8)
+        for c, values, theirs in zip(changed, labels, proposed, strict=True):
+            self.layout.stack(where)[c.bscan] = c.where
+            self.layout.stack(new)[c.bscan][c.where] = values
+            self.proposal()[c.bscan][c.where] = theirs
+        replace_labels(self.segmentation, self.values, self.volume, where, new)
+        slicer.util.arrayFromVolumeModified(self.segmentation.GetNodeReference(PROPOSAL))
+
+
+def results(scene: Any) -> list[Result]:
+    """All results of a scene, in the order in which they were made."""
+    found = nodes_of(scene, "vtkMRMLSegmentationNode")
+    return [r for node in found if (r := Result.of(node)) is not None]
+
+
+def _percent(share: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.rint(np.asarray(share, np.float32) * PERCENT).astype(np.uint8)

@@ -1,0 +1,331 @@
+"""Where segmentations and label maps of the scene become label maps on a volume's grid, and back.
+
+They may have a grid of their own, other extents and other transforms: they are brought to the grid
+by nearest neighbour, in world coordinates. A result's own segments share one label map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+from vtk.util.numpy_support import vtk_to_numpy
+
+from SPADLib.scene.volumes import array_of, ijk_to_ras, oriented, shape_of
+
+__all__ = [
+    "BINARY",
+    "Read",
+    "Segments",
+    "inner_source",
+    "labels_of_volume",
+    "read_segments",
+    "replace_labels",
+    "write_segments",
+]
+
+BINARY = "Binary labelmap"  # vtkSegmentationConverter's name of it
+Segments = Mapping[str, int]
+"""Segment id -> class value."""
+
+
+# ---------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Read:
+    """A label map on a volume's grid, and what happened on the way there.
+
+    Parameters
+    ----------
+    labels : array of uint8 or int, shape (K, J, I)
+    resampled : bool
+        It came from another grid.
+    overlap : int
+        Pixels that several segments claim; the last of them has it.
+    """
+
+    labels: NDArray[Any]
+    resampled: bool
+    overlap: int = 0
+
+
+def read_segments(segmentation: Any, values: Segments, volume: Any) -> Read:
+    """Read segments as one label map of uint8 on a volume's grid.
+
+    Parameters
+    ----------
+    segmentation : vtkMRMLSegmentationNode
+    values : mapping of str to int
+        Which segments, and their class values.
+    volume : vtkMRMLVolumeNode
+
+    Raises
+    ------
+    ValueError
+        A segment is not in the segmentation, or has no label map that could be made.
+    """
+    inner = segmentation.GetSegmentation()
+    if unknown := [i for i in values if inner.GetSegment(i) is None]:
+        raise ValueError(
+            f"“{segmentation.GetName()}” has no segment {unknown[0]!r} any more: choose again"
+        )
+    out = np.zeros(shape_of(volume), np.uint8)
+    if not values:
+        return Read(out, False)
+    if not inner.ContainsRepresentation(BINARY) and not inner.CreateRepresentation(BINARY):
+        raise ValueError(
+            f"“{segmentation.GetName()}” cannot be turned into a label map: in Segmentations, "
+            "create the binary label map by hand and look at what it says"
+        )
+    resampled, overlap = False, 0
+    for image, members in _layers(inner, values):
+        if image.IsEmpty():
+            continue
+        array, box, moved = _on_grid(image, segmentation, volume)
+        resampled |= moved
+        if array is None:
+            continue
+        table = {inner.GetSegment(i).GetLabelValue(): values[i] for i in members}
+        if inner_source(inner) != BINARY:
+            table = {1: values[members[0]]}
+        codes = _look_up(array, table)
+        here = out[box]
+        overlap += int(np.count_nonzero((here > 0) & (codes > 0) & (here != codes)))
+        np.copyto(here, codes, where=codes > 0)
+    return Read(out, resampled, overlap)
+
+
+def labels_of_volume(labels: Any, volume: Any) -> Read:
+    """Read a label map volume on another volume's grid, by nearest neighbour.
+
+    Raises
+    ------
+    ValueError
+        It holds no whole numbers.
+    """
+    array = array_of(labels)
+    if array.dtype.kind == "f" and (array == np.rint(array)).all():
+        array = array.astype(np.int32)
+    if array.dtype.kind not in "iu" or array.ndim != 3:
+        raise ValueError(
+            f"“{labels.GetName()}” holds {array.dtype} pixels, not one whole number each: choose a "
+            "label map, or a segmentation"
+        )
+    found, box, moved = _on_grid(oriented(array, labels), labels, volume)
+    out = np.zeros(shape_of(volume), array.dtype)
+    if found is not None:
+        out[box] = found
+    return Read(out, moved)
+
+
+def inner_source(inner: Any) -> str:
+    """Name of the representation that a segmentation is edited in."""
+    return str(inner.GetSourceRepresentationName())
+
+
+def _layers(inner: Any, values: Segments) -> list[tuple[Any, list[str]]]:
+    """Label map images of the segments: one of several share it, in the segments' order."""
+    found: list[tuple[Any, list[str]]] = []
+    for segment in inner.GetSegmentIDs():
+        if segment not in values:
+            continue
+        image = inner.GetSegment(segment).GetRepresentation(BINARY)
+        if image is None:
+            continue
+        for known, members in found:
+            if known is image:
+                members.append(segment)
+                break
+        else:
+            found.append((image, [segment]))
+    return found
+
+
+def _on_grid(
+    image: Any, owner: Any, volume: Any
+) -> tuple[NDArray[Any] | None, tuple[slice, ...], bool]:
+    """Pixels of an image where they lie on a volume's grid; whether they had to be resampled."""
+    between = _transform(owner, volume)
+    box = None if between is not None else _lattice_box(image, volume)
+    whole = tuple(slice(0, n) for n in shape_of(volume))
+    if box is None:
+        target = slicer.vtkOrientedImageData()
+        reference = slicer.vtkOrientedImageData()
+        i, j, k = volume.GetImageData().GetDimensions()
+        reference.SetDimensions(i, j, k)
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        reference.SetGeometryFromImageToWorldMatrix(matrix)
+        done = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            image, reference, target, False, False, between
+        )
+        if not done:
+            raise ValueError(
+                f"“{owner.GetName()}” cannot be resampled to the grid of “{volume.GetName()}”: "
+                "harden its transform, or resample it by hand"
+            )
+        return _pixels(target), whole, True
+    low, shape = box
+    first = np.maximum(low, 0)
+    last = np.minimum(np.add(low, shape), shape_of(volume))
+    if (last <= first).any():
+        return None, whole, False
+    part = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(first, last, low, strict=True))
+    here = tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return _pixels(image)[part], here, False
+
+
+def _pixels(image: Any) -> NDArray[Any]:
+    i, j, k = image.GetDimensions()
+    array: NDArray[Any] = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
+    return array
+
+
+def _lattice_box(image: Any, volume: Any) -> tuple[NDArray[np.intp], tuple[int, ...]] | None:
+    """Where an image begins on a volume's grid (k, j, i), and its shape; None off the lattice."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    own = np.asarray(slicer.util.arrayFromVTKMatrix(matrix))
+    grid = ijk_to_ras(volume)
+    step = np.linalg.solve(grid, own)
+    if not np.allclose(step[:3, :3], np.eye(3), atol=1e-4):
+        return None
+    extent = image.GetExtent()
+    at = step[:3, 3] + np.array(extent[::2])
+    if np.abs(at - np.rint(at)).max() > 1e-2:
+        return None
+    i, j, k = image.GetDimensions()
+    return np.rint(at[::-1]).astype(np.intp), (k, j, i)
+
+
+def _transform(owner: Any, volume: Any) -> Any:
+    """Transform from a node's coordinates to a volume's own; None where they are the same."""
+    first, second = owner.GetParentTransformNode(), volume.GetParentTransformNode()
+    if first is second:
+        return None
+    between = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(first, second, between)
+    return between
+
+
+def _look_up(array: NDArray[Any], table: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Label values to class values; what the table lacks is 0."""
+    top = max(table, default=0)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 1:
+        whole = np.zeros(256, np.uint8)
+        for value, code in table.items():
+            whole[value] = code
+        return np.asarray(whole[array])
+    codes = np.zeros(top + 2, np.uint8)  # the last entry is for all values beyond
+    for value, code in table.items():
+        codes[value] = code
+    inside = np.where((array >= 0) & (array <= top), array, top + 1)
+    found: NDArray[np.uint8] = codes[inside.astype(np.intp)]
+    return found
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def write_segments(
+    segmentation: Any, labels: NDArray[np.uint8], classes: Sequence[tuple[str, Any]], volume: Any
+) -> None:
+    """Give an empty segmentation a segment for every class, also for those that do not occur.
+
+    All share one label map, so that painting one takes from the others and nothing is split.
+
+    Parameters
+    ----------
+    segmentation : vtkMRMLSegmentationNode
+    labels : array of uint8, shape (K, J, I)
+        Class values on the volume's grid.
+    classes : sequence of (str, vtkSegment)
+        Id and segment, with name, colour, tags and label value.
+    volume : vtkMRMLVolumeNode
+    """
+    inner = segmentation.GetSegmentation()
+    inner.SetSourceRepresentationName(BINARY)
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    image = oriented(labels, volume)
+    for name, segment in classes:
+        segment.AddRepresentation(BINARY, image)
+        inner.AddSegment(segment, name)
+
+
+def replace_labels(
+    segmentation: Any,
+    values: Segments,
+    volume: Any,
+    where: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
+) -> None:
+    """Change some pixels of a segmentation, and no other.
+
+    Parameters
+    ----------
+    segmentation : vtkMRMLSegmentationNode
+    values : mapping of str to int
+        Segments that may change, and their class values. Others stay as they are.
+    volume : vtkMRMLVolumeNode
+        The grid of `where` and `labels`.
+    where : array of bool, shape (K, J, I)
+    labels : array of uint8, shape (K, J, I)
+        Class values there; 0, or a class without a segment here, clears.
+
+    Raises
+    ------
+    ValueError
+        The segmentation lies on another grid than the volume.
+    """
+    inner = segmentation.GetSegmentation()
+    box = _bounds(where)
+    if box is None:
+        return
+    layers = _layers(inner, values)
+    for image, _ in layers:
+        if image.IsEmpty():
+            continue
+        if _transform(segmentation, volume) is not None or _lattice_box(image, volume) is None:
+            raise ValueError(
+                f"“{segmentation.GetName()}” lies on another grid or under another transform than "
+                f"“{volume.GetName()}”: harden the transforms, or segment anew"
+            )
+    for image, members in layers:
+        present = {s: inner.GetSegment(s).GetLabelValue() for s in members}
+        full = np.zeros(shape_of(volume), np.min_scalar_type(max(_all_values(inner, image))))
+        if not image.IsEmpty():
+            found, here, _ = _on_grid(image, segmentation, volume)
+            if found is not None:
+                full[here] = found
+        part, mask, new = full[box], where[box], labels[box]
+        part[mask & np.isin(part, list(present.values()))] = 0
+        for segment, value in present.items():
+            part[mask & (new == values[segment]) & (part == 0)] = value
+        image.ShallowCopy(oriented(full, volume))
+        image.Modified()
+
+
+def _all_values(inner: Any, image: Any) -> list[int]:
+    """Label values of all the segments that share an image."""
+    return [
+        inner.GetSegment(s).GetLabelValue()
+        for s in inner.GetSegmentIDs()
+        if inner.GetSegment(s).GetRepresentation(BINARY) is image
+    ]
+
+
+def _bounds(where: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    if not where.any():
+        return None
+    box = []
+    for axis in range(3):
+        held = np.flatnonzero(where.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(int(held[0]), int(held[-1]) + 1))
+    return tuple(box)

@@ -1,0 +1,130 @@
+"""The rows “Model” and “Run on”: which checkpoint, what it says of itself, and on which device."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import qt
+
+from SPADLib.desk import Desk
+from SPADLib.host import get, torch_note
+
+__all__ = ["ModelPanel"]
+
+
+class ModelPanel:
+    """Works on the rows of the model and the device.
+
+    Parameters
+    ----------
+    desk : Desk
+    ui : namespace of widgets
+
+    Attributes
+    ----------
+    note : str
+        Of a GPU that is there and cannot be used; known once the devices are.
+    """
+
+    def __init__(self, desk: Desk, ui: Any) -> None:
+        self.desk, self.ui = desk, ui
+        self.note = ""
+        self._models: dict[str, Path] = dict(desk.engine.shipped())
+        self._devices: list[str] = []
+        self._filling = False
+        self._fill_models()
+        ui.deviceCombo.addItem("auto")
+        ui.modelCombo.currentIndexChanged.connect(lambda *_: self._on_model())
+        ui.modelButton.clicked.connect(lambda *_: self.browse())
+        ui.deviceCombo.currentIndexChanged.connect(lambda *_: self._on_device())
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """File of the model that is chosen."""
+        return self._models.get(self.desk.parameters.checkpoint)
+
+    def card(self) -> Any:
+        """What the chosen model says of itself; None where none is chosen.
+
+        Raises
+        ------
+        ValueError, OSError
+            The file is no checkpoint, or cannot be read.
+        """
+        path = self.checkpoint
+        return None if path is None else self.desk.engine.read_card(path)
+
+    def refresh(self) -> None:
+        """Show what the parameter node says."""
+        name = self.desk.parameters.checkpoint
+        if name and name not in self._models and Path(name).is_file():
+            self._models[name] = Path(name)
+            self._fill_models()
+        if name in self._models and get(self.ui.modelCombo, "currentText") != name:
+            self._filling = True
+            self.ui.modelCombo.setCurrentIndex(list(self._models).index(name))
+            self._filling = False
+
+    def _fill_models(self) -> None:
+        self._filling = True
+        chosen = get(self.ui.modelCombo, "currentText")
+        self.ui.modelCombo.clear()
+        for name in self._models:
+            self.ui.modelCombo.addItem(name)
+        if chosen in self._models:
+            self.ui.modelCombo.setCurrentIndex(list(self._models).index(chosen))
+        self._filling = False
+
+    def _on_model(self) -> None:
+        if not self._filling and self.desk.parameters is not None:
+            self.desk.parameters.checkpoint = get(self.ui.modelCombo, "currentText")
+
+    def browse(self) -> None:
+        """Ask for a checkpoint file."""
+        chosen = qt.QFileDialog.getOpenFileName(
+            self.ui.modelButton, "Open a checkpoint", "", "Checkpoints (*.safetensors)"
+        )
+        if chosen:
+            self.open(Path(str(chosen)))
+
+    def open(self, path: Path) -> None:
+        """Take a checkpoint file among the models, and choose it."""
+        try:
+            self.desk.engine.read_card(path)
+        except (ValueError, OSError) as error:
+            self.desk.fail(error)
+            return
+        self._models[str(path)] = path
+        self._fill_models()
+        self.desk.parameters.checkpoint = str(path)
+
+    # ------------------------------------------------------------------ devices
+
+    @property
+    def device(self) -> str:
+        """The device that is chosen, by its name; the one that "auto" is, once they are listed."""
+        chosen = self.desk.parameters.device or "auto"
+        return self._devices[0] if chosen == "auto" and self._devices else chosen
+
+    def list_devices(self) -> None:
+        """Ask PyTorch, once, which there are."""
+        if self._devices:
+            return
+        self._devices = self.desk.engine.devices()
+        self._filling = True
+        for name in self._devices:
+            self.ui.deviceCombo.addItem(name)
+        wanted = self.desk.parameters.device
+        if wanted in self._devices:
+            self.ui.deviceCombo.setCurrentIndex(1 + self._devices.index(wanted))
+        self._filling = False
+        if not self._devices[0].startswith("cuda") and shutil.which("nvidia-smi"):
+            import torch
+
+            self.note = torch_note(torch, True)
+
+    def _on_device(self) -> None:
+        if not self._filling and self.desk.parameters is not None:
+            self.desk.parameters.device = get(self.ui.deviceCombo, "currentText")

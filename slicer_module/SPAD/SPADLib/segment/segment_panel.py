@@ -1,0 +1,328 @@
+"""The panel “Segment”: what to segment with what, whether that is wise, and the run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import qt
+
+from SPADLib.desk import (
+    Desk,
+    Done,
+    Pace,
+    Request,
+    RunBox,
+    StructureMenu,
+    device_line,
+    events,
+    go_to,
+    warnings_of,
+)
+from SPADLib.host import Cancelled, Pump, get
+from SPADLib.scene import Input, Layout, Result, open_input, results
+from SPADLib.segment.layout_panel import LayoutPanel
+from SPADLib.segment.model_panel import ModelPanel
+
+__all__ = ["SegmentPanel"]
+
+AS_SHOWN, YES, NO = "as it is shown", "yes", "no"
+PAUSE_MS = 250
+
+
+class SegmentPanel:
+    """Fills and reads the section “Segment” of the module's panel.
+
+    Parameters
+    ----------
+    desk : Desk
+    ui : namespace of widgets
+    runs : RunBox
+    which : sequence of str
+        What the parameter node calls all B-scans, the one on screen, a range.
+    """
+
+    def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str]) -> None:
+        self.desk, self.ui, self.runs = desk, ui, runs
+        _, self._current, self._range = which
+        self.pace = Pace(desk.settings)
+        self.models = ModelPanel(desk, ui)
+        self.layout = LayoutPanel(desk, ui)
+        self._targets: list[Any] = []
+        self._seen: Any = None
+        self._filling = False
+        self._look: Pump | None = None
+        self._pause = qt.QTimer()
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._start_looking)
+        for text in (AS_SHOWN, YES, NO):
+            ui.invertedCombo.addItem(text)
+        self.structures = StructureMenu(ui.structuresButton)
+        ui.invertedCombo.currentIndexChanged.connect(lambda *_: self._look_soon())
+        ui.intoCombo.currentIndexChanged.connect(lambda *_: self._fill_structures())
+        ui.segmentButton.clicked.connect(lambda *_: self.segment())
+        desk.on("parameters", self.refresh)
+        desk.on("result", self._fill_targets)
+        desk.on("busy", self._on_busy)
+
+    # ------------------------------------------------------------------ what is chosen
+
+    def input(self) -> Input:
+        """The volume that is chosen, opened.
+
+        Raises
+        ------
+        ValueError
+            None is, or it is no image.
+        """
+        volume = self.desk.parameters.inputVolume
+        chosen = get(self.ui.invertedCombo, "currentText")
+        layout = Layout() if volume is None else self.desk.layout(volume)[0]
+        inverted = None if chosen in ("", AS_SHOWN) else chosen == YES
+        return open_input(volume, layout, inverted=inverted)
+
+    def bscans(self, source: Input) -> range:
+        """B-scans that are asked for."""
+        asked = self.desk.parameters.bscans
+        if asked == self._current:
+            at = self.desk.bscan_of(source.volume)
+            return range(at, at + 1)
+        if asked == self._range:
+            first, last = (get(w, "value") for w in (self.ui.firstSpin, self.ui.lastSpin))
+            if first > last:
+                raise ValueError(
+                    f"The range of B-scans ends at {last}, before it begins at {first}: turn it"
+                )
+            return range(first - 1, last)
+        return range(source.depth)
+
+    def request(self, bscans: range, **more: Any) -> Request:
+        """What to run with the choices as they are.
+
+        Raises
+        ------
+        ValueError
+            No model is chosen, or its file is gone.
+        """
+        p, path = self.desk.parameters, self.models.checkpoint
+        if path is None:
+            raise ValueError("No model is chosen: pick one, or open a checkpoint file")
+        if not path.is_file():
+            raise ValueError(f"The checkpoint {path} is gone: choose another model")
+        return Request(
+            path, p.device or "auto", bscans, p.samples or None, p.steps or None, p.seed, **more
+        )
+
+    # ------------------------------------------------------------------ showing the choices
+
+    def refresh(self) -> None:
+        """Show what the parameter node says."""
+        p = self.desk.parameters
+        if p is None:
+            return
+        self.models.refresh()
+        volume = p.inputVolume
+        seen = (
+            volume and (volume.GetID(), volume.GetAttribute("SPAD.layout"), volume.GetMTime()),
+            p.checkpoint,
+            p.samples,
+            p.steps,
+            p.bscans,
+            p.device,
+        )
+        ranged = p.bscans == self._range
+        for widget in (self.ui.firstSpin, self.ui.lastSpin, self.ui.toLabel):
+            widget.setVisible(ranged)
+        if seen != self._seen:
+            self._seen = seen
+            self.layout.refresh()
+            self._fill_targets()
+            self._look_soon()
+        self._enable()
+
+    # ------------------------------------------------------------------ where it is written
+
+    def _fill_targets(self) -> None:
+        volume = self.desk.parameters.inputVolume
+        self._filling = True
+        self._targets = [None]
+        self.ui.intoCombo.clear()
+        self.ui.intoCombo.addItem("a new segmentation")
+        for result in [] if volume is None else results(volume.GetScene()):
+            if result.volume is volume:
+                self._targets.append(result.segmentation)
+                name = result.segmentation.GetName()
+                self.ui.intoCombo.addItem(f"“{name}”, where nobody painted")
+        self._filling = False
+        self._fill_structures()
+
+    def target(self) -> Result | None:
+        """The result that a run is taken into; None: a new one.
+
+        Raises
+        ------
+        ValueError
+            It was removed meanwhile.
+        """
+        index = get(self.ui.intoCombo, "currentIndex")
+        node = self._targets[index] if 0 <= index < len(self._targets) else None
+        if node is None:
+            return None
+        if node.GetScene() is None or (found := self.desk.known(node)) is None:
+            raise ValueError(
+                f"“{node.GetName()}” or its volume was removed from the scene: choose again where "
+                "the run is written to"
+            )
+        return found
+
+    def _fill_structures(self) -> None:
+        if self._filling:
+            return
+        try:
+            target = self.target()
+        except ValueError:  # told when it is pressed
+            target = None
+        self.structures.fill(() if target is None else target.classes[1:])
+        self.ui.structuresButton.setVisible(target is not None)
+
+    # ------------------------------------------------------------------ whether it is wise
+
+    def _look_soon(self) -> None:
+        if not self._filling:
+            self._pause.start()
+
+    def _start_looking(self) -> None:
+        if self.desk.parameters is None:
+            return
+        if self._look is not None:
+            self._look.cancel()
+        self._look = Pump(lambda _: None, self._on_looked)
+        self._look.start(self._looking())
+
+    def _looking(self) -> Generator[None, None, None]:
+        ui, card = self.ui, None
+        try:
+            card = self.models.card()
+            ui.cardLabel.setText("" if card is None else card.text())
+        except (ValueError, OSError) as error:
+            ui.cardLabel.setText(str(error))
+        yield
+        try:
+            source = self.input()
+        except ValueError as error:
+            chosen = self.desk.parameters.inputVolume is not None
+            ui.preflightLabel.setText(str(error) if chosen else "")
+            ui.deviceLine.setText("")
+            return
+        if card is None:
+            return
+        if "torch" not in sys.modules:
+            ui.deviceLine.setText("loading PyTorch, which takes some seconds…")
+            yield  # so that it is read before the wait
+            yield
+        self.models.list_devices()
+        yield
+        self._show_time(card, source)
+        yield
+        ui.preflightLabel.setText("\n".join(warnings_of(source, card)))
+
+    def _on_looked(self, outcome: BaseException | None) -> None:
+        if outcome is not None and not isinstance(outcome, Cancelled):
+            self.ui.preflightLabel.setText(str(outcome))
+        self.ui.preflightLabel.setVisible(bool(get(self.ui.preflightLabel, "text")))
+
+    def _show_time(self, card: Any, source: Input) -> None:
+        try:
+            count = len(self.bscans(source))
+        except ValueError as error:
+            self.ui.deviceLine.setText(str(error))
+            return
+        p, device = self.desk.parameters, self.models.device
+        chains = p.samples or card.sampling.samples, p.steps or card.sampling.steps
+        line = device_line(device, self.pace.seconds(card.name, device, count, *chains), count)
+        self.ui.deviceLine.setText(". ".join(filter(None, (line, self.models.note))))
+
+    # ------------------------------------------------------------------ the run
+
+    def segment(self) -> None:
+        """Run the model with the choices as they are."""
+        try:
+            source = self.input()
+            bscans = self.bscans(source)
+            target = self.target()
+            if target is not None and target.layout != source.layout:
+                raise ValueError(
+                    f"“{target.segmentation.GetName()}” has its B-scans along "
+                    f"{target.layout.code}, the volume now along {source.layout.code}: choose “a "
+                    "new segmentation”"
+                )
+            card = self.models.card()
+            if target is not None and card is not None:
+                target.refuse_others(card.classes)
+            structures = None if target is None else [c.value for c in self.structures.ticked()]
+            if structures == []:
+                raise ValueError("No structure is ticked that may change: tick some")
+            here = self.desk.bscan_of(source.volume)
+            ask = self.request(
+                bscans,
+                probability=self.desk.parameters.probability,
+                current=here if here in bscans else None,
+            )
+            nodes = [source.volume, *([] if target is None else [target.segmentation])]
+            self.runs.start(
+                events(self.desk.engine, ask, source),
+                nodes,
+                lambda done: self._take(done, source, target, structures),
+            )
+        except Exception as error:
+            self.desk.fail(error)
+
+    def _take(
+        self, done: Done, source: Input, target: Result | None, structures: list[int] | None
+    ) -> str:
+        made = done.segmentation
+        self._note_pace(done)
+        count = len(made.labels)
+        said = "".join(f" {text}." for text in made.provenance.get("said", []))
+        if target is None:
+            result = Result.create(
+                source.volume,
+                source.layout,
+                made,
+                first=done.first,
+                probability=made.probability is not None,
+            )
+            self.desk.take_result(result)
+            self._show(result)
+            self.desk.tell("written")
+            found = [c.name for c in result.classes[1:] if (made.labels == c.value).any()]
+            what = ", ".join(found) or "no structure"
+            return f"Segmented {count} B-scan{'s' * (count > 1)}: {what} found.{said}"
+        changed = target.take(made, done.first, structures=structures)
+        self.desk.history.add(target, changed)
+        self.desk.take_result(target)
+        self.desk.tell("written")
+        pixels = sum(c.pixels for c in changed)
+        return f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
+
+    def _note_pace(self, done: Done) -> None:
+        made, count = done.segmentation.provenance, len(done.segmentation.labels)
+        chains = made["samples"], made["steps"]
+        model, device = made["checkpoint"]["name"], str(made.get("device", "cpu"))
+        self.pace.note(model, device, count, *chains, done.seconds)
+
+    def _show(self, result: Result) -> None:
+        here = self.desk.bscan_of(result.volume)
+        self.desk.show(result)
+        if self.desk.view is not None:
+            go_to(self.desk.view, result.volume, result.layout, here)
+
+    def _enable(self) -> None:
+        self.ui.segmentButton.setEnabled(not self.runs.busy)
+
+    def _on_busy(self) -> None:
+        self._enable()
+        if not self.runs.busy:
+            self._look_soon()  # the pace may be known by now

@@ -1,0 +1,308 @@
+"""What autosave puts on the disk: small, whole or not at all, told from what a living window has.
+
+Needs neither Qt nor a display.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_spad.keep.saved_layer import ModelPart, SavedLayer
+from napari_spad.keep.session_folders import CLOSED, Session, kept_layers, move, prune, throw_away
+from napari_spad.layers.packed_samples import Packed
+from spad.cases.atomic import replaced
+
+SHAPE = (5, 24, 36)
+
+
+def header(shape: tuple[int, ...] = SHAPE, **more) -> dict:
+    return {"name": "eye – SPAD", "shape": list(shape), "dtype": "|u1"} | more
+
+
+def some_labels(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 4, shape, np.uint8)
+
+
+def save(saved: SavedLayer, labels: np.ndarray, by_hand: np.ndarray | None = None) -> None:
+    saved.save_header(header(labels.shape))
+    for index in np.ndindex(*labels.shape[:-2]):
+        saved.save_bscan(index, labels[index], None if by_hand is None else by_hand[index])
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (24, 36), (2, 3, 7, 9)])
+def test_what_was_saved_comes_back(tmp_path: Path, shape):
+    labels, by_hand = some_labels(shape), some_labels(shape) // 2 % 2
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, labels, by_hand)
+    part = ModelPart(
+        labels.reshape(-1, *shape[-2:])[0],
+        np.full(shape[-2:], 0.25, np.float16),
+        Packed.of(np.ones((4, *shape[-2:]))),
+        {"seed": 7, "image_sha256": "ab"},
+    )
+    last = tuple(n - 1 for n in shape[:-2])
+    saved.save_model(last, part)
+    back = SavedLayer(tmp_path / "a").load()
+    np.testing.assert_array_equal(back.labels, labels)
+    np.testing.assert_array_equal(back.by_hand, by_hand)
+    assert back.header["name"] == "eye – SPAD"
+    assert back.problems == []
+    again = back.model[last]
+    np.testing.assert_array_equal(again.written, part.written)
+    np.testing.assert_array_equal(again.uncertainty, part.uncertainty)
+    np.testing.assert_array_equal(again.packed.samples(), part.packed.samples())
+    assert again.provenance == part.provenance
+
+
+def test_a_stroke_writes_one_bscan_and_nothing_else(tmp_path: Path):
+    labels = some_labels()
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, labels)
+    before = files(saved.folder)
+    labels[2, 3:6, 4:9] = 3
+    save(saved, labels)
+    after = files(saved.folder)
+    assert {name for name in after if after[name] != before.get(name)} == {"b-0002.npz"}
+
+
+def test_only_the_hand_changed_is_a_change_too(tmp_path: Path):
+    labels, by_hand = some_labels(), np.zeros(SHAPE, np.uint8)
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, labels, by_hand)
+    by_hand[1, 2, 3] = 1
+    assert saved.save_bscan((1,), labels[1], by_hand[1])
+    assert not saved.save_bscan((1,), labels[1], by_hand[1])
+
+
+def test_an_empty_bscan_costs_no_file_but_one_made_empty_is_written(tmp_path: Path):
+    labels = np.zeros(SHAPE, np.uint8)
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, labels)
+    assert saved.places() == []
+    labels[1] = 1
+    save(saved, labels)
+    labels[1] = 0
+    save(saved, labels)
+    assert saved.places() == [(1,)]
+    assert not saved.load().labels.any()
+
+
+def test_it_is_small(tmp_path: Path):
+    labels = np.zeros((512, 512), np.uint8)
+    labels[200:300, 100:400] = 2
+    SavedLayer(tmp_path).save_bscan((), labels, labels)
+    assert (tmp_path / "b.npz").stat().st_size < labels.size / 100
+
+
+def test_a_damaged_file_costs_that_bscan_only_and_is_named_and_kept(tmp_path: Path):
+    labels = some_labels()
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, labels)
+    broken = saved.folder / "b-0001.npz"
+    content = bytearray(broken.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    broken.write_bytes(content)
+    (saved.folder / "b-0003.npz").write_bytes(b"")
+    again = SavedLayer(saved.folder)
+    back = again.load()
+    for z in (0, 2, 4):
+        np.testing.assert_array_equal(back.labels[z], labels[z])
+    assert not back.labels[[1, 3]].any()
+    assert [p.split(":")[0] for p in back.problems] == [
+        "B-scan 2 of “eye – SPAD”",
+        "B-scan 4 of “eye – SPAD”",
+    ]
+    again.set_aside_damaged(back)
+    assert (saved.folder / "b-0001.npz.damaged").read_bytes() == content
+    assert again.places() == [(0,), (2,), (4,)]
+
+
+def test_a_damaged_or_newer_header_is_said(tmp_path: Path):
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, some_labels())
+    (saved.folder / "layer.json").write_text("{")
+    with pytest.raises(ValueError, match=r"layer\.json"):
+        saved.load()
+    (saved.folder / "layer.json").write_text(json.dumps(header() | {"format": 99}))
+    with pytest.raises(ValueError, match=r"format 99.*update"):
+        saved.load()
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch):
+    labels = some_labels()
+    saved = SavedLayer(tmp_path / "a")
+    save(saved, labels)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("spad.cases.atomic.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            saved.save_bscan((2,), labels[2] * 0, None)
+    np.testing.assert_array_equal(SavedLayer(saved.folder).load().labels, labels)
+    assert not [p for p in saved.folder.iterdir() if p.name.startswith(".")]
+    assert saved.save_bscan((2,), labels[2] * 0, None)  # it was not taken for done
+
+
+def test_replaced_is_all_or_nothing(tmp_path: Path):
+    path = tmp_path / "a.nii.gz"
+    path.write_text("old")
+    with pytest.raises(KeyError), replaced(path) as file:  # noqa: PT012
+        file.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    with replaced(path) as file:
+        assert file.name.endswith(".nii.gz")
+        file.write_text("new")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
+
+
+# ---------------------------------------------------------------------- sessions
+
+WORKER = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from napari_spad.keep.session_folders import Session
+session = Session(Path(sys.argv[1]))
+session.begin()
+saved = session.new_layer()
+saved.save_header({"name": sys.argv[2], "shape": [4, 5], "dtype": "|u1"})
+saved.save_bscan((), np.ones((4, 5), np.uint8), None)
+print("saved", flush=True)
+time.sleep(60)
+"""
+
+
+def start_window(root: Path, name: str) -> subprocess.Popen:
+    window = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(root), name], stdout=subprocess.PIPE, text=True
+    )
+    assert window.stdout.readline() == "saved\n"
+    return window
+
+
+def kill(window: subprocess.Popen) -> None:
+    window.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+    window.wait(10)
+    window.stdout.close()
+
+
+def test_a_killed_window_is_told_from_a_living_one(tmp_path: Path):
+    one, other = start_window(tmp_path, "one"), start_window(tmp_path, "other")
+    try:
+        assert kept_layers(tmp_path) == []
+        kill(one)
+        assert [(k.name, k.lost, k.bscans) for k in kept_layers(tmp_path)] == [("one", True, 1)]
+    finally:
+        for window in (one, other):
+            if window.poll() is None:
+                kill(window)
+    assert {k.name for k in kept_layers(tmp_path)} == {"one", "other"}
+
+
+def test_a_session_that_ended_properly_is_kept_but_not_lost(tmp_path: Path):
+    session = Session(tmp_path)
+    session.begin()
+    save(session.new_layer(), some_labels())
+    assert kept_layers(tmp_path) == []  # it is alive
+    session.close(properly=True)
+    (kept,) = kept_layers(tmp_path)
+    assert not kept.lost
+    np.testing.assert_array_equal(kept.saved.load().labels, some_labels())
+
+
+@pytest.mark.parametrize("why", ["removed", "exported"])
+def test_what_was_removed_or_exported_before_the_crash_is_not_lost(tmp_path: Path, why):
+    session = Session(tmp_path)
+    session.begin()
+    saved = session.new_layer()
+    saved.save_header(header(**{why: "2026-01-01T10:00:00"}))
+    session.close(properly=False)
+    assert [k.lost for k in kept_layers(tmp_path)] == [False]
+
+
+def crashed(root: Path, layers: int = 1) -> list[SavedLayer]:
+    session = Session(root)
+    session.begin()
+    made = [session.new_layer() for _ in range(layers)]
+    for saved in made:
+        save(saved, some_labels())
+    session.close(properly=False)
+    return made
+
+
+def test_a_layer_that_is_taken_over_is_in_one_session_only(tmp_path: Path):
+    first, second = crashed(tmp_path, 2)
+    mine = Session(tmp_path)
+    moved = move(first, mine)
+    np.testing.assert_array_equal(moved.load().labels, some_labels())
+    assert [k.saved.folder for k in kept_layers(tmp_path)] == [second.folder]
+    with pytest.raises(OSError, match="another napari window"):
+        move(first, mine)
+    move(second, mine)
+    assert [p.name for p in tmp_path.iterdir()] == [mine.folder.name]  # the empty one is gone
+
+
+def test_a_living_windows_layers_can_be_neither_taken_nor_deleted(tmp_path: Path):
+    living = Session(tmp_path)
+    living.begin()
+    saved = living.new_layer()
+    save(saved, some_labels())
+    for act in (throw_away, lambda one: move(one, Session(tmp_path))):
+        with pytest.raises(OSError, match="another napari window"):
+            act(SavedLayer(saved.folder))
+    assert saved.places()
+
+
+def test_thrown_away_is_gone(tmp_path: Path):
+    (saved,) = crashed(tmp_path)
+    throw_away(saved)
+    assert list(tmp_path.iterdir()) == []
+
+
+def closed_session(root: Path, days_ago: float) -> Path:
+    session = Session(root)
+    session.begin()
+    save(session.new_layer(), some_labels())
+    session.close(properly=True)
+    when = time.time() - days_ago * 86400
+    os.utime(session.folder / CLOSED, (when, when))
+    return session.folder
+
+
+def test_old_sessions_go_but_never_what_a_crash_left(tmp_path: Path):
+    (lost,) = crashed(tmp_path)
+    lock = lost.folder.parent / "lock"
+    os.utime(lock, (0, 0))
+    old, new = closed_session(tmp_path, 31), closed_session(tmp_path, 29)
+    prune(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+    assert lost.folder.exists()
+
+
+def test_the_oldest_go_first_where_they_are_too_much(tmp_path: Path):
+    folders = [closed_session(tmp_path, days) for days in (3, 1, 2)]
+    size = sum(f.stat().st_size for f in folders[0].rglob("*") if f.is_file())
+    prune(tmp_path, most_bytes=int(size * 2.5))
+    assert [f.exists() for f in folders] == [False, True, True]
+
+
+def test_a_folder_that_does_not_exist_holds_nothing(tmp_path: Path):
+    assert kept_layers(tmp_path / "none") == []
+    prune(tmp_path / "none")

@@ -1,0 +1,451 @@
+"""The score table acts: what clicks and keys do, in a real viewer."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from conftest import CLASSES
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtTest import QTest
+
+from napari_spad.desk.desk import Desk
+from napari_spad.desk.result import Result
+from napari_spad.layers.image_source import open_source
+from napari_spad.scores.annotators import AnnotatorField, hand_over, whose
+from napari_spad.scores.annotators_compared import Comparison
+from napari_spad.scores.score_export import copy_table
+from napari_spad.scores.score_grid import DICE, EYE, LOCK, NAME
+from napari_spad.scores.score_table import ScoreTable
+from spad.metrics.differences import MISSING, TOO_MUCH
+
+pytestmark = pytest.mark.gui
+
+SHAPE = (3, 40, 60)
+SRF, IRF, PED = 1, 2, 3
+
+
+@pytest.fixture
+def bench(make_napari_viewer, engine, qtbot, tmp_path: Path):
+    """A result of three B-scans with a reference; SRF is worst in the last one, far right."""
+
+    def opened(**options):
+        viewer = make_napari_viewer(**options)
+        settings = QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat)
+        desk = Desk(viewer, engine, settings, tmp_path)
+        table = ScoreTable(desk)
+        viewer.window.add_dock_widget(table, area="right")
+        placed = {"scale": (0.1, 0.02, 0.01), "units": ("mm",) * 3}
+        image = viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye", **placed)
+        truth = np.zeros(SHAPE, np.uint8)
+        truth[:, 5:15, 5:25], truth[:, 20:30, 5:25] = SRF, IRF
+        truth[2, 30:38, 50:58] = SRF
+        viewer.add_labels(truth, name="reference", metadata={"role": "reference"}, **placed)
+        result = Result(viewer, open_source(image, viewer, whole_stack=True), CLASSES, "fake")
+        result.layer.data[...] = np.where(truth == SRF, 0, truth)
+        result.layer.data[:, 5:15, 5:25] = SRF
+        result.layer.data[0, 20:22, 30:34] = IRF
+        desk.add_result(result)
+        table.show_segmentation(result.layer)
+        table.live.settle()
+        table.refresh()
+        desk.heard = []
+        desk.said.connect(desk.heard.append)
+        viewer.dims.set_current_step(0, 0)
+        made.append((table, desk))
+        return viewer, desk, table, result
+
+    made: list = []
+    yield opened
+    for table, desk in made:
+        table.disconnect_viewer()
+        desk.shut_down()
+
+
+def click(table, row: int, column: int = NAME, *, twice: bool = False) -> None:
+    grid = table.table
+    spot = grid.visualItemRect(grid.item(row, column)).center()
+    QTest.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    if twice:
+        QTest.mouseDClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+
+
+def opacity(layer, value: int) -> float:
+    return float(layer.get_color(value)[3])
+
+
+def test_the_dock_acts_on_the_viewer_that_napari_hands_to_plugins(
+    make_napari_viewer, engine, settings, qtbot, tmp_path: Path
+):
+    from napari.utils._proxies import PublicOnlyProxy
+
+    from napari_spad.dock import SpadDock
+
+    viewer = make_napari_viewer()
+    dock = SpadDock(PublicOnlyProxy(viewer), engine=engine, settings=settings, folder=tmp_path)
+    qtbot.addWidget(dock)
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    layer = viewer.layers["eye – SPAD"]
+    click(dock.scores, SRF - 1, LOCK)
+    before = layer.data.copy()
+    layer.fill((1, 12, 12), PED)
+    np.testing.assert_array_equal(layer.data == SRF, before == SRF)
+    viewer.layers.remove(layer)
+    assert dock.results == []
+    dock.shut_down()
+
+
+# ---------------------------------------------------------------------- one alone
+
+
+def test_a_click_shows_a_structure_alone_in_both_layers_and_a_second_one_all(bench):
+    viewer, _, table, result = bench()
+    reference = viewer.layers["reference"]
+    viewer.layers.selection.active = viewer.layers["eye"]
+    before = {v: opacity(reference, v) for v in (SRF, IRF)}
+    click(table, IRF - 1)
+    assert result.layer.selected_label == IRF
+    assert viewer.layers.selection.active is result.layer
+    for layer in (result.layer, reference):
+        assert opacity(layer, IRF) == pytest.approx(1)
+        assert 0 < opacity(layer, SRF) < 0.3
+    click(table, IRF - 1)
+    assert opacity(result.layer, SRF) == 1
+    assert {v: opacity(reference, v) for v in (SRF, IRF)} == before
+
+
+def test_escape_in_the_image_shows_all_and_is_napari_s_again_afterwards(bench, qtbot):
+    viewer, _, table, result = bench()
+    own = dict(result.layer.keymap)
+    click(table, 0)
+    QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_Escape)
+    assert opacity(result.layer, IRF) == 1
+    assert result.layer.keymap.keys() == own.keys()
+
+
+def test_the_next_structure_is_alone_when_it_is_chosen_by_key(bench):
+    _, _, table, result = bench()
+    click(table, 0)
+    result.layer.selected_label = IRF
+    assert opacity(result.layer, IRF) == 1
+    assert opacity(result.layer, SRF) < 0.3
+
+
+def test_number_keys_choose_structures_and_letters_stay_napari_s_tools(bench):
+    viewer, desk, table, result = bench(show=True)
+    canvas = viewer.window._qt_viewer.canvas.native
+    viewer.layers.selection.active = result.layer
+    QTest.keyClick(canvas, Qt.Key.Key_3)
+    assert (result.layer.selected_label, str(result.layer.mode)) == (PED, "paint")
+    assert table.table.currentRow() == PED - 1
+    QTest.keyClick(canvas, Qt.Key.Key_0)
+    assert result.layer.selected_label == 0
+    QTest.keyClick(canvas, Qt.Key.Key_9)
+    assert "5 structures: no key 9" in desk.heard[-1]
+    QTest.keyClick(canvas, Qt.Key.Key_P)
+    assert str(result.layer.mode) == "paint"
+    click(table, 0)  # and the keys still go to the image
+    QTest.keyClick(canvas, Qt.Key.Key_2)
+    assert result.layer.selected_label == IRF
+
+
+def test_number_keys_follow_the_names_of_any_chosen_layer(bench):
+    viewer, _, table, _ = bench()
+    other = viewer.add_labels(
+        np.zeros(SHAPE, np.uint16), features={"index": [0, 7, 300], "name": ["", "A", "B"]}
+    )
+    table.show_segmentation(other)
+    viewer.layers.selection.active = other
+    QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_2)
+    assert other.selected_label == 300
+
+
+# ---------------------------------------------------------------------- where it is worst
+
+
+def test_a_double_click_goes_to_the_worst_b_scan_and_centres_what_differs_most(bench):
+    viewer, desk, table, _ = bench(show=True)
+    click(table, SRF - 1, twice=True)
+    assert viewer.dims.current_step[0] == 2
+    camera = getattr(viewer, "scene", viewer).camera
+    np.testing.assert_allclose(camera.center[-2:], (33.5 * 0.02, 53.5 * 0.01))
+    assert "B-scan 3 of 3" in desk.heard[-1]
+    assert "0.862" in desk.heard[-1]  # 2*200/(264+200)
+
+
+def test_what_differs_is_brought_near_enough_to_be_seen(bench):
+    viewer, desk, table, _ = bench(show=True)
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.zoom /= 50
+    desk.framing.canvas = lambda: (500.0, 700.0)
+    click(table, SRF - 1, twice=True)
+    assert 8 * 0.02 * camera.zoom > 0.05 * 500
+
+
+def test_a_double_click_without_a_reference_says_what_is_missing(bench):
+    viewer, desk, table, _ = bench()
+    viewer.layers.remove("reference")
+    click(table, 0, twice=True)
+    assert "Choose a reference" in desk.heard[-1]
+
+
+# ---------------------------------------------------------------------- differences
+
+
+def test_differences_are_shown_live_and_are_never_scored_or_chosen(bench, qtbot):
+    viewer, _, table, result = bench()
+    active = viewer.layers.selection.active
+    table.differences.click()
+    overlay = next(la for la in viewer.layers if la.name.startswith("differences"))
+    assert viewer.layers.selection.active is active
+    assert table.live.segmentation is result.layer
+    names = {c.itemText(i) for c in (table.segmentation, table.reference) for i in range(c.count())}
+    assert overlay.name not in names
+    assert not overlay.editable
+    assert (overlay.data[0] == TOO_MUCH).sum() == 8
+    assert "too much" in str(overlay.get_status((0, 20 * 0.02, 30 * 0.01), world=True))
+    result.layer.data_setitem(tuple(np.array([n]) for n in (0, 6, 6)), 0)
+    qtbot.waitUntil(lambda: overlay.data[0, 6, 6] == MISSING, timeout=5000)
+    result.layer.undo()
+    qtbot.waitUntil(lambda: overlay.data[0, 6, 6] == 0, timeout=5000)
+    viewer.dims.set_current_step(0, 2)
+    assert (overlay.data[2] == MISSING).sum() == 64
+    click(table, IRF - 1)
+    qtbot.waitUntil(lambda: not (overlay.data[2]).any(), timeout=5000)
+    table.differences.click()
+    assert overlay not in viewer.layers
+
+
+def test_taking_the_differences_layer_away_by_hand_switches_them_off(bench):
+    viewer, _, table, _ = bench()
+    table.differences.click()
+    viewer.layers.remove("differences (not saved)")
+    assert not table.differences.isChecked()
+    table.differences.click()
+    assert "differences (not saved)" in viewer.layers
+    viewer.layers.remove("reference")
+    assert "differences (not saved)" not in viewer.layers
+    assert not table.differences.isEnabled()
+
+
+# ---------------------------------------------------------------------- eyes and padlocks
+
+
+def test_the_eye_hides_a_structure_in_both_layers_and_touches_no_pixel(bench):
+    viewer, _, table, result = bench()
+    before = result.layer.data.copy()
+    click(table, SRF - 1, EYE)
+    assert opacity(result.layer, SRF) < 0.01
+    assert opacity(viewer.layers["reference"], SRF) < 0.01
+    np.testing.assert_allclose(
+        result.layer.get_color(SRF)[:3], np.array(CLASSES[SRF].color) / 255, atol=1e-6
+    )  # so that a saved palette keeps it
+    click(table, IRF - 1)
+    click(table, IRF - 1)
+    assert opacity(result.layer, SRF) < 0.01  # one alone and back: still hidden
+    click(table, SRF - 1, EYE)
+    assert opacity(result.layer, SRF) == 1
+    np.testing.assert_array_equal(result.layer.data, before)
+
+
+def tools(layer):
+    """Every way in which a person changes pixels."""
+    layer.brush_size = 30
+    yield "brush", lambda: layer.paint((0, 15, 15), PED)
+    yield "eraser", lambda: layer.paint((0, 15, 15), 0)
+    yield "bucket", lambda: layer.fill((0, 10, 10), PED)
+    yield (
+        "polygon",
+        lambda: layer.paint_polygon([(0, 0, 0), (0, 0, 40), (0, 39, 40), (0, 39, 0)], 4),
+    )
+    yield "data_setitem", lambda: layer.data_setitem(np.nonzero(layer.data < 3), 4)
+
+
+def test_no_tool_changes_a_locked_structure_and_undo_takes_back_the_rest(bench):
+    _, desk, table, result = bench()
+    layer = result.layer
+    click(table, SRF - 1, LOCK)
+    assert result.locked == {SRF}
+    start = layer.data.copy()
+    for name, use in tools(layer):
+        steps = len(layer._undo_history)
+        use()
+        np.testing.assert_array_equal(layer.data == SRF, start == SRF, err_msg=name)
+        assert "SRF: locked" in desk.heard.pop(), name
+        table.live.settle()
+        counted = table.live.matrix(None)[:, SRF].sum()
+        assert counted == (start == SRF).sum(), name
+        np.testing.assert_array_equal(result.hand.mask == 1, layer.data != start, err_msg=name)
+        if len(layer._undo_history) > steps:
+            layer.undo()
+        np.testing.assert_array_equal(layer.data, start, err_msg=name)
+    layer.paint((0, 35, 35), SRF)  # nothing is added to it either
+    np.testing.assert_array_equal(layer.data, start)
+    with result.hand.model_writes():
+        layer.data_setitem(np.nonzero(start == SRF), IRF)
+    np.testing.assert_array_equal(layer.data, start)
+    click(table, SRF - 1, LOCK)
+    layer.paint((0, 15, 15), PED)
+    assert (layer.data != start).any()
+
+
+def test_preserve_labels_is_at_hand_and_follows_napari_s_own_switch(bench):
+    _, _, table, result = bench()
+    table.menu.preserve.trigger()
+    assert result.layer.preserve_labels
+    result.layer.preserve_labels = False
+    assert not table.menu.preserve.isChecked()
+
+
+def test_layers_are_left_as_napari_made_them(bench):
+    _, _, table, result = bench()
+    click(table, 0)
+    click(table, 1, LOCK)
+    table.structures.forget(result.layer)
+    assert not {"data_setitem", "_apply_mask_to_data"} & set(vars(result.layer))
+    assert opacity(result.layer, IRF) == 1
+    assert not any(str(key) in "0123456789" for key in result.layer.keymap)
+
+
+def test_other_data_in_the_layer_leave_a_table_that_works(bench, qtbot):
+    _, _, table, result = bench()
+    click(table, 0)
+    result.layer.data = np.full((2, 8, 8), IRF, np.uint8)
+    qtbot.waitUntil(lambda: "its shape is" in table.note.text(), timeout=5000)
+    click(table, IRF - 1)
+    assert result.layer.selected_label == IRF
+
+
+# ---------------------------------------------------------------------- out
+
+
+def test_the_table_is_copied_as_it_is_seen(bench):
+    _, _, table, _ = bench()
+    copy_table(table.table)
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert lines[0] == "structure\tDice\tIoU\tHD95 mm\tArea mm²"
+    assert lines[1].startswith("SRF\t1.000\t1.000\t")
+    assert lines[3] == "PED\tabsent in both\t\t\t0"
+
+
+def saved(table, path: Path, qtbot) -> None:
+    table.menu._file.save(path)
+    qtbot.waitUntil(lambda: not table.menu._file.busy, timeout=10_000)
+
+
+def test_scores_are_saved_per_b_scan_and_for_the_stack(bench, qtbot, tmp_path: Path):
+    _, desk, table, result = bench()
+    result.layer.name, result.layer.metadata["annotator"] = "=1+1", "Ana"
+    path = tmp_path / "scores.csv"
+    saved(table, path, qtbot)
+    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+    assert [r["bscan"] for r in rows if r["structure"] == "SRF"] == ["1", "2", "3", "all"]
+    worst = next(r for r in rows if r["structure"] == "SRF" and r["bscan"] == "3")
+    assert (worst["annotator"], worst["state"], worst["hd95_unit"]) == ("Ana", "compared", "mm")
+    assert float(worst["dice"]) == pytest.approx(400 / 464)
+    assert float(worst["size"]) == pytest.approx(200 * 0.02 * 0.01)
+    assert worst["segmentation"] == "'=1+1"  # no spreadsheet runs it
+    assert "MONAI" in worst["hd95_convention"]
+    whole = [r for r in rows if r["bscan"] == "all"]
+    assert {r["size_unit"] for r in whole if r["structure"] != "mean"} == {"mm3"}
+    assert str(path) in desk.heard[-1]
+    assert [p.name for p in tmp_path.glob("*scores*")] == ["scores.csv"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(bench, qtbot, tmp_path: Path):
+    _, desk, table, _ = bench()
+    old = tmp_path / "taken"
+    old.mkdir()
+    failed: list[str] = []
+    desk.failed.connect(failed.append)
+    saved(table, old, qtbot)  # a folder is there
+    assert "cannot be written" in failed[0]
+    assert "choose another folder" in failed[0]
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+# ---------------------------------------------------------------------- annotators
+
+
+def test_new_results_bear_the_annotator_s_name(bench, qtbot):
+    _, desk, _, result = bench()
+    assert whose(result.layer) == ""
+    field = AnnotatorField(desk)
+    qtbot.addWidget(field)
+    field.line.setText(" Ana ")
+    field.line.editingFinished.emit()
+    again = Result(
+        desk.viewer, open_source(result.image, desk.viewer, whole_stack=True), CLASSES, "fake"
+    )
+    desk.add_result(again)
+    assert whose(again.layer) == "Ana"
+    assert whose(result.layer) == ""
+
+
+def test_a_copy_for_another_annotator_is_a_result_of_its_own(bench):
+    _, desk, table, result = bench()
+    result.layer.paint((0, 35, 35), PED)
+    before = result.layer.data.copy()
+    made = hand_over(desk, result.layer, "Ben")
+    table.show_segmentation(made)
+    assert made.name == "eye – SPAD – Ben"
+    assert whose(made) == "Ben"
+    assert not result.layer.visible
+    copy = desk.results[-1]
+    assert copy.layer is made
+    np.testing.assert_array_equal(copy.hand.mask, result.hand.mask)
+    made.paint((0, 2, 2), IRF)
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert "annotator" not in result.layer.metadata
+    assert hand_over(desk, made, "Eve").name == "eye – SPAD – Eve"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "Ben"])
+def test_a_copy_needs_another_name(bench, name: str):
+    _, desk, _, result = bench()
+    result.layer.metadata["annotator"] = "Ben"
+    with pytest.raises(ValueError, match="give"):
+        hand_over(desk, result.layer, name)
+
+
+def test_annotators_are_compared_in_pairs(bench, qtbot):
+    viewer, desk, table, result = bench()
+    viewer.add_labels(np.zeros((2, 2), np.uint8), name="of another shape")
+    hand_over(desk, result.layer, "Ben").data_setitem(np.nonzero(result.layer.data == SRF), 0)
+    window = Comparison(table)
+    qtbot.addWidget(window)
+    window.stack.setChecked(True)
+    qtbot.waitUntil(lambda: "neither of two" in window.note.text(), timeout=10_000)
+    assert sorted(window.names) == ["Ben", "eye – SPAD", "reference"]
+    mine, ben = window.names.index("eye – SPAD"), window.names.index("Ben")
+    assert window.dice[mine, ben, SRF] == 0
+    assert window.dice[ben, mine, IRF] == 1
+    window.structure.setCurrentIndex(IRF)
+    assert window.table.item(mine, ben).text() == "1.000"
+    window.copy()
+    assert "IRF\t1.000" in QGuiApplication.clipboard().text()
+    window.close()
+
+
+def test_one_layer_alone_is_told_what_is_missing(bench, qtbot):
+    viewer, _, table, _ = bench()
+    viewer.layers.remove("reference")
+    window = Comparison(table)
+    qtbot.addWidget(window)
+    assert "only label layer of its shape" in window.note.text()
+    window.close()
+
+
+def test_the_cells_of_the_scores_need_no_more_than_the_dock_has(bench):
+    _, _, table, _ = bench()
+    assert table.minimumSizeHint().width() <= 306  # 320 less the dock's margins
+    assert table.table.item(0, DICE).text() == "1.000"

@@ -1,0 +1,58 @@
+"""The configurations of imported data sets: the paper's settings, and sides that change places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spad.train.config.sections import Config, load_config
+from spad.train.data.augmentation import swap_table
+from spad.train.imports import amd_sd, cxrs
+
+CONFIGS = Path(__file__).parents[3] / "training" / "configs"
+SIDES = ["background", "right lung", "left lung", "heart", "right clavicle", "left clavicle"]
+
+
+def load(name: str) -> Config:
+    return load_config(CONFIGS / f"{name}.toml")
+
+
+@pytest.mark.parametrize(("name", "size"), [("amd_sd", 256), ("cxrs", 512)])
+def test_the_papers_data_sets_are_trained_as_the_paper_says(name: str, size: int) -> None:
+    config = load(name)
+    p, o = config.perturbation, config.optimiser
+    assert config.preset == "paper"
+    assert config.input.size == (size, size)
+    assert (p.semantic, p.boundary, p.progressive, p.clean, p.decoys) == (True, True, True, 0, 0)
+    assert (p.targets, p.targets_0, p.anchors, p.curve) == ("structures", 3, 0.3, "paper")
+    assert p.radius == size // 256
+    assert (o.batch, o.learning_rate, o.weight_decay) == (8, 1e-4, 1e-5)
+    assert config.schedule.steps == config.sampling.steps == 250
+
+
+@pytest.mark.parametrize("name", ["amd_sd", "cxrs"])
+def test_what_they_write_out_is_what_the_preset_says(name: str, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.toml"
+    bare.write_text('name = "m"\npreset = "paper"\n[data]\nfolders = ["set"]\n')
+    preset, config = load_config(bare), load(name)
+    assert config.loss == preset.loss
+    assert config.schedule == preset.schedule
+    assert config.sampling == preset.sampling
+    assert config.network == preset.network
+    assert replace(config.perturbation, radius=1) == preset.perturbation
+    assert replace(config.optimiser, steps=preset.optimiser.steps) == preset.optimiser
+
+
+def test_the_steps_are_the_papers_epochs() -> None:
+    images = int(0.8 * 3049)
+    assert load("amd_sd").optimiser.steps == amd_sd.EPOCHS * images // amd_sd.BATCH
+    assert load("cxrs").optimiser.steps == cxrs.EPOCHS * 700 // cxrs.BATCH
+
+
+def test_a_mirrored_radiograph_has_right_and_left_exchanged() -> None:
+    config = load("jsrt")
+    assert config.augmentation.flip
+    assert swap_table(config.augmentation, SIDES)[:6].tolist() == [0, 2, 1, 3, 5, 4]
+    assert not load("cxrs").augmentation.flip

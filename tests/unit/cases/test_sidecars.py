@@ -1,0 +1,61 @@
+"""The sidecar: what was edited, by whom, and nothing that tells where or of whom the image is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from spad.cases.sidecars import edited_pixels, sidecar, without_paths
+from spad.checkpoint.labels import label_classes
+
+CLASSES = label_classes(("background", "SRF", "IRF"))
+
+
+def test_edited_pixels_are_counted_by_structure_and_bscan():
+    labels = np.zeros((3, 4, 5), np.uint8)
+    by_hand = np.zeros_like(labels)
+    labels[0], labels[2, 0] = 1, 2
+    by_hand[0, :2], by_hand[2, 0, :3], by_hand[2, 1, 0] = 1, 1, 1  # the last one was erased
+    edited = edited_pixels(labels, by_hand, CLASSES)
+    assert edited["pixels"] == {"SRF": 10, "background": 1, "IRF": 3}
+    assert edited["bscans"] == [
+        {"bscan": [0], "pixels": {"SRF": 10}},
+        {"bscan": [2], "pixels": {"background": 1, "IRF": 3}},
+    ]
+    flat = edited_pixels(labels[0], by_hand[0], [c.as_json() for c in CLASSES])
+    assert flat["bscans"] == [{"bscan": [], "pixels": {"SRF": 10}}]
+    assert edited_pixels(labels, by_hand * 0, CLASSES) == {"pixels": {}, "bscans": []}
+
+
+def test_a_value_without_a_class_is_counted_by_its_number():
+    one = np.full((1, 2), 9)
+    assert edited_pixels(one, one, CLASSES)["pixels"] == {"class 9": 2}
+
+
+def test_shapes_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(3, 2\)"):
+        edited_pixels(np.zeros((2, 3)), np.zeros((3, 2)), CLASSES)
+
+
+def test_no_path_of_the_users_gets_into_a_sidecar():
+    content = sidecar(
+        labels="/home/someone/out/a.tif",
+        image=r"C:\scans\eye.vol",
+        shape=(2, 3),
+        spacing_mm=None,
+        classes=CLASSES,
+        provenance=[{"bscan": [0], "checkpoint": {"file": "/home/someone/model.safetensors"}}],
+    )
+    text = json.dumps(content)
+    assert "someone" not in text
+    assert "scans" not in text
+    assert content["labels"] == "a.tif"
+    assert content["image"] == "eye.vol"
+    assert content["provenance"][0]["checkpoint"]["file"] == "model.safetensors"
+
+
+@pytest.mark.parametrize("value", ["IS/OS", "a/b.tif", "", 3, None, [1.5, "x"]])
+def test_other_values_stay_as_they_are(value):
+    assert without_paths(value) == value

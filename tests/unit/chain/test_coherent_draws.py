@@ -1,0 +1,69 @@
+"""Coherent draws: neighbours agree, and no pixel's own law changes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from spad.chain.coherent_draws import coherent_draw, smooth_normal
+
+SHAPE = (24, 30)
+
+
+def drawn(p: list[float], n: int, length_px: float = 8.0) -> torch.Tensor:
+    probabilities = torch.tensor(p).view(1, 1, -1, 1, 1).expand(1, 1, -1, *SHAPE)
+    numbers = [[(i, 0) for i in range(n)]]
+    return coherent_draw(probabilities, length_px, seed=1, numbers=numbers, purpose="test")[0]
+
+
+@pytest.mark.parametrize("length_px", [1.0, 5.3, 64.0])
+def test_each_pixel_of_a_smooth_field_is_standard_normal(length_px: float) -> None:
+    n = 3000
+    z = smooth_normal(0, [(i,) for i in range(n)], "test", SHAPE, length_px)
+    assert z.shape == (n, *SHAPE)
+    # Five standard errors: there are 720 pixels.
+    assert z.mean(0).abs().max() < 5 / math.sqrt(n)
+    assert (z.var(0) - 1).abs().max() < 5 * math.sqrt(2 / n)
+    inside = (z.abs() < 0.6745).float().mean(0)
+    assert (inside - 0.5).abs().max() < 5 * 0.5 / math.sqrt(n)
+
+
+def test_a_field_is_smooth_within_its_length_and_independent_beyond_twice_it() -> None:
+    z = smooth_normal(0, [(i,) for i in range(3000)], "test", SHAPE, 6)
+    together = (z[:, 10, 10:11] * z[:, 10]).mean(0)
+    assert together[11] > 0.95
+    assert together[10] > together[12] > together[14]
+    assert together[23:].abs().max() < 5 / math.sqrt(3000)
+
+
+def test_each_pixel_takes_a_class_with_its_probability() -> None:
+    p, n = [0.5, 0.0, 0.35, 0.15], 3000
+    found = drawn(p, n)
+    for i, share in enumerate(p):
+        error = ((found == i).float().mean(0) - share).abs().max()
+        assert error <= 5 * math.sqrt(share * (1 - share) / n)
+
+
+def test_neighbours_agree_and_maps_differ() -> None:
+    near, far = drawn([0.5, 0.5], 400, 16), drawn([0.5, 0.5], 400, 1)
+    agree = [(x[:, :, 1:] == x[:, :, :-1]).float().mean().item() for x in (near, far)]
+    assert agree[0] > 0.9
+    assert agree[1] < 0.75
+    assert (near[0] != near[1]).any()
+
+
+def test_a_sure_pixel_is_drawn_surely() -> None:
+    labels = torch.arange(720).view(1, *SHAPE) % 3
+    sure = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
+    found = coherent_draw(sure.unsqueeze(1), 8, seed=0, numbers=[[(0, 0)]], purpose="test")
+    assert torch.equal(found[0], labels.to(torch.uint8))
+
+
+def test_a_map_depends_on_its_own_number_alone() -> None:
+    whole = drawn([0.4, 0.6], 5)
+    p = torch.tensor([0.4, 0.6]).view(1, 1, 2, 1, 1).expand(2, 3, 2, *SHAPE)
+    numbers = [[(b + c, 0) for c in range(3)] for b in (0, 2)]
+    beside = coherent_draw(p, 8.0, seed=1, numbers=numbers, purpose="test")
+    assert torch.equal(beside[1, 1], whole[3])

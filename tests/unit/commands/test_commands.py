@@ -1,0 +1,424 @@
+"""The `spad` command: what it does, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from spad import checkpoint
+from spad.__main__ import main
+from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from spad.checkpoint.labels import label_classes
+from spad.network import build
+from spad.phantom.scene import CLASS_NAMES
+from spad.train.data import cases, image_files
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that never trained."""
+    torch.manual_seed(0)
+    classes = label_classes(CLASS_NAMES)
+    network = NetworkConfig(widths=(8, 8), blocks=1, denoiser_widths=(8,), time_width=8)
+    card = Card(
+        name="untrained",
+        classes=classes,
+        network=network,
+        schedule=ScheduleConfig(),
+        input=InputConfig(size=(32, 64)),
+        sampling=SamplingConfig(steps=2, samples=2),
+        training={"mapping": {"known": {"background": [0], "SRF": [1], "ignore": [2]}}},
+    )
+    path = tmp_path_factory.mktemp("models") / "untrained.safetensors"
+    checkpoint.save(path, card, build(network, len(classes), None).state_dict())
+    return path
+
+
+@pytest.fixture
+def phantoms(tmp_path: Path) -> Path:
+    path = tmp_path / "phantoms"
+    assert main(["phantom", str(path), "--train", "2", "--val", "3", "--size", "32", "64"]) == 0
+    return path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
+    """The reason for a refusal: exit code 2, one message, nothing printed."""
+    capsys.readouterr()
+    assert main([str(arg) for arg in argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("spad: ")
+    assert "Traceback" not in err
+    return err
+
+
+# --- start
+
+
+def test_help_and_info_load_no_torch(model: Path) -> None:
+    for argv in (["--help"], ["info", str(model)]):
+        code = (
+            "import sys; from spad.__main__ import main\n"
+            f"try: main({argv!r})\nexcept SystemExit: pass\n"
+            "sys.exit(bool({'torch', 'spad.train', 'PIL'} & {*sys.modules}))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stdout
+
+
+def test_a_traceback_is_shown_when_asked(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no such checkpoint"):
+        main(["--traceback", "info", str(tmp_path / "x.safetensors")])
+
+
+def test_ctrl_c_ends_with_130(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "read_card", interrupted)
+    assert main(["info", str(model)]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_info_prints_the_card(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(model)]) == 0
+    assert capsys.readouterr().out == checkpoint.read_card(model).text() + "\n"
+
+
+def test_a_model_is_given_by_path_or_by_shipped_name(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checkpoint, "shipped", lambda: {"oct-phantom": model})
+    assert main(["info", "oct-phantom"]) == 0
+    assert capsys.readouterr().out.startswith("untrained")
+    assert "did you mean oct-phantom?" in refused(capsys, "info", "oct-fantom")
+    assert "shipped are: oct-phantom" in refused(capsys, "info", "zzz")
+    for text in ("x.safetensors", "models/x"):
+        assert f"{text}: no such checkpoint" in refused(capsys, "info", text)
+
+
+# --- phantom
+
+
+def test_phantoms_make_a_sound_case_folder(phantoms: Path) -> None:
+    folder = cases.open_folder(phantoms)
+    cases.check([folder], None, ["train", "val"])
+    assert tuple(folder.names.values()) == CLASS_NAMES
+    assert {k: len(v) for k, v in folder.splits.items()} == {"train": 2, "val": 3}
+    every = [case for split in folder.splits.values() for case in split]
+    assert len({case.patient for case in every}) == 5
+    assert all(case.spacing_mm for case in every)
+    images = [cases.read_image(case) for case in every]
+    assert {image.shape for image in images} == {(32, 64)}
+    assert len({image.tobytes() for image in images}) == 5
+
+
+def test_the_readings_of_several_people_are_cases_of_one_image_and_patient(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--train", "1", "--val", "2", "--size", "32", "64", "--raters", "3"]
+    assert main(["phantom", str(tmp_path / "read"), *words]) == 0
+    assert "9 phantoms (3 readings of each image)" in capsys.readouterr().out
+    folder = cases.open_folder(tmp_path / "read")
+    cases.check([folder], None, ["train", "val"])
+    own = folder.splits["train"]
+    assert [case.name[-3:] for case in own] == ["-r1", "-r2", "-r3"]
+    assert len({case.patient for case in own}) == 1
+    assert len({cases.read_image(case).tobytes() for case in own}) == 1
+    assert len({cases.read_values(case).tobytes() for case in own}) == 3
+    assert main(["phantom", str(tmp_path / "bad"), *words[:-1], "-1"]) == 2
+    assert "raters is -1, at least 0 is needed" in capsys.readouterr().err
+
+
+def test_a_validation_set_does_not_depend_on_the_training_set(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    assert (
+        main(["phantom", str(tmp_path / "b"), "--train", "0", "--val", "3", "--size", "32", "64"])
+        == 0
+    )
+    names = [[p.name for p in sorted((f / "images").iterdir())] for f in (phantoms, tmp_path / "b")]
+    assert names[0][2:] == names[1]
+    for name in names[1]:
+        one, other = (
+            image_files.read_file(f / "images" / name) for f in (phantoms, tmp_path / "b")
+        )
+        np.testing.assert_array_equal(one, other)
+
+
+def test_phantoms_are_refused(phantoms: Path, tmp_path: Path, capsys: Any) -> None:
+    before = sorted(phantoms.rglob("*"))
+    assert "not empty" in refused(capsys, "phantom", phantoms)
+    assert sorted(phantoms.rglob("*")) == before
+    assert "at least one" in refused(capsys, "phantom", tmp_path / "n", "--train", 0, "--val", 0)
+    assert "at least 32" in refused(capsys, "phantom", tmp_path / "n", "--size", 8, 64)
+
+
+# --- train
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Stand-ins for the configuration and the loop, which have tests of their own."""
+    calls: list[Any] = []
+    config, loop = ModuleType("spad.train.config.sections"), ModuleType("spad.train.loop.loop")
+
+    def load_config(path: Path, overrides: list[str]) -> Any:
+        if path.suffix != ".toml":
+            raise ValueError(f"{path} is not TOML")
+        return SimpleNamespace(path=path, overrides=list(overrides))
+
+    def train(config: Any, out: Path, *, resume: bool, device: str) -> Path:
+        calls.append((config.overrides, out, resume, device))
+        return out / "best.safetensors"
+
+    config.load_config, loop.train = load_config, train  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "spad.train.config.sections", config)
+    monkeypatch.setitem(sys.modules, "spad.train.loop.loop", loop)
+    return calls
+
+
+def test_overrides_may_stand_anywhere(
+    trained: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for argv in ("c.toml a=1 b.c=x", "c.toml a=1 --out o b.c=x", "c.toml --out o a=1 b.c=x"):
+        assert main(["train", *argv.split()]) == 0
+    assert [call[0] for call in trained] == [["a=1", "b.c=x"]] * 3
+    assert [call[1] for call in trained] == [Path("runs/c"), Path("o"), Path("o")]
+
+
+def test_a_fresh_run_keeps_the_old_one(
+    trained: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    for content in ("first", "second"):
+        out.mkdir()
+        (out / "latest.pt").write_text(content)
+        assert main(["train", "c.toml", "--out", str(out), "--fresh"]) == 0
+        assert not out.exists()
+    assert [(tmp_path / f"run.{n}" / "latest.pt").read_text() for n in (1, 2)] == [
+        "first",
+        "second",
+    ]
+    assert "is kept in" in capsys.readouterr().err
+
+
+def test_train_passes_on_what_it_is_asked(
+    trained: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["train", "c.toml", "--out", str(tmp_path)]
+    assert main([*argv, "--resume", "--device", "cpu"]) == main(argv) == 0
+    assert trained == [([], tmp_path, True, "cpu"), ([], tmp_path, False, "auto")]
+    assert capsys.readouterr().out == f"{tmp_path / 'best.safetensors'}\n" * 2
+    assert "is not TOML" in refused(capsys, "train", "c.ini")
+
+
+@pytest.mark.parametrize("argv", [["train", "c.toml", "--oot", "x"], ["info", "x", "a=1"], []])
+def test_unknown_arguments_are_refused(argv: list[str], trained: list[Any]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(argv)
+    assert not trained
+
+
+# --- segment
+
+
+def write(path: Path, shape: tuple[int, ...] = (40, 90)) -> NDArray[Any]:
+    image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(
+        (image_files.png_bytes if path.suffix == ".png" else image_files.tiff_bytes)(image)
+    )
+    return image
+
+
+def test_images_and_stacks_are_segmented(model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.png")
+    write(tmp_path / "in" / "b.tif", (3, 40, 90))
+    write(tmp_path / "c.png")
+    out = tmp_path / "out"
+    argv = ["segment", model, tmp_path / "in", tmp_path / "c.png", "-o", out, "--uncertainty"]
+    assert main([*map(str, argv), "--samples", "1", "--steps", "1", "--seed", "4"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        f"{name}{end}"
+        for name, first in (("a", ".png"), ("b", ".tif"), ("c", ".png"))
+        for end in (first, ".spad.json", ".uncertainty.tif")
+    )
+    with Image.open(out / "a.png") as file:
+        assert file.mode == "P"
+        assert file.getpalette()[: 3 * len(CLASS_NAMES)] == [
+            level for one in label_classes(CLASS_NAMES) for level in one.color
+        ]
+    assert image_files.read_label_file(out / "a.png").shape == (40, 90)
+    assert image_files.read_file(out / "b.tif").shape == (3, 40, 90)
+    uncertainty = tifffile.imread(out / "b.uncertainty.tif")
+    assert uncertainty.shape == (3, 40, 90)
+    assert uncertainty.dtype == np.float32
+    beside = json.loads((out / "a.spad.json").read_text())
+    assert (beside["labels"], beside["image"]) == ("a.png", "a.png")
+    assert [one["name"] for one in beside["classes"]] == list(CLASS_NAMES)
+    assert beside["provenance"]["checkpoint"]["sha256"] == checkpoint.sha256(model)
+    assert beside["provenance"]["seed"] == 4
+    assert "Not a medical device" in beside["notice"]
+
+
+def test_the_result_is_that_of_the_engine(model: Path, tmp_path: Path) -> None:
+    import spad
+
+    image = write(tmp_path / "a.png")
+    argv = ["segment", model, tmp_path / "a.png", "-o", tmp_path / "out", "--seed", 3]
+    assert main([*map(str, argv), "--device", "cpu"]) == 0
+    expected = spad.load(model, device="cpu").segment(image, seed=3).labels
+    np.testing.assert_array_equal(image_files.read_label_file(tmp_path / "out" / "a.png"), expected)
+
+
+def test_a_bad_file_does_not_end_a_batch(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "c"):
+        write(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    argv = ["segment", model, tmp_path / "in", "-o", tmp_path / "out"]
+    assert main([*map(str, argv), "--samples", "1", "--steps", "1"]) == 1
+    assert {p.name for p in (tmp_path / "out").glob("*.png")} == {"a.png", "c.png"}
+    err = capsys.readouterr().err
+    assert "b.png: cannot be read" in err
+    assert err.splitlines()[-1].startswith("spad: 1 files failed")
+
+
+def test_nothing_is_overwritten(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a.png"
+    write(source)
+    fast = ("--samples", 1, "--steps", 1)
+    content = source.read_bytes()
+    for more in ((), ("--overwrite",)):
+        text = refused(capsys, "segment", model, source, "-o", tmp_path, *fast, *more)
+        assert "a.png is one of the inputs" in text
+    (tmp_path / "link").symlink_to(tmp_path)
+    text = refused(capsys, "segment", model, source, "-o", tmp_path / "link", *fast, "--overwrite")
+    assert "is one of the inputs" in text
+    assert source.read_bytes() == content
+
+    out = tmp_path / "out"
+    assert main(["segment", str(model), str(source), "-o", str(out), *map(str, fast)]) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    text = refused(capsys, "segment", model, source, "-o", out, *fast)
+    assert "a.png exists" in text
+    assert "a.spad.json exists" in text
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    argv = ["segment", model, source, "-o", out, *fast, "--overwrite"]
+    assert main([*map(str, argv)]) == 0
+    assert (out / "a.png").stat().st_mtime_ns != before[out / "a.png"]
+
+
+def test_batches_that_cannot_work_are_refused_before_they_start(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "x" / "a.png")
+    write(tmp_path / "y" / "A.tif")
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    text = refused(capsys, "segment", model, tmp_path / "x", tmp_path / "y", "-o", out)
+    assert "would both be written" in text
+    text = refused(capsys, "segment", model, tmp_path / "empty", tmp_path / "gone.png", "-o", out)
+    assert "empty: has no" in text
+    assert "gone.png: there is no such file" in text
+    assert not out.exists()
+    assert "is not on this machine" in refused(
+        capsys, "segment", model, tmp_path / "x", "-o", out, "--device", "cuda:99"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["segment", str(model), str(tmp_path / "x"), "-o", str(out), "--steps", "0"])
+
+
+# --- evaluate
+
+
+FAST = ("--samples", "1", "--steps", "1")
+
+
+def test_a_model_is_scored_by_equal_names(
+    model: Path, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    capsys.readouterr()
+    assert main(["evaluate", str(model), str(phantoms), *FAST, "-o", str(report)]) == 0
+    out, err = capsys.readouterr()
+    assert "| SRF |" in out
+    assert out.startswith("3 images of 3 patients")
+    assert "3/3" in err
+    content = json.loads(report.read_text())
+    assert content["cases"]["split"] == "val"
+    assert content["model"] == {"name": "untrained", "sha256": checkpoint.sha256(model)}
+    assert [row["name"] for row in content["structures"]] == list(CLASS_NAMES[1:])
+    assert content["hd95_unit"] == "mm"
+
+
+def renamed(phantoms: Path, name: str) -> Path:
+    """The phantoms under another name, with classes of other names."""
+    path = phantoms.rename(phantoms.with_name(name))
+    names = {"0": "nothing", "1": "fluid below", "2": "x", "3": "y", "4": "z", "5": "line"}
+    (path / "labels.json").write_text(json.dumps(names))
+    return path
+
+
+def test_other_classes_need_a_mapping(
+    model: Path, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = renamed(phantoms, "other")
+    text = refused(capsys, "evaluate", model, path)
+    assert "--map" in text
+    assert "1 'fluid below'" in text
+    report = tmp_path / "report.json"
+    mapped = ["--map", "SRF=1 background=0,3,4", "IS/OS=5", "ignore=2"]
+    assert main(["evaluate", str(model), str(path), *FAST, *mapped, "-o", str(report)]) == 0
+    assert json.loads(report.read_text())["cases"]["mapping"]["background"] == [0, 3, 4]
+    assert "without scores: IRF, PED, SHRM" in capsys.readouterr().out
+    for wrong, message in (
+        ("SRF=one", "is not CLASS=VALUES"),
+        ("SRF", "is not CLASS=VALUES"),
+        ("CNV=1 background=0,2,3,4,5", "no class 'CNV'"),
+        ("SRF=1 background=0,2,3,4,9", "'line' are in no class"),
+    ):
+        assert message in refused(capsys, "evaluate", model, path, "--map", wrong)
+
+
+def test_the_mapping_of_the_training_is_remembered(
+    model: Path, phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = renamed(phantoms, "known")
+    # The card maps 0, 1 and 2 only; it is used, and what it leaves out is told.
+    assert "the values 3 'y', 4 'z', 5 'line' are in no class" in refused(
+        capsys, "evaluate", model, path
+    )
+
+
+def test_faulty_cases_are_refused_all_at_once(
+    model: Path, phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted((phantoms / "masks").iterdir())[-2:]
+    first.unlink()
+    second.write_bytes(b"")
+    text = refused(capsys, "evaluate", model, phantoms)
+    assert f"{first.name}: is missing" in text
+    assert f"{second.name}: cannot be read" in text
+    text = refused(capsys, "evaluate", model, phantoms, "--split", "test")
+    assert "split 'test' has no images; the splits with images are: train, val" in text
+    assert "there is no such folder" in refused(capsys, "evaluate", model, phantoms / "no")

@@ -1,0 +1,180 @@
+"""Where memory lacks, a run goes on with less at once, says so, and comes to the same labels."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spad.checkpoint.card import InputConfig
+from spad.inference.memory_ladder import CPU, Limits, Plan, is_out_of_memory, moved, smaller
+from spad.inference.segmenter import Segmenter
+
+GPU = torch.device("cpu", 0)  # a second name of the CPU, which is not `CPU`: stands for a GPU
+SHAPE = (37, 53)
+
+
+@pytest.fixture
+def segmenter(model):
+    """Give the maker of a segmenter on the stand-in for a GPU, whose input is large: of(limits)."""
+
+    def of(device=GPU, **limits):
+        one = model(samples=4)
+        card = replace(one.card, input=InputConfig(size=(128, 64)))
+        return Segmenter(card, one._model.network, device, limits=Limits(**limits))
+
+    return of
+
+
+def scarce(monkeypatch, segmenter, fits, error=torch.OutOfMemoryError):
+    """Let the network fail where its input (B, n, H, W) does not fit; returns the inputs tried."""
+    own, tried = segmenter._model.network, []
+    for name in ("encode", "denoise"):
+        inner = getattr(type(own), name)
+
+        def call(self, x, *rest, inner=inner):
+            tried.append(tuple(x.shape))
+            if self is own and not fits(*x.shape):
+                raise error("out of memory. Tried to allocate 9 GiB.\nMore of this.")
+            return inner(self, x, *rest)
+
+        monkeypatch.setattr(type(own), name, call)
+    return tried
+
+
+def told(segmenter, image, **options):
+    """The result, what the steps said, and their counts."""
+    run, said, done = segmenter.steps(image, **options), [], []
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as stop:
+            return stop.value, said, done
+        if step.said:
+            said.append(step.said)
+        done.append(step.done)
+
+
+def agree(a, b, share=0.9999):
+    assert (a.labels == b.labels).mean() >= share
+    assert (a.samples == b.samples).mean() >= share
+
+
+@pytest.mark.parametrize("slices", [2, 3, 5])
+def test_a_result_does_not_depend_on_how_many_slices_run_at_once(segmenter, slices, bscan):
+    image = bscan((5, *SHAPE))
+    together = segmenter(slices=slices)
+    shapes = []
+    hook = together._model.network.encoder.register_forward_hook(
+        lambda *io: shapes.append(len(io[1][0]))
+    )
+    result, said, done = told(together, image)
+    hook.remove()
+    agree(result, segmenter().segment(image))
+    assert sum(shapes) == 5
+    assert max(shapes) == slices
+    assert said == []
+    assert done == sorted(done)
+    assert done[-1] == 15
+
+
+def test_slices_then_chains_are_halved_until_they_fit(segmenter, monkeypatch, bscan):
+    image = bscan((5, *SHAPE))
+    expected = segmenter().segment(image)
+    short = segmenter(slices=4)
+    tried = scarce(monkeypatch, short, lambda b, n, *_: b * n <= 2)
+    result, said, done = told(short, image)
+    agree(result, expected)
+    assert [text.partition(": going on with ")[2] for text in said] == [
+        "slices at once: 2", "slices at once: 1", "samples at once: 2"
+    ]  # fmt: skip
+    assert all("out of memory. Tried to allocate 9 GiB." in text for text in said)
+    assert all("\n" not in text for text in said)
+    assert result.provenance["said"] == said
+    assert result.provenance["device"] == str(GPU)
+    assert done == sorted(done)
+    assert done[-1] == 15
+    assert len(tried) < 60  # what was too much once is not tried again
+
+
+def test_then_come_tiles_with_nearly_the_same_labels(segmenter, monkeypatch, bscan):
+    image = bscan((128, 64))
+    expected = segmenter().segment(image)
+    short = segmenter()
+    scarce(monkeypatch, short, lambda b, n, h, w: n == 1 and h <= 64)
+
+    result, said, _ = told(short, image)
+    agree(result, expected, 0.99)
+    assert said[-1].endswith("going on with tiles of 64 pixels")
+    assert result.provenance["device"] == str(GPU)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError, lambda text: RuntimeError("MPS backend " + text)]
+)
+def test_at_last_the_cpu_takes_over_and_provenance_names_it(segmenter, monkeypatch, error, bscan):
+    image = bscan((2, *SHAPE))
+    expected = segmenter().segment(image)
+    full = segmenter()
+    scarce(monkeypatch, full, lambda *_: False, error)
+    with pytest.warns(UserWarning, match="not enough memory on cpu:0") as warned:
+        result = full.segment(image)
+    agree(result, expected)
+    assert str(warned[-1].message).endswith("going on with the CPU")
+    assert result.provenance["device"] == "cpu"
+    assert len(result.provenance["said"]) == len(warned)
+
+
+def test_a_gpu_that_fails_later_is_named_beside_the_cpu(segmenter, monkeypatch, bscan):
+    first = segmenter()
+    calls = []
+    scarce(monkeypatch, first, lambda b, n, *_: n > 1 or calls.append(0) or len(calls) < 2)
+    result, said, _ = told(first, bscan((3, *SHAPE)))
+    assert result.provenance["device"] == f"{GPU}, cpu"
+    assert said[-1].endswith("the CPU")
+
+
+def test_where_nothing_fits_the_size_and_the_remedy_are_named(segmenter, monkeypatch, bscan):
+    lost = segmenter(device=CPU)
+    tried = scarce(monkeypatch, lost, lambda *_: False, MemoryError)
+    with pytest.raises(MemoryError, match=r"cpu: a grid of 48 x 64 pixels.*crop or a smaller copy"):
+        told(lost, bscan(SHAPE))
+    assert len(tried) < 10
+
+
+def test_an_error_of_another_kind_is_not_taken_for_lack_of_memory(segmenter, monkeypatch, bscan):
+    broken = segmenter()
+    tried = scarce(monkeypatch, broken, lambda *_: False, lambda _: RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        told(broken, bscan(SHAPE))
+    assert len(tried) == 1
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: ..."))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_the_ladder_ends(tiny):
+    plan, rungs = Plan(GPU, 8, 8), []
+    while (rung := smaller(plan, (1024, 768), 32, 8)) is not None:
+        plan = rung[0]
+        rungs.append((plan.slices, plan.chains, plan.tile_px, plan.device))
+    assert rungs[:6] == [(n, 8, None, GPU) for n in (4, 2, 1)] + [
+        (1, n, None, GPU) for n in (4, 2, 1)
+    ]
+    assert rungs[6:9] == [(1, 1, 512, GPU), (1, 1, 256, GPU), (1, 8, None, CPU)]
+    assert rungs[-1] == (1, 1, 256, CPU)
+
+
+def test_a_large_grid_is_tiled_from_the_start(segmenter, bscan):
+    image = bscan((128, 64))
+    result, said, _ = told(segmenter(grid_px=128 * 64 - 1, tile_px=64), image)
+    assert said == []
+    agree(result, segmenter().segment(image), 0.99)
+    assert (result.samples != segmenter(grid_px=128 * 64).segment(image).samples).any()
+
+
+def test_a_moved_network_shares_nothing_that_was_not_asked_for(tiny):
+    network = tiny._model.network
+    copy = moved(network, torch.device("meta"))
+    assert {p.device.type for p in copy.parameters()} == {"meta"}
+    assert {p.device.type for p in network.parameters()} == {"cpu"}
+    assert copy.state_dict().keys() == network.state_dict().keys()
+    assert not copy.training

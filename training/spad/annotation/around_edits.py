@@ -1,0 +1,256 @@
+"""A person's corrections: what to sample anew around them, and what of the outcome to take over.
+
+Between an annotator's label map and a run of the sampler (method, section 10) stand rules that are
+the same in every host: a pixel painted by hand is never touched, a locked structure neither grows
+nor shrinks, and nothing changes outside the region that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spad.checkpoint import IGNORE, LabelClass
+
+__all__ = [
+    "RESTART",
+    "Alternative",
+    "alternatives",
+    "changes",
+    "component",
+    "doubtful",
+    "edits_for",
+    "told",
+]
+
+RESTART = 0.3
+"""Where a neighbour's chain restarts from the corrected labels, as a share of T.
+`benchmarks/propagate.py` sweeps it: lower copies, higher forgets."""
+DOUBT = 0.1
+"""Uncertainty from which on a pixel counts as doubtful: 0.1 log K is one sample of eight dissenting
+in a model of few classes."""
+MARGIN_PX = 3
+"""Doubt lies along borders; what moves with it lies this far around."""
+LEAST_PX = 5
+"""Differences of fewer pixels are no alternative."""
+_EIGHT = np.ones((3, 3), bool)
+
+
+def doubtful(uncertainty: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where the samples disagree, and a margin around it.
+
+    Parameters
+    ----------
+    uncertainty : array of float, shape (H, W)
+        In 0..1.
+
+    Returns
+    -------
+    array of bool, shape (H, W)
+    """
+    seen: NDArray[np.bool_] = ndimage.binary_dilation(
+        uncertainty >= DOUBT, _EIGHT, iterations=MARGIN_PX
+    )
+    return seen
+
+
+def edits_for(
+    labels: NDArray[np.uint8],
+    by_hand: NDArray[np.bool_],
+    num_classes: int,
+    *,
+    locked: Collection[int] = (),
+    region: NDArray[np.bool_] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """What to ask `Segmenter.steps` for, to sample anew around a person's edits.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W)
+        As it is now, edits included.
+    by_hand : array of bool, shape (H, W)
+        Where a person painted.
+    num_classes : int
+        K; values beyond are no classes of the model, and are left to `changes`.
+    locked : collection of int
+        Classes that stay as they are.
+    region : array of bool, shape (H, W), optional
+        Only there may anything change; everywhere if None.
+
+    Returns
+    -------
+    dict
+        Arguments by name: ``clamp``, and ``start`` with ``region`` where something is kept.
+    """
+    known = labels < num_classes
+    edits: dict[str, NDArray[Any]] = {
+        "clamp": np.where(by_hand & known, labels, IGNORE).astype(np.uint8)
+    }
+    free = np.ones(labels.shape, bool) if region is None else region.copy()
+    free &= ~np.isin(labels, list(locked))
+    if not free.all():
+        edits |= {"region": free, "start": np.where(known, labels, 0).astype(np.uint8)}
+    return edits
+
+
+def changes(
+    labels: NDArray[np.uint8],
+    proposed: NDArray[np.uint8],
+    by_hand: NDArray[np.bool_],
+    *,
+    locked: Collection[int] = (),
+    region: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Pixels of a label map that may take over what a model proposes, and that differ from it.
+
+    Parameters
+    ----------
+    labels, proposed : array of uint8, shape (H, W)
+    by_hand : array of bool, shape (H, W)
+    locked : collection of int
+        No pixel leaves these classes, none joins them.
+    region : array of bool, shape (H, W), optional
+
+    Returns
+    -------
+    array of bool, shape (H, W)
+    """
+    allowed: NDArray[np.bool_] = (labels != proposed) & ~by_hand
+    if locked:
+        held = list(locked)
+        allowed &= ~np.isin(labels, held) & ~np.isin(proposed, held)
+    if region is not None:
+        allowed &= region
+    return allowed
+
+
+def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass]) -> str:
+    """Say what a sampling around edits changed, by structure.
+
+    Parameters
+    ----------
+    before, after : array of uint8, shape (H, W)
+    classes : sequence of LabelClass
+        Background first.
+    """
+    changed = int(np.count_nonzero(before != after))
+    if not changed:
+        return "Sampled around your edits: nothing else changed."
+    parts = []
+    for c in classes[1:]:
+        more = int(np.count_nonzero(after == c.value)) - int(np.count_nonzero(before == c.value))
+        if more:
+            parts.append(f"{c.name} {more:+,}".replace("-", "−"))
+    listed = f" ({', '.join(parts)})" if parts else ""
+    return f"Sampled around your edits: {changed:,} pixels changed{listed}."
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What some of the samples say of a structure, or of a part of it.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W)
+        The label map with this alternative in it.
+    votes : int
+        How many samples say so.
+    pixels : int
+        Of the structure, where the samples were asked.
+    changed : int
+        Pixels that differ from the label map as it is.
+    """
+
+    labels: NDArray[np.uint8]
+    votes: int
+    pixels: int
+    changed: int
+
+
+def component(
+    labels: NDArray[np.uint8], samples: NDArray[np.uint8], value: int, pixel: tuple[int, int]
+) -> NDArray[np.bool_] | None:
+    """Where one part of a structure is, or might be: the part under a pixel, in any sample.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W)
+    samples : array of uint8, shape (N, H, W)
+    value : int
+        The structure.
+    pixel : (row, column)
+
+    Returns
+    -------
+    array of bool, shape (H, W), or None
+        The union over the label map and the samples of their connected parts that share a pixel
+        with the part under the pixel; None where neither map nor sample has the structure there.
+    """
+    maps = [m for m in (labels, *samples) if m[pixel] == value]
+    if not maps:
+        return None
+    seed = _part(maps[0] == value, pixel)
+    out = np.zeros(labels.shape, bool)
+    for m in (labels, *samples):
+        parts, _ = ndimage.label(m == value, _EIGHT)
+        touched = np.unique(parts[seed])
+        out |= np.isin(parts, touched[touched > 0])
+    return out
+
+
+def alternatives(
+    labels: NDArray[np.uint8],
+    samples: NDArray[np.uint8],
+    value: int,
+    by_hand: NDArray[np.bool_],
+    *,
+    locked: Collection[int] = (),
+    region: NDArray[np.bool_] | None = None,
+) -> list[Alternative]:
+    """What the samples say of a structure, other than the label map does; smallest first.
+
+    Pixels that a sample gives to the structure become it; those that it takes away become what the
+    sample has there. By hand and locked stay.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W)
+    samples : array of uint8, shape (N, H, W)
+    value : int
+    by_hand : array of bool, shape (H, W)
+    locked : collection of int
+    region : array of bool, shape (H, W), optional
+        The part asked about; the whole structure if None.
+
+    Returns
+    -------
+    list of Alternative
+        By the structure's size, so that going through them makes it grow; empty where no sample
+        differs by more than a few pixels.
+    """
+    found: dict[bytes, Alternative] = {}
+    for one in samples:
+        concerned = (one == value) | (labels == value)
+        if region is not None:
+            concerned &= region
+        change = changes(labels, one, by_hand, locked=locked, region=concerned)
+        count = int(np.count_nonzero(change))
+        if count < LEAST_PX:
+            continue
+        proposal = np.where(change, one, labels)
+        key = proposal.tobytes()
+        votes = found[key].votes if key in found else 0
+        here = proposal == value if region is None else (proposal == value) & region
+        found[key] = Alternative(proposal, votes + 1, int(np.count_nonzero(here)), count)
+    return sorted(found.values(), key=lambda a: a.pixels)
+
+
+def _part(mask: NDArray[np.bool_], pixel: tuple[int, int]) -> NDArray[np.bool_]:
+    parts, _ = ndimage.label(mask, _EIGHT)
+    part: NDArray[np.bool_] = parts == parts[pixel]
+    return part

@@ -1,0 +1,18 @@
+"""Case folders and what goes into them: export, corrected B-scans, pseudonyms, sidecars.
+
+Also files that are replaced as a whole. Pixels come and go as arrays: no image file is opened.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.cases.atomic import read_json, replaced, write_bytes, write_json
+    from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
+    from spad.cases.export import NewCase, Written, describe, faults, write_cases
+    from spad.cases.folder import Case, CaseError, CaseFolder, open_folder
+    from spad.cases.pseudonyms import pseudonym
+    from spad.cases.sidecars import edited_pixels, sidecar, without_paths
+
+__getattr__, __all__ = lazily(__name__)

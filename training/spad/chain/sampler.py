@@ -1,0 +1,218 @@
+"""The reverse chain: from noise, or from an edited label map, down to labels. A generator of steps.
+
+Any grid of times may be visited, since the posterior between any two is exact (method, section 1).
+The last call goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
+add noise. With all T times it is CCDM's ancestral chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spad.chain import draws
+from spad.chain.coherent_draws import coherent_draw
+from spad.chain.diffusion import draw_posterior, end, one_hot, q_sample
+from spad.chain.noise_schedule import NoiseSchedule
+from spad.checkpoint import IGNORE, SamplingConfig
+
+__all__ = ["Prior", "sample", "step_times", "times_of_use"]
+
+Prior = Callable[[Tensor, int], Tensor]
+"""``prior(x_t, t)``: label maps (B, n, H, W) to logits (B, n, K, H, W) of pi(x_0 | x_t, image).
+
+It may overwrite neither; what it returns is overwritten."""
+
+
+def step_times(
+    schedule: NoiseSchedule, steps: int, grid: str = "uniform", t0: int | None = None
+) -> list[int]:
+    """Times at which the network is asked, falling, from ``t0`` (or T) to at least 1.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+    steps : int
+        How many; all ``t0`` times where that is less.
+    grid : {"uniform", "log-snr"}
+        Equal distances in t, or in the logarithm of alpha_bar / (1 - alpha_bar), which crowds the
+        times at both ends: where two would fall together, the later one moves on.
+    t0 : int, optional
+        Where a restarted chain begins, 1..T.
+
+    Raises
+    ------
+    ValueError
+        Steps or t0 out of range, or an unknown grid.
+    """
+    t0 = schedule.steps if t0 is None else t0
+    if not 1 <= t0 <= schedule.steps:
+        raise ValueError(f"t0 is {t0}; it must be in 1..{schedule.steps}")
+    if not 1 <= steps <= schedule.steps:
+        raise ValueError(f"{steps} steps asked for; this model allows 1..{schedule.steps}")
+    if grid == "uniform":
+        times = np.linspace(t0, 0, steps + 1)[:-1].round()
+    elif grid == "log-snr":
+        snr, steps = schedule.log_snr[:t0], min(steps, t0)
+        nearest = 1 + np.abs(np.linspace(snr[-1], snr[0], steps)[:, None] - snr).argmin(1)
+        # Each below the one before, and above as many as are still to come.
+        number = np.arange(steps)
+        times = np.minimum.accumulate(nearest + number) - number
+        times = np.maximum(times, steps - number)
+    else:
+        raise ValueError(f"step grid {grid!r} is unknown; use 'uniform' or 'log-snr'")
+    return sorted({int(t) for t in times if t >= 1}, reverse=True)
+
+
+def times_of_use(
+    schedule: NoiseSchedule,
+    sampling: SamplingConfig,
+    steps: int | None = None,
+    t0: int | None = None,
+) -> list[int]:
+    """Times that a run visits: the card's, unless the user asks for others.
+
+    Learnt times were learnt for their own number of steps and for chains from noise; with another
+    number, and for a restart, the grid is uniform.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+    sampling : SamplingConfig
+    steps, t0 : int, optional
+        As of :func:`step_times`; the card's number of steps if None.
+
+    Raises
+    ------
+    ValueError
+        As :func:`step_times`.
+    """
+    steps = sampling.steps if steps is None else steps
+    if sampling.times is None:
+        return step_times(schedule, steps, sampling.grid, t0)
+    if t0 is None and steps == len(sampling.times):
+        return list(sampling.times)
+    return step_times(schedule, steps, "uniform", t0)
+
+
+def sample(
+    prior: Prior,
+    schedule: NoiseSchedule,
+    times: Sequence[int],
+    *,
+    shape: tuple[int, int],
+    num_classes: int,
+    seed: int,
+    slices: Sequence[int],
+    chains: Sequence[int],
+    device: torch.device | str = "cpu",
+    start: Tensor | None = None,
+    clamp: Tensor | None = None,
+    temperature: float = 1.0,
+    coherence_px: int = 0,
+    group: int | None = None,
+) -> Generator[int, None, Tensor]:
+    """Run n chains for each of B images.
+
+    Parameters
+    ----------
+    prior : callable
+        See :data:`Prior`.
+    schedule : NoiseSchedule
+    times : sequence of int
+        Falling, as from :func:`step_times`.
+    shape : (int, int)
+        H, W of the network's grid.
+    num_classes : int
+        K.
+    seed : int
+    slices, chains : sequence of int
+        Numbers of the B images and of the n chains: with the seed they alone decide on the draws,
+        so that chain 2 of 3 is chain 2 of 8.
+    device : torch.device
+    start : Tensor of uint8, shape (B, H, W), optional
+        Label map that is noised to ``times[0]`` for a restart (method, section 10); without it the
+        chains start from uniform noise.
+    clamp : Tensor of uint8, shape (B, H, W), optional
+        Class value of each pixel fixed by a person, 255 where free. Fixed pixels follow
+        ``q(x_s | x_t, x_0)`` and end exactly at their value.
+    temperature : float, optional
+        Divisor of the logarithms of what is returned, to calibrate it; it changes no draw, and no
+        chain's most probable classes.
+    coherence_px : int, optional
+        Length over which neighbours agree in draws from an x_t that says nothing, where a chain of
+        few steps gets all that tells it from the others (:mod:`spad.chain.coherent_draws`); 0:
+        pixel by pixel.
+    group : int, optional
+        How many of an image's chains the prior is asked for at once; all by default. It changes
+        memory and speed, no draw.
+
+    Yields
+    ------
+    int
+        Number of steps done.
+
+    Returns
+    -------
+    Tensor
+        ``p(x_0)`` at the end of each chain, float32 (B, n, K, H, W).
+    """
+    b, n, k = len(slices), len(chains), num_classes
+    size = group or n
+    parts = [slice(first, min(first + size, n)) for first in range(0, n, size)]
+
+    def uniform(t: int, chains: Sequence[int]) -> Tensor:
+        numbers = [(z, chain, t) for z in slices for chain in chains]
+        u = draws.uniform(draws.keys(seed, numbers, "chain"), shape, device=device)
+        return u.view(b, len(chains), *shape)
+
+    def noise(chains: Sequence[int]) -> Tensor:
+        u = uniform(schedule.steps + 1, chains)
+        return (u * k).clamp_(max=k - 1).to(torch.uint8)
+
+    def coherent(pi: Tensor, t: int, chains: Sequence[int]) -> Tensor:
+        numbers = [[(z, chain, t) for chain in chains] for z in slices]
+        return coherent_draw(pi, coherence_px, seed=seed, numbers=numbers, purpose="coherent")
+
+    def hold(p: Tensor) -> Tensor:
+        return p if clamp is None else torch.where(fixed, truth, p)
+
+    if clamp is not None:
+        truth = one_hot(clamp, k).unsqueeze(1)
+        fixed = (clamp != IGNORE)[:, None, None]
+    if start is None:
+        x_t = noise(chains)
+    else:
+        alpha_bar = torch.tensor(schedule.alpha_bar[times[0]], dtype=torch.float32)
+        u = uniform(schedule.steps + 1, chains)
+        x_t = q_sample(start.unsqueeze(1).expand(u.shape), alpha_bar, k, u)
+    p_0 = torch.empty(b, n, k, *shape, device=device)
+    for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
+        jump = schedule.jump(t, s, device=device)
+        # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
+        alike = prior(noise([0]), t) if schedule.forgets(t) else None
+        if s > 0:
+            u = uniform(t, chains)
+            pi = None if alike is None else hold(alike.softmax(2))
+            for part in parts:
+                x = x_t[:, part]
+                if pi is not None and coherence_px:
+                    x_0 = coherent(pi, t, chains[part])
+                    x_t[:, part] = q_sample(x_0, jump.alpha_bar_s[0], k, u[:, part])
+                else:
+                    p = hold(prior(x, t).softmax(2)) if pi is None else pi
+                    x_t[:, part] = draw_posterior(x, p, jump, u[:, part])
+        else:
+            for part in parts:
+                x = x_t[:, part]
+                logits = (
+                    prior(x, t)
+                    if alike is None
+                    else alike.expand(-1, x.shape[1], -1, -1, -1).clone()
+                )
+                p_0[:, part] = hold(end(x, logits, jump, temperature))
+        yield done
+    return p_0

@@ -1,0 +1,30 @@
+"""What a model is on the disk: its card, its classes, its weights in a safetensors file.
+
+``models/`` holds the shipped ones. A card is read without torch, and trusted in nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.checkpoint.card import (
+        NOTICE,
+        Card,
+        InputConfig,
+        NetworkConfig,
+        SamplingConfig,
+        ScheduleConfig,
+    )
+    from spad.checkpoint.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
+    from spad.checkpoint.safetensors_file import (
+        load,
+        read_card,
+        save,
+        save_with_card,
+        sha256,
+        shipped,
+    )
+    from spad.checkpoint.schema import Checked, Within, from_json, plain
+
+__getattr__, __all__ = lazily(__name__)

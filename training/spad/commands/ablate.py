@@ -1,0 +1,115 @@
+"""``spad ablate``: rows of SPAD's Table 3 or others, over seeds; and what `spad sweep` shares."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Literal
+
+from spad.train.experiments import Arms, choose_arms
+
+__all__ = ["add_arguments", "add_common", "run", "run_experiment", "without_settings"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``spad ablate``."""
+    add_common(parser, "key=value", "replace single settings of every trial")
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        metavar="NAME",
+        help="table3 (the default), leakage, unet, DynUNet, CCDM, SPAD+CCDM, or rows of the groups",
+    )
+    parser.add_argument(
+        "--arm",
+        action="append",
+        default=[],
+        metavar='"NAME: key=value ..."',
+        help="a row of your own; may be repeated",
+    )
+
+
+def add_common(parser: argparse.ArgumentParser, words: str, meaning: str) -> None:
+    """Arguments of every experiment; the settings are `words`."""
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("overrides", nargs="*", metavar=words, help=meaning)
+    parser.add_argument("--out", type=Path, help="folder of the experiment (runs/CONFIG-COMMAND)")
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        default=["3"],
+        metavar="N",
+        help="how many (3), or several numbers: 0 1 2; added to the configuration's seed",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="trials at a time (1)")
+    parser.add_argument("--samples", type=int, default=8, help="chains to score with (8)")
+    parser.add_argument("--steps", type=int, help="reverse steps of a chain (the configuration's)")
+    parser.add_argument("--against", metavar="NAME", help="row of reference (the first)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``spad ablate``; 0, or 1 if a trial is not finished."""
+    words = list(args.overrides)
+    names = without_settings(args.arms or ["table3"], words)
+    seeds = without_settings(args.seeds, words)
+    # Rows of Table 3 are SPAD's, also where the configuration is that of a plain U-Net.
+    arms = {name: ("method=spad", *own) for name, own in choose_arms(names, args.arm).items()}
+    return run_experiment(args, "ablation", words, arms, seeds)
+
+
+def without_settings(given: list[str], words: list[str]) -> list[str]:
+    """Move what is ``key=value`` to `words`: argparse gives all that follows an option to it."""
+    words += [one for one in given if "=" in one]
+    return [one for one in given if "=" not in one]
+
+
+def _seeds(given: list[str]) -> tuple[int, ...]:
+    if not given or not all(one.isdecimal() for one in given):
+        raise ValueError(f"--seeds {' '.join(given)}: give how many, or several numbers: 0 1 2")
+    numbers = [int(one) for one in given]
+    if len(numbers) == 1:
+        numbers = list(range(numbers[0]))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(f"--seeds {' '.join(given)}: give at least one, and each only once")
+    return tuple(numbers)
+
+
+def run_experiment(
+    args: argparse.Namespace,
+    kind: Literal["ablation", "sweep"],
+    words: list[str],
+    arms: Arms,
+    seeds: list[str],
+) -> int:
+    """Train and score the arms over the seeds; 0, or 1 if a trial is not finished."""
+    numbers = _seeds(seeds)
+    if args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs} is below 1; give at least one")
+
+    from spad.train.experiments import Experiment, Sampling, plan, run_trials
+
+    experiment = Experiment(
+        kind=kind,
+        out=args.out or Path("runs") / f"{args.config.stem}-{args.command}",
+        path=args.config,
+        words=tuple(words),
+        arms=arms,
+        seeds=numbers,
+        sampling=Sampling(samples=args.samples, steps=args.steps),
+        command=shlex.join(["spad", *args.argv]),
+    )
+
+    def say(text: str) -> None:
+        print(f"spad: {text}", file=sys.stderr, flush=True)
+
+    trials = plan(experiment)
+    done = run_trials(
+        experiment, trials, jobs=args.jobs, device=args.device, against=args.against, say=say
+    )
+    print(experiment.out / "table.md")
+    if not done:
+        say("not every trial is finished: see the table; the same command tries the rest again")
+    return 0 if done else 1

@@ -1,0 +1,117 @@
+"""What ``spad`` does with its words: finds the verb, runs it, and tells errors in a sentence.
+
+A verb is a file of this room, loaded when it is asked for, so that ``spad --help`` and ``spad
+info`` wait for no torch and the engine serves where the trainer's requirements are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spad.commands.options import say
+
+__all__ = ["main"]
+
+# Each is a file with `add_arguments(parser)` and `run(args)`, which returns what the process does.
+VERBS = {
+    "train": "Train a model as a configuration file says.",
+    "evaluate": "Score a model on a case folder.",
+    "ablate": "Train the rows of SPAD's Table 3, or others, over seeds.",
+    "sweep": "Train with several values of a setting, over seeds.",
+    "tune": "Find the cheapest sampling that loses nothing.",
+    "segment": "Segment image files.",
+    "figures": "Draw a run's curve and rows of results, as PNG.",
+    "info": "Print what a model says of itself.",
+    "phantom": "Write a case folder of procedural B-scans.",
+    "import": "Turn another data set into a case folder.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done; 1 some files of a batch failed; 2 refused, with the reason on stderr; 130 Ctrl-C.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    # argparse gives up on positional arguments that follow an option: train CONFIG --out DIR a=1
+    if hasattr(args, "overrides") and all("=" in x and not x.startswith("-") for x in rest):
+        args.overrides += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.argv = list(sys.argv[1:] if argv is None else argv)
+    run: Callable[[argparse.Namespace], int] = args.run
+    with warnings.catch_warnings():
+        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
+        try:
+            return run(args)
+        except KeyboardInterrupt as stop:
+            say(str(stop) or "interrupted")
+            return 130
+        except BrokenPipeError:  # `spad info MODEL | head`: nobody reads on, which is no fault
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (ValueError, OSError, ImportError) as error:
+            if args.traceback:
+                raise
+            say(_reason(error))
+            return 2
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _show_warning(
+    otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
+) -> None:
+    """Show what the trainer wants said without the line of code that said it."""
+    if category is UserWarning:
+        say(str(message))
+    else:
+        otherwise(message, category, *where)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spad",
+        description="Segment retinal OCT B-scans by categorical diffusion. For research use only.",
+    )
+    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    verbs = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Verb
+    )
+    for name, text in VERBS.items():
+        verbs.add_parser(name, help=text, description=text).name = name
+    return parser
+
+
+class _Verb(argparse.ArgumentParser):
+    """Loads its file when it is asked for."""
+
+    name = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.name:
+            keyword = "_" if self.name == "import" else ""
+            verb = importlib.import_module(f"spad.commands.{self.name}{keyword}")
+            verb.add_arguments(self)
+            self.set_defaults(run=verb.run)
+        return super().parse_known_args(args, namespace)

@@ -1,0 +1,92 @@
+"""``spad evaluate``: scores of a model on annotated cases."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spad.commands.options import add_model, add_sampling, model_path, sampling, say
+
+if TYPE_CHECKING:
+    from spad.cases import CaseFolder
+    from spad.checkpoint import Card
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``spad evaluate``."""
+    add_model(parser)
+    parser.add_argument("cases", type=Path, metavar="CASES", help="a case folder")
+    parser.add_argument("--split", default="val", help="which split (val)")
+    parser.add_argument(
+        "--map",
+        nargs="+",
+        metavar="CLASS=VALUES",
+        help='the data set\'s values of each class: "SRF=1 PED=3 background=0,5 ignore=6"',
+    )
+    add_sampling(parser)
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="REPORT.json", help="write the scores here"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores as Markdown, and write them as JSON if asked."""
+    from spad.cases import open_folder
+    from spad.checkpoint import read_card, sha256
+    from spad.train.data import check, class_table, image_files
+    from spad.train.evaluation import evaluate
+
+    path = model_path(args.model)
+    card = read_card(path)
+    folder = open_folder(args.cases)
+    for text in folder.said:
+        say(text)
+    mapping = _mapping(folder, card, args.map)
+    check([folder], mapping, [args.split])
+
+    import spad
+
+    segmenter = spad.load(path, device=args.device)
+    options = sampling(args)
+    report = evaluate(
+        lambda image: segmenter.segment(image, **options).labels,
+        folder.splits[args.split],
+        class_table(folder.names, mapping),
+        [one.name for one in card.classes],
+        names=folder.names,
+        progress=lambda done, total: print(
+            f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True
+        ),
+    )
+    print(report.markdown())
+    if args.out is not None:
+        content = {
+            "model": {"name": card.name, "sha256": sha256(path)},
+            "cases": {"folder": folder.path.name, "split": args.split, "mapping": mapping},
+            "sampling": options,
+            "notice": card.notice,
+            **report.as_json(),
+        }
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        image_files.write_json(args.out, content)
+    return 0
+
+
+def _mapping(folder: CaseFolder, card: Card, given: Any) -> Any:
+    """Values of each class; None where the folder names none, which `check` then says."""
+    from spad.train.data import model_mapping, parse_mapping
+
+    if not folder.names:
+        return None
+    stored = card.training.get("mapping")
+    return model_mapping(
+        folder,
+        [one.name for one in card.classes],
+        given=None if given is None else parse_mapping(given),
+        stored=stored.get(folder.path.resolve().name) if isinstance(stored, Mapping) else None,
+    )

@@ -1,0 +1,112 @@
+"""``spad import``: another data set becomes a case folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from spad.train.imports import STATED
+
+__all__ = ["add_arguments", "run"]
+
+_CXRS = f"""\
+SRC holds images/NAME.png and masks, arranged in one of three ways (found automatically):
+  masks/NAME.png               indexed; labels.json beside: {{"1": "heart", ...}}
+  masks/NAME/<structure>.png   binary: 0 and one other value
+  masks/<structure>/NAME.png   binary
+
+Where binary masks overlap, the later in the priority wins. By default (words of the
+structures' names; within a group by name):
+  {STATED.replace(" < ", " <" + chr(10) + "  ")}
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one command a data set."""
+    formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
+
+    one = _format(formats, "amd-sd", "AMD-SD: B-scan left, colour mask right, in one file")
+    one.add_argument(
+        "--split",
+        choices=("official", "random"),
+        help="training.txt and validation.txt, or 80/20 of the patients (the lists, if there)",
+    )
+    one.add_argument("--seed", type=_seed, default=0, help="of the random split (0)")
+
+    one = _format(formats, "cxrs", "radiographs with binary or indexed masks of many structures")
+    one.formatter_class = argparse.RawDescriptionHelpFormatter
+    one.epilog = _CXRS
+    one.add_argument(
+        "--priority",
+        type=lambda text: tuple(filter(None, map(str.strip, text.split(",")))),
+        default=(),
+        metavar="A,B,C",
+        help="names, or words such as rib, that win over all others; the last wins most",
+    )
+    one.add_argument(
+        "--patient-from",
+        metavar="REGEX",
+        help="the patient in a file's name, in parentheses: '^([^_-]+)' (each image a patient)",
+    )
+    one.add_argument(
+        "--missing",
+        choices=("absent", "unannotated"),
+        default="absent",
+        help="what a structure without a mask is (absent)",
+    )
+    one.add_argument("--seed", type=_seed, default=0, help="of the split 7:1:2 by patient (0)")
+
+
+def _format(formats: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    one: argparse.ArgumentParser = formats.add_parser(name, help=text, description=text)
+    one.add_argument("src", type=Path, metavar="SRC", help="the data set's folder")
+    one.add_argument("dst", type=Path, metavar="DST", help="the new case folder")
+    return one
+
+
+def _seed(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return number
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import a data set and print what was found."""
+    if args.format == "amd-sd":
+        from spad.train.imports import amd_sd
+
+        report = amd_sd.import_amd_sd(
+            args.src, args.dst, split=args.split, seed=args.seed, progress=_progress
+        )
+        epochs, batch = amd_sd.EPOCHS, amd_sd.BATCH
+        hint = (
+            "Cite Hu et al., Scientific Data 11:1014 (2024), doi:10.1038/s41597-024-03844-6. The "
+            "article is CC BY 4.0; the archive states its own licence. Write both into the "
+            "configuration (data.licence, data.source)."
+        )
+    else:
+        from spad.train.imports import cxrs
+
+        report = cxrs.import_cxrs(
+            args.src,
+            args.dst,
+            priority=args.priority,
+            patient_from=args.patient_from,
+            unannotated=args.missing == "unannotated",
+            seed=args.seed,
+            progress=_progress,
+        )
+        epochs, batch = cxrs.EPOCHS, cxrs.BATCH
+        hint = "Write the data's licence and source into the configuration (data.licence, .source)."
+    print(f"{args.dst}: {args.format}")
+    print(report.text())
+    steps = report.steps(epochs, batch)
+    print(f"the paper's {epochs} epochs at batch {batch}: optimiser.steps={steps}")
+    print(hint)
+    return 0
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    if sys.stderr.isatty() or done == total:
+        print(f"\r{what} {done}/{total}", end="\n" if done == total else "", file=sys.stderr)

@@ -1,0 +1,44 @@
+"""``spad phantom``: a case folder of procedural B-scans."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``spad phantom``."""
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--train", type=int, default=64, metavar="N", help="training cases (64)")
+    parser.add_argument("--val", type=int, default=16, metavar="N", help="validation cases (16)")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(256, 384), metavar=("H", "W"), help="(256 384)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
+    parser.add_argument("--randomise", action="store_true", help="vary the looks widely")
+    parser.add_argument(
+        "--raters", type=int, default=0, metavar="R", help="R people's readings, not the truth (0)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the folder, which must be new or empty."""
+    from spad.phantom import CLASS_NAMES
+    from spad.train.data import phantom_cases, write_folder
+
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise ValueError(f"{args.out} exists and is not empty; choose another folder")
+    made = phantom_cases(
+        args.train,
+        args.val,
+        size=tuple(args.size),
+        seed=args.seed,
+        randomise=args.randomise,
+        raters=args.raters,
+    )
+    count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))
+    of = f" ({args.raters} readings of each image)" if args.raters else ""
+    print(f"{args.out}: {count} phantoms{of}")
+    return 0

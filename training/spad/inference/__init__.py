@@ -1,0 +1,19 @@
+"""NumPy in, a Segmentation out: a model run on images, by any host, within any memory.
+
+An image becomes slices, slices are letterboxed and run in batches of chains, results are stored.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.inference import hosts
+    from spad.inference.device import autocast, pick_device
+    from spad.inference.hosts import Engine, explain, open_model
+    from spad.inference.letterbox import frame_of, luminance, normalise
+    from spad.inference.segmentation import Segmentation
+    from spad.inference.segmenter import Segmenter
+    from spad.inference.stack import order_of
+
+__getattr__, __all__ = lazily(__name__)

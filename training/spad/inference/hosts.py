@@ -1,0 +1,82 @@
+"""What every host of the engine needs besides it: a model kept open, and errors in words.
+
+Nothing here loads PyTorch before a model is opened: that takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Engine", "explain", "open_model"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a front end needs of `spad`. Tests put a quick one here."""
+
+    load: Callable[..., Any]
+    devices: Callable[[], list[str]]
+    read_card: Callable[[Path], Any]
+    shipped: Callable[[], Mapping[str, Path]]
+
+    @classmethod
+    def spad(cls) -> Engine:
+        """Return the real one; PyTorch stays unloaded until `load` or `devices` is called."""
+
+        def load(path: Path, device: str) -> Any:
+            from spad.inference import segmenter
+
+            return segmenter.load(path, device=device)
+
+        def devices() -> list[str]:
+            from spad.inference import device
+
+            return device.devices()
+
+        from spad.checkpoint import read_card, shipped
+
+        return cls(load, devices, read_card, shipped)
+
+
+_loaded: dict[tuple[Path, float, str], Any] = {}
+
+
+def open_model(engine: Engine, path: Path, device: str) -> Any:
+    """Open a checkpoint, or return the last one opened if it is that: no second wait for it.
+
+    Parameters
+    ----------
+    engine : Engine
+    path : Path
+    device : str
+
+    Returns
+    -------
+    Segmenter
+    """
+    key = (path, path.stat().st_mtime, device)
+    if (segmenter := _loaded.get(key)) is None:
+        _loaded.clear()
+        segmenter = _loaded[key] = engine.load(path, device=device)
+    return segmenter
+
+
+def explain(error: BaseException, *, safe: str) -> str:
+    """Return an error in words, with what to do about it.
+
+    Parameters
+    ----------
+    error : BaseException
+    safe : str
+        What the person need not fear for, a sentence: said where the error is not of their making.
+    """
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        short = text.splitlines()[0]
+        return f"Not enough memory: choose fewer samples, or the device “cpu”. ({short})"
+    if isinstance(error, ValueError | OSError):
+        return text
+    return f"The model failed: {text} ({type(error).__name__}). {safe}"

@@ -1,0 +1,331 @@
+"""NumPy in, a Segmentation out: what a host calls to run a model on an image.
+
+Follows the checkpoint's card: each slice (:mod:`spad.inference.stack`) is normalised and
+letterboxed (:mod:`spad.inference.letterbox`), encoded once for all its chains
+(:mod:`spad.inference.model`), with as much at once as the memory takes
+(:mod:`spad.inference.batches`), and comes back on the image's own grid
+(:mod:`spad.inference.store`).
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Generator
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spad import checkpoint
+from spad.chain import times_of_use
+from spad.checkpoint import IGNORE, NOTICE, Card
+from spad.inference.batches import Runner, Slice
+from spad.inference.clamp import check_edits, held_pixels
+from spad.inference.device import devices, pick_device
+from spad.inference.ensemble import Outcome
+from spad.inference.letterbox import Frame, frame_of, luminance, normalise
+from spad.inference.memory_ladder import Limits
+from spad.inference.model import Model
+from spad.inference.segmentation import Segmentation, Step
+from spad.inference.stack import BadSlice, Stack, order_of
+from spad.inference.store import Store
+from spad.network import Network, build
+
+__all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
+
+MAX_SAMPLES = 64
+
+
+class Segmenter:
+    """A model ready to segment images.
+
+    Parameters
+    ----------
+    card : Card
+    network : Network
+        In evaluation mode, on ``device``.
+    device : torch.device
+    sha256 : str
+        Of the checkpoint file; empty for a model that was never saved.
+    limits : Limits, optional
+        How much of a run is done at once.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        network: Network,
+        device: torch.device,
+        sha256: str = "",
+        limits: Limits | None = None,
+    ) -> None:
+        self.card = card
+        self.device = device
+        self.sha256 = sha256
+        self._limits = limits or Limits()
+        self._model = Model(card, network, device)
+
+    def segment(
+        self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
+    ) -> Segmentation:
+        """Segment an image or stack in one call; arguments and errors as of :meth:`steps`.
+
+        What the steps say comes as a ``UserWarning``.
+        """
+        run = self.steps(image, spacing_mm, **options)
+        while True:
+            try:
+                step = next(run)
+            except StopIteration as stop:
+                result: Segmentation = stop.value
+                return result
+            if step.said:
+                warnings.warn(step.said, stacklevel=2)
+
+    def steps(
+        self,
+        image: Any,
+        spacing_mm: tuple[float, ...] | None = None,
+        *,
+        samples: int | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        clamp: NDArray[np.uint8] | None = None,
+        region: NDArray[np.bool_] | None = None,
+        start: NDArray[np.uint8] | None = None,
+        t0: int | None = None,
+        rgb: bool = False,
+        inverted: bool = False,
+        probability: bool = False,
+        first_slice: int = 0,
+        current: int | None = None,
+    ) -> Generator[Step, None, Segmentation]:
+        """Segment step by step; to cancel, stop iterating.
+
+        Memory does not grow with the number of slices, but for the small results
+        (:mod:`spad.inference.store`). Where a device has not enough of it, the run goes on with
+        less at once, in tiles, or on the CPU, and says so.
+
+        Parameters
+        ----------
+        image : array-like of any real dtype, shape (H, W) or (Z, H, W)
+            With ``rgb`` a last axis of 3 or 4 is converted to luminance. A lazy stack is read slice
+            by slice, each once.
+        spacing_mm : tuple of float, optional
+            Carried through to the result.
+        samples : int, optional
+            Chains, 1..64; the card's number if None.
+        steps : int, optional
+            Reverse steps of a chain; the card's number if None.
+        seed : int
+            Non-negative; the same seed gives the same draws.
+        clamp : array of uint8, the image's shape, optional
+            Class value of each pixel that a person fixed, 255 where free. Fixed pixels come out
+            exactly, and tell of their neighbours, also from outside ``region``.
+        region : array of bool, the image's shape, optional
+            Only there may anything change against ``start``.
+        start : array of uint8, the image's shape, optional
+            Label map to keep outside ``region``, and to restart from if ``t0`` is below T.
+        t0 : int, optional
+            Time of the restart in 1..T: small keeps ``start``, mistakes included, T forgets it; T
+            if None, from where corrections reach farthest.
+        rgb : bool
+        inverted : bool
+            High values are dark (MONOCHROME1).
+        probability : bool
+            Keep the mean probabilities, K arrays of the image's size.
+        first_slice : int
+            Number of the first slice, for the draws and in the steps: a B-scan run alone under its
+            own number comes out as in its stack.
+        current : int, optional
+            Number of the slice to begin with, as the one on screen; its neighbours follow outwards.
+            The result is the same in any order.
+
+        Yields
+        ------
+        Step
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        ValueError
+            An image, a setting or an edit that does not fit; said before the first step. A bad
+            slice of a lazy stack is found when its turn comes and then costs no other: it is left
+            background, with uncertainty 1, and the step says so.
+        OSError
+            No room for the results of a large stack.
+        MemoryError
+            Even the least at once does not fit into the CPU's memory.
+        """
+        card, k = self.card, len(self.card.classes)
+        unet = not self._model.diffuses
+        n = _whole("samples", card.sampling.samples if samples is None else samples)
+        steps = _whole("steps", card.sampling.steps if steps is None else steps)
+        seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
+        first_slice = _whole("first_slice", first_slice)
+        if not 1 <= n <= MAX_SAMPLES:
+            raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
+        if seed < 0:
+            raise ValueError(f"seed {seed} is negative; choose 0 or more")
+        if first_slice < 0:
+            raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
+        stack = Stack(image, rgb)
+        if current is not None:
+            current, last = _whole("current", current), first_slice + stack.depth - 1
+            if not first_slice <= current <= last:
+                raise ValueError(f"current is {current}; the slices are {first_slice} to {last}")
+            current -= first_slice
+        edits = check_edits(stack.shape, k, clamp=clamp, region=region, start=start)
+        if t0 is not None and start is None:
+            raise ValueError("t0 is given without start, the label map to restart from; give both")
+        if unet and edits:
+            raise ValueError(
+                "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
+            )
+        times = times_of_use(self._model.schedule, card.sampling, steps, t0)
+        if start is not None and t0 is None:
+            t0 = times[0]
+        if unet:
+            n, times = 1, [0]
+
+        store = Store(stack.shape, n, k, probability=probability)
+        frame = frame_of(stack.plane, card.input, card.network.stride)
+        runner = Runner(
+            self._model, self._limits, frame, times, chains=n, depth=stack.depth, seed=seed
+        )
+        edits = {name: e.reshape(stack.depth, *stack.plane) for name, e in edits.items()}
+
+        def prepare(z: int) -> Slice:
+            raw = stack.read(z)
+            x = frame.image(
+                normalise(luminance(raw) if rgb else raw, card.input, inverted=inverted)
+            )
+            fixed = {name: edit[z] for name, edit in edits.items()}
+            return Slice(
+                first_slice + z,
+                x,
+                start=_on_grid(frame, fixed.get("start"), 0),
+                clamp=_on_grid(frame, held_pixels(fixed), IGNORE),
+                hints=_on_grid(frame, fixed.get("clamp"), IGNORE),
+            )
+
+        each, done, past = len(times), 0, 0
+        total = stack.depth * each
+        said: list[str] = []
+        waiting = order_of(stack.depth, current)
+        ready: dict[int, Slice] = {}  # also what a batch that shrank left over: none is read twice
+        while waiting:
+            for z in [z for z in waiting[: runner.plan.slices] if z not in ready]:
+                try:
+                    ready[z] = prepare(z)
+                except BadSlice as error:
+                    waiting.remove(z)
+                    store.leave_empty(z)
+                    said.append(f"{error}. It is left empty; the others are not touched by this")
+                    past += each
+                    done = max(done, past)
+                    yield Step(done, total, first_slice + z, store.labels[z], said[-1])
+            if not ready:
+                continue
+            batch = list(ready)
+            run = runner.run(list(ready.values()))
+            while True:
+                try:
+                    event = next(run)
+                except StopIteration as stop:
+                    outcomes: list[Outcome] = stop.value
+                    break
+                if isinstance(event, str):
+                    said.append(event)
+                    yield Step(done, total, first_slice + batch[0], None, event)
+                elif event < each:
+                    # Not back to the batch's first step where it had to be run again.
+                    done = max(done, past + event * min(len(batch), runner.plan.slices))
+                    yield Step(done, total, first_slice + batch[0], None)
+            for z, outcome in zip(batch, outcomes, strict=False):
+                store.put(z, outcome, {name: edit[z] for name, edit in edits.items()})
+                waiting.remove(z)
+                del ready[z]
+                past += each
+                done = max(done + 1, past)
+                yield Step(done, total, first_slice + z, store.labels[z])
+
+        shape = stack.shape
+        return Segmentation(
+            labels=store.labels.reshape(shape),
+            samples=store.samples.reshape(n, *shape),
+            uncertainty=store.uncertainty.reshape(shape),
+            probability=None if (p := store.probability) is None else p.reshape(k, *shape),
+            classes=card.classes,
+            spacing_mm=spacing_mm,
+            provenance={
+                "checkpoint": {"name": card.name, "sha256": self.sha256},
+                "spad": _version(),
+                "torch": torch.__version__,
+                "device": ", ".join(runner.devices) or str(self.device),
+                "seed": seed,
+                "steps": len(times),
+                "samples": n,
+                "t0": t0,
+                "said": said,
+                "image_sha256": stack.sha256(),
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "notice": NOTICE,
+            },
+        )
+
+
+def load(path: str | Path, device: str = "auto") -> Segmenter:
+    """Open a checkpoint for segmenting.
+
+    Parameters
+    ----------
+    path : path-like, or the name of a shipped model
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    ValueError
+        Not a checkpoint of SPAD (the message says what it is), or no such device.
+    OSError
+        The file cannot be read.
+    """
+    target = pick_device(device)
+    file = checkpoint.shipped().get(str(path), Path(path))
+    card, tensors = checkpoint.load(file)
+    network = build(card.network, len(card.classes), tensors)
+    return Segmenter(card, network, target, checkpoint.sha256(file))
+
+
+def _whole(name: str, value: Any) -> int:
+    """Give a setting as Python's int (JSON takes no NumPy ones)."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; give a whole number") from None
+
+
+def _on_grid(frame: Frame, labels: NDArray[np.uint8] | None, padding: int) -> Tensor | None:
+    """A label map (H, W) as a batch of one on the network's grid."""
+    return None if labels is None else torch.from_numpy(frame.labels(labels, padding))[None]
+
+
+def _version() -> str:
+    try:
+        return version("napari-spad")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,32 @@
+"""Scores of label maps: confusion matrix, Dice, IoU, HD95, agreement, calibration, reports.
+
+Also what another label map's values mean, and where two label maps differ.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.metrics.agreement import pairwise_dice
+    from spad.metrics.calibration import calibration_error, calibration_histogram, contour_band
+    from spad.metrics.confusion import (
+        LiveConfusion,
+        StructureScore,
+        confusion_matrix,
+        hd95,
+        mean_scores,
+        structure_scores,
+        worst_slices,
+    )
+    from spad.metrics.differences import (
+        ANOTHER,
+        MISSING,
+        TOO_MUCH,
+        difference_map,
+        largest_disagreement,
+    )
+    from spad.metrics.matching import class_table, match, translate, values_in
+    from spad.metrics.report import as_csv, plain_text, score_records, write_text
+
+__getattr__, __all__ = lazily(__name__)

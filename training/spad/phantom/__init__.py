@@ -1,0 +1,13 @@
+"""Drawn OCT B-scans of wet AMD with their exact truth: sample data, tests, training.
+
+A scene in millimetres is cut into B-scans, and each cut is shown as a device would show it.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.phantom.scene import CLASS_NAMES, PHANTOM_VERSION, Phantom, bscan, stack
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,0 +1,110 @@
+"""Augmentation: one affine warp onto the training frame, then changes of intensity.
+
+A sample's changes depend on its generator alone (:mod:`spad.train.data.sample_order`), not on
+worker or rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.checkpoint import IGNORE
+from spad.train.config import Augmentation
+
+__all__ = ["swap_table", "tone", "warp", "warp_matrix"]
+
+
+def swap_table(config: Augmentation, names: Sequence[str]) -> NDArray[np.uint8]:
+    """Class values after a mirroring, uint8 of shape (256,).
+
+    Raises
+    ------
+    ValueError
+        ``flip_swaps`` names a class that the model lacks.
+    """
+    table = np.arange(256, dtype=np.uint8)
+    for pair in config.flip_swaps:
+        if unknown := [name for name in pair if name not in names]:
+            raise ValueError(
+                f"augmentation.flip_swaps names {unknown[0]!r}; the classes are {', '.join(names)}"
+            )
+        left, right = (names.index(name) for name in pair)
+        table[[left, right]] = right, left
+    return table
+
+
+def warp_matrix(
+    config: Augmentation, shape: tuple[int, int], frame: tuple[int, int], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], bool]:
+    """Draw the affine map from an image's pixels to the frame's.
+
+    An image smaller than the frame comes to lie anywhere in it; of a larger one, any part is seen.
+
+    Parameters
+    ----------
+    config : Augmentation
+    shape, frame : (int, int)
+        Height and width of the image (at the network's scale) and of the training frame, pixels.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    matrix : array of float64, shape (2, 3)
+    mirrored : bool
+    """
+    mirrored = bool(config.flip and rng.random() < 0.5)
+    angle = np.deg2rad(rng.uniform(-1, 1) * config.rotate_degrees)
+    zoom, stretch = np.exp(rng.uniform(-1, 1, 2) * (config.zoom, config.stretch))
+    scale = np.array([zoom * stretch, zoom / stretch])  # x, y
+    slack = np.array([frame[1] - shape[1] * scale[0], frame[0] - shape[0] * scale[1]])
+    move = slack * (rng.random(2) - 0.5) + rng.uniform(-1, 1, 2) * config.shift * np.array(
+        frame[::-1]
+    )
+    c, s = np.cos(angle), np.sin(angle)
+    linear = np.array([[c, -s], [s, c]]) @ np.diag(scale * [-1 if mirrored else 1, 1])
+    centre = np.array([shape[1] - 1, shape[0] - 1]) / 2
+    target = np.array([frame[1] - 1, frame[0] - 1]) / 2 + move
+    return np.column_stack([linear, target - linear @ centre]), mirrored
+
+
+def warp(
+    array: NDArray[Any], matrix: NDArray[np.float64], frame: tuple[int, int], *, labels: bool
+) -> NDArray[Any]:
+    """Warp an image (linear, edges continued) or label map (nearest, 255 outside)."""
+    out: NDArray[Any] = cv2.warpAffine(
+        array,
+        matrix,
+        frame[::-1],
+        flags=cv2.INTER_NEAREST if labels else cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT if labels else cv2.BORDER_REPLICATE,
+        borderValue=IGNORE,
+    )
+    return out
+
+
+def tone(
+    image: NDArray[np.float32], config: Augmentation, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Change gamma, contrast, brightness, sharpness and noise of an image in [-1, 1]; float32."""
+    gamma, contrast, brightness = rng.uniform(-1, 1, 3) * (
+        config.gamma,
+        config.contrast,
+        config.brightness,
+    )
+    blur = rng.random() * config.blur_px if rng.random() < 1 / 3 else 0.0
+    sigma = rng.random() * config.noise if rng.random() < 0.5 else 0.0
+    # Scaling and warping overshoot -1 by a rounding, and a power of a negative number is NaN.
+    base = np.clip((image + 1) / 2, 0, 1)
+    x: NDArray[np.float32] = np.power(base, np.exp(gamma), dtype=np.float32) * 2 - 1
+    x = x * np.float32(np.exp(contrast)) + np.float32(brightness)
+    if blur > 0.2:
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), blur), dtype=np.float32)
+    if sigma:
+        x += sigma * rng.standard_normal(x.shape, dtype=np.float32)
+    x = np.clip(x, -1, 1, dtype=np.float32)
+    return x

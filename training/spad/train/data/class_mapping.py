@@ -1,0 +1,234 @@
+"""Which values of a data set are which class of a model.
+
+Data sets number and name their structures as they like; a mapping ``{class: [values or names]}``
+brings them to a model's classes, so that several sets train one model and any set can score it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.cases import Case, CaseError, CaseFolder
+from spad.checkpoint import IGNORE, MAX_CLASSES
+
+__all__ = [
+    "IGNORED",
+    "class_table",
+    "judged_classes",
+    "model_mapping",
+    "parse_mapping",
+    "unknown_members",
+]
+
+IGNORED = "ignore"
+"""The key of a mapping whose values no loss and no score shall see."""
+
+
+def class_table(
+    names: Mapping[int, str], mapping: Mapping[str, Sequence[int | str]] | None = None
+) -> NDArray[np.uint8]:
+    """Build the table that turns a data set's values into a model's classes.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        The data set's values and their names.
+    mapping : mapping of str to sequence of int or str, optional
+        For each class of the model, in the model's order, the data set's values (or names) that
+        become it. The key ``ignore`` collects those that no loss and no score shall see. Values
+        that this data set does not have are another's (`unknown_members` finds those that none
+        has). Without a mapping the data set's values, in ascending order, are the classes.
+
+    Returns
+    -------
+    ndarray of uint8, shape (256,)
+        Entry v is the class of value v; 255 (ignore) for 255 and for values that do not exist.
+
+    Raises
+    ------
+    CaseError
+        A repeated or an unmapped value, or too many or too few classes; all of them listed.
+    """
+    table = np.full(256, IGNORE, np.uint8)
+    if mapping is None:
+        mapping = {name: [value] for value, name in names.items()}
+    problems = []
+    classes = [name for name in mapping if name != IGNORED]
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        problems.append(f"{len(classes)} classes given; a model has 2 to {MAX_CLASSES}")
+    owner: dict[int, str] = {}
+    for name, members in mapping.items():
+        for member in _members(members):
+            value = _value(member, names)
+            if value is None:
+                continue
+            if owner.setdefault(value, name) != name:
+                problems.append(
+                    f"value {value} ({names[value]!r}) is in the classes {owner[value]!r} and "
+                    f"{name!r}; keep it in one"
+                )
+            elif name != IGNORED and len(classes) <= MAX_CLASSES:
+                table[value] = classes.index(name)
+    if missing := [f"{v} {n!r}" for v, n in names.items() if v not in owner]:
+        problems.append(
+            f"the values {', '.join(missing)} are in no class; map them to one "
+            f'("{classes[0] if classes else "background"}", perhaps) or to "{IGNORED}"'
+        )
+    if problems:
+        raise CaseError(problems)
+    return table
+
+
+def judged_classes(
+    case: Case, table: NDArray[np.uint8], k: int, names: Mapping[int, str] | None
+) -> NDArray[np.bool_]:
+    """Which classes the annotator of a case looked for, bool of shape (k,).
+
+    Parameters
+    ----------
+    case : Case
+    table : ndarray of uint8, shape (256,)
+        From `class_table`. A class that no value becomes was not looked for.
+    k : int
+        Classes of the model, background included.
+    names : mapping of int to str, optional
+        The data set's ``labels.json``; with it, a class is left out if one of its values is no
+        structure of the case's ``annotated``.
+    """
+    judged = np.isin(np.arange(k), table)
+    if case.annotated is not None and names is not None:
+        for value, name in names.items():
+            if name not in case.annotated and table[value] not in (0, IGNORE):
+                judged[table[value]] = False
+    return judged
+
+
+def unknown_members(
+    sets: Sequence[Mapping[int, str]], mapping: Mapping[str, Sequence[int | str]]
+) -> list[str]:
+    """List what a mapping says that fits none of some data sets, or means two things in them.
+
+    Parameters
+    ----------
+    sets : sequence of mapping of int to str
+        The data sets' values and names.
+    mapping : mapping
+        As for `class_table`.
+
+    Returns
+    -------
+    list of str
+        Faults, in words.
+    """
+    problems = []
+    for name, members in mapping.items():
+        for member in _members(members):
+            meant = {names[value] for names in sets if (value := _value(member, names)) is not None}
+            if not meant:
+                known = dict.fromkeys(f"{v} {n!r}" for names in sets for v, n in names.items())
+                problems.append(
+                    f"class {name!r} is made of {member!r}, which labels.json does not know; it "
+                    f"has {', '.join(known)}"
+                )
+            elif len(meant) > 1:
+                problems.append(
+                    f"class {name!r} is made of {member!r}, which means "
+                    f"{' and '.join(map(repr, sorted(meant)))} in different folders; map names "
+                    "instead of numbers"
+                )
+    return problems
+
+
+def _members(members: Any) -> Sequence[Any]:
+    """Accept ``SRF = 1`` for ``SRF = [1]``."""
+    return members if isinstance(members, list | tuple) else [members]
+
+
+def _value(member: Any, names: Mapping[int, str]) -> int | None:
+    """Give the data set's value that a mapping's number or name stands for, if it has it."""
+    for value, name in names.items():
+        if member == (name if isinstance(member, str) else value) and member is not True:
+            return value
+    return None
+
+
+def model_mapping(
+    folder: CaseFolder,
+    classes: Sequence[str],
+    *,
+    given: Mapping[str, Sequence[int | str]] | None = None,
+    stored: Any = None,
+) -> dict[str, list[int | str]]:
+    """Find the mapping of a folder to a model's classes: as given, by equal names, or as stored.
+
+    Parameters
+    ----------
+    folder : CaseFolder
+    classes : sequence of str
+        Names of the model's classes.
+    given : mapping, optional
+        What the person says.
+    stored : mapping, optional
+        What the checkpoint says about this folder; not trusted.
+
+    Returns
+    -------
+    dict
+        An entry for every class, in the model's order, and for ``ignore``; `class_table` checks
+        the values.
+
+    Raises
+    ------
+    CaseError
+        A class that the model does not have, or no mapping can be found.
+    """
+    found: dict[str, list[int | str]] = {}
+    if given is not None:
+        found = {name: list(members) for name, members in given.items()}
+    elif set(folder.names.values()) <= set(classes):
+        found = {name: [name] for name in folder.names.values()}
+    elif isinstance(stored, Mapping) and stored:
+        for name, members in stored.items():
+            found[str(name)] = [one for one in _members(members) if type(one) in (int, str)]
+    else:
+        has = ", ".join(f"{value} {name!r}" for value, name in folder.names.items())
+        raise CaseError(
+            [
+                f"{folder.path / 'labels.json'}: its classes ({has}) are not the model's "
+                f"({', '.join(classes)}), and the model was not trained on this folder; say what "
+                'is what: --map "background=0,5 SRF=1 ..."'
+            ]
+        )
+    if unknown := [name for name in found if name not in (*classes, IGNORED)]:
+        raise CaseError(
+            [
+                f"the model has no class {', '.join(map(repr, unknown))}; it has "
+                f"{', '.join(classes)} (and {IGNORED})"
+            ]
+        )
+    return {name: found.get(name, []) for name in (*classes, IGNORED)}
+
+
+def parse_mapping(parts: Iterable[str]) -> dict[str, list[int | str]]:
+    """Parse ``SRF=1 background=0,5``, in one text or several; a name with spaces in its own.
+
+    Raises
+    ------
+    ValueError
+        A part that does not read so.
+    """
+    found: dict[str, list[int | str]] = {}
+    for part in parts:
+        for item in [part] if part.count("=") == 1 else part.split():
+            name, _, values = item.partition("=")
+            try:
+                found.setdefault(name.strip(), []).extend(int(v) for v in values.split(","))
+            except ValueError:
+                raise ValueError(
+                    f"--map {item!r} is not CLASS=VALUES, such as SRF=1 or background=0,5"
+                ) from None
+    return found

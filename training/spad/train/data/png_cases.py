@@ -1,0 +1,23 @@
+"""Writing case folders as PNG: `spad.cases.export`, with Pillow to encode the pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from spad.cases import NewCase, faults, write_cases
+from spad.train.data import image_files
+
+__all__ = ["NewCase", "faults", "write_folder"]
+
+
+def write_folder(
+    path: str | os.PathLike[str],
+    cases: Iterable[NewCase],
+    names: Mapping[int, str],
+    *,
+    replace: bool = False,
+) -> int:
+    """Write cases as :func:`spad.cases.export.write_cases` does; return how many."""
+    written = write_cases(path, cases, names, encode=image_files.png_bytes, replace=replace)
+    return len(written.splits)

@@ -1,0 +1,12 @@
+"""Scores of a model on annotated cases, how much its samples differ, and simulated annotators."""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.train.evaluation.ged import energy_distance
+    from spad.train.evaluation.sample_diversity import diversity
+    from spad.train.evaluation.scores import Report, compare, evaluate, score
+
+__getattr__, __all__ = lazily(__name__)

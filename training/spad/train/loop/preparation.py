@@ -1,0 +1,302 @@
+"""From a configuration to checked cases, and to the card of the model that they will train."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad import phantom
+from spad.annotation import LIMIT, measures, summary
+from spad.cases import Case, CaseFolder, open_folder
+from spad.checkpoint import Card, LabelClass, label_classes, read_card, shipped
+from spad.inference import normalise
+from spad.train.config import Config, ConfigError
+from spad.train.data import (
+    IGNORED,
+    VALIDATION_SEEDS,
+    Cache,
+    Facts,
+    Inspector,
+    PhantomCase,
+    check,
+    class_table,
+    endless,
+    judged_classes,
+    limit_cases,
+    phantom_case,
+    phantom_table,
+    read_image,
+    shown_classes,
+    split_validation,
+)
+
+__all__ = ["Prepared", "Tabled", "prepare"]
+
+Tabled = tuple[Case, NDArray[np.uint8]]
+"""A case with the table that maps its values to the model's classes."""
+
+
+_CHECKED = 5000
+"""Cases up to which all are checked before a run, and the sample that is checked of more."""
+_SAMPLE = 500
+_VALIDATION_PHANTOMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Checked cases, the card they lead to, and a fingerprint that tells whether they changed.
+
+    ``judged`` and ``validation_judged`` are bool of shape (N, K): which classes were looked for in
+    each case. ``shown``, of the same shape, tells which classes the training cases show; None where
+    nothing is balanced. ``values`` is ``labels.json`` of each folder.
+    """
+
+    training: tuple[Tabled, ...]
+    validation: tuple[Tabled, ...]
+    judged: NDArray[np.bool_]
+    validation_judged: NDArray[np.bool_]
+    shown: NDArray[np.bool_] | None
+    values: Mapping[Path, Mapping[int, str]]
+    card: Card
+    fingerprint: str
+
+
+def prepare(config: Config) -> Prepared:
+    """Open and check all that a run needs, before its first step.
+
+    Of more than 5000 cases 500 of each split are checked, the others when they are first read.
+
+    Raises
+    ------
+    ConfigError
+        Settings that do not fit the cases: a class that is annotated in none, phantoms that have
+        none of the classes.
+    CaseError
+        Faults in the case folders, all listed.
+    """
+    data = config.data
+    folders = [open_folder(path) for path in data.folders]
+    for folder in folders:
+        for line in folder.said:
+            print(f"{folder.path.name}: {line}")
+    mapping = config.classes or None
+    splits = [data.train] if data.phantoms < 1 else []
+    if all(data.validation in folder.splits for folder in folders) or not splits:
+        splits.append(data.validation)
+    inspector = Inspector(Cache() if data.cache else None)
+    total = sum(len(folder.splits.get(split, ())) for folder in folders for split in splits)
+    few = None if total <= _CHECKED or data.balance else _SAMPLE
+    if few is not None:
+        warnings.warn(
+            f"{total} cases: {few} of each split are checked now, the others when they are first "
+            "read",
+            stacklevel=2,
+        )
+    check(folders, mapping, splits, inspector=inspector, at_most=few)
+    inspector.save()
+    values = {folder.path: folder.names for folder in folders}
+    tables = {path: class_table(one, mapping) for path, one in values.items()}
+    training: tuple[Case, ...] = ()
+    if data.train in splits:
+        training = tuple(case for f in folders for case in f.splits[data.train])
+    if data.validation in splits:
+        validation = tuple(case for f in folders for case in f.splits[data.validation])
+    else:
+        training, validation = split_validation(training, config.seed)
+    if data.limit and training:
+        training = limit_cases(training, data.limit, config.seed)
+    names = [n for n in mapping if n != IGNORED] if mapping else _names(folders)
+    table, looked = phantom_table(names)
+    if data.phantoms:
+        _say_phantoms(names, looked)
+    if not folders:
+        validation = tuple(
+            phantom_case(VALIDATION_SEEDS + i, config.input.size)
+            for i in range(_VALIDATION_PHANTOMS)
+        )
+        tables[validation[0].folder] = table
+        warnings.warn(
+            f"no case folder: {len(validation)} phantoms with seeds from {VALIDATION_SEEDS} on, "
+            "which never train, validate",
+            stacklevel=2,
+        )
+
+    def tabled(cases: Sequence[Case]) -> tuple[Tabled, ...]:
+        return tuple((case, tables[case.folder]) for case in cases)
+
+    def judge(cases: Sequence[Case]) -> NDArray[np.bool_]:
+        rows = {
+            key: judged_classes(case, tables[case.folder], len(names), values.get(case.folder))
+            for key, case in {(case.folder, case.annotated): case for case in cases}.items()
+        }
+        some = [rows[case.folder, case.annotated] for case in cases]
+        return np.array(some, bool).reshape(-1, len(names))
+
+    judged = judge(training)
+    learnt: set[str] = set()
+    if config.init:
+        start = read_card(shipped().get(config.init, Path(config.init)))
+        learnt = {c.name for c in start.classes}
+    _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
+    shown = shown_classes(tabled(training), len(names), inspector) if data.balance else None
+    card = _card(config, folders, label_classes(names), training, validation)
+    validation_judged = judge(validation)
+    digest = hashlib.sha256(json.dumps([data.phantoms, phantom.PHANTOM_VERSION]).encode())
+    for kind, cases, rows in (
+        ("training", training, judged),
+        ("validation", validation, validation_judged),
+    ):
+        known = {
+            folder: hashlib.sha256(one.tobytes()).hexdigest() for folder, one in tables.items()
+        }
+        for c, row in zip(cases, rows, strict=True):
+            stamp = _stamp(c, inspector, few is None)
+            parts = (kind, c.folder.name, c.name, known[c.folder], row.tobytes().hex(), *stamp)
+            digest.update("\0".join(parts).encode() + b"\n")
+    return Prepared(
+        training=tabled(training),
+        validation=tabled(validation),
+        judged=judged,
+        validation_judged=validation_judged,
+        shown=shown,
+        values=values,
+        card=card,
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _names(folders: Sequence[CaseFolder]) -> list[str]:
+    """The classes, where no mapping names them."""
+    return list(folders[0].names.values() if folders else phantom.CLASS_NAMES)
+
+
+def _stamp(case: Case, inspector: Inspector, whole: bool) -> Iterable[str]:
+    """What tells a case's files from others, wherever the folder lies and whenever it was copied.
+
+    The contents, where all files are checked anyway; of very large sets the sizes.
+    """
+    if isinstance(case, PhantomCase):
+        return (str(case.shape),)
+    if whole:
+        facts = (inspector.image(case), inspector.labels(case) or Facts("", (), 0))
+        return (one.digest for one in facts)
+    images, masks = (os.path.join(case.folder, kind) for kind in ("images", "masks"))
+    files = (f"{images}/{case.image_name}", f"{masks}/{case.labels_name}")
+    return (str(os.stat(file).st_size) for file in files)
+
+
+def _say_phantoms(names: Sequence[str], looked: NDArray[np.bool_]) -> None:
+    """Say which classes phantoms have; refuse those that have none of a model's."""
+    shared = [n for n in phantom.CLASS_NAMES[1:] if n in names]
+    if not shared:
+        raise ConfigError(
+            f"data.phantoms: phantoms have {', '.join(phantom.CLASS_NAMES[1:])}, and none of them "
+            f"is a class of this model ({', '.join(names[1:])}); name the classes so in [classes], "
+            "or set data.phantoms=0"
+        )
+    text = f"fresh phantoms train {', '.join(shared)}"
+    if other := [n for n in phantom.CLASS_NAMES[1:] if n not in names]:
+        text += f"; their {', '.join(other)} is background, as the model has no such class"
+    if lacking := [n for n, has in zip(names, looked, strict=True) if not has]:
+        text += f"; they do not have {', '.join(lacking)}, which may be in their background"
+    warnings.warn(text, stacklevel=3)
+
+
+def _say_partial(
+    names: Sequence[str],
+    judged: NDArray[np.bool_],
+    phantoms: NDArray[np.bool_],
+    known: Container[str],
+) -> None:
+    """Say which classes were not looked for everywhere; refuse one that was looked for nowhere.
+
+    Unless the checkpoint that the run starts from knows it.
+    """
+    for name, column, made in list(zip(names, judged.T, phantoms, strict=True))[1:]:
+        if not column.any() and not made and name in known:
+            warnings.warn(
+                f"{name} is annotated in no training case: the model keeps what it knew of it, as "
+                "far as it does not forget",
+                stacklevel=3,
+            )
+        elif not column.any() and not made:
+            raise ConfigError(
+                f"class {name!r} is annotated in no training case, so nothing can be learned of "
+                "it; give it values in [classes] and cases whose annotated names it, or remove it"
+            )
+        elif not column.all():
+            warnings.warn(
+                f"{name} was looked for in {column.sum()} of {len(column)} training cases; in the "
+                "others background may be it",
+                stacklevel=3,
+            )
+
+
+def _card(
+    config: Config,
+    folders: Sequence[CaseFolder],
+    classes: tuple[LabelClass, ...],
+    training: Sequence[Case],
+    validation: Sequence[Case],
+) -> Card:
+    """The card, but for the scores."""
+    return Card(
+        name=config.name,
+        classes=classes,
+        network=config.network,
+        schedule=config.schedule,
+        input=replace(config.input, statistics=_statistics(config, training)),
+        sampling=config.sampling,
+        training={
+            "method": config.method,
+            "preset": config.preset,
+            "seed": config.seed,
+            "steps": config.optimiser.steps,
+            "batch": config.optimiser.batch,
+            "data": _origin(config, folders),
+            "cases": {"training": len(training), "validation": len(validation)},
+            "mapping": {f.path.name: dict(config.classes) for f in folders},
+        },
+    )
+
+
+def _origin(config: Config, folders: Sequence[CaseFolder]) -> list[dict[str, str]]:
+    """Where the training data come from."""
+    data = config.data
+    trained = folders if data.phantoms < 1 else ()
+    found = [{"name": f.path.name, "licence": data.licence, "source": data.source} for f in trained]
+    if data.phantoms:
+        source = (
+            f"procedural, spad.phantom.scene version {phantom.PHANTOM_VERSION}, made while training"
+        )
+        found.append({"name": "phantoms", "licence": "BSD-3-Clause", "source": source})
+    return found
+
+
+def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:
+    """What `annotation.likeness` knows images by, and a histogram, of a bounded number of them."""
+    few = list(cases[:: max(1, len(cases) // LIMIT)][:LIMIT])
+    few = few or [endless(config.seed, n, config.input.size) for n in range(16)]
+    images = [read_image(case) for case in few]
+    measured = [
+        measures(image, config.input, case.spacing_mm)
+        for case, image in zip(few, images, strict=True)
+    ]
+    sizes = np.array([image.shape for image in images])
+    histogram = np.mean(
+        [np.histogram(normalise(x, config.input), 16, (-1, 1))[0] / x.size for x in images], axis=0
+    )
+    return {
+        "heights": np.percentile(sizes[:, 0], [0, 50, 100]).tolist(),
+        "widths": np.percentile(sizes[:, 1], [0, 50, 100]).tolist(),
+        "histogram": np.round(histogram, 5).tolist(),
+        "measures": summary(measured),
+    }

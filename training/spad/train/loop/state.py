@@ -1,0 +1,229 @@
+"""What changes during a run: started, saved so that nothing is lost, and resumed bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spad import checkpoint
+from spad.checkpoint import LabelClass, from_json
+from spad.network import Network, build, transfer
+from spad.train.config import Config, ConfigError
+from spad.train.loop.acceleration import prepare_network
+
+__all__ = ["Run", "changed_values", "read_state", "start", "sweep"]
+
+_HARMLESS = ("data.workers", "data.licence", "data.source", "name", "validation")
+"""Settings that may change between a run and its resume: no weight depends on them."""
+
+
+@dataclass
+class Run:
+    """A run's weights, their averages, the optimiser, the steps done and the best score so far.
+
+    ``forward`` runs the network in training, as `spad.train.loop.acceleration` prepared it.
+    ``pending`` says that the validation of this step is still to be done: a state is saved before
+    a validation too, so that being killed in it costs no step, and the best score that is saved
+    never lags behind the best checkpoint.
+    ``teacher`` is what a run distils, saved with it: the file it came from may change.
+    """
+
+    network: Network
+    mean: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    forward: nn.Module
+    step: int = 0
+    best: float = -1.0
+    pending: bool = False
+    teacher: Network | None = None
+
+    def save(self, path: Path, config: Config, data: str) -> None:
+        """Write all that a resume needs; atomic, so that a killed save leaves the last one.
+
+        Raises
+        ------
+        OSError
+            The disk is full or not writable; the last saved state is intact.
+        """
+        state = {
+            "config": config.as_json(),
+            "data": data,
+            "network": self.network.state_dict(),
+            "mean": self.mean,
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "pending": self.pending,
+        }
+        if self.teacher is not None:
+            state["teacher"] = self.teacher.state_dict()
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with fresh.open("wb") as handle:
+                torch.save(state, handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(fresh, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            raise OSError(
+                f"{path} could not be saved ({error}); free some space and go on with --resume"
+            ) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        self.network.load_state_dict(state["network"])
+        for name, value in state["mean"].items():
+            self.mean[name].copy_(value)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.best = state["step"], state["best"]
+        self.pending = state.get("pending", False)
+        if self.teacher is not None:
+            self.teacher.load_state_dict(state["teacher"])
+
+
+def sweep(out: Path) -> None:
+    """Remove what killed saves have left in the folder of a run."""
+    for left in out.glob(".latest.pt.*"):
+        if not _runs(left.suffix[1:]):
+            left.unlink(missing_ok=True)
+    for left in out.glob(".spad-*.tmp"):  # of a checkpoint; its process is not told
+        left.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    """Whether there is a process of this number."""
+    if os.name == "nt":  # there, os.kill ends the process whatever the signal
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def read_state(
+    path: Path, config: Config, data: str, changed: Callable[[], str] = lambda: "the case folders"
+) -> dict[str, Any]:
+    """Read a saved state and make sure that it is of the same run.
+
+    Parameters
+    ----------
+    path : Path
+    config : Config
+    data : str
+        Fingerprint of the cases.
+    changed : callable, optional
+        Says what has changed in them; called if the fingerprint is another.
+
+    Raises
+    ------
+    ConfigError
+        The configuration or the cases have changed; the message lists the differences. (The number
+        of steps shapes the learning rate and PaS from the first step on, so it cannot change.)
+    ValueError
+        The file is no saved state.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        old, step = state["config"], state["step"]
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no saved state of a run ({error}); remove it to start afresh"
+        ) from None
+    with contextlib.suppress(ValueError):  # if it had settings that are gone: they are listed
+        # Settings that are newer than the state had their defaults.
+        old = from_json(Config, old, path.name).as_json()
+    changes = [
+        line
+        for line in changed_values(old, config.as_json())
+        if not line.startswith(tuple(f"{name}{end}" for name in _HARMLESS for end in ".:"))
+    ]
+    if state["data"] != data:
+        changes.append(changed())
+    if changes:
+        raise ConfigError(
+            f"the run in {path.parent} was started with other settings, so that going on from "
+            f"step {step} would mix two runs. Changed: {'; '.join(changes)}. Set them back, or "
+            f"train into another folder (init={path.with_name('best.safetensors')} starts from "
+            "what was learnt)"
+        )
+    return state
+
+
+def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device) -> Run:
+    """Build a run: random weights, or those of the checkpoint ``config.init``.
+
+    From a checkpoint every tensor that fits is taken over, classes matched by name; what was not is
+    said.
+
+    Raises
+    ------
+    ConfigError
+        The checkpoint shares no tensor with this network.
+    ValueError, OSError
+        As of :func:`spad.checkpoint.safetensors_file.load`.
+    """
+    torch.manual_seed(config.seed)
+    network = build(config.network, len(classes), None)
+    if config.init:
+        card, tensors = checkpoint.load(checkpoint.shipped().get(config.init, Path(config.init)))
+        before, now = [c.name for c in card.classes], [c.name for c in classes]
+        taken = transfer(tensors, before, network, now)
+        if not taken:
+            raise ConfigError(
+                f"no tensor of {config.init} fits this network; copy its card's network settings "
+                "into [network]"
+            )
+        network.load_state_dict(taken, strict=False)
+        left = sorted(network.state_dict().keys() - taken.keys())
+        heads = any("head" in name.split(".") for name in taken)
+        both = [n for n in now if n in before and heads]
+        new = [n for n in now if n not in before]
+        dropped = [n for n in before if n not in now]
+        warnings.warn(
+            f"started from {card.name}: {len(taken)} tensors"
+            + (f", {len(left)} left random ({', '.join(left[:3])} ...)" if left else "")
+            + f"; classes taken over: {', '.join(both) or 'none'}"
+            + (f"; new classes: {', '.join(new)}" if new else "")
+            + (f"; classes left out: {', '.join(dropped)}" if dropped else ""),
+            stacklevel=2,
+        )
+    network.to(device).train()
+    o = config.optimiser
+    if o.freeze_encoder:
+        for name, p in network.named_parameters():
+            p.requires_grad_(not name.startswith("encoder."))
+    optimiser = torch.optim.AdamW(
+        network.parameters(),
+        lr=o.learning_rate,
+        weight_decay=o.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+    mean = {name: t.detach().clone() for name, t in network.state_dict().items()}
+    return Run(network, mean, optimiser, prepare_network(network, o))
+
+
+def changed_values(old: Any, new: Any, where: str = "") -> list[str]:
+    """``a.b: old -> new`` for each value that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in changed_values(
+                old.get(key), new.get(key), f"{where}.{key}" if where else key
+            )
+        ]
+    return [] if old == new else [f"{where}: {old!r} -> {new!r}"]

@@ -1,0 +1,304 @@
+"""The loss of a batch: KL between posteriors, cross-entropy and Dice (method, section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spad.chain import NoiseSchedule, draws, evidence, kl, prior_logits, q_sample
+from spad.checkpoint import IGNORE
+from spad.inference import autocast
+from spad.network import Condition, Network, Outputs
+from spad.train.config import Loss
+from spad.train.method.own_chains import Logits, end_of_chain, from_noise
+
+__all__ = ["diffusion_times", "loss_terms", "soft_dice", "visited_jumps"]
+
+_NEVER = -69.0  # logarithm of 1e-30: a probability of 0 with which every term stays finite
+
+
+def soft_dice(
+    probabilities: Tensor,
+    labels: Tensor,
+    judged: Tensor | None = None,
+    *,
+    pool: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """1 - soft Dice, pooled over the batch, mean over the structures present in it; a scalar.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (B, K, H, W)
+    labels : Tensor of uint8, shape (B, H, W)
+        255 is ignored.
+    judged : Tensor of bool, shape (B, K), optional
+        Which structures were looked for in each image; the others are left out of it.
+    pool : callable, optional
+        Sums of this part of a batch to those of the whole; see
+        `spad.train.processes.group.Group.pool`.
+    """
+    k = probabilities.shape[1]
+    known = labels != IGNORE
+    truth = _truth(labels, judged)
+    right = probabilities.gather(1, truth.unsqueeze(1)).flatten() * known.flatten()
+    both = right.new_zeros(k).scatter_add(0, truth.flatten(), right)[1:]
+    if judged is not None:
+        probabilities = probabilities * judged[:, :, None, None]
+    predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
+    pixels = right.new_zeros(k).scatter_add(0, truth.flatten(), known.flatten().to(right.dtype))[1:]
+    if pool is not None:
+        both, predicted, pixels = pool(torch.stack([both, predicted, pixels]))
+    dice = (2 * both + 1) / (predicted + pixels + 1)
+    present = (pixels > 0).to(right.dtype)
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def _truth(labels: Tensor, judged: Tensor | None) -> Tensor:
+    """x_0, int64 (B, H, W): background where nothing is known, or of a class not looked for."""
+    truth = torch.where(labels != IGNORE, labels, 0).long()
+    if judged is None:
+        return truth
+    return truth * judged.gather(1, truth.flatten(1)).view_as(truth)
+
+
+def _merged(log_p: Tensor, judged: Tensor | None) -> Tensor:
+    """Log-probabilities (B, K, H, W) in which background is "none of the structures looked for".
+
+    The annotator of a partially labelled case told fewer classes apart, so the model is judged as
+    one that tells no more: what it gives to the classes that nobody looked for counts as
+    background's. A marginal loss (Shi et al., Medical Image Analysis 2021), for every term alike:
+    the KL is that of the diffusion of the coarser label map, whose x_t is that of background. It
+    favours neither background nor such a class where either may be.
+    """
+    if judged is None:
+        return log_p
+    judged = judged[:, :, None, None]
+    open_ = ~judged
+    open_[:, 0] = True
+    background = log_p.masked_fill(~open_, -torch.inf).logsumexp(1, keepdim=True)
+    return torch.cat([background, torch.where(judged, log_p, _NEVER)[:, 1:]], dim=1)
+
+
+def diffusion_times(
+    schedule: NoiseSchedule, at_T: float, seed: int, numbers: list[int]
+) -> list[int]:
+    """Time of each sample: T for a share ``at_T`` of them, else uniform in 1..T."""
+    u = draws.uniform(draws.keys(seed, numbers, "time"), (2,)).numpy().astype(np.float64)
+    times = np.where(u[:, 0] < at_T, schedule.steps, 1 + np.floor(u[:, 1] * schedule.steps))
+    return [int(t) for t in times]
+
+
+def visited_jumps(
+    config: Loss, visited: Sequence[int], last: int, seed: int, numbers: list[int]
+) -> tuple[dict[int, tuple[int, int]], list[int], list[int]]:
+    """Which samples of a batch take a jump of the chain whose times are ``visited``.
+
+    ``last`` is T, where x_t is pure noise and nobody's own.
+
+    Returns
+    -------
+    jumps : dict of int to (int, int)
+        Place in the batch of each such sample: its t and s.
+    recycled, distilled : list of int
+        Places of those whose x_t is the network's, or the teacher's, own.
+    """
+    jumps: dict[int, tuple[int, int]] = {}
+    own: tuple[list[int], list[int]] = ([], [])
+    if config.at_visited:
+        grid = [*visited, 0]
+        us = draws.uniform(draws.keys(seed, numbers, "visited"), (3,)).tolist()
+        for place, (whether, which, whose) in enumerate(us):
+            if whether >= config.at_visited:
+                continue
+            step = int(which * len(visited))
+            jumps[place] = grid[step], grid[step + 1]
+            if grid[step] < last and whose < config.recycled + config.distilled:
+                own[whose >= config.recycled].append(place)
+    return jumps, *own
+
+
+def loss_terms(
+    network: Network,
+    schedule: NoiseSchedule,
+    config: Loss,
+    image: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    numbers: list[int],
+    judged: Tensor | None = None,
+    visited: Sequence[int] = (),
+    teacher: Network | None = None,
+    forward: Callable[..., Outputs] | None = None,
+    count: Callable[[int], Tensor] | None = None,
+    pool: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """The weighted terms of the loss; their sum is trained on.
+
+    Parameters
+    ----------
+    network : Network
+    schedule : NoiseSchedule
+    config : Loss
+    image : Tensor, shape (B, 1, H, W)
+        Perturbed.
+    labels : Tensor of uint8, shape (B, H, W)
+        255 is ignored.
+    seed : int
+    numbers : list of int
+        Sample numbers: with the seed they decide on all draws.
+    judged : Tensor of bool, shape (B, K), optional
+        Which classes were looked for in each image; None: all. Where one was not, background
+        stands for "background or a class that was not looked for", and so do labels of that class.
+    visited : sequence of int, optional
+        Times at which the chain that is trained for asks the denoiser, falling; for
+        ``config.at_visited``. Without T among them the encoder's logits stand in for it there.
+    teacher : Network, optional
+        For ``config.distilled``.
+    forward : callable, optional
+        The network as something wraps it (DDP, compile); called once, in place of the network, and
+        once more, without a gradient, where samples are recycled.
+    count : callable, optional
+        For a part of a batch: stride -> the mean number of known pixels in a part, every so many
+        rows and columns, so that the mean of the parts' sums over pixels is the whole batch's mean
+        over pixels. The part's own by default.
+    pool : callable, optional
+        As of :func:`soft_dice`.
+
+    Returns
+    -------
+    dict of scalar Tensor
+        Terms whose weight is 0 are left out.
+    """
+    known = labels != IGNORE
+    pixels = (known.sum() if count is None else count(1)).clamp_min(1)
+    truth = _truth(labels, judged)
+    # "is None": a compiled module has no truth value.
+    run = network if forward is None else forward
+
+    annotated = labels
+    x_t = time = None
+    if network.diffuses:
+        k = network.num_classes
+        times = diffusion_times(schedule, config.at_T, seed, numbers)
+        until = [t - 1 for t in times]
+        jumps, recycled, distilled = visited_jumps(config, visited, schedule.steps, seed, numbers)
+        for place, (t, s) in jumps.items():
+            times[place], until[place] = t, s
+        jump = schedule.jump(times, until, device=image.device)
+        u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
+        # An ignored pixel tells nothing: pure noise, whatever the time.
+        x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
+        # Made on the CPU: on the device, torch.tensor would wait for it.
+        time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
+        time = time / schedule.steps
+        for whose, places in ((network, recycled), (teacher, distilled)):
+            if not places or whose is None:
+                continue
+            rows = torch.tensor(places).to(image.device, non_blocking=True)
+            at, own = [times[p] for p in places], [numbers[p] for p in places]
+            first, then = _who_is_asked(
+                whose, run if whose is network else None, image[rows],
+                encoder=schedule.steps not in visited,
+            )  # fmt: skip
+            drawn = from_noise(
+                whose, first, schedule, at, (image.shape[2], image.shape[3]),
+                seed=seed, numbers=own, device=image.device,
+            )  # fmt: skip
+            x_t = x_t.index_copy(0, rows, drawn)
+            if whose is teacher:
+                end = end_of_chain(
+                    whose, then, schedule, drawn, at, config.teacher_steps,
+                    seed=seed, numbers=own,
+                )  # fmt: skip
+                labels = labels.index_copy(0, rows, torch.where(known[rows], end, IGNORE))
+                truth = _truth(labels, judged)
+    with autocast(image.device):
+        out = run(image, None if x_t is None else x_t.unsqueeze(1), time)
+    terms = _encoder_terms(config, out.encoder, annotated, judged, count, pool)
+    if x_t is None or out.denoiser is None:
+        return terms
+
+    logits = out.denoiser.squeeze(1)
+    if network.predicts == "x_0":
+        logits = prior_logits(logits, x_t, jump)
+    log_prior = _merged(F.log_softmax(logits, dim=1), judged)
+    if config.kl:
+        terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / pixels
+    if config.cross_entropy:
+        at_truth = log_prior.gather(1, truth.unsqueeze(1)).squeeze(1)
+        hit = torch.where(x_t == truth, jump.alpha_bar_t.squeeze(1), 0)
+        log_q = (hit + jump.alpha_bar_t_lost.squeeze(1) / k).log()
+        log_p_0 = at_truth + log_q - evidence(x_t, log_prior, jump)
+        terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / pixels
+    if config.dice:
+        terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels, judged, pool=pool)
+    return terms
+
+
+def _who_is_asked(
+    network: Network, forward: Callable[..., Outputs] | None, image: Tensor, *, encoder: bool
+) -> tuple[Logits, Logits]:
+    """Who tells x_0 of some images at T, and who below.
+
+    ``encoder`` says whether at T that is the encoder, if it has logits. Through ``forward``, or
+    else encoding the images once for all times.
+    """
+    condition: Condition | None = None
+
+    def encoded() -> Condition:
+        nonlocal condition
+        condition = network.encode(image) if condition is None else condition
+        return condition
+
+    def at_T(x_t: Tensor, time: Tensor) -> Tensor:
+        with autocast(image.device):
+            logits = encoded().logits if forward is None else forward(image).encoder[0]
+        assert logits is not None  # noqa: S101  (for the type checker)
+        return logits.unsqueeze(1)
+
+    def below(x_t: Tensor, time: Tensor) -> Tensor:
+        with autocast(image.device):
+            if forward is None:
+                return network.denoise(x_t, time, encoded())
+            logits = forward(image, x_t, time).denoiser
+        assert logits is not None  # noqa: S101  (for the type checker)
+        return logits
+
+    return at_T if encoder and network.predicts == "prior" else below, below
+
+
+def _encoder_terms(
+    config: Loss,
+    scales: tuple[Tensor, ...],
+    labels: Tensor,
+    judged: Tensor | None,
+    count: Callable[[int], Tensor] | None,
+    pool: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Tensor]:
+    """Terms of the logits told by the image alone; coarser scales weigh 1/2, 1/4, ... (nnU-Net)."""
+    terms: dict[str, Tensor] = {}
+    for depth, logits in enumerate(scales):
+        share = 2.0**-depth / sum(2.0**-d for d in range(len(scales)))
+        stride = 2**depth
+        here = labels[:, ::stride, ::stride]
+        known = here != IGNORE
+        if config.encoder_cross_entropy:
+            pixels = (known.sum() if count is None else count(stride)).clamp_min(1)
+            ce = F.nll_loss(
+                _merged(F.log_softmax(logits, 1), judged), _truth(here, judged), reduction="none"
+            )
+            term = config.encoder_cross_entropy * (ce * known).sum() / pixels
+            _add(terms, "encoder_cross_entropy", share * term)
+        if config.encoder_dice:
+            term = config.encoder_dice * soft_dice(logits.softmax(1), here, judged, pool=pool)
+            _add(terms, "encoder_dice", share * term)
+    return terms
+
+
+def _add(terms: dict[str, Tensor], name: str, term: Tensor) -> None:
+    terms[name] = terms[name] + term if name in terms else term
