@@ -5,7 +5,7 @@
     python benchmarks/ship.py runs/oct-phantom/best.safetensors spad.json unet.json \
         --commands "spad train training/configs/phantom.toml --out runs/oct-phantom"
 
-Writes ``training/spad/models/NAME.safetensors`` in half precision.
+Writes ``training/spad/checkpoint/models/NAME.safetensors`` in half precision.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("report", type=Path, help="of the model")
     parser.add_argument("unet", type=Path, help="report of the plain U-Net")
     parser.add_argument("--commands", nargs="+", default=[], help="that made it, for the card")
-    parser.add_argument("--to", type=Path, default=Path("training/spad/models"))
+    parser.add_argument("--to", type=Path, default=Path("training/spad/checkpoint/models"))
     args = parser.parse_args()
     card, tensors = checkpoint.load(args.model)
     scores = {"validation": short(args.report), "plain U-Net, same steps": short(args.unet)}

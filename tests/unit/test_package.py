@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "qtpy", "PySide6", "napari", "vtk", "cv2", "tensorboard", "PIL", "scipy")
-MODELS = sorted(p.name for p in (ROOT / "training" / "spad" / "models").glob("*.safetensors"))
+MODELS = sorted(p.name for p in (ROOT / "training" / "spad" / "checkpoint" / "models").glob("*.safetensors"))
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_two_packages_with_manifest_types_and_models(built) 
     tops = {n.split("/")[0] for n in names}
     assert tops == {"spad", "napari_spad", "napari_spad-0.1.0.dist-info"}
     assert {"napari_spad/napari.yaml", "napari_spad/py.typed", "spad/py.typed"} <= names
-    assert {f"spad/models/{name}" for name in MODELS} <= names
+    assert {f"spad/checkpoint/models/{name}" for name in MODELS} <= names
     assert "napari_spad-0.1.0.dist-info/licenses/LICENSE" in names
     sources = {p.relative_to(ROOT / "training").as_posix()
                for p in (ROOT / "training" / "spad").rglob("*.py")}  # fmt: skip
@@ -121,7 +121,7 @@ import spad, napari_spad
 from importlib import metadata
 from pathlib import Path
 from npe2 import PluginManager, PluginManifest
-from spad.checkpoint.safetensors_file import shipped
+from spad.checkpoint import shipped
 
 distribution = metadata.distribution("napari-spad")
 manager = PluginManager()
