@@ -113,7 +113,7 @@ def _stack(viewer: Any, count: int) -> Any:
     from napari_spad.layers.reference_layer import outline, reference_settings
     from napari_spad.read.phantom_sample import phantom_stack
     from spad.checkpoint.labels import label_classes
-    from spad.phantom.scene import CLASS_NAMES
+    from spad.phantom import CLASS_NAMES
 
     some = [phantom_stack(7 + i) for i in range(-(-count // 16))]
     image, labels = (np.concatenate([one[kind][0] for one in some])[:count] for kind in (0, 1))

@@ -2,7 +2,7 @@
 
     python benchmarks/propagate.py oct-phantom --stacks 12 --t0 5 12 25 50 75 125 175
 
-Phantom stacks (:mod:`spad.phantom.scene`) with seeds that no training used. In some B-scans the
+Phantom stacks (:mod:`spad.phantom`) with seeds that no training used. In some B-scans the
 label map is the reference (as after a person's corrections). Its neighbours, one after another,
 restart from the label map of the one before, noised to t0. Against it: the model alone, and the
 neighbour's label map copied. Mean Dice of the structures that are in either map, the mean over the
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import spad
 from spad.metrics.confusion import confusion_matrix, mean_scores, structure_scores
-from spad.phantom.scene import stack
+from spad.phantom import stack
 
 _RESAMPLES = 1000
 _FROM = (4, 11)  # corrected B-scans of each stack of 16: one goes up, the other down

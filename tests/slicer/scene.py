@@ -78,7 +78,7 @@ def add_volume(
 
 def phantom_volume(seed: int = 3, shape: tuple[int, int, int] = (3, 64, 96)) -> tuple[Any, Any]:
     """A phantom OCT volume and its truth (Z, H, W), stored as pictures are: k, j, i."""
-    from spad.phantom.scene import stack
+    from spad.phantom import stack
 
     phantom = stack(seed, shape=shape)
     return add_volume(phantom.image, spacing=phantom.spacing_mm, name="OCT"), phantom.labels

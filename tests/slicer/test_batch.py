@@ -127,7 +127,7 @@ def test_a_volume_that_is_saved_and_loaded_lies_where_it_was(scene, tmp_path):
 @pytest.mark.slow
 def test_the_script_runs_by_itself_with_the_shipped_model(tmp_path):
     """As Slicer would: only the file's name and arguments, in a fresh process, on slicer-core."""
-    from spad.phantom.scene import bscan
+    from spad.phantom import bscan
 
     (tmp_path / "in").mkdir()
     Image.fromarray(bscan(3, shape=(64, 96)).image).save(tmp_path / "in" / "phantom.png")

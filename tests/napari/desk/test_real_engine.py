@@ -31,7 +31,7 @@ def checkpoint(tmp_path: Path) -> Path:
     )
     from spad.checkpoint.labels import label_classes
     from spad.network import build
-    from spad.phantom.scene import CLASS_NAMES
+    from spad.phantom import CLASS_NAMES
 
     torch.manual_seed(0)
     card = Card(

@@ -6,7 +6,7 @@ import pytest
 import slicer
 
 from spad.checkpoint.labels import label_classes
-from spad.phantom.scene import CLASS_NAMES
+from spad.phantom import CLASS_NAMES
 from SPADLib.scene.terminology import CONTEXT_FILE, entry, register
 
 

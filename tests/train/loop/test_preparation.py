@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spad.checkpoint.card import Card
-from spad.phantom.scene import bscan
+from spad.phantom import bscan
 from spad.train.config.sections import ConfigError, load_config
 from spad.train.data import cases as cases_module
 from spad.train.data.cases import CaseError, NewCase, write_folder

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from spad.annotation.anatomical_checks import SPECK_PX, checks
 from spad.checkpoint.labels import IGNORE, label_classes
-from spad.phantom.scene import CLASS_NAMES, stack
+from spad.phantom import CLASS_NAMES, stack
 
 CLASSES = label_classes(("background", "SRF (fluid)", "IRF", "PED", "SHRM", "IS/OS"))
 SRF, IRF, PED, SHRM, ISOS = 1, 2, 3, 4, 5

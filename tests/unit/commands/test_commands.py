@@ -21,7 +21,7 @@ from spad.__main__ import main
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
 from spad.network import build
-from spad.phantom.scene import CLASS_NAMES
+from spad.phantom import CLASS_NAMES
 from spad.train.data import cases, image_files
 
 

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from spad import phantom
-from spad.phantom.scene import IRF, ISOS, PED, SHRM, SRF, bscan, stack
+from spad.phantom.bscans import bscan, stack
+from spad.phantom.readings import IRF, ISOS, PED, SHRM, SRF
 
 SEEDS = range(60)
 SMALL = (128, 192)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.phantom.scene import CLASS_NAMES, PHANTOM_VERSION, Phantom, bscan, stack
+    from spad.phantom.bscans import PHANTOM_VERSION, Phantom, bscan, stack
+    from spad.phantom.readings import CLASS_NAMES
 
 __getattr__, __all__ = lazily(__name__)

@@ -1,10 +1,7 @@
-"""Procedural OCT B-scans of wet AMD with exact ground truth: sample data, tests, benchmarks.
+"""A scene in mm, grown from a seed: Bruch's membrane, the layers above it, lesions among them.
 
-A seed grows one 3-D scene, described in millimetres: Bruch's membrane, the retinal layers above
-it, and lesions that lift or split them. A B-scan is that scene cut at y = 0, a stack is the same
-scene cut at many y, so that slices belong together and every size shows the same anatomy. Labels
-come from the cut's curves and never from its pixels; `phantom_looks` turns the curves into an
-image. Rows run downwards (vitreous first), x along a B-scan, y across the slices of a stack.
+Lesions lift or split the layers. A cut at y = 0 is a B-scan, cuts at many y are a stack. Rows run
+downwards (vitreous first), x along a B-scan, y across the slices of a stack.
 
 Nothing here follows a paper's recipe. Names and order of the layers are those of the IN-OCT
 consensus (Staurenghi et al., Ophthalmology 2014, doi:10.1016/j.ophtha.2014.02.023); thicknesses,
@@ -14,159 +11,15 @@ lesion sizes and reflectivities are ours, set by eye beside real B-scans of Spec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from spad.phantom.looks import F64, Cut, Look, Waves, cyst_distance, render
+from spad.phantom.cut import Cut
+from spad.phantom.waves import F64, Waves
 
-PHANTOM_VERSION = 1  # part of every seed; another number is another data set
-CLASS_NAMES = ("background", "SRF", "IRF", "PED", "SHRM", "IS/OS")
-SRF, IRF, PED, SHRM, ISOS = range(1, 6)
-SMALLEST_PX = 32
-LEAST_MM = 0.010  # a lesion thinner than this is nobody's lesion: neither labelled nor counted
-
-# What a generator is for: the second half of its key, so that one use cannot shift another's draws.
-_SCENE, _LOOK, _SPECKLE, _PERSON, _READING = range(5)
-
-
-@dataclass(frozen=True, slots=True)
-class Phantom:
-    """A phantom image and its truth.
-
-    Attributes
-    ----------
-    image : uint8, (H, W) or (Z, H, W)
-    labels : uint8, the image's shape
-        Class values, the index into `CLASS_NAMES`.
-    raters : uint8, (R, *shape)
-        R simulated readings of the same image; rater r has the same habits in every phantom.
-    spacing_mm : (row, column) or (slice, row, column)
-    """
-
-    image: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    raters: NDArray[np.uint8]
-    spacing_mm: tuple[float, ...]
-
-
-def bscan(
-    seed: int, *, shape: tuple[int, int] = (256, 384), raters: int = 0, randomise: bool = False
-) -> Phantom:
-    """Make one B-scan.
-
-    Parameters
-    ----------
-    seed : int
-        0 or more. The same seed and shape give the same bits; other shapes the same anatomy.
-    shape : (rows, columns)
-        Each at least 32.
-    raters : int
-        How many readings to make; they change neither image nor labels.
-    randomise : bool
-        Draw contrasts, speckle, resolution, magnification and padding far more widely than any
-        one device shows, for pre-training towards real scans (after SynthSeg, Billot et al.,
-        Medical Image Analysis 2023).
-
-    Returns
-    -------
-    Phantom
-        With arrays (H, W), and `raters` (R, H, W).
-
-    Raises
-    ------
-    TypeError
-        If seed, shape or raters are not whole numbers.
-    ValueError
-        If one is too small, or the shape has not two numbers.
-
-    Examples
-    --------
-    >>> case = bscan(3, shape=(64, 96), raters=2)
-    >>> case.image.shape, case.raters.shape
-    ((64, 96), (2, 64, 96))
-    """
-    one = _make(seed, (1, *_whole("shape", shape, "(rows, columns)", 2)), raters, randomise)
-    return Phantom(one.image[0], one.labels[0], one.raters[:, 0], one.spacing_mm[1:])
-
-
-def stack(
-    seed: int,
-    *,
-    shape: tuple[int, int, int] = (16, 256, 384),
-    raters: int = 0,
-    randomise: bool = False,
-) -> Phantom:
-    """Make a stack of parallel B-scans of one eye; see `bscan`, whose y = 0 is the middle here.
-
-    Parameters
-    ----------
-    seed, raters, randomise
-        As for `bscan`.
-    shape : (slices, rows, columns)
-        At least one slice of 32 x 32.
-
-    Returns
-    -------
-    Phantom
-        With arrays (Z, H, W), and `raters` (R, Z, H, W).
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for `bscan`.
-    """
-    return _make(seed, _whole("shape", shape, "(slices, rows, columns)", 3), raters, randomise)
-
-
-def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool) -> Phantom:
-    (seed,) = _whole("seed", (seed,), "one number", 1)
-    (raters,) = _whole("raters", (raters,), "one number", 1)
-    for name, value, least in (
-        ("seed", seed, 0),
-        ("raters", raters, 0),
-        ("slices", shape[0], 1),
-        ("rows", shape[1], SMALLEST_PX),
-        ("columns", shape[2], SMALLEST_PX),
-    ):
-        if value < least:
-            raise ValueError(f"{name} is {value}, at least {least} is needed: ask for {least}")
-    slices, rows, columns = shape
-    scene = Scene(_rng(seed, _SCENE), randomise)
-    look = Look.draw(_rng(seed, _LOOK), randomise)
-    row_mm, column_mm = scene.height_mm / rows, scene.width_mm / columns
-    z = (np.arange(rows, dtype=np.float64) + 0.5) * row_mm
-    x = (np.arange(columns, dtype=np.float64) + 0.5) * column_mm - scene.width_mm / 2
-    image, labels = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    read = np.empty((raters, *shape), np.uint8)
-    readings = [Reading.of(seed, rater) for rater in range(raters)]
-    for i in range(slices):
-        cut = scene.cut(x, (i - (slices - 1) / 2) * scene.slice_mm)
-        image[i], padding = render(cut, z, look, _rng(seed, _SPECKLE, i))
-        labels[i] = annotate(cut, z, Reading())
-        for one, reading in zip(read, readings, strict=True):
-            one[i] = annotate(cut, z, reading)
-        labels[i, padding] = read[:, i, padding] = 0
-    return Phantom(image, labels, read, (scene.slice_mm, row_mm, column_mm))
-
-
-def _whole(name: str, values: Sequence[int], what: str, count: int) -> tuple[int, ...]:
-    try:
-        found = tuple(values)
-    except TypeError:
-        raise TypeError(f"{name} is {values!r}, {what} is needed: pass a tuple") from None
-    for value in found:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} holds {value!r}, only whole numbers will do: pass int(...)")
-    if len(found) != count:
-        raise ValueError(f"{name} has {len(found)} numbers, {count} are needed: pass {what}")
-    return tuple(int(value) for value in found)
-
-
-def _rng(seed: int, purpose: int, item: int = 0) -> np.random.Generator:
-    return np.random.default_rng([PHANTOM_VERSION, seed, purpose, item])
+__all__ = ["Scene"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,56 +242,3 @@ class Scene:
         above, below = np.interp(rows[:, 0], x, top), np.interp(rows[:, 0], x, bottom)
         z = above + rows[:, 2] * (below - above)
         return np.column_stack([rows[:, 0], z, rows[:, 3] * scale, rows[:, 5] * scale, rows[:, 6:]])
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How one person outlines: the consensus by default, a rater with habits and a hand else."""
-
-    generous_mm: float = 0.0  # every border this far outwards
-    overlooks_mm: float = 0.0  # cysts with a smaller mean radius are missed
-    isos_factor: float = 1.0  # thickness of the line as drawn
-    isos_from: float = 0.5  # the least visibility that is drawn
-    hand_mm: float = 0.0  # amplitude of the border's unsteadiness
-    hand: tuple[Waves, ...] = ()
-
-    @classmethod
-    def of(cls, seed: int, rater: int) -> Reading:
-        """Draw rater `rater`'s habits, the same for every seed, and the hand for this one."""
-        habits, hand = _rng(rater, _PERSON), _rng(seed, _READING, rater)
-        person = cls(
-            generous_mm=float(habits.normal(0, 0.006)), overlooks_mm=habits.uniform(0, 0.04),
-            isos_factor=habits.lognormal(0, 0.22), isos_from=habits.uniform(0.3, 0.7),
-            hand_mm=habits.uniform(0.003, 0.007),
-        )  # fmt: skip
-        waves = tuple(Waves(hand, 0.12, 1.2) for _ in range(5))
-        return replace(person, hand=waves, generous_mm=person.generous_mm + hand.normal(0, 0.002))
-
-
-def annotate(cut: Cut, z: F64, reading: Reading) -> NDArray[np.uint8]:
-    """Return the label map (H, W) of one reading of a cut, rows at depths z (H,) in mm."""
-    depth, more = z[:, None], reading.generous_mm
-    hand = np.zeros((5, len(cut.x)))
-    for i, wave in enumerate(reading.hand):
-        hand[i] = reading.hand_mm * wave(cut.x, cut.y)
-    # A generous reader also follows a lesion further into its thin rim.
-    least = max(LEAST_MM - more, 0.004)
-    labels = np.zeros((len(z), len(cut.x)), np.uint8)
-
-    def fill(value: int, top: F64, bottom: F64, tall: F64, unsteady: F64) -> None:
-        # Nobody sees a lesion where there is nothing at all, however unsteady the hand.
-        here = (tall > LEAST_MM / 4) & (tall + unsteady / 2 > least)
-        inside = (depth >= top - more + unsteady) & (depth < bottom + more / 2) & here
-        labels[inside] = value
-
-    fill(PED, cut.rpe, cut.bruch, cut.ped, hand[0])
-    fill(SHRM, cut.srf, cut.shrm, cut.shrm - cut.srf, hand[1])
-    fill(SRF, cut.retina, cut.srf + hand[3] / 2, cut.srf - cut.retina, hand[2])
-    middle = (cut.isos_top + cut.isos) / 2 + hand[3] / 4
-    # Never thinner than a row, or the line would break up in small images.
-    half = np.maximum((cut.isos - cut.isos_top) * reading.isos_factor, z[1] - z[0]) / 2
-    line = (depth >= middle - half) & (depth < middle + half) & (cut.seen > reading.isos_from)
-    labels[line] = ISOS
-    inside = cyst_distance(cut, z, reading.overlooks_mm) + more + hand[4] / 2 > 0
-    labels[inside & (depth > cut.rnfl) & (depth < cut.elm)] = IRF
-    return labels

@@ -49,7 +49,7 @@ class PhantomCase(Case):
 
 
 def phantom_case(seed: int, shape: tuple[int, int]) -> PhantomCase:
-    """Give the case of a seed; its values are the indexes of `spad.phantom.scene.CLASS_NAMES`."""
+    """Give the case of a seed; its values are the indexes of `spad.phantom.CLASS_NAMES`."""
     name = f"phantom-{seed:07d}"
     return PhantomCase(name, name, name, name, None, None, Path("phantoms"), seed, shape)
 
@@ -107,7 +107,7 @@ def phantom_cases(
     seed : int, optional
         The first training phantom's; the others follow. Below 2**39: the trainer has those above.
     randomise : bool, optional
-        As for `spad.phantom.scene.bscan`.
+        As for `spad.phantom.bscan`.
     raters : int, optional
         Instead of each phantom's truth its readings by so many people, each a case of the same
         image and patient; the trainer so meets all opinions, `spad tune` compares with them.
@@ -119,7 +119,7 @@ def phantom_cases(
     Raises
     ------
     ValueError
-        Numbers out of range, or as `spad.phantom.scene.bscan`; when the first is asked for.
+        Numbers out of range, or as `spad.phantom.bscan`; when the first is asked for.
     """
     if not (0 <= train <= VALIDATION_SEEDS and 0 <= val <= VALIDATION_SEEDS and train + val > 0):
         raise ValueError(
