@@ -32,7 +32,7 @@ from scipy import ndimage
 
 import spad
 from spad.checkpoint.labels import IGNORE
-from spad.metrics.confusion import confusion_matrix
+from spad.metrics import confusion_matrix
 from spad.network import Network
 from spad.network.condition_encoder import Cached
 from spad.train.data.cases import class_table, open_folder, read_image, read_labels

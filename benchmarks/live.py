@@ -79,7 +79,7 @@ def measure(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     from napari_spad.layers.image_source import open_source
     from napari_spad.scores.score_table import ScoreTable
     from spad.checkpoint.labels import label_classes
-    from spad.metrics.confusion import confusion_matrix
+    from spad.metrics import confusion_matrix
 
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, CLASSES, (*shape[:-2], shape[-2] // PATCH, shape[-1] // PATCH))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spad
-from spad.metrics.confusion import confusion_matrix, mean_scores, structure_scores
+from spad.metrics import confusion_matrix, mean_scores, structure_scores
 from spad.phantom import stack
 
 _RESAMPLES = 1000

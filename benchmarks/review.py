@@ -5,7 +5,7 @@
 
 The model segments each case of a split; each candidate says from the label map, the uncertainty and
 the samples alone how wrong the B-scan is. The true error is 1 less the mean Dice over the
-structures in either map (`spad.metrics.confusion`); B-scans without any are left out. Per
+structures in either map (`spad.metrics`); B-scans without any are left out. Per
 candidate:
 
 - Spearman's rank correlation with the true error, over all patients, and over either half of them:
@@ -35,7 +35,7 @@ from scipy import ndimage, stats
 import spad
 from spad.annotation.expected_errors import BAND_PX, expected_error
 from spad.inference.segmentation import Segmentation
-from spad.metrics.confusion import confusion_matrix, mean_scores, structure_scores
+from spad.metrics import confusion_matrix, mean_scores, structure_scores
 from spad.train.data.cases import class_table, open_folder, read_image, read_labels
 from spad.train.data.class_mapping import model_mapping
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spad.checkpoint.labels import IGNORE, named_like
-from spad.metrics.confusion import confusion_matrix, mean_scores, structure_scores
+from spad.metrics import confusion_matrix, mean_scores, structure_scores
 from spad.train.evaluation.simulated_strokes import middle_line
 
 __all__ = ["STEPS", "Session", "Took", "play", "report"]

@@ -32,7 +32,7 @@ from scene import add_volume, new_scene, save_scene
 
 from spad.checkpoint.safetensors_file import shipped
 from spad.inference.hosts import Engine, open_model
-from spad.metrics.confusion import confusion_matrix, structure_scores
+from spad.metrics import confusion_matrix, structure_scores
 from SPADLib.batch import segment
 from SPADLib.compare.comparison import Comparison
 from SPADLib.compare.reference import Reference

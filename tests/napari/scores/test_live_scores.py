@@ -12,7 +12,7 @@ from napari.layers import Labels
 
 from napari_spad.scores.live_scores import LiveScores, mismatch
 from spad.checkpoint.labels import IGNORE, label_classes
-from spad.metrics.confusion import confusion_matrix, structure_scores
+from spad.metrics import confusion_matrix, structure_scores
 
 CLASSES = label_classes(("background", "SRF", "IRF", "PED"))
 SHAPE = (4, 24, 32)

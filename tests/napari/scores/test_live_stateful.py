@@ -17,7 +17,7 @@ from napari_spad.layers.by_hand import Hand
 from napari_spad.layers.locks import Guard
 from napari_spad.scores.live_scores import LiveScores
 from spad.checkpoint.labels import IGNORE, label_classes
-from spad.metrics.confusion import confusion_matrix
+from spad.metrics import confusion_matrix
 
 CLASSES = label_classes(("background", "SRF", "IRF", "PED"))
 OTHERS = 2  # values without a class that are painted too

@@ -15,7 +15,7 @@ from fakes import CLASSES, run_of
 from scene import add_volume, save_scene
 
 from spad.checkpoint.labels import IGNORE, label_classes
-from spad.metrics.confusion import confusion_matrix, hd95, structure_scores
+from spad.metrics import confusion_matrix, hd95, structure_scores
 from SPADLib.compare.comparison import Comparison
 from SPADLib.compare.reference import Reference
 from SPADLib.compare.score_nodes import to_csv, to_table

@@ -16,8 +16,8 @@ from spad import checkpoint, phantom
 from spad.__main__ import main
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
+from spad.metrics import confusion_matrix
 from spad.metrics.calibration import calibration_histogram
-from spad.metrics.confusion import confusion_matrix
 from spad.network import build
 from spad.train.data.cases import NewCase, class_table, open_folder, read_image, write_folder
 from spad.train.evaluation.ged import energy_distance

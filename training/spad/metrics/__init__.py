@@ -10,15 +10,8 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.metrics.agreement import pairwise_dice
     from spad.metrics.calibration import calibration_error, calibration_histogram, contour_band
-    from spad.metrics.confusion import (
-        LiveConfusion,
-        StructureScore,
-        confusion_matrix,
-        hd95,
-        mean_scores,
-        structure_scores,
-        worst_slices,
-    )
+    from spad.metrics.confusion import confusion_matrix
+    from spad.metrics.dice import StructureScore, mean_scores, structure_scores, worst_slices
     from spad.metrics.differences import (
         ANOTHER,
         MISSING,
@@ -26,7 +19,9 @@ if TYPE_CHECKING:
         difference_map,
         largest_disagreement,
     )
+    from spad.metrics.live_confusion import LiveConfusion
     from spad.metrics.matching import class_table, match, translate, values_in
     from spad.metrics.report import as_csv, plain_text, score_records, write_text
+    from spad.metrics.surface_distance import hd95
 
 __getattr__, __all__ = lazily(__name__)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE
-from spad.metrics.confusion import LiveConfusion, dice_per_slice
+from spad.metrics.dice import dice_per_slice
+from spad.metrics.live_confusion import LiveConfusion
 
 __all__ = ["pairwise_dice"]
 

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE, LabelClass
-from spad.metrics.confusion import LiveConfusion, hd95, mean_scores, structure_scores
+from spad.metrics.dice import mean_scores, structure_scores
+from spad.metrics.live_confusion import LiveConfusion
+from spad.metrics.surface_distance import hd95
 
 __all__ = ["CONVENTIONS", "as_csv", "plain_text", "score_records", "write_text"]
 

@@ -235,7 +235,7 @@ class Comparison:
         """Count the distances that are missing, one structure a step; then `rows` has them.
 
         Each is the larger of the two directed 95th percentiles of the distances between the borders
-        (`spad.metrics.confusion.hd95`), in the B-scan or in the whole volume. It ends early where
+        (`spad.metrics.hd95`), in the B-scan or in the whole volume. It ends early where
         an edit was counted meanwhile: start anew.
 
         Parameters
