@@ -34,7 +34,7 @@ import spad
 from spad.checkpoint.labels import IGNORE
 from spad.metrics import confusion_matrix
 from spad.network import Network
-from spad.network.condition_encoder import Cached
+from spad.network.denoiser import Cached
 from spad.train.data.cases import class_table, open_folder, read_image, read_labels
 from spad.train.data.class_mapping import model_mapping
 from spad.train.evaluation.simulated_strokes import correct, worst_stroke

@@ -1,121 +1,22 @@
-"""A condition encoder, run once per image, and a light denoiser, run at each step (our choice).
+"""The condition encoder: a residual U-Net on the image, run once per image.
 
-SPAD, equation 2, asks for separate extractors for the image and for the noisy label. The condition
-encoder is a residual U-Net on the image, read in and written out at stride 2 by space-to-depth; its
-logits alone are the plain U-Net (``kind = "unet"``), the bar of every comparison. The denoiser
-works on the noisy label map at strides 4 to 16, is told the time, the encoder's features and its
-logits, and corrects those logits.
-
-The network's output is the *prior* ``pi(x_0 | x_t, image)`` before a pixel's own noisy label is
-weighed; Bayes' rule adds that exactly, ``p(x_0 = i) ~ pi_i q(x_t | x_0 = i)``, so that the denoiser
-need not carry each pixel of x_t through its bottleneck.
+SPAD, equation 2, asks for separate extractors for the image and for the noisy label. This one is
+read in and written out at stride 2 by space-to-depth; its logits alone are the plain U-Net
+(:mod:`spad.network.unet`), its features and logits are told to the denoiser
+(:mod:`spad.network.denoiser`).
 """
 
 from __future__ import annotations
 
-import itertools
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spad.chain import one_hot
 from spad.checkpoint import NetworkConfig
-from spad.network.correction_spread import spread
-from spad.network.interface import Condition, Network
-from spad.network.time_embedding import TimeEmbedding
+from spad.network.encoder_decoder import EncoderDecoder, Norm
 
-__all__ = ["Cached", "PlainUNet"]
+__all__ = ["ConditionEncoder"]
 
 _STEM = 2  # stride at which the condition encoder reads and writes
-_PATCH = 4  # stride at which the denoiser reads and writes
-_ROWS = 4096  # of the denoiser's table of labels, at most
-
-
-class Norm(nn.GroupNorm):
-    """Group norm, then a scale and a shift by the time: (1, C) for all maps, or (N, C)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels // 8, channels)
-
-    def forward(
-        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
-    ) -> Tensor:
-        if scale is None or shift is None:
-            return super().forward(x)
-        if len(scale) == 1:  # they become the norm's own
-            weight, bias = self.weight * (1 + scale[0]), self.bias * (1 + scale[0]) + shift[0]
-            return F.group_norm(x, self.num_groups, weight, bias, self.eps)
-        h = super().forward(x)
-        scale, shift = (v[:, :, None, None].to(h.dtype) for v in (scale, shift))
-        return torch.addcmul(shift, h, 1 + scale)
-
-
-def _planes(logits: Tensor) -> Tensor:
-    """Float32, one plane a class, which the pixel-wise sums over classes walk best."""
-    return logits.to(torch.float32, memory_format=torch.contiguous_format)
-
-
-class Block(nn.Module):
-    """Residual block: norm, scale and shift by the time, convolution, SiLU, convolution.
-
-    One norm and one SiLU to two convolutions: on a CPU with bfloat16 units the convolutions are the
-    cheap part.
-    """
-
-    def __init__(self, inputs: int, outputs: int, time_width: int = 0) -> None:
-        super().__init__()
-        self.norm = Norm(inputs)
-        self.time = nn.Linear(time_width, 2 * inputs) if time_width else None
-        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nn.init.zeros_(self.conv_2.weight)
-
-    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        if self.time is None or time is None:
-            h = self.norm(x)
-        else:
-            h = self.norm(x, *self.time(time).float().chunk(2, dim=1))
-        h = self.conv_2(F.silu(self.conv_1(h)))
-        out: Tensor = h.add_(self.skip(x))
-        return out
-
-
-class _UNet(nn.Module):
-    """Encoder-decoder of :class:`Block` over the given widths, each level on half the grid.
-
-    Returns the decoder's maps, finest first, one a level.
-    """
-
-    def __init__(self, widths: tuple[int, ...], blocks: int, time_width: int = 0) -> None:
-        super().__init__()
-        self.down = nn.ModuleList()
-        self.encoder = nn.ModuleList()
-        self.up = nn.ModuleList()
-        self.decoder = nn.ModuleList()
-        for level, width in enumerate(widths):
-            if level:
-                self.down.append(nn.Conv2d(widths[level - 1], width, 3, stride=2, padding=1))
-            self.encoder.append(
-                nn.ModuleList(Block(width, width, time_width) for _ in range(blocks))
-            )
-        for fine, coarse in itertools.pairwise(widths):
-            self.up.append(nn.Conv2d(coarse, fine, 1))
-            self.decoder.append(Block(2 * fine, fine, time_width))
-
-    def forward(self, x: Tensor, time: Tensor | None = None) -> list[Tensor]:
-        maps: list[Tensor] = []
-        for level, blocks in enumerate(self.encoder):
-            if level:
-                x = self.down[level - 1](x)
-            for block in blocks:  # type: ignore[attr-defined]
-                x = block(x, time)
-            maps.append(x)
-        for level in reversed(range(len(self.up))):
-            upper = F.interpolate(self.up[level](maps[level + 1]), scale_factor=2.0, mode="nearest")
-            maps[level] = self.decoder[level](torch.cat([maps[level], upper], dim=1), time)
-        return maps
 
 
 class ConditionEncoder(nn.Module):
@@ -125,7 +26,7 @@ class ConditionEncoder(nn.Module):
         super().__init__()
         widths = config.widths
         self.stem = nn.Conv2d(_STEM**2, widths[0], 3, padding=1)
-        self.unet = _UNet(widths, config.blocks)
+        self.unet = EncoderDecoder(widths, config.blocks)
         self.norm = Norm(widths[0])
         self.head = nn.Conv2d(widths[0], _STEM**2 * num_classes, 1)
 
@@ -134,137 +35,3 @@ class ConditionEncoder(nn.Module):
         maps = self.unet(self.stem(F.pixel_unshuffle(image, _STEM)))
         logits = F.pixel_shuffle(self.head(F.silu(self.norm(maps[0]))), _STEM)
         return logits, maps[min(1, len(maps) - 1)]
-
-
-class Denoiser(nn.Module):
-    """The noisy label maps of n chains for each of B images to a correction of the logits."""
-
-    def __init__(self, config: NetworkConfig, num_classes: int) -> None:
-        super().__init__()
-        width = config.denoiser_widths[0]
-        self.num_classes = num_classes
-        self.labels = nn.Conv2d(_PATCH**2 * num_classes, width, 1)
-        self.features = nn.Conv2d(config.widths[1], width, 1)
-        self.logits = nn.Conv2d(_PATCH**2 * num_classes, width, 1)
-        self.time = TimeEmbedding(config.time_width)
-        self.unet = _UNet(config.denoiser_widths, config.denoiser_blocks, config.time_width)
-        self.norm = Norm(width)
-        self.head = nn.Conv2d(width, _PATCH**2 * num_classes, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
-
-    def context(self, logits: Tensor, features: Tensor) -> Tensor:
-        """What the image says, once for all chains and steps: (B, C, H/4, W/4)."""
-        probabilities = F.pixel_unshuffle(logits.softmax(dim=1), _PATCH)
-        out: Tensor = self.features(features) + self.logits(probabilities)
-        return out
-
-    def forward(self, x_t: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """Correction of the logits, (B, n, K, H, W).
-
-        Parameters
-        ----------
-        x_t : Tensor of integers, shape (B, n, H, W)
-        t : Tensor of float32, shape (B,) or (B, n)
-            t / T in 0..1.
-        context : Tensor, shape (B, C, H/4, W/4)
-        """
-        b, n, h, w = x_t.shape
-        # Looked up only where that was measured to pay, and not every GPU's torch has the look-up.
-        if x_t.device.type == "cpu" and not torch.is_grad_enabled():
-            x = self._look_up(x_t.flatten(0, 1), context.dtype)
-        else:
-            x = one_hot(x_t.flatten(0, 1), self.num_classes, context.dtype)
-            x = self.labels(F.pixel_unshuffle(x, _PATCH))
-        x = (x.unflatten(0, (b, n)) + context.unsqueeze(1)).flatten(0, 1)  # type: ignore[no-untyped-call]
-        x = x.contiguous(memory_format=torch.channels_last)
-        x = self.unet(x, self.time.chains(t, b, n))[0]
-        patches = self.head(F.silu(self.norm(x)))
-        out = F.pixel_shuffle(patches, _PATCH)
-        return out.view(b, n, self.num_classes, h, w)
-
-    def _look_up(self, x_t: Tensor, dtype: torch.dtype) -> Tensor:
-        """``self.labels`` of the patches' one-hot labels, ten times faster on a CPU.
-
-        The convolution's sum over a patch's one-hot labels is one over the rows of a table, chosen
-        by the labels; a few neighbouring labels choose a row together.
-        """
-        k, width = self.num_classes, self.labels.out_channels
-        together = next(g for g in (4, 2, 1) if g == 1 or k**g <= _ROWS)
-        weight = self.labels.weight.to(dtype).view(width, k, _PATCH**2 // together, together)
-        places = weight.permute(2, 3, 1, 0)  # (groups of a patch, place in it, K, width)
-        table = places[:, 0]
-        for place in range(1, together):
-            table = (table.unsqueeze(2) + places[:, place].unsqueeze(1)).flatten(1, 2)
-        # (N, H, W) -> one number a group: (N, H/4, W/4, groups)
-        n, h, w = x_t.shape
-        labels = x_t.view(n, h, w // together, together).int()
-        rows = labels[..., 0]
-        for place in range(1, together):
-            rows = rows * k + labels[..., place]
-        across = _PATCH // together
-        rows = rows.view(n, h // _PATCH, _PATCH, w // _PATCH, across).transpose(2, 3).flatten(3)
-        rows = rows + k**together * torch.arange(
-            _PATCH * across, dtype=torch.int32, device=rows.device
-        )
-        out = F.embedding_bag(rows.flatten(0, 2), table.flatten(0, 1), mode="sum")
-        out = out.view(n, h // _PATCH, w // _PATCH, width).permute(0, 3, 1, 2)
-        return out if self.labels.bias is None else out + self.labels.bias.view(-1, 1, 1).to(dtype)
-
-
-class PlainUNet(Network):
-    """The condition encoder alone: the plain U-Net of every comparison."""
-
-    diffuses = False
-
-    def __init__(self, config: NetworkConfig, num_classes: int) -> None:
-        super().__init__(config, num_classes)
-        self.encoder = ConditionEncoder(config, num_classes)
-        self.class_axes = {"encoder.head": 0}
-
-    def encode(self, image: Tensor) -> Condition:
-        """Logits, and as context the decoder's features at stride 4."""
-        logits, features = self.encoder(image.contiguous(memory_format=torch.channels_last))
-        return Condition(_planes(logits), features)
-
-    def segments(self) -> list[nn.Module]:
-        """The residual blocks."""
-        return [m for m in self.modules() if isinstance(m, Block)]
-
-
-class Cached(PlainUNet):
-    """Condition encoder and denoiser."""
-
-    diffuses = True
-
-    def __init__(self, config: NetworkConfig, num_classes: int) -> None:
-        super().__init__(config, num_classes)
-        self.denoiser = Denoiser(config, num_classes)
-        own = {"denoiser.head": 0, "denoiser.labels": 1, "denoiser.logits": 1}
-        self.class_axes = {**self.class_axes, **own}
-
-    def encode(self, image: Tensor) -> Condition:
-        """The encoder's logits; as context what it tells the denoiser, (B, C, H/4, W/4)."""
-        logits, features = self.encoder(image.contiguous(memory_format=torch.channels_last))
-        return Condition(_planes(logits), self.denoiser.context(logits, features))
-
-    def hinted(self, condition: Condition, hints: Tensor) -> Condition:
-        """The encoder's mistakes are spread to what looks alike; see :meth:`Network.hinted`."""
-        assert condition.logits is not None  # noqa: S101  (for the type checker)
-        logits = spread(condition.logits, condition.context, hints)
-        # The context is linear in the probabilities: as if the encoder had said so.
-        change = F.pixel_unshuffle(logits.softmax(1) - condition.logits.softmax(1), _PATCH)
-        told = F.conv2d(change, self.denoiser.logits.weight)
-        return Condition(logits, condition.context + told.to(condition.context.dtype))
-
-    def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Logits of the prior pi(x_0 | x_t, image); see :meth:`Network.denoise`."""
-        if condition.logits is None:
-            raise ValueError("the condition is another network's; encode the image with this one")
-        correction: Tensor = self.denoiser(x_t, t, condition.context)
-        logits = condition.logits.unsqueeze(1)
-        if torch.is_grad_enabled():
-            return logits + correction.float()
-        # Summed in full precision by one pass, to planes that the sampler can walk one by one.
-        out = torch.empty(correction.shape, device=correction.device)
-        return torch.add(logits, correction, out=out)

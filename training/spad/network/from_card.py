@@ -9,8 +9,9 @@ from torch import Tensor
 
 from spad.checkpoint import NetworkConfig
 from spad.network.ccdm import Concat
-from spad.network.condition_encoder import Cached, PlainUNet
+from spad.network.denoiser import Cached
 from spad.network.interface import Network
+from spad.network.unet import PlainUNet
 
 __all__ = ["build", "transfer"]
 
