@@ -8,6 +8,7 @@ add noise. With all T times it is CCDM's ancestral chain.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -160,47 +161,35 @@ def sample(
     Tensor
         ``p(x_0)`` at the end of each chain, float32 (B, n, K, H, W).
     """
-    b, n, k = len(slices), len(chains), num_classes
-    size = group or n
+    n, k, size = len(chains), num_classes, group or len(chains)
     parts = [slice(first, min(first + size, n)) for first in range(0, n, size)]
-
-    def uniform(t: int, chains: Sequence[int]) -> Tensor:
-        numbers = [(z, chain, t) for z in slices for chain in chains]
-        u = draws.uniform(draws.keys(seed, numbers, "chain"), shape, device=device)
-        return u.view(b, len(chains), *shape)
-
-    def noise(chains: Sequence[int]) -> Tensor:
-        u = uniform(schedule.steps + 1, chains)
-        return (u * k).clamp_(max=k - 1).to(torch.uint8)
-
-    def coherent(pi: Tensor, t: int, chains: Sequence[int]) -> Tensor:
-        numbers = [[(z, chain, t) for chain in chains] for z in slices]
-        return coherent_draw(pi, coherence_px, seed=seed, numbers=numbers, purpose="coherent")
+    drawn = _Draws(seed, slices, shape, device)
+    if clamp is not None:
+        truth = one_hot(clamp, k).unsqueeze(1)
+        fixed = (clamp != IGNORE)[:, None, None]
 
     def hold(p: Tensor) -> Tensor:
         return p if clamp is None else torch.where(fixed, truth, p)
 
-    if clamp is not None:
-        truth = one_hot(clamp, k).unsqueeze(1)
-        fixed = (clamp != IGNORE)[:, None, None]
     if start is None:
-        x_t = noise(chains)
+        x_t = drawn.noise(k, schedule.steps + 1, chains)
     else:
         alpha_bar = torch.tensor(schedule.alpha_bar[times[0]], dtype=torch.float32)
-        u = uniform(schedule.steps + 1, chains)
+        u = drawn.uniform(schedule.steps + 1, chains)
         x_t = q_sample(start.unsqueeze(1).expand(u.shape), alpha_bar, k, u)
-    p_0 = torch.empty(b, n, k, *shape, device=device)
+    p_0 = torch.empty(len(slices), n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
         jump = schedule.jump(t, s, device=device)
         # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
-        alike = prior(noise([0]), t) if schedule.forgets(t) else None
+        forgets = schedule.forgets(t)
+        alike = prior(drawn.noise(k, schedule.steps + 1, [0]), t) if forgets else None
         if s > 0:
-            u = uniform(t, chains)
+            u = drawn.uniform(t, chains)
             pi = None if alike is None else hold(alike.softmax(2))
             for part in parts:
                 x = x_t[:, part]
                 if pi is not None and coherence_px:
-                    x_0 = coherent(pi, t, chains[part])
+                    x_0 = drawn.coherent(pi, coherence_px, t, chains[part])
                     x_t[:, part] = q_sample(x_0, jump.alpha_bar_s[0], k, u[:, part])
                 else:
                     p = hold(prior(x, t).softmax(2)) if pi is None else pi
@@ -216,3 +205,30 @@ def sample(
                 p_0[:, part] = hold(end(x, logits, jump, temperature))
         yield done
     return p_0
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """What is drawn for chains of B images at a time: by its number alone, whatever runs beside."""
+
+    seed: int
+    slices: Sequence[int]
+    shape: tuple[int, int]
+    device: torch.device | str
+
+    def uniform(self, t: int, chains: Sequence[int]) -> Tensor:
+        """Numbers in (0, 1), float32 (B, n, H, W)."""
+        numbers = [(z, chain, t) for z in self.slices for chain in chains]
+        keys = draws.keys(self.seed, numbers, "chain")
+        u = draws.uniform(keys, self.shape, device=self.device)
+        return u.view(len(self.slices), len(chains), *self.shape)
+
+    def noise(self, num_classes: int, t: int, chains: Sequence[int]) -> Tensor:
+        """Label maps of noise, uint8 (B, n, H, W)."""
+        u = self.uniform(t, chains)
+        return (u * num_classes).clamp_(max=num_classes - 1).to(torch.uint8)
+
+    def coherent(self, pi: Tensor, length_px: float, t: int, chains: Sequence[int]) -> Tensor:
+        """Label maps drawn from pi (B, 1, K, H, W), neighbours alike, uint8 (B, n, H, W)."""
+        numbers = [[(z, chain, t) for chain in chains] for z in self.slices]
+        return coherent_draw(pi, length_px, seed=self.seed, numbers=numbers, purpose="coherent")
