@@ -1,6 +1,7 @@
 """NumPy in, a Segmentation out: what a host calls to run a model on an image.
 
-Follows the checkpoint's card: each slice (:mod:`spad.inference.stack`) is normalised and
+What is asked is checked (:mod:`spad.inference.request`). Then each slice
+(:mod:`spad.inference.stack`) is, as the checkpoint's card says, normalised and
 letterboxed (:mod:`spad.inference.letterbox`), encoded once for all its chains
 (:mod:`spad.inference.model`), with as much at once as the memory takes
 (:mod:`spad.inference.batches`), and comes back on the image's own grid
@@ -9,9 +10,8 @@ letterboxed (:mod:`spad.inference.letterbox`), encoded once for all its chains
 
 from __future__ import annotations
 
-import operator
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,23 +23,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spad import checkpoint
-from spad.chain import times_of_use
 from spad.checkpoint import IGNORE, NOTICE, Card
 from spad.inference.batches import Runner, Slice
-from spad.inference.clamp import check_edits, held_pixels
 from spad.inference.device import devices, pick_device
 from spad.inference.ensemble import Outcome
 from spad.inference.letterbox import Frame, frame_of, luminance, normalise
 from spad.inference.memory_ladder import Limits
 from spad.inference.model import Model
+from spad.inference.request import Request, checked, held_pixels
 from spad.inference.segmentation import Segmentation, Step
-from spad.inference.stack import BadSlice, Stack, order_of
+from spad.inference.stack import BadSlice, order_of
 from spad.inference.store import Store
 from spad.network import Network, build
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
-
-MAX_SAMPLES = 64
 
 
 class Segmenter:
@@ -166,122 +163,120 @@ class Segmenter:
         MemoryError
             Even the least at once does not fit into the CPU's memory.
         """
-        card, k = self.card, len(self.card.classes)
-        unet = not self._model.diffuses
-        n = _whole("samples", card.sampling.samples if samples is None else samples)
-        steps = _whole("steps", card.sampling.steps if steps is None else steps)
-        seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
-        first_slice = _whole("first_slice", first_slice)
-        if not 1 <= n <= MAX_SAMPLES:
-            raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
-        if seed < 0:
-            raise ValueError(f"seed {seed} is negative; choose 0 or more")
-        if first_slice < 0:
-            raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
-        stack = Stack(image, rgb)
-        if current is not None:
-            current, last = _whole("current", current), first_slice + stack.depth - 1
-            if not first_slice <= current <= last:
-                raise ValueError(f"current is {current}; the slices are {first_slice} to {last}")
-            current -= first_slice
-        edits = check_edits(stack.shape, k, clamp=clamp, region=region, start=start)
-        if t0 is not None and start is None:
-            raise ValueError("t0 is given without start, the label map to restart from; give both")
-        if unet and edits:
-            raise ValueError(
-                "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
-            )
-        times = times_of_use(self._model.schedule, card.sampling, steps, t0)
-        if start is not None and t0 is None:
-            t0 = times[0]
-        if unet:
-            n, times = 1, [0]
-
-        store = Store(stack.shape, n, k, probability=probability)
-        frame = frame_of(stack.plane, card.input, card.network.stride)
-        runner = Runner(
-            self._model, self._limits, frame, times, chains=n, depth=stack.depth, seed=seed
+        request = checked(
+            self._model,
+            image,
+            samples=samples,
+            steps=steps,
+            seed=seed,
+            t0=t0,
+            rgb=rgb,
+            first_slice=first_slice,
+            current=current,
+            clamp=clamp,
+            region=region,
+            start=start,
         )
-        edits = {name: e.reshape(stack.depth, *stack.plane) for name, e in edits.items()}
+        stack, n, k = request.stack, request.samples, len(self.card.classes)
+        store = Store(stack.shape, n, k, probability=probability)
+        frame = frame_of(stack.plane, self.card.input, self.card.network.stride)
+        runner = Runner(
+            self._model,
+            self._limits,
+            frame,
+            request.times,
+            chains=n,
+            depth=stack.depth,
+            seed=request.seed,
+        )
 
         def prepare(z: int) -> Slice:
             raw = stack.read(z)
-            x = frame.image(
-                normalise(luminance(raw) if rgb else raw, card.input, inverted=inverted)
-            )
-            fixed = {name: edit[z] for name, edit in edits.items()}
+            grey = luminance(raw) if rgb else raw
+            x = frame.image(normalise(grey, self.card.input, inverted=inverted))
+            fixed = request.edits_of(z)
             return Slice(
-                first_slice + z,
+                request.first_slice + z,
                 x,
                 start=_on_grid(frame, fixed.get("start"), 0),
                 clamp=_on_grid(frame, held_pixels(fixed), IGNORE),
                 hints=_on_grid(frame, fixed.get("clamp"), IGNORE),
             )
 
-        each, done, past = len(times), 0, 0
-        total = stack.depth * each
-        said: list[str] = []
-        waiting = order_of(stack.depth, current)
-        ready: dict[int, Slice] = {}  # also what a batch that shrank left over: none is read twice
-        while waiting:
-            for z in [z for z in waiting[: runner.plan.slices] if z not in ready]:
-                try:
-                    ready[z] = prepare(z)
-                except BadSlice as error:
-                    waiting.remove(z)
-                    store.leave_empty(z)
-                    said.append(f"{error}. It is left empty; the others are not touched by this")
-                    past += each
-                    done = max(done, past)
-                    yield Step(done, total, first_slice + z, store.labels[z], said[-1])
-            if not ready:
-                continue
-            batch = list(ready)
-            run = runner.run(list(ready.values()))
-            while True:
-                try:
-                    event = next(run)
-                except StopIteration as stop:
-                    outcomes: list[Outcome] = stop.value
-                    break
-                if isinstance(event, str):
-                    said.append(event)
-                    yield Step(done, total, first_slice + batch[0], None, event)
-                elif event < each:
-                    # Not back to the batch's first step where it had to be run again.
-                    done = max(done, past + event * min(len(batch), runner.plan.slices))
-                    yield Step(done, total, first_slice + batch[0], None)
-            for z, outcome in zip(batch, outcomes, strict=False):
-                store.put(z, outcome, {name: edit[z] for name, edit in edits.items()})
-                waiting.remove(z)
-                del ready[z]
-                past += each
-                done = max(done + 1, past)
-                yield Step(done, total, first_slice + z, store.labels[z])
-
+        said = yield from _run(request, prepare, runner, store)
         shape = stack.shape
         return Segmentation(
             labels=store.labels.reshape(shape),
             samples=store.samples.reshape(n, *shape),
             uncertainty=store.uncertainty.reshape(shape),
             probability=None if (p := store.probability) is None else p.reshape(k, *shape),
-            classes=card.classes,
+            classes=self.card.classes,
             spacing_mm=spacing_mm,
-            provenance={
-                "checkpoint": {"name": card.name, "sha256": self.sha256},
-                "spad": _version(),
-                "torch": torch.__version__,
-                "device": ", ".join(runner.devices) or str(self.device),
-                "seed": seed,
-                "steps": len(times),
-                "samples": n,
-                "t0": t0,
-                "said": said,
-                "image_sha256": stack.sha256(),
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "notice": NOTICE,
-            },
+            provenance=self._provenance(request, runner, said),
         )
+
+    def _provenance(self, request: Request, runner: Runner, said: list[str]) -> dict[str, Any]:
+        return {
+            "checkpoint": {"name": self.card.name, "sha256": self.sha256},
+            "spad": _version(),
+            "torch": torch.__version__,
+            "device": ", ".join(runner.devices) or str(self.device),
+            "seed": request.seed,
+            "steps": len(request.times),
+            "samples": request.samples,
+            "t0": request.t0,
+            "said": said,
+            "image_sha256": request.stack.sha256(),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "notice": NOTICE,
+        }
+
+
+def _run(
+    request: Request, prepare: Callable[[int], Slice], runner: Runner, store: Store
+) -> Generator[Step, None, list[str]]:
+    """Run every slice and store its outcome; give what was said meanwhile."""
+    depth, first, each = request.stack.depth, request.first_slice, len(request.times)
+    total, done, past = depth * each, 0, 0
+    said: list[str] = []
+    waiting = order_of(depth, request.current)
+    ready: dict[int, Slice] = {}  # also what a batch that shrank left over: none is read twice
+    while waiting:
+        for z in [z for z in waiting[: runner.plan.slices] if z not in ready]:
+            try:
+                ready[z] = prepare(z)
+            except BadSlice as error:
+                waiting.remove(z)
+                store.leave_empty(z)
+                said.append(f"{error}. It is left empty; the others are not touched by this")
+                past += each
+                done = max(done, past)
+                yield Step(done, total, first + z, store.labels[z], said[-1])
+        if not ready:
+            continue
+        batch = list(ready)
+        run = runner.run(list(ready.values()))
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as stop:
+                outcomes: list[Outcome] = stop.value
+                break
+            if isinstance(event, str):
+                said.append(event)
+                yield Step(done, total, first + batch[0], None, event)
+            elif event < each:
+                # Not back to the batch's first step where it had to be run again.
+                done = max(done, past + event * min(len(batch), runner.plan.slices))
+                yield Step(done, total, first + batch[0], None)
+        for z, outcome in zip(batch, outcomes, strict=False):
+            store.put(z, outcome, request.edits_of(z))
+            waiting.remove(z)
+            del ready[z]
+            past += each
+            done = max(done + 1, past)
+            yield Step(done, total, first + z, store.labels[z])
+    return said
 
 
 def load(path: str | Path, device: str = "auto") -> Segmenter:
@@ -309,14 +304,6 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     card, tensors = checkpoint.load(file)
     network = build(card.network, len(card.classes), tensors)
     return Segmenter(card, network, target, checkpoint.sha256(file))
-
-
-def _whole(name: str, value: Any) -> int:
-    """Give a setting as Python's int (JSON takes no NumPy ones)."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} is {value!r}; give a whole number") from None
 
 
 def _on_grid(frame: Frame, labels: NDArray[np.uint8] | None, padding: int) -> Tensor | None:

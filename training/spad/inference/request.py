@@ -1,0 +1,172 @@
+"""What a host asks of a run, checked: an image as slices, numbers, and an annotator's edits.
+
+Of the edits (method, section 10) ``clamp`` fixes pixels, ``region`` bounds what may change, and the
+chains restart from ``start``; what they hold is put back on the image's grid when all is done.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.chain import times_of_use
+from spad.checkpoint import IGNORE
+from spad.inference.model import Model
+from spad.inference.stack import Stack
+
+__all__ = ["Request", "check_edits", "checked", "held_pixels", "restore_edits"]
+
+MAX_SAMPLES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that can be met; arguments of :meth:`spad.inference.segmenter.Segmenter.steps`.
+
+    Parameters
+    ----------
+    stack : Stack
+    samples, seed, first_slice : int
+    times : list of int
+        That each chain visits; of a plain U-Net one, and one sample.
+    t0 : int or None
+        None for chains from noise.
+    current : int or None
+        Counted from 0, not from ``first_slice``.
+    edits : mapping of str to array, shape (Z, H, W)
+        Those of ``clamp``, ``region`` and ``start`` that are given.
+    """
+
+    stack: Stack
+    samples: int
+    seed: int
+    first_slice: int
+    times: list[int]
+    t0: int | None
+    current: int | None
+    edits: Mapping[str, NDArray[Any]]
+
+    def edits_of(self, z: int) -> dict[str, NDArray[Any]]:
+        """The edits of slice z, counted from 0, (H, W) each."""
+        return {name: edit[z] for name, edit in self.edits.items()}
+
+
+def checked(
+    model: Model,
+    image: Any,
+    *,
+    samples: int | None,
+    steps: int | None,
+    seed: int,
+    t0: int | None,
+    rgb: bool,
+    first_slice: int,
+    current: int | None,
+    **edits: NDArray[Any] | None,
+) -> Request:
+    """Check the arguments of :meth:`spad.inference.segmenter.Segmenter.steps`.
+
+    Raises
+    ------
+    ValueError
+        As it says there.
+    """
+    card = model.card
+    n = _whole("samples", card.sampling.samples if samples is None else samples)
+    steps = _whole("steps", card.sampling.steps if steps is None else steps)
+    seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
+    first_slice = _whole("first_slice", first_slice)
+    if not 1 <= n <= MAX_SAMPLES:
+        raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
+    if seed < 0:
+        raise ValueError(f"seed {seed} is negative; choose 0 or more")
+    if first_slice < 0:
+        raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
+    stack = Stack(image, rgb)
+    if current is not None:
+        current, last = _whole("current", current), first_slice + stack.depth - 1
+        if not first_slice <= current <= last:
+            raise ValueError(f"current is {current}; the slices are {first_slice} to {last}")
+        current -= first_slice
+    given = check_edits(stack.shape, len(card.classes), **edits)
+    if t0 is not None and "start" not in given:
+        raise ValueError("t0 is given without start, the label map to restart from; give both")
+    if given and not model.diffuses:
+        raise ValueError(
+            "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
+        )
+    times = times_of_use(model.schedule, card.sampling, steps, t0)
+    if "start" in given and t0 is None:
+        t0 = times[0]
+    if not model.diffuses:
+        n, times = 1, [0]
+    by_slice = {name: e.reshape(stack.depth, *stack.plane) for name, e in given.items()}
+    return Request(stack, n, seed, first_slice, times, t0, current, by_slice)
+
+
+def _whole(name: str, value: Any) -> int:
+    """Give a setting as Python's int (JSON takes no NumPy ones)."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; give a whole number") from None
+
+
+def check_edits(
+    shape: tuple[int, ...], num_classes: int, **edits: NDArray[Any] | None
+) -> dict[str, NDArray[Any]]:
+    """The edits that are given, checked against the image's shape and the model's classes."""
+    given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
+    if "region" in given and "start" not in given:
+        raise ValueError(
+            "a region is given without start, the label map to keep outside; give both"
+        )
+    for name, edit in given.items():
+        wanted = np.bool_ if name == "region" else np.uint8
+        if edit.shape != shape or edit.dtype != wanted:
+            raise ValueError(
+                f"{name} has shape {edit.shape} and type {edit.dtype}; this image asks for "
+                f"{shape} and {np.dtype(wanted)}"
+            )
+        if name != "region":
+            values = np.unique(edit)
+            allowed = values < num_classes
+            if name == "clamp":
+                allowed |= values == IGNORE
+            if not allowed.all():
+                raise ValueError(
+                    f"{name} holds the values {values[~allowed].tolist()}; the model has classes "
+                    f"0..{num_classes - 1}" + (" (and 255 for free)" if name == "clamp" else "")
+                )
+    return given
+
+
+def held_pixels(fixed: dict[str, NDArray[Any]]) -> NDArray[np.uint8] | None:
+    """What must come out as it is: fixed pixels, and the start outside the region; 255 is free."""
+    if "clamp" not in fixed and "region" not in fixed:
+        return None
+    shape = next(iter(fixed.values())).shape
+    held = fixed["clamp"] if "clamp" in fixed else np.full(shape, IGNORE, np.uint8)
+    if "region" in fixed:
+        # Outside the region nothing changes, not even towards a clamp.
+        held = np.where(fixed["region"], held, fixed["start"])
+    return held
+
+
+def restore_edits(
+    fixed: dict[str, NDArray[Any]],
+    labels: NDArray[np.uint8],
+    samples: NDArray[np.uint8],
+    uncertainty: NDArray[np.float16],
+) -> None:
+    """Put fixed pixels back on the image's own grid, where scaling may have moved them."""
+    if (held := held_pixels(fixed)) is not None:
+        where = held != IGNORE
+        labels[where] = held[where]
+        samples[:, where] = held[where]
+        uncertainty[where] = 0
