@@ -10,16 +10,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.annotation.anatomical_checks import checks
-    from spad.annotation.around_edits import (
-        RESTART,
-        Alternative,
-        alternatives,
-        changes,
-        component,
-        doubtful,
-        edits_for,
-        told,
-    )
+    from spad.annotation.around_edits import RESTART, changes, doubtful, edits_for, told
     from spad.annotation.expected_errors import expected_error
     from spad.annotation.fine_tuning import (
         PROGRESS,
@@ -32,5 +23,6 @@ if TYPE_CHECKING:
     from spad.annotation.likeness import LIMIT, across, measures, reasons, summary
     from spad.annotation.review_book import Entry, ReviewBook, check_sum
     from spad.annotation.review_queue import STATES, Queue, State
+    from spad.annotation.sample_alternatives import Alternative, alternatives, component
 
 __getattr__, __all__ = lazily(__name__)
