@@ -20,7 +20,7 @@ __all__ = ["read_nifti"]
 
 CLEAR = 0.5
 """How clear it must be that the layers run across once the B-scans are turned, as the log of a
-ratio (`spad.annotation.likeness.across`); in between, nothing is turned."""
+ratio (`spad.annotation.across`); in between, nothing is turned."""
 _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _LOOKED_AT = 8
 

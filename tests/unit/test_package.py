@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "qtpy", "PySide6", "napari", "vtk", "cv2", "tensorboard", "PIL", "scipy")
-MODELS = sorted(p.name for p in (ROOT / "training" / "spad" / "checkpoint" / "models").glob("*.safetensors"))
+MODELS = sorted(p.name for p in ROOT.glob("training/spad/checkpoint/models/*.safetensors"))
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -121,7 +121,7 @@ import spad, napari_spad
 from importlib import metadata
 from pathlib import Path
 from npe2 import PluginManager, PluginManifest
-from spad.checkpoint import shipped
+from spad.checkpoint.safetensors_file import shipped
 
 distribution = metadata.distribution("napari-spad")
 manager = PluginManager()

@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory) -> Path:
     import torch
 
     from spad import checkpoint as files
-    from spad.annotation.likeness import measures, summary
+    from spad.annotation import measures, summary
     from spad.checkpoint.card import (
         Card,
         InputConfig,

@@ -18,6 +18,7 @@ from spad.cases.export import NewCase, Written, write_cases
 from spad.cases.folder import CaseError
 from spad.checkpoint.labels import IGNORE
 from spad.train.data import cases as reader
+from spad.train.data import image_files
 
 NAMES = {0: "background", 1: "SRF", 2: "IRF"}
 STRUCTURES = ("SRF", "IRF")
@@ -131,7 +132,7 @@ def test_a_bscan_corrected_again_replaces_itself_and_the_older_label_map_is_kept
     np.testing.assert_array_equal(reader.read_values(found), labels(2))
     aside = tmp_path / "kept.png"
     aside.write_bytes(kept[found.name].read_bytes())
-    np.testing.assert_array_equal(reader.files.read_label_file(aside), labels(1))
+    np.testing.assert_array_equal(image_files.read_label_file(aside), labels(1))
     aside.unlink()
     assert not add(tmp_path, again).kept  # the same once more: nothing to keep
     add(tmp_path, case(value=1))

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from spad.cases.atomic import read_json
+from spad.cases.patients import patients_of
 from spad.checkpoint import IGNORE
 
 __all__ = ["Case", "CaseError", "CaseFolder", "open_folder"]
 
 _SUFFIXES = (".png", ".tif", ".tiff")
 _PRINTED = 30
-_TOKEN_START, _TOKEN_END = re.compile(r"(?<![0-9A-Za-z])"), re.compile(r"(?![0-9A-Za-z])")
 
 
 class CaseError(ValueError):
@@ -136,7 +135,7 @@ def open_folder(path: str | os.PathLike[str]) -> CaseFolder:
     names = _label_names(path / "labels.json", problems)
     details = _details(path / "cases.json", images, names, problems)
     members, declared = _splits(path / "split.json", images, problems, said)
-    patients = _patients(path, images, details, declared, said)
+    patients = patients_of(path, images, details, declared, said)
 
     def case(name: str) -> Case:
         detail = details.get(name, {})
@@ -296,66 +295,6 @@ def _splits(
 def _two_splits(path: Path, what: str, splits: Iterable[str]) -> str:
     both = " and ".join(map(repr, splits))
     return f"{path}: {what} is in the splits {both}; keep it in one, else the scores are too good"
-
-
-def _patients(
-    path: Path,
-    images: Iterable[str],
-    details: Mapping[str, Mapping[str, Any]],
-    declared: Iterable[str],
-    said: list[str],
-) -> dict[str, str]:
-    """Find each image's patient: by ``cases.json``, else an id within its name, else the name.
-
-    Ids of all splits are looked for, so that an image in the wrong split is found out. The leftmost
-    wins, as index numbers come last ("1_12" is image 12 of patient 1), then the longest.
-    """
-    ids = set(filter(None, declared))
-    patients: dict[str, str] = {}
-    named, alone, unsure = [], [], []
-    for name in images:
-        found = _ids_within(name, ids) if ids else []
-        if "patient" in details.get(name, {}):
-            patients[name] = details[name]["patient"]
-        elif found:
-            patients[name] = found[0]
-            named.append(name)
-            unsure += [name] if len(set(found)) > 1 else []
-        else:
-            patients[name] = name
-            alone.append(name)
-    if named:
-        said.append(
-            f"{path}: the patient of {len(named)} images is taken from their names, such as "
-            f"{patients[named[0]]!r} from {named[0]!r}"
-        )
-    if unsure:
-        said.append(
-            f"{path}: {len(unsure)} names hold the ids of two patients, such as {unsure[0]!r}; the "
-            f"first counts ({patients[unsure[0]]!r}). To be sure, write cases.json"
-        )
-    if alone:
-        said.append(
-            f"{path}: no patient is known for {len(alone)} images, such as {alone[0]!r}; each "
-            "counts as a patient of its own. If that is wrong, write cases.json"
-        )
-    return patients
-
-
-def _ids_within(name: str, ids: Set[str]) -> list[str]:
-    """Ids that stand in a name as tokens, from the left; of those that begin together, the longest.
-
-    Looked up, not searched for: there may be as many ids as images.
-    """
-    ends = [match.start() for match in _TOKEN_END.finditer(name)]
-    found: list[str] = []
-    free = 0
-    for match in _TOKEN_START.finditer(name):
-        at = match.start()
-        if at >= free and (end := next((e for e in reversed(ends) if name[at:e] in ids), 0)):
-            found.append(name[at:end])
-            free = end
-    return found
 
 
 def _overlaps(path: Path, splits: Mapping[str, Sequence[Case]]) -> list[str]:
