@@ -171,12 +171,7 @@ def sample(
     def hold(p: Tensor) -> Tensor:
         return p if clamp is None else torch.where(fixed, truth, p)
 
-    if start is None:
-        x_t = drawn.noise(k, schedule.steps + 1, chains)
-    else:
-        alpha_bar = torch.tensor(schedule.alpha_bar[times[0]], dtype=torch.float32)
-        u = drawn.uniform(schedule.steps + 1, chains)
-        x_t = q_sample(start.unsqueeze(1).expand(u.shape), alpha_bar, k, u)
+    x_t = _first(drawn, schedule, times[0], k, chains, start)
     p_0 = torch.empty(len(slices), n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
         jump = schedule.jump(t, s, device=device)
@@ -205,6 +200,22 @@ def sample(
                 p_0[:, part] = hold(end(x, logits, jump, temperature))
         yield done
     return p_0
+
+
+def _first(
+    drawn: _Draws,
+    schedule: NoiseSchedule,
+    t: int,
+    num_classes: int,
+    chains: Sequence[int],
+    start: Tensor | None,
+) -> Tensor:
+    """Label maps (B, n, H, W) that the chains begin with: noise, or the start noised to t."""
+    if start is None:
+        return drawn.noise(num_classes, schedule.steps + 1, chains)
+    alpha_bar = torch.tensor(schedule.alpha_bar[t], dtype=torch.float32)
+    u = drawn.uniform(schedule.steps + 1, chains)
+    return q_sample(start.unsqueeze(1).expand(u.shape), alpha_bar, num_classes, u)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Request:
     ----------
     stack : Stack
     samples, seed, first_slice : int
+    rgb, inverted : bool
     times : list of int
         That each chain visits; of a plain U-Net one, and one sample.
     t0 : int or None
@@ -46,6 +47,8 @@ class Request:
     samples: int
     seed: int
     first_slice: int
+    rgb: bool
+    inverted: bool
     times: list[int]
     t0: int | None
     current: int | None
@@ -65,6 +68,7 @@ def checked(
     seed: int,
     t0: int | None,
     rgb: bool,
+    inverted: bool,
     first_slice: int,
     current: int | None,
     **edits: NDArray[Any] | None,
@@ -106,7 +110,7 @@ def checked(
     if not model.diffuses:
         n, times = 1, [0]
     by_slice = {name: e.reshape(stack.depth, *stack.plane) for name, e in given.items()}
-    return Request(stack, n, seed, first_slice, times, t0, current, by_slice)
+    return Request(stack, n, seed, first_slice, rgb, inverted, times, t0, current, by_slice)
 
 
 def _whole(name: str, value: Any) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spad import checkpoint
-from spad.checkpoint import IGNORE, NOTICE, Card
+from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
 from spad.inference.batches import Runner, Slice
 from spad.inference.device import devices, pick_device
 from spad.inference.ensemble import Outcome
@@ -171,14 +172,15 @@ class Segmenter:
             seed=seed,
             t0=t0,
             rgb=rgb,
+            inverted=inverted,
             first_slice=first_slice,
             current=current,
             clamp=clamp,
             region=region,
             start=start,
         )
-        stack, n, k = request.stack, request.samples, len(self.card.classes)
-        store = Store(stack.shape, n, k, probability=probability)
+        stack, n = request.stack, request.samples
+        store = Store(stack.shape, n, len(self.card.classes), probability=probability)
         frame = frame_of(stack.plane, self.card.input, self.card.network.stride)
         runner = Runner(
             self._model,
@@ -189,27 +191,10 @@ class Segmenter:
             depth=stack.depth,
             seed=request.seed,
         )
-
-        def prepare(z: int) -> Slice:
-            raw = stack.read(z)
-            grey = luminance(raw) if rgb else raw
-            x = frame.image(normalise(grey, self.card.input, inverted=inverted))
-            fixed = request.edits_of(z)
-            return Slice(
-                request.first_slice + z,
-                x,
-                start=_on_grid(frame, fixed.get("start"), 0),
-                clamp=_on_grid(frame, held_pixels(fixed), IGNORE),
-                hints=_on_grid(frame, fixed.get("clamp"), IGNORE),
-            )
-
+        prepare = partial(_prepared, request, frame, self.card.input)
         said = yield from _run(request, prepare, runner, store)
-        shape = stack.shape
         return Segmentation(
-            labels=store.labels.reshape(shape),
-            samples=store.samples.reshape(n, *shape),
-            uncertainty=store.uncertainty.reshape(shape),
-            probability=None if (p := store.probability) is None else p.reshape(k, *shape),
+            **store.arrays(),
             classes=self.card.classes,
             spacing_mm=spacing_mm,
             provenance=self._provenance(request, runner, said),
@@ -304,6 +289,19 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     card, tensors = checkpoint.load(file)
     network = build(card.network, len(card.classes), tensors)
     return Segmenter(card, network, target, checkpoint.sha256(file))
+
+
+def _prepared(request: Request, frame: Frame, config: InputConfig, z: int) -> Slice:
+    """Read a slice, and bring it and its edits onto the network's grid."""
+    raw, fixed = request.stack.read(z), request.edits_of(z)
+    grey = luminance(raw) if request.rgb else raw
+    return Slice(
+        request.first_slice + z,
+        frame.image(normalise(grey, config, inverted=request.inverted)),
+        start=_on_grid(frame, fixed.get("start"), 0),
+        clamp=_on_grid(frame, held_pixels(fixed), IGNORE),
+        hints=_on_grid(frame, fixed.get("clamp"), IGNORE),
+    )
 
 
 def _on_grid(frame: Frame, labels: NDArray[np.uint8] | None, padding: int) -> Tensor | None:

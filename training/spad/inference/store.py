@@ -44,6 +44,7 @@ class Store:
     def __init__(
         self, shape: tuple[int, ...], samples: int, num_classes: int, *, probability: bool
     ) -> None:
+        self._shape = shape
         full = (1, *shape) if len(shape) == 2 else shape
         self.labels: NDArray[np.uint8] = _zeros(full, np.uint8)
         self.samples: NDArray[np.uint8] = _zeros((samples, *full), np.uint8)
@@ -70,6 +71,19 @@ class Store:
         self.uncertainty[z] = 1
         if self.probability is not None:
             self.probability[0, z] = 1
+
+    def arrays(self) -> dict[str, Any]:
+        """Arrays of a :class:`spad.Segmentation` by name, in the image's shape."""
+        found = {
+            "labels": self.labels,
+            "samples": self.samples,
+            "uncertainty": self.uncertainty,
+            "probability": self.probability,
+        }
+        return {
+            name: None if one is None else one.reshape(*one.shape[:-3], *self._shape)
+            for name, one in found.items()
+        }
 
 
 def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
