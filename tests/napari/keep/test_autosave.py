@@ -129,7 +129,7 @@ def test_a_full_disk_is_said_once_and_tried_again(open_desk, qtbot, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("spad.cases.atomic.os.fsync", full)
+        broken.setattr("spad.cases.atomic_files.os.fsync", full)
         stroke(result, 1)
         qtbot.waitUntil(lambda: bool(panel.autosave.trouble), timeout=15_000)
         stroke(result, 2)

@@ -19,7 +19,7 @@ import pytest
 from napari_spad.keep.saved_layer import ModelPart, SavedLayer
 from napari_spad.keep.session_folders import CLOSED, Session, kept_layers, move, prune, throw_away
 from napari_spad.layers.packed_samples import Packed
-from spad.cases.atomic import replaced
+from spad.cases.atomic_files import replaced
 
 SHAPE = (5, 24, 36)
 
@@ -150,7 +150,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("spad.cases.atomic.os.fsync", full)
+        broken.setattr("spad.cases.atomic_files.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             saved.save_bscan((2,), labels[2] * 0, None)
     np.testing.assert_array_equal(SavedLayer(saved.folder).load().labels, labels)

@@ -183,7 +183,7 @@ def test_a_failed_write_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spad.cases.atomic.os.fsync", full)
+    monkeypatch.setattr("spad.cases.atomic_files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write(str(path), data * 0, settings(data))
     assert path.read_bytes() == before

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases.atomic import read_json
+from spad.cases.atomic_files import read_json
 from spad.cases.export import NewCase
 from spad.checkpoint import IGNORE
 

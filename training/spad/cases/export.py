@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases.atomic import read_json, write_bytes, write_json
+from spad.cases.atomic_files import read_json, write_bytes, write_json
 from spad.cases.folder import CaseError, open_folder
 from spad.checkpoint import IGNORE
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from spad.cases.atomic import read_json
+from spad.cases.atomic_files import read_json
 from spad.cases.patients import patients_of
 from spad.checkpoint import IGNORE
 

@@ -74,7 +74,7 @@ class Store:
 
     def arrays(self) -> dict[str, Any]:
         """Arrays of a :class:`spad.Segmentation` by name, in the image's shape."""
-        found = {
+        found: dict[str, NDArray[Any] | None] = {
             "labels": self.labels,
             "samples": self.samples,
             "uncertainty": self.uncertainty,

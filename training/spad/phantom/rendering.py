@@ -21,7 +21,7 @@ from spad.phantom.waves import F64
 __all__ = ["render"]
 
 F32 = NDArray[np.float32]
-Step = Callable[[F64, "F64 | float"], F32]
+Step = Callable[[F64, F64 | float], F32]
 """A border's curve (W,) and its width, in mm, to a ramp 0..1 (H, W) across it."""
 
 
