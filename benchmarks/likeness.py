@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from spad.annotation import LIMIT, measures, reasons, summary
-from spad.cases.folder import Case, open_folder
+from spad.cases import Case, open_folder
 from spad.checkpoint.card import Card
 from spad.checkpoint.safetensors_file import read_card, save_with_card, shipped
 from spad.train.data.cases import read_image

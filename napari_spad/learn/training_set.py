@@ -125,7 +125,7 @@ class TrainingSet(QWidget):
     """
 
     written = Signal(object)
-    """Cases were written: what `spad.cases.export.write_cases` returns."""
+    """Cases were written: what `spad.cases.write_cases` returns."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()

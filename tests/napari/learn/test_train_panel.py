@@ -18,7 +18,7 @@ from conftest import CLASSES, fake_labels
 import napari_spad.learn.fine_tuning as fine_tune
 import napari_spad.learn.trainer_process as trainer
 from napari_spad.learn.training_set import png_bytes
-from spad.cases.export import NewCase, write_cases
+from spad.cases import NewCase, write_cases
 from spad.checkpoint.labels import IGNORE
 from spad.checkpoint.safetensors_file import shipped
 from spad.train.data import cases as reader

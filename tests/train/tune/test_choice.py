@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spad.cases.folder import Case
+from spad.cases import Case
 from spad.train.tune.choice import (
     Limits,
     Standing,

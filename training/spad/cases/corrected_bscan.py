@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases.atomic_files import read_json
-from spad.cases.export import NewCase
+from spad.cases.new_cases import NewCase
 from spad.checkpoint import IGNORE
 
 __all__ = ["as_grey", "bscan_case", "image_pseudonym", "known_bscans"]

@@ -1,6 +1,6 @@
 """Cases, checked and read: images, label maps in the model's classes, validation patients.
 
-All faults of case folders (`spad.cases.folder` describes their format) are reported at once,
+All faults of case folders (`spad.cases.case_folder` describes their format) are reported at once,
 with file names, before any training.
 """
 

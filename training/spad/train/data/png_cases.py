@@ -1,4 +1,4 @@
-"""Writing case folders as PNG: `spad.cases.export`, with Pillow to encode the pixels."""
+"""Writing case folders as PNG: `spad.cases`, with Pillow to encode the pixels."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def write_folder(
     *,
     replace: bool = False,
 ) -> int:
-    """Write cases as :func:`spad.cases.export.write_cases` does; return how many."""
+    """Write cases as :func:`spad.cases.write_cases` does; return how many."""
     written = write_cases(path, cases, names, encode=image_files.png_bytes, replace=replace)
     return len(written.splits)

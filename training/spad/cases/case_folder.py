@@ -3,7 +3,7 @@
 A folder holds ``images/NAME.png|tif``, ``masks/NAME.png|tif`` (class values, 255 = ignore),
 ``labels.json`` (value -> name), ``split.json`` (split -> patients and images) and, if one likes,
 ``cases.json`` (NAME -> patient, spacing, annotated structures). This module reads the JSON files;
-`spad.train.data.cases` reads the pixels, `spad.cases.export` writes.
+`spad.train.data.cases` reads the pixels, `spad.cases.new_cases` writes.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases.atomic_files import read_json, write_bytes, write_json
-from spad.cases.folder import CaseError, open_folder
+from spad.cases.case_folder import CaseError, open_folder
 from spad.checkpoint import IGNORE
 
 __all__ = ["NewCase", "Written", "describe", "faults", "write_cases"]

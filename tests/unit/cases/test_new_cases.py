@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("PIL")
 
+from spad.cases.case_folder import CaseError
 from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
-from spad.cases.export import NewCase, Written, write_cases
-from spad.cases.folder import CaseError
+from spad.cases.new_cases import NewCase, Written, write_cases
 from spad.checkpoint.labels import IGNORE
 from spad.train.data import cases as reader
 from spad.train.data import image_files

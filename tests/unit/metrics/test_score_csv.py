@@ -18,7 +18,7 @@ from spad.metrics.differences import (
     difference_map,
     largest_disagreement,
 )
-from spad.metrics.report import as_csv, plain_text, score_records, write_text
+from spad.metrics.score_csv import as_csv, plain_text, score_records, write_text
 
 CLASSES = label_classes(("background", "SRF", "IRF"))
 
