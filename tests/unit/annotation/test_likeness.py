@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from spad import phantom
-from spad.annotation.image_measures import across, measures
-from spad.annotation.likeness import reasons, summary, unlike
+from spad.annotation.likeness import across, measures, reasons, summary, unlike
 from spad.checkpoint.card import Card, InputConfig
 from spad.checkpoint.safetensors_file import read_card, shipped
 

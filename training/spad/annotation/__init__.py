@@ -20,8 +20,7 @@ if TYPE_CHECKING:
         read_progress,
         verdict,
     )
-    from spad.annotation.image_measures import across, measures
-    from spad.annotation.likeness import LIMIT, reasons, summary
+    from spad.annotation.likeness import LIMIT, across, measures, reasons, summary
     from spad.annotation.review_book import Entry, ReviewBook, check_sum
     from spad.annotation.review_queue import STATES, Queue, State
     from spad.annotation.sample_alternatives import Alternative, alternatives, component

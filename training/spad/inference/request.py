@@ -1,7 +1,7 @@
 """What a host asks of a run, checked: an image as slices, numbers, and an annotator's edits.
 
-Of the edits (method, section 10) ``clamp`` fixes pixels, ``region`` bounds what may change, and the
-chains restart from ``start``; what they hold is put back on the image's grid when all is done.
+Of the edits (docs/method.md, section 10) ``clamp`` fixes pixels, ``region`` bounds what may change,
+and the chains restart from ``start``; what they hold is put back on the image's grid in the end.
 """
 
 from __future__ import annotations

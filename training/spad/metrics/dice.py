@@ -1,7 +1,7 @@
 """Dice and IoU of each structure, their means, and where they are worst; from confusion matrices.
 
-Conventions (method, section 8): a structure in neither map has no score and is left out of means;
-one in a single map has Dice and IoU 0.
+By docs/method.md, section 8, a structure in neither map has no score and is left out of means; one
+in a single map has Dice and IoU 0.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StructureScore:
 
 
 def structure_scores(matrix: Matrix, classes: Sequence[LabelClass]) -> tuple[StructureScore, ...]:
-    """Dice and IoU of every structure, which are all classes but the background.
+    """Dice and IoU of every structure, which are all classes but the background (method, Eq. 24).
 
     Parameters
     ----------

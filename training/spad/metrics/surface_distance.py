@@ -1,6 +1,6 @@
 """HD95, the distance between the surfaces of a structure in two label maps.
 
-A structure in neither map has none, one in a single map has inf (method, section 8).
+A structure in neither map has none, one in a single map has inf (docs/method.md, section 8).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def hd95(
     reference: NDArray[np.bool_],
     spacing: Sequence[float] | None = None,
 ) -> float:
-    """Hausdorff distance at the 95th percentile, as MONAI defines it.
+    """Hausdorff distance at the 95th percentile, as MONAI defines it (method, Eq. 26).
 
     The larger of the two directed 95th percentiles of the distances from the surface pixels of one
     mask to the nearest surface pixel of the other. A surface pixel has a neighbour (4 in 2-D, 6 in

@@ -135,6 +135,7 @@ class Cached(PlainUNet):
         """Logits of the prior pi(x_0 | x_t, image); see :meth:`Network.denoise`."""
         if condition.logits is None:
             raise ValueError("the condition is another network's; encode the image with this one")
+        # SPAD, Eq. 2; method, Eq. 14
         correction: Tensor = self.denoiser(x_t, t, condition.context)
         logits = condition.logits.unsqueeze(1)
         if torch.is_grad_enabled():
