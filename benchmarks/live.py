@@ -76,8 +76,8 @@ def measure(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     from napari_spad.desk.desk import Desk
     from napari_spad.desk.result import Result
     from napari_spad.desk.run import Engine
-    from napari_spad.layers.image_source import open_source
-    from napari_spad.scores.score_table import ScoreTable
+    from napari_spad.layers.inputs import open_source
+    from napari_spad.scores.scores_panel import ScoresPanel
     from spad.checkpoint.labels import label_classes
     from spad.metrics import confusion_matrix
 
@@ -89,7 +89,7 @@ def measure(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
         path = Path(folder)
         settings = QSettings(str(path / "settings.ini"), QSettings.Format.IniFormat)
         desk = Desk(viewer, Engine.spad(), settings, path)
-        table = ScoreTable(desk)
+        table = ScoresPanel(desk)
         viewer.window.add_dock_widget(table, area="right")
         image = viewer.add_image(labels, name="image")
         viewer.add_labels(np.roll(labels, 5, -1), name="reference")

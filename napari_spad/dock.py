@@ -20,13 +20,13 @@ from qtpy.QtWidgets import (
 from superqt.utils import FunctionWorker
 
 from napari_spad.correct import CorrectPanel
-from napari_spad.desk import Desk, Finished, Panels, Request, Result, data_folder, named
+from napari_spad.desk import Desk, Finished, Request, Result, Tabs, data_folder, named
 from napari_spad.keep import KeepPanel, dice_of
 from napari_spad.learn import TrainingPanel
 from napari_spad.read import phantom_stack
 from napari_spad.review import ReviewPanel
-from napari_spad.scores import ScoreTable
-from napari_spad.segment import Footer, SegmentForm
+from napari_spad.scores import ScoresPanel
+from napari_spad.segment import Footer, SegmentPanel
 from spad.checkpoint import NOTICE
 from spad.inference import Engine
 
@@ -71,10 +71,10 @@ class SpadDock(QWidget):
         self._device = ""
         self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self.footer = Footer(self.desk)
-        self.form = SegmentForm(self.desk)
+        self.form = SegmentPanel(self.desk)
         self.correct = CorrectPanel(self.desk, self.form)
         self.review = ReviewPanel(self.desk)
-        self.scores = ScoreTable(self.desk)
+        self.scores = ScoresPanel(self.desk)
         self.keep = KeepPanel(self.desk)
         self.training = TrainingPanel(self.desk)
         self._lay_out()
@@ -89,7 +89,7 @@ class SpadDock(QWidget):
         notice = named(QLabel(NOTICE), "notice")
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         notice.setEnabled(False)
-        self.panels = named(Panels(), "panels")
+        self.panels = named(Tabs(), "panels")
         for panel, title in (
             (self.form, "Segment"),
             (self.correct, "Correct"),
@@ -150,7 +150,7 @@ class SpadDock(QWidget):
         QTimer.singleShot(0, self._warmer.start)
 
     def _on_devices(self, devices: list[str]) -> None:
-        self.form.set_devices(devices)
+        self.form.model.list_devices(devices)
         if self.footer.status.text() == LOADING:
             self.form.say_ready()
 

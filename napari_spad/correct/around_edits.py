@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Finished, Result
-from napari_spad.segment import SegmentForm
+from napari_spad.segment import SegmentPanel
 
 if TYPE_CHECKING:
     from napari.layers import Shapes
@@ -25,11 +25,11 @@ class Resampling:
     Parameters
     ----------
     desk : Desk
-    form : SegmentForm
+    form : SegmentPanel
         Its choices (model, device, samples, seed) hold here too.
     """
 
-    def __init__(self, desk: Desk, form: SegmentForm) -> None:
+    def __init__(self, desk: Desk, form: SegmentPanel) -> None:
         self.desk, self.form = desk, form
 
     def around_edits(self, scope: str) -> None:
@@ -124,8 +124,8 @@ class Resampling:
     def _restart(self) -> int:
         from spad.annotation import RESTART
 
-        path = self.form.checkpoint.path
-        steps = self.desk.engine.read_card(path).schedule.steps if path is not None else 1
+        card = self.form.model.card()
+        steps = 1 if card is None else card.schedule.steps
         return max(round(RESTART * steps), 1)
 
     def _at_work(self) -> Result | None:

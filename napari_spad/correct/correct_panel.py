@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_spad.correct.alternatives import Alternatives
 from napari_spad.correct.around_edits import Resampling
 from napari_spad.desk import Desk, Keys, named
-from napari_spad.segment import SegmentForm
+from napari_spad.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
 
@@ -39,10 +39,10 @@ class CorrectPanel(QWidget):
     Parameters
     ----------
     desk : Desk
-    form : SegmentForm
+    form : SegmentPanel
     """
 
-    def __init__(self, desk: Desk, form: SegmentForm) -> None:
+    def __init__(self, desk: Desk, form: SegmentPanel) -> None:
         super().__init__()
         self.desk = desk
         self.resampling = Resampling(desk, form)
@@ -71,23 +71,41 @@ class CorrectPanel(QWidget):
         self.again.setToolTip(
             "Runs the model again with your pixels held; it tells what looks alike nearby"
         )
+        self.again.clicked.connect(self.sample_anew)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(4)
+        layout.addWidget(self.count)
+        layout.addWidget(self.again)
+        layout.addLayout(self._scope_row())
+        layout.addWidget(_line())
+        layout.addWidget(QLabel("Alternatives among the samples"))
+        layout.addLayout(self._alternatives_row())
+        layout.addWidget(_line())
+        layout.addWidget(QLabel("Carry to neighbouring B-scans"))
+        layout.addLayout(self._carry_row())
+        layout.addStretch(1)
+
+    def _scope_row(self) -> QHBoxLayout:
         chosen = str(self.desk.settings.value("scope", "B-scan"))
         self.scope = chosen if chosen in SCOPES else "B-scan"
         self.scopes: dict[str, QRadioButton] = {}
-        scopes = QHBoxLayout()
-        scopes.setSpacing(4)
+        row = QHBoxLayout()
+        row.setSpacing(4)
         for key, (text, tip) in SCOPES.items():
             scope = named(QRadioButton(text), f"scope_{key}")
             scope.setToolTip(tip)
             scope.setChecked(key == self.scope)
             scope.clicked.connect(lambda _on, key=key: self._choose(key))
-            scopes.addWidget(scope)
+            row.addWidget(scope)
             self.scopes[key] = scope
-        self.draw = named(QToolButton(), "draw_rectangle")
-        self.draw.setText("▭")
-        self.draw.setToolTip("Draw the rectangle")
-        scopes.addWidget(self.draw)
-        scopes.addStretch(1)
+        self.draw = _tool_button("▭", "draw_rectangle", "Draw the rectangle")
+        self.draw.clicked.connect(self._draw_rectangle)
+        row.addWidget(self.draw)
+        row.addStretch(1)
+        return row
+
+    def _alternatives_row(self) -> QGridLayout:
         self.smaller = named(QPushButton("Smaller (,)"), "alternative_smaller")
         self.larger = named(QPushButton("Larger (.)"), "alternative_larger")
         self.take = named(QPushButton("Take (T)"), "alternative_take")
@@ -97,10 +115,15 @@ class CorrectPanel(QWidget):
                 "mouse"
             )
         self.take.setToolTip("Put the outlined alternative into the labels")
-        flips = QGridLayout()
+        self.smaller.clicked.connect(lambda: self.alternatives.flip(-1, under_pointer=False))
+        self.larger.clicked.connect(lambda: self.alternatives.flip(1, under_pointer=False))
+        self.take.clicked.connect(self.alternatives.take)
+        row = QGridLayout()
         for column, flip in enumerate((self.smaller, self.larger, self.take)):
-            flips.addWidget(flip, 0, column)
+            row.addWidget(flip, 0, column)
+        return row
 
+    def _carry_row(self) -> QHBoxLayout:
         self.next = named(QPushButton("To the next (O)"), "carry_next")
         self.next.setToolTip(
             "Restart the next B-scan from this one's labels, and go there. Its own pixels by hand "
@@ -109,41 +132,18 @@ class CorrectPanel(QWidget):
         self.many = named(QSpinBox(), "carry_count")
         self.many.setRange(1, 999)
         self.many.setValue(3)
-        self.many.setToolTip("How many neighbours the arrows carry to")
-        self.back = named(QToolButton(), "carry_back")
-        self.back.setText("←")
-        self.forth = named(QToolButton(), "carry_forth")
-        self.forth.setText("→")
-        self.back.setToolTip("Carry to that many B-scans before")
-        self.forth.setToolTip("Carry to that many B-scans after")
-        carry = QHBoxLayout()
-        carry.addWidget(self.next, 1)
-        for widget in (self.back, self.many, self.forth):
-            carry.addWidget(widget)
         self.many.setMaximumWidth(70)
-
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(4)
-        layout.addWidget(self.count)
-        layout.addWidget(self.again)
-        layout.addLayout(scopes)
-        layout.addWidget(_line())
-        layout.addWidget(QLabel("Alternatives among the samples"))
-        layout.addLayout(flips)
-        layout.addWidget(_line())
-        layout.addWidget(QLabel("Carry to neighbouring B-scans"))
-        layout.addLayout(carry)
-        layout.addStretch(1)
-
-        self.again.clicked.connect(self.sample_anew)
-        self.draw.clicked.connect(self._draw_rectangle)
-        self.smaller.clicked.connect(lambda: self.alternatives.flip(-1, under_pointer=False))
-        self.larger.clicked.connect(lambda: self.alternatives.flip(1, under_pointer=False))
-        self.take.clicked.connect(self.alternatives.take)
+        self.many.setToolTip("How many neighbours the arrows carry to")
+        self.back = _tool_button("←", "carry_back", "Carry to that many B-scans before")
+        self.forth = _tool_button("→", "carry_forth", "Carry to that many B-scans after")
         self.next.clicked.connect(lambda: self.resampling.onward(1, follow=True))
         self.back.clicked.connect(lambda: self.resampling.onward(-self.many.value()))
         self.forth.clicked.connect(lambda: self.resampling.onward(self.many.value()))
+        row = QHBoxLayout()
+        row.addWidget(self.next, 1)
+        for widget in (self.back, self.many, self.forth):
+            row.addWidget(widget)
+        return row
 
     def sample_anew(self) -> None:
         """Do so in the scope that is chosen."""
@@ -193,3 +193,10 @@ def _line() -> QFrame:
     line.setFrameShadow(QFrame.Shadow.Sunken)
     line.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
     return line
+
+
+def _tool_button(text: str, name: str, tip: str) -> QToolButton:
+    button = named(QToolButton(), name)
+    button.setText(text)
+    button.setToolTip(tip)
+    return button

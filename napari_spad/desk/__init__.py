@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from napari_spad.desk.choosers import CheckpointCombo, LayerCombo
     from napari_spad.desk.desk import Desk, data_folder
     from napari_spad.desk.keys import Keys
-    from napari_spad.desk.question import Ask
-    from napari_spad.desk.result import Result, hand_colormap
+    from napari_spad.desk.question import Question
+    from napari_spad.desk.result import Result
     from napari_spad.desk.run import (
         Edits,
         EngineError,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         explain,
         segment_parts,
     )
-    from napari_spad.desk.tabs import Panels
+    from napari_spad.desk.tabs import Tabs
     from napari_spad.desk.widgets import form_layout, named, narrow
 
 __getattr__, __all__ = lazily(__name__)

@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from napari_spad.desk.widgets import named
 
-__all__ = ["Ask"]
+__all__ = ["Question"]
 
 
-class Ask(QFrame):
+class Question(QFrame):
     """Hidden until there is something to ask; each answer hides it again.
 
     Parameters

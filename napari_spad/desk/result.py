@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +22,13 @@ from napari_spad.layers import (
     Packed,
     Part,
     Source,
-    class_features,
-    colormap,
+    add_result_layers,
     leading_index,
     part_at,
 )
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels
 
     from napari_spad.desk.run import Finished
     from spad.checkpoint import LabelClass
@@ -39,24 +37,6 @@ __all__ = ["Result"]
 
 REDRAW_MS = 60
 """After a stroke, the outlines of what is by hand are drawn anew."""
-
-
-def uncertainty_colormap() -> Any:
-    """Clear where the chains agree, through cyan to white where they do not.
-
-    Colour-blind people too can tell cyan from every structure (orange they cannot tell from IRF).
-    """
-    from napari.utils.colormaps import Colormap
-
-    stops = [[0, 1, 1, 0], [0.3, 1, 1, 0.55], [0.6, 1, 1, 0.9], [0.9, 1, 1, 1]]
-    return Colormap(stops, name="SPAD uncertainty")
-
-
-def hand_colormap() -> Any:
-    """White outlines of what a person painted."""
-    from napari.utils.colormaps import DirectLabelColormap
-
-    return DirectLabelColormap(color_dict={None: "white", 0: "transparent", 1: "white"})
 
 
 class Result:
@@ -86,8 +66,6 @@ class Result:
     def __init__(
         self, viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], model: str
     ) -> None:
-        from spad.checkpoint import NOTICE
-
         self._viewer = viewer
         self.image = source.layer
         self.model = model
@@ -97,45 +75,9 @@ class Result:
         self.locked: set[int] = set()
         self.hand_edited: Callable[[Edit], None] = lambda _: None
         mask = np.zeros(source.shape, np.uint8)
-        names = _free_names(viewer, source.name)
-        self.uncertainty = viewer.add_image(
-            np.zeros(source.shape, np.float16),
-            name=next(names),
-            visible=False,
-            colormap=uncertainty_colormap(),
-            contrast_limits=(0, 0.5),
-            blending="translucent_no_depth",
-            metadata={"spad": {"uncertainty_of": source.name}},
-            opacity=0.5,
-            **source.placement,
+        self.uncertainty, self.layer, self.by_hand = add_result_layers(
+            viewer, source, self.classes, mask
         )
-        self.layer: Labels = viewer.add_labels(
-            np.zeros(source.shape, np.uint8),
-            name=next(names),
-            colormap=colormap(classes),
-            features=class_features(classes),
-            metadata={
-                "spad": {
-                    "notice": NOTICE,
-                    "image": source.name,
-                    "classes": [c.as_json() for c in classes],
-                    "provenance": [],
-                    "by_hand": mask,
-                }
-            },
-            opacity=0.5,
-            **source.placement,
-        )
-        self.by_hand = viewer.add_labels(
-            mask,
-            name=next(names),
-            colormap=hand_colormap(),
-            features={"index": [0, 1], "name": ["", "by hand"]},
-            metadata={"role": "aid", "by_hand_of": source.name},
-            opacity=0.9,
-            **source.placement,
-        )
-        self.by_hand.contour = 1
         # Drawn after the stroke: its outlines take far longer than all that follows a stroke.
         self._redraw = QTimer(singleShot=True, interval=REDRAW_MS)
         self._redraw.timeout.connect(self._draw_by_hand)
@@ -270,14 +212,3 @@ class Result:
             [*runs, {"bscan": list(part.index), **dict(segmentation.provenance)}],
             key=lambda run: run["bscan"],
         )
-
-
-def _free_names(viewer: ViewerModel, image: str) -> Iterator[str]:
-    """Names of the two layers of a result, numbered alike where there is one already."""
-    number, suffix = 1, ""
-    while f"{image} – SPAD{suffix}" in viewer.layers:
-        number += 1
-        suffix = f" {number}"
-    yield f"{image} – uncertainty{suffix}"
-    yield f"{image} – SPAD{suffix}"
-    yield f"{image} – by hand{suffix}"

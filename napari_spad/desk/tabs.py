@@ -8,10 +8,10 @@ from __future__ import annotations
 from qtpy.QtCore import Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import QTabBar, QVBoxLayout, QWidget
 
-__all__ = ["Panels"]
+__all__ = ["Tabs"]
 
 
-class Panels(QWidget):
+class Tabs(QWidget):
     """A tab bar over pages of their own heights."""
 
     currentChanged = Signal(int)

@@ -20,8 +20,8 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Result, explain
-from napari_spad.keep.saved_layer import ModelPart, SavedLayer
-from napari_spad.keep.session_folders import Session
+from napari_spad.keep.autosave_folders import Session
+from napari_spad.keep.autosaved_layer import AutosavedLayer, ModelPart
 from napari_spad.layers import Edit, is_label_map, placement
 from napari_spad.write import classes_of
 
@@ -43,7 +43,7 @@ class Watched:
     Parameters
     ----------
     layer : napari.layers.Labels
-    saved : SavedLayer
+    saved : AutosavedLayer
         Where to.
     shape, dtype : tuple of int, str
         Of the data that are saved there.
@@ -56,7 +56,7 @@ class Watched:
     """
 
     layer: Labels
-    saved: SavedLayer
+    saved: AutosavedLayer
     shape: Index
     dtype: str
     result: Result | None = None
@@ -133,7 +133,7 @@ class Autosave(QObject):
 
     # ------------------------------------------------------------------ what is to be saved
 
-    def watch(self, layer: Labels, saved: SavedLayer | None = None) -> Watched:
+    def watch(self, layer: Labels, saved: AutosavedLayer | None = None) -> Watched:
         """Save this layer from now on; `saved` is where it was read back from."""
         watched = self.watched.get(id(layer))
         if watched is None:
@@ -150,7 +150,7 @@ class Autosave(QObject):
         new = self.watch(result.layer, old.saved)
         new.result, new.all_dirty = result, True
 
-    def forget_removed(self, saved: SavedLayer) -> bool:
+    def forget_removed(self, saved: AutosavedLayer) -> bool:
         """Take a layer from the list of removed ones; returns whether it was there."""
         before = len(self.removed)
         self.removed = [w for w in self.removed if w.saved.folder != saved.folder]

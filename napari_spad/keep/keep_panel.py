@@ -24,11 +24,11 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Ask, Desk, LayerCombo, Result, explain, form_layout, named, narrow
+from napari_spad.desk import Desk, LayerCombo, Question, Result, explain, form_layout, named, narrow
 from napari_spad.keep.annotation_log import AnnotationLog, export_log
 from napari_spad.keep.autosave import RETRY_MS, Autosave
 from napari_spad.keep.export import FORMATS, export, file_name, targets
-from napari_spad.keep.kept_copies import KeptCopies
+from napari_spad.keep.recovery_panel import RecoveryPanel
 from napari_spad.layers import is_label_map
 
 __all__ = ["KeepPanel"]
@@ -44,7 +44,7 @@ class KeepPanel(QWidget):
     Attributes
     ----------
     autosave : Autosave
-    kept : KeptCopies
+    kept : RecoveryPanel
         Its `offer` belongs where it is seen whatever panel is open.
     log : AnnotationLog
         Its `scores` is to be set by the dock.
@@ -57,7 +57,7 @@ class KeepPanel(QWidget):
         super().__init__()
         self.desk, self.settings = desk, desk.settings
         self.autosave = Autosave(desk)
-        self.kept = KeptCopies(desk, self.autosave)
+        self.kept = RecoveryPanel(desk, self.autosave)
         self.log = AnnotationLog(desk)
         self._worker: FunctionWorker[Any] | None = None
         self._exporting: tuple[Labels, Any] | None = None  # the layer, and the labels as written
@@ -102,7 +102,7 @@ class KeepPanel(QWidget):
         self.browse.setFixedWidth(28)
         self.browse.setToolTip("Choose the folder")
         self.export_button = named(QPushButton("Export"), "export")
-        self.question = Ask("replace")
+        self.question = Question("replace")
         self.log_state = named(QLabel(), "log_state")
         self.log_state.setToolTip(
             "Time, strokes, pixels and Dice of each corrected B-scan, without file names or "

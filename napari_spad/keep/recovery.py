@@ -18,11 +18,19 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, explain, hand_colormap
+from napari_spad.desk import Desk, Result, explain
 from napari_spad.keep.autosave import Autosave
-from napari_spad.keep.saved_layer import Loaded, SavedLayer
-from napari_spad.keep.session_folders import Session, move
-from napari_spad.layers import Hand, Part, Source, class_features, colormap, open_source
+from napari_spad.keep.autosave_folders import Session, move
+from napari_spad.keep.autosaved_layer import AutosavedLayer, Loaded
+from napari_spad.layers import (
+    Hand,
+    Part,
+    Source,
+    class_features,
+    colormap,
+    hand_colormap,
+    open_source,
+)
 
 __all__ = ["Recovery"]
 
@@ -32,7 +40,7 @@ LOOKED_AT = 3
 
 @dataclass
 class _Found:
-    saved: SavedLayer
+    saved: AutosavedLayer
     loaded: Loaded
     source: Source | None
 
@@ -75,7 +83,7 @@ class Recovery(QObject):
         for one in self._waiting:
             one.hand.stop()
 
-    def recover(self, layers: Sequence[SavedLayer]) -> None:
+    def recover(self, layers: Sequence[AutosavedLayer]) -> None:
         """Bring these back; `finished` tells what came of it."""
         sources = [s for layer in self.viewer.layers if (s := _source(layer, self.viewer))]
         self._start(self._on_loaded, _load, self.autosave.session, list(layers), sources)
@@ -107,12 +115,12 @@ class Recovery(QObject):
 
     # ------------------------------------------------------------------ into the viewer
 
-    def _add_result(self, saved: SavedLayer, loaded: Loaded, source: Source) -> None:
+    def _add_result(self, saved: AutosavedLayer, loaded: Loaded, source: Source) -> None:
         result = _make_result(self.desk, loaded, source)
         self.autosave.watch(result.layer, saved)
         self.desk.add_result(result)
 
-    def _add_labels(self, saved: SavedLayer, loaded: Loaded) -> None:
+    def _add_labels(self, saved: AutosavedLayer, loaded: Loaded) -> None:
         header = loaded.header
         classes: Any = [SimpleNamespace(**c) for c in header["classes"]]
         placed = _placed(header)
@@ -235,7 +243,7 @@ def _source(layer: Any, viewer: Any) -> Source | None:
 
 
 def _load(
-    session: Session, layers: list[SavedLayer], sources: list[Source]
+    session: Session, layers: list[AutosavedLayer], sources: list[Source]
 ) -> tuple[list[_Found], list[str]]:
     """Take the layers over and read them; what fails is told, and stays where it is."""
     found, said = [], []

@@ -1,4 +1,4 @@
-"""Label layers and image layers: classes, what was painted by hand, locks, visibility, sources.
+"""Label layers and image layers: structures, what was painted by hand, locks, visibility, inputs.
 
 No Qt in here.
 """
@@ -9,20 +9,18 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from napari_spad.layers.by_hand import Edit, Hand
-    from napari_spad.layers.classes import (
+    from napari_spad.layers.geometry import leading_index, level_0, placement, spacing_mm
+    from napari_spad.layers.inputs import Part, Source, open_source, part_at
+    from napari_spad.layers.packed_samples import Packed
+    from napari_spad.layers.reference_layer import outline, reference_settings
+    from napari_spad.layers.result_layers import add_result_layers, hand_colormap
+    from napari_spad.layers.structure_controls import StructureControls
+    from napari_spad.layers.structures import (
         class_features,
         colormap,
         is_label_map,
-        leading_index,
-        level_0,
-        placement,
         segmented,
-        spacing_mm,
         structure_names,
     )
-    from napari_spad.layers.image_source import Part, Source, open_source, part_at
-    from napari_spad.layers.packed_samples import Packed
-    from napari_spad.layers.reference_layer import outline, reference_settings
-    from napari_spad.layers.structures import Structures
 
 __getattr__, __all__ = lazily(__name__)

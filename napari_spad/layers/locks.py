@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-__all__ = ["Guard"]
+__all__ = ["Locks"]
 
 
-class Guard:
+class Locks:
     """Keeps the locked structures of a label layer as they are.
 
     Parameters

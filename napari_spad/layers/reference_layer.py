@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_spad.layers import class_features, colormap
+from napari_spad.layers.structures import class_features, colormap
 
 __all__ = ["outline", "reference_settings"]
 

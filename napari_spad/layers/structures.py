@@ -1,103 +1,56 @@
-"""The structures of label layers at work: which are seen, which are locked, which key is whose."""
+"""A model's structures in label layers: which layers hold them, their names and colours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
+import numpy as np
 
-from napari_spad.layers.locks import Guard
-from napari_spad.layers.visibility import Looks
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.layers.base import Layer
 
-__all__ = ["Structures"]
+    from spad.checkpoint import LabelClass
+
+__all__ = ["class_features", "colormap", "is_label_map", "segmented", "structure_names"]
 
 
-class Structures:
-    """Eyes, padlocks and number keys, layer by layer.
+def is_label_map(layer: Layer) -> bool:
+    """Whether a layer holds labels, and does not only help to see (by hand, an overlay)."""
+    from napari.layers import Labels
 
-    Parameters
-    ----------
-    values_of : callable
-        The values of a layer's structures, in the order of the keys 1 to 9.
-    on_held : callable
-        Takes a layer and the values of its locked structures that a stroke would have changed.
-    say : callable
-        For the status line.
-    """
+    return isinstance(layer, Labels) and layer.metadata.get("role") != "aid"
 
-    def __init__(
-        self,
-        values_of: Callable[[Labels], Sequence[int]],
-        on_held: Callable[[Labels, set[int]], None],
-        say: Callable[[str], None],
-    ) -> None:
-        self._values_of, self._on_held, self._say = values_of, on_held, say
-        self._guards: dict[Labels, Guard] = {}
-        self._looks: dict[Labels, Looks] = {}
 
-    def attend(self, layer: Labels, locked: set[int] | None = None) -> None:
-        """Give a layer its number keys and its guard.
+def segmented(layer: Labels) -> set[tuple[int, ...]] | None:
+    """Places of the B-scans that a model has filled; None for a layer that no model made."""
+    if "spad" not in layer.metadata:
+        return None
+    return {tuple(run["bscan"]) for run in layer.metadata["spad"]["provenance"]}
 
-        Parameters
-        ----------
-        layer : napari.layers.Labels
-        locked : set of int, optional
-            Where its locks are kept from now on; those that it has already go there.
-        """
-        guard = self._guards.get(layer)
-        if guard is None:
-            guard = Guard(layer, set() if locked is None else locked, partial(self._on_held, layer))
-            self._guards[layer] = guard
-            for number in range(10):
-                # On this layer alone: napari's own meaning of 1 to 7 is bound to the class.
-                layer.bind_key(str(number), self._key(number), overwrite=True)
-        elif locked is not None and locked is not guard.locked:
-            locked |= guard.locked
-            guard.locked = locked
 
-    def locked(self, layer: Labels) -> set[int]:
-        """Values that nobody changes."""
-        self.attend(layer)
-        return self._guards[layer].locked
+def colormap(classes: Sequence[LabelClass]) -> Any:
+    """Colours of the classes; background clear; values that are no class glare in magenta."""
+    from napari.utils.colormaps import DirectLabelColormap
 
-    def hidden(self, layer: Labels) -> set[int]:
-        """Values that are not seen."""
-        return self._looks[layer].hidden if layer in self._looks else set()
+    colors: dict[int | None, Any] = {None: "magenta", 0: "transparent"}
+    colors |= {c.value: np.array([*c.color, 255]) / 255 for c in classes if c.value != 0}
+    return DirectLabelColormap(color_dict=colors)
 
-    def looks(self, layer: Labels) -> Looks:
-        """How a layer is shown."""
-        if layer not in self._looks:
-            self._looks[layer] = Looks(layer)
-        return self._looks[layer]
 
-    def forget(self, layer: Labels) -> None:
-        """Leave a layer as napari made it."""
-        if (guard := self._guards.pop(layer, None)) is not None:
-            guard.release()
-            for number in range(10):
-                layer.bind_key(str(number), None)
-        self.undress(layer)
+def class_features(classes: Sequence[LabelClass]) -> dict[str, list[Any]]:
+    """Layer features that put the structure's name into the status bar."""
+    return {"index": [c.value for c in classes], "name": [c.name for c in classes]}
 
-    def undress(self, layer: Labels) -> None:
-        """Show a layer as it was."""
-        if (looks := self._looks.pop(layer, None)) is not None:
-            looks.release()
 
-    def release(self) -> None:
-        """Leave all layers as napari made them."""
-        for layer in {*self._guards, *self._looks}:
-            self.forget(layer)
-
-    def _key(self, number: int) -> Callable[[Any], None]:
-        def choose_structure(layer: Any) -> None:  # napari wants a function with a name
-            values = self._values_of(layer)
-            if number > len(values):
-                self._say(f"“{layer.name}” has {len(values)} structures: no key {number}.")
-            else:
-                layer.selected_label = values[number - 1] if number else 0
-                if str(layer.mode) in ("pan_zoom", "transform"):
-                    layer.mode = "paint"  # whoever picks up a colour wants the brush
-
-        return choose_structure
+def structure_names(layer: Labels) -> dict[int, str]:
+    """Names by value, from the layer's features; empty where it has none."""
+    features = layer.features
+    if not {"index", "name"} <= set(features.columns):
+        return {}
+    return {
+        int(i): str(n)
+        for i, n in zip(features["index"], features["name"], strict=True)
+        if isinstance(n, str) and n
+    }

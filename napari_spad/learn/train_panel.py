@@ -61,7 +61,7 @@ class TrainingPanel(QWidget):
 
         Parameters
         ----------
-        form : SegmentForm
+        form : SegmentPanel
         """
         self._form = form
         form.checkpoint.path_changed.connect(self.fine_tune.refresh)

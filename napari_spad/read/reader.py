@@ -16,13 +16,13 @@ __all__ = ["get_reader", "read"]
 Reader = Callable[[Any], list[Any]]
 
 _BY_SUFFIX = {
-    ".vol": ("_read_vol", "read_vol"),
-    ".xml": ("_read_heyex", "read_heyex"),
-    ".e2e": ("_read_e2e", "read_e2e"),
-    ".dcm": ("_read_dicom", "read_dicom"),
-    ".dicom": ("_read_dicom", "read_dicom"),
-    ".nii": ("_read_nifti", "read_nifti"),
-    ".nii.gz": ("_read_nifti", "read_nifti"),
+    ".vol": ("vol", "read_vol"),
+    ".xml": ("heyex_xml", "read_heyex"),
+    ".e2e": ("e2e", "read_e2e"),
+    ".dcm": ("dicom", "read_dicom"),
+    ".dicom": ("dicom", "read_dicom"),
+    ".nii": ("nifti", "read_nifti"),
+    ".nii.gz": ("nifti", "read_nifti"),
 }
 
 
@@ -56,7 +56,7 @@ def read(path: str | Path) -> list[Any]:
     if reader is None:
         raise ValueError(f"{path.name} is of no kind that SPAD opens; convert it to PNG or TIFF")
     module, function = reader
-    layers: list[Any] = getattr(import_module(f"napari_spad.{module}"), function)(path)
+    layers: list[Any] = getattr(import_module(f"napari_spad.read.{module}"), function)(path)
     return layers
 
 
@@ -65,7 +65,7 @@ def _reader_of(path: Path) -> tuple[str, str] | None:
     if path.is_dir():
         from napari_spad.read.folder import holds_bscans
 
-        return ("_read_folder", "folder_stack") if holds_bscans(path) else None
+        return ("folder", "folder_stack") if holds_bscans(path) else None
     name = path.name.lower()
     suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
     if suffix == ".xml":

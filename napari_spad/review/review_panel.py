@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, Keys, Result, named
-from napari_spad.review.anatomical_checks import Checks
+from napari_spad.review.findings_panel import FindingsPanel
 from napari_spad.review.records import Reviews
 from napari_spad.review.strip import Cell, Legend, Strip
 
@@ -102,7 +102,7 @@ class ReviewPanel(QWidget):
         )
         for button in (self.accept_button, self.skip_button, self.next_button):
             buttons.addWidget(button)
-        self.checks = Checks(self.desk)
+        self.checks = FindingsPanel(self.desk)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)

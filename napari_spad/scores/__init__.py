@@ -6,6 +6,6 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from napari_spad.scores.live_scores import LiveScores
-    from napari_spad.scores.score_table import ScoreTable
+    from napari_spad.scores.scores_panel import ScoresPanel
 
 __getattr__, __all__ = lazily(__name__)

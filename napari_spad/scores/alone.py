@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from napari_spad.layers import Structures
+from napari_spad.layers import StructureControls
 from napari_spad.scores.live_scores import LiveScores
 from spad.checkpoint import IGNORE
 
@@ -22,7 +22,7 @@ class Alone:
     ----------
     live : LiveScores
         Knows which values of the reference are which structure.
-    structures : Structures
+    structures : StructureControls
         Knows what is hidden.
     on_change : callable
         Called after the layers look otherwise.
@@ -34,7 +34,7 @@ class Alone:
     """
 
     def __init__(
-        self, live: LiveScores, structures: Structures, on_change: Callable[[], None]
+        self, live: LiveScores, structures: StructureControls, on_change: Callable[[], None]
     ) -> None:
         self._live, self._structures, self._on_change = live, structures, on_change
         self.code: int | None = None

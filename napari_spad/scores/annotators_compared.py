@@ -32,7 +32,7 @@ from spad.checkpoint import LabelClass
 from spad.metrics import class_table, pairwise_dice, plain_text, translate
 
 if TYPE_CHECKING:
-    from napari_spad.scores.score_table import ScoreTable
+    from napari_spad.scores.scores_panel import ScoresPanel
 
 __all__ = ["Comparison"]
 
@@ -42,11 +42,11 @@ class Comparison(QDialog):
 
     Parameters
     ----------
-    scores : ScoreTable
+    scores : ScoresPanel
         Its label layer says what is compared: with all others of the same shape.
     """
 
-    def __init__(self, scores: ScoreTable) -> None:
+    def __init__(self, scores: ScoresPanel) -> None:
         super().__init__(scores)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Compare annotators")

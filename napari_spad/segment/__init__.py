@@ -6,6 +6,6 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from napari_spad.segment.progress_footer import Footer
-    from napari_spad.segment.segment_panel import SegmentForm
+    from napari_spad.segment.segment_panel import SegmentPanel
 
 __getattr__, __all__ = lazily(__name__)

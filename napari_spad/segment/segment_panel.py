@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QComboBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QRadioButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_spad.desk import (
-    CheckpointCombo,
     Desk,
     Edits,
     LayerCombo,
     Request,
     Result,
-    explain,
     form_layout,
     named,
-    narrow,
 )
 from napari_spad.layers import Source, open_source
+from napari_spad.segment.model_panel import ModelPanel
 
-__all__ = ["SegmentForm"]
+__all__ = ["SegmentPanel"]
 
 HINT = (
     "Open an image (<b>File › Open</b>), or start with the "
@@ -44,7 +38,7 @@ HINT = (
 )
 
 
-class SegmentForm(QWidget):
+class SegmentPanel(QWidget):
     """The choices, and Segment.
 
     Parameters
@@ -57,15 +51,14 @@ class SegmentForm(QWidget):
         super().__init__()
         self.desk = desk
         self.viewer, self.engine, self.settings = desk.viewer, desk.engine, desk.settings
+        self.model = ModelPanel(desk)
+        self.checkpoint, self.device = self.model.checkpoints, self.model.devices
         self._make_choices()
         self._make_button()
         self._lay_out()
-        self.device.activated.connect(
-            lambda: self.settings.setValue("device", self.device.currentData())
-        )
         self.samples.valueChanged.connect(lambda n: self.settings.setValue("samples", n))
         self.whole.toggled.connect(lambda on: self.settings.setValue("whole_stack", on))
-        self.checkpoint.path_changed.connect(self.read_card)
+        self.model.card_changed.connect(self._take_settings)
         self.image.layer_changed.connect(self._on_image)
         desk.busy_changed.connect(self._on_busy)
         self._on_busy(False)
@@ -73,26 +66,6 @@ class SegmentForm(QWidget):
     # ------------------------------------------------------------------ what it looks like
 
     def _make_choices(self) -> None:
-        self.checkpoint = CheckpointCombo(dict(self.engine.shipped()), self.settings)
-        self.checkpoint.setObjectName("checkpoint")
-        self.card_button = named(QPushButton("Card"), "card_button")
-        self.card_button.setToolTip("What the model is, what it was trained on, how well it does")
-        self.card_button.setCheckable(True)
-        self.card = named(QLabel(), "card")
-        self.card.setWordWrap(True)
-        self.card.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.card.setTextFormat(Qt.TextFormat.PlainText)
-        self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.card_area = QScrollArea()
-        self.card_area.setWidgetResizable(True)
-        self.card_area.setWidget(self.card)
-        self.card_area.setMaximumHeight(180)
-        self.card_area.setFrameShape(QFrame.Shape.NoFrame)
-        self.card_area.hide()
-        self.card_button.toggled.connect(self.card_area.setVisible)
-        self.device = narrow(named(QComboBox(), "device"))
-        self.device.addItem("auto", "auto")
-        self.device.setToolTip("Where the model runs; “auto” takes the fastest there is")
         self.image = LayerCombo(self.viewer, _is_image, "no image yet")
         self.image.setObjectName("image")
         self.one = named(QRadioButton("This B-scan"), "this_bscan")
@@ -117,9 +90,7 @@ class SegmentForm(QWidget):
         self.button.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
 
     def _lay_out(self) -> None:
-        model, scope = QHBoxLayout(), QHBoxLayout()
-        model.addWidget(self.checkpoint, 1)
-        model.addWidget(self.card_button)
+        scope = QHBoxLayout()
         scope.addWidget(self.one)
         scope.addWidget(self.whole)
         numbers = QGridLayout()
@@ -130,9 +101,7 @@ class SegmentForm(QWidget):
             numbers.addWidget(QLabel(text), 0, column)
             numbers.addWidget(box, 1, column)
         form = form_layout()
-        form.addRow("Model", model)
-        form.addRow(self.card_area)
-        form.addRow("Device", self.device)
+        self.model.add_rows(form)
         form.addRow("Image", self.image)
         form.addRow("Segment", scope)
         form.addRow(numbers)
@@ -147,35 +116,14 @@ class SegmentForm(QWidget):
 
     def restore(self) -> None:
         """Take up the card's settings, then the user's last ones."""
-        self.read_card()
+        self.model.show_card()
         self.samples.setValue(int(str(self.settings.value("samples", self.samples.value()))))
         self.whole.setChecked(bool(self.settings.value("whole_stack", False, bool)))
 
-    def read_card(self, path: Path | None = None) -> None:
-        """Show the chosen checkpoint's card and take over its settings."""
-        path = path or self.checkpoint.path
-        if path is None:
-            self.card.setText("No checkpoint comes with this version: choose one (“Browse…”).")
-            return
-        try:
-            card = self.engine.read_card(path)
-        except (ValueError, OSError) as error:
-            self.card.setText(explain(error))
-            self.desk.fail(error)
-            return
-        self.card.setText(card.text())
-        self.card_button.setToolTip(card.text())
+    def _take_settings(self, card: Any) -> None:
         with QSignalBlocker(self.samples):  # the card's choice is not the user's
             self.samples.setValue(card.sampling.samples)
         self.steps.setSpecialValueText(f"auto ({card.sampling.steps})")
-
-    def set_devices(self, devices: list[str]) -> None:
-        """Offer the devices of this machine, the one that “auto” takes first."""
-        self.device.setItemText(0, f"auto ({devices[0]})" if devices else "auto")
-        for name in devices:
-            self.device.addItem(name, name)
-        chosen = self.device.findData(self.settings.value("device", "auto", str))
-        self.device.setCurrentIndex(max(chosen, 0))
 
     def request(self) -> Request:
         """Gather the choices.
@@ -221,11 +169,12 @@ class SegmentForm(QWidget):
         return request
 
     def _request(self, source: Source, **options: Any) -> Request:
-        if self.checkpoint.path is None:
+        checkpoint = self.model.checkpoint
+        if checkpoint is None:
             raise ValueError("Choose a checkpoint first: “Browse…” in the list of models")
         return Request(
-            checkpoint=self.checkpoint.path,
-            device=self.device.currentData(),
+            checkpoint=checkpoint,
+            device=self.model.device,
             source=source,
             samples=self.samples.value(),
             steps=self.steps.value() or None,

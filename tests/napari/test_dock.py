@@ -18,7 +18,7 @@ from qtpy.QtTest import QTest
 
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import explain
-from napari_spad.layers.image_source import open_source
+from napari_spad.layers.inputs import open_source
 
 pytestmark = pytest.mark.gui
 
@@ -464,7 +464,7 @@ def test_the_dock_fits_320_pixels(open_dock, qtbot):
     viewer.add_image(stack(), name="a very long name of an image, as file names tend to be, 0001")
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
-    dock.form.card_button.click()
+    dock.form.model.card_button.click()
     assert dock.minimumSizeHint().width() <= 320
     content = dock.findChild(type(dock.scores)).parentWidget()
     assert content.minimumSizeHint().width() <= 320

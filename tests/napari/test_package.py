@@ -19,8 +19,8 @@ from npe2 import PluginManifest
 from PIL import Image as Picture
 
 import napari_spad
-from napari_spad.layers.classes import colormap, structure_names
 from napari_spad.layers.reference_layer import outline
+from napari_spad.layers.structures import colormap, structure_names
 from napari_spad.read.folder import folder_stack
 from napari_spad.read.phantom_sample import phantom_stack
 from napari_spad.write.image_files import write_png, write_tiff

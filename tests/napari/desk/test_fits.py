@@ -82,8 +82,8 @@ def test_nothing_asks_for_more_than_a_narrow_column_of_a_laptops_screen(dock):
 
 
 def test_nothing_is_squeezed_or_cut_off(dock):
-    dock.form.card.setText("\n".join(["what a card says"] * 30))
-    dock.form.card_button.setChecked(True)  # the one part that opens
+    dock.form.model.card_text.setText("\n".join(["what a card says"] * 30))
+    dock.form.model.card_button.setChecked(True)  # the one part that opens
     said = []
     for title, panel in panels(dock):
         for widget in texts(panel):

@@ -80,7 +80,7 @@ def test_a_bscan_alone_equals_the_same_in_a_whole_stack(dock, qtbot):
     assert provenance["checkpoint"]["name"] == "untrained"
     assert len(provenance["checkpoint"]["sha256"]) == 64
     assert provenance["samples"] == 2
-    assert "untrained" in dock.form.card.text()
+    assert "untrained" in dock.form.model.card_text.text()
 
 
 def test_rgb_and_odd_sizes(dock, qtbot):

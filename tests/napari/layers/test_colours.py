@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("napari")
 
-from napari_spad.desk.result import hand_colormap, uncertainty_colormap
+from napari_spad.layers.result_layers import hand_colormap, uncertainty_colormap
 from spad.checkpoint.labels import label_classes
 
 SEEN_BY = {

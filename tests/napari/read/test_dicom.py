@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless, generate_uid
 
-from napari_spad.layers.classes import spacing_mm
+from napari_spad.layers.geometry import spacing_mm
 from napari_spad.read.reader import read
 
 OPT, DX, CR = (

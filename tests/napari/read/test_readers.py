@@ -17,7 +17,7 @@ pytest.importorskip("napari")
 from napari.layers import Layer
 from PIL import Image as Picture
 
-from napari_spad.layers.classes import spacing_mm
+from napari_spad.layers.geometry import spacing_mm
 from napari_spad.read import reader
 from napari_spad.read.folder import folder_stack
 from napari_spad.read.opened_layers import bands

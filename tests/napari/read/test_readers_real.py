@@ -12,7 +12,7 @@ pytest.importorskip("napari")
 
 from napari.layers import Layer
 
-from napari_spad.layers.classes import spacing_mm
+from napari_spad.layers.geometry import spacing_mm
 from napari_spad.read.folder import folder_stack
 from napari_spad.read.reader import read
 

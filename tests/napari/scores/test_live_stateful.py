@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_spad.layers.by_hand import Hand
-from napari_spad.layers.locks import Guard
+from napari_spad.layers.locks import Locks
 from napari_spad.scores.live_scores import LiveScores
 from spad.checkpoint.labels import IGNORE, label_classes
 from spad.metrics import confusion_matrix
@@ -51,7 +51,7 @@ class Desk(RuleBasedStateMachine):
         self.edits: list[str] = []
         self.hand = Hand(self.layer, self.mask, lambda edit: self.edits.append(edit.kind))
         self.locked: set[int] = set()
-        self.guard = Guard(self.layer, self.locked, lambda _: None)
+        self.guard = Locks(self.layer, self.locked, lambda _: None)
         self.past: list[np.ndarray] = []  # the masks to which undo returns
         self.future: list[np.ndarray] = []
         self.known = self.mask.copy()

@@ -18,12 +18,12 @@ from qtpy.QtTest import QTest
 
 from napari_spad.desk.desk import Desk
 from napari_spad.desk.result import Result
-from napari_spad.layers.image_source import open_source
+from napari_spad.layers.inputs import open_source
 from napari_spad.scores.annotators import AnnotatorField, hand_over, whose
 from napari_spad.scores.annotators_compared import Comparison
-from napari_spad.scores.score_export import copy_table
-from napari_spad.scores.score_grid import DICE, EYE, LOCK, NAME
-from napari_spad.scores.score_table import ScoreTable
+from napari_spad.scores.scores_panel import ScoresPanel
+from napari_spad.scores.spreadsheet import copy_table
+from napari_spad.scores.table import DICE, EYE, LOCK, NAME
 from spad.metrics.differences import MISSING, TOO_MUCH
 
 pytestmark = pytest.mark.gui
@@ -40,7 +40,7 @@ def bench(make_napari_viewer, engine, qtbot, tmp_path: Path):
         viewer = make_napari_viewer(**options)
         settings = QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat)
         desk = Desk(viewer, engine, settings, tmp_path)
-        table = ScoreTable(desk)
+        table = ScoresPanel(desk)
         viewer.window.add_dock_widget(table, area="right")
         placed = {"scale": (0.1, 0.02, 0.01), "units": ("mm",) * 3}
         image = viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye", **placed)

@@ -19,7 +19,7 @@ from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
 import napari_spad
-from napari_spad.layers.classes import class_features, colormap
+from napari_spad.layers.structures import class_features, colormap
 from napari_spad.write.image_files import write_tiff
 from napari_spad.write.volume_files import write_nifti, write_nrrd, write_seg_nrrd
 from spad.checkpoint.labels import label_classes

@@ -21,18 +21,18 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Ask, Desk, explain, named
+from napari_spad.desk import Desk, Question, explain, named
 from napari_spad.keep.autosave import Autosave
+from napari_spad.keep.autosave_folders import KEPT_BYTES, KEPT_DAYS, kept_layers, prune, throw_away
+from napari_spad.keep.autosaved_layer import AutosavedLayer
 from napari_spad.keep.recovery import Recovery
-from napari_spad.keep.saved_layer import SavedLayer
-from napari_spad.keep.session_folders import KEPT_BYTES, KEPT_DAYS, kept_layers, prune, throw_away
 
-__all__ = ["KeptCopies"]
+__all__ = ["RecoveryPanel"]
 
 
 @dataclass(frozen=True)
 class _Copy:
-    saved: SavedLayer
+    saved: AutosavedLayer
     name: str
     bscans: int
     seconds: float
@@ -45,7 +45,7 @@ class _Copy:
         return f"{self.name}\n{count} · {self.what} {_when(self.seconds)}"
 
 
-class KeptCopies(QGroupBox):
+class RecoveryPanel(QGroupBox):
     """The list of copies, and the offer to recover what a crash left.
 
     Parameters
@@ -55,7 +55,7 @@ class KeptCopies(QGroupBox):
 
     Attributes
     ----------
-    offer : Ask
+    offer : Question
         To be shown where it is seen whatever panel is open.
     """
 
@@ -66,8 +66,8 @@ class KeptCopies(QGroupBox):
         super().__init__("Kept copies")
         self.desk, self.autosave = desk, autosave
         self.recovery = Recovery(desk, autosave)
-        self.offer = Ask("offer")
-        self.question = Ask("question")
+        self.offer = Question("offer")
+        self.question = Question("question")
         self.copies: list[_Copy] = []
         self._asked = False
         self._worker: FunctionWorker[Any] | None = None
@@ -173,7 +173,7 @@ class KeptCopies(QGroupBox):
     def _ask_to_delete(self) -> None:
         self._ask(self.question, self._chosen(), lambda: None)
 
-    def _ask(self, where: Ask, copies: Sequence[_Copy], keep: Any) -> None:
+    def _ask(self, where: Question, copies: Sequence[_Copy], keep: Any) -> None:
         what = f"“{copies[0].name}”" if len(copies) == 1 else f"{len(copies)} layers"
         where.ask(
             f"Delete the autosaved labels of {what} for good?",

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_spad.layers import Packed
 from spad.cases import replaced
 
-__all__ = ["FORMAT", "Loaded", "ModelPart", "SavedLayer"]
+__all__ = ["FORMAT", "AutosavedLayer", "Loaded", "ModelPart"]
 
 FORMAT = 1
 HEADER = "layer.json"
@@ -72,7 +72,7 @@ class Loaded:
     problems: list[str] = field(default_factory=list)
 
 
-class SavedLayer:
+class AutosavedLayer:
     """One layer's folder. Calls come from one thread at a time.
 
     Parameters

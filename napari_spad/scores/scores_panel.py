@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.desk import Desk, LayerCombo, Result, form_layout, named
 from napari_spad.layers import (
-    Structures,
+    StructureControls,
     is_label_map,
     leading_index,
     outline,
@@ -32,8 +32,8 @@ from napari_spad.scores.annotators import annotator
 from napari_spad.scores.difference_layer import Differences
 from napari_spad.scores.hd95_worker import Distances
 from napari_spad.scores.live_scores import LiveScores, mismatch
-from napari_spad.scores.score_grid import AREA, DICE, EYE, HD95, IOU, LOCK, NAME, ScoreGrid
-from napari_spad.scores.score_menu import ScoreMenu
+from napari_spad.scores.menu import ScoreMenu
+from napari_spad.scores.table import AREA, DICE, EYE, HD95, IOU, LOCK, NAME, ScoreTable
 from spad.metrics import (
     StructureScore,
     difference_map,
@@ -43,7 +43,7 @@ from spad.metrics import (
     worst_slices,
 )
 
-__all__ = ["ScoreTable"]
+__all__ = ["ScoresPanel"]
 
 GLANCE_MS = 100
 """While events come that may hide an edit, the B-scan on screen is looked over this often."""
@@ -58,7 +58,7 @@ IN_WORDS = {
 }
 
 
-class ScoreTable(QGroupBox):
+class ScoresPanel(QGroupBox):
     """Scores of a segmentation layer against a reference layer.
 
     Parameters
@@ -74,7 +74,7 @@ class ScoreTable(QGroupBox):
         self._shown: list[StructureScore] = []
         self._build()
         self.live = LiveScores(self._on_change, self._on_stale)
-        self.structures = Structures(self._values_of, self._on_held, desk.say)
+        self.structures = StructureControls(self._values_of, self._on_held, desk.say)
         self.alone = Alone(self.live, self.structures, self._on_change)
         self._differences = Differences(viewer)
         self._glance = self._timer(GLANCE_MS, self._on_glance)
@@ -128,7 +128,7 @@ class ScoreTable(QGroupBox):
         self.note = named(QLabel(), "score_note")
         self.note.setWordWrap(True)
         self.note.hide()
-        self.table = named(ScoreGrid(), "score_table")
+        self.table = named(ScoreTable(), "score_table")
         self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.table.customContextMenuRequested.connect(
             lambda at: self.menu.popup(self.table.viewport().mapToGlobal(at))

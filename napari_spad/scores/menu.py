@@ -8,10 +8,10 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QInputDialog, QMenu, QWidgetAction
 
 from napari_spad.scores.annotators import AnnotatorField, hand_over
-from napari_spad.scores.score_export import ScoreFile, copy_table
+from napari_spad.scores.spreadsheet import ScoreFile, copy_table
 
 if TYPE_CHECKING:
-    from napari_spad.scores.score_table import ScoreTable
+    from napari_spad.scores.scores_panel import ScoresPanel
 
 __all__ = ["ScoreMenu"]
 
@@ -21,10 +21,10 @@ class ScoreMenu(QMenu):
 
     Parameters
     ----------
-    scores : ScoreTable
+    scores : ScoresPanel
     """
 
-    def __init__(self, scores: ScoreTable) -> None:
+    def __init__(self, scores: ScoresPanel) -> None:
         super().__init__(scores)
         self._scores = scores
         self._layer: Labels | None = None

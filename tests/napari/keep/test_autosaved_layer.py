@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_spad.keep.saved_layer import ModelPart, SavedLayer
-from napari_spad.keep.session_folders import CLOSED, Session, kept_layers, move, prune, throw_away
+from napari_spad.keep.autosave_folders import CLOSED, Session, kept_layers, move, prune, throw_away
+from napari_spad.keep.autosaved_layer import AutosavedLayer, ModelPart
 from napari_spad.layers.packed_samples import Packed
 from spad.cases.atomic_files import replaced
 
@@ -32,7 +32,7 @@ def some_labels(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 4, shape, np.uint8)
 
 
-def save(saved: SavedLayer, labels: np.ndarray, by_hand: np.ndarray | None = None) -> None:
+def save(saved: AutosavedLayer, labels: np.ndarray, by_hand: np.ndarray | None = None) -> None:
     saved.save_header(header(labels.shape))
     for index in np.ndindex(*labels.shape[:-2]):
         saved.save_bscan(index, labels[index], None if by_hand is None else by_hand[index])
@@ -45,7 +45,7 @@ def files(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("shape", [SHAPE, (24, 36), (2, 3, 7, 9)])
 def test_what_was_saved_comes_back(tmp_path: Path, shape):
     labels, by_hand = some_labels(shape), some_labels(shape) // 2 % 2
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, labels, by_hand)
     part = ModelPart(
         labels.reshape(-1, *shape[-2:])[0],
@@ -55,7 +55,7 @@ def test_what_was_saved_comes_back(tmp_path: Path, shape):
     )
     last = tuple(n - 1 for n in shape[:-2])
     saved.save_model(last, part)
-    back = SavedLayer(tmp_path / "a").load()
+    back = AutosavedLayer(tmp_path / "a").load()
     np.testing.assert_array_equal(back.labels, labels)
     np.testing.assert_array_equal(back.by_hand, by_hand)
     assert back.header["name"] == "eye – SPAD"
@@ -69,7 +69,7 @@ def test_what_was_saved_comes_back(tmp_path: Path, shape):
 
 def test_a_stroke_writes_one_bscan_and_nothing_else(tmp_path: Path):
     labels = some_labels()
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, labels)
     before = files(saved.folder)
     labels[2, 3:6, 4:9] = 3
@@ -80,7 +80,7 @@ def test_a_stroke_writes_one_bscan_and_nothing_else(tmp_path: Path):
 
 def test_only_the_hand_changed_is_a_change_too(tmp_path: Path):
     labels, by_hand = some_labels(), np.zeros(SHAPE, np.uint8)
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, labels, by_hand)
     by_hand[1, 2, 3] = 1
     assert saved.save_bscan((1,), labels[1], by_hand[1])
@@ -89,7 +89,7 @@ def test_only_the_hand_changed_is_a_change_too(tmp_path: Path):
 
 def test_an_empty_bscan_costs_no_file_but_one_made_empty_is_written(tmp_path: Path):
     labels = np.zeros(SHAPE, np.uint8)
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, labels)
     assert saved.places() == []
     labels[1] = 1
@@ -103,20 +103,20 @@ def test_an_empty_bscan_costs_no_file_but_one_made_empty_is_written(tmp_path: Pa
 def test_it_is_small(tmp_path: Path):
     labels = np.zeros((512, 512), np.uint8)
     labels[200:300, 100:400] = 2
-    SavedLayer(tmp_path).save_bscan((), labels, labels)
+    AutosavedLayer(tmp_path).save_bscan((), labels, labels)
     assert (tmp_path / "b.npz").stat().st_size < labels.size / 100
 
 
 def test_a_damaged_file_costs_that_bscan_only_and_is_named_and_kept(tmp_path: Path):
     labels = some_labels()
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, labels)
     broken = saved.folder / "b-0001.npz"
     content = bytearray(broken.read_bytes())
     content[len(content) // 2] ^= 0xFF
     broken.write_bytes(content)
     (saved.folder / "b-0003.npz").write_bytes(b"")
-    again = SavedLayer(saved.folder)
+    again = AutosavedLayer(saved.folder)
     back = again.load()
     for z in (0, 2, 4):
         np.testing.assert_array_equal(back.labels[z], labels[z])
@@ -131,7 +131,7 @@ def test_a_damaged_file_costs_that_bscan_only_and_is_named_and_kept(tmp_path: Pa
 
 
 def test_a_damaged_or_newer_header_is_said(tmp_path: Path):
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, some_labels())
     (saved.folder / "layer.json").write_text("{")
     with pytest.raises(ValueError, match=r"layer\.json"):
@@ -143,7 +143,7 @@ def test_a_damaged_or_newer_header_is_said(tmp_path: Path):
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch):
     labels = some_labels()
-    saved = SavedLayer(tmp_path / "a")
+    saved = AutosavedLayer(tmp_path / "a")
     save(saved, labels)
 
     def full(_):
@@ -153,7 +153,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch):
         broken.setattr("spad.cases.atomic_files.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             saved.save_bscan((2,), labels[2] * 0, None)
-    np.testing.assert_array_equal(SavedLayer(saved.folder).load().labels, labels)
+    np.testing.assert_array_equal(AutosavedLayer(saved.folder).load().labels, labels)
     assert not [p for p in saved.folder.iterdir() if p.name.startswith(".")]
     assert saved.save_bscan((2,), labels[2] * 0, None)  # it was not taken for done
 
@@ -177,7 +177,7 @@ WORKER = """
 import sys, time
 import numpy as np
 from pathlib import Path
-from napari_spad.keep.session_folders import Session
+from napari_spad.keep.autosave_folders import Session
 session = Session(Path(sys.argv[1]))
 session.begin()
 saved = session.new_layer()
@@ -236,7 +236,7 @@ def test_what_was_removed_or_exported_before_the_crash_is_not_lost(tmp_path: Pat
     assert [k.lost for k in kept_layers(tmp_path)] == [False]
 
 
-def crashed(root: Path, layers: int = 1) -> list[SavedLayer]:
+def crashed(root: Path, layers: int = 1) -> list[AutosavedLayer]:
     session = Session(root)
     session.begin()
     made = [session.new_layer() for _ in range(layers)]
@@ -265,7 +265,7 @@ def test_a_living_windows_layers_can_be_neither_taken_nor_deleted(tmp_path: Path
     save(saved, some_labels())
     for act in (throw_away, lambda one: move(one, Session(tmp_path))):
         with pytest.raises(OSError, match="another napari window"):
-            act(SavedLayer(saved.folder))
+            act(AutosavedLayer(saved.folder))
     assert saved.places()
 
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_spad.scores.icons import eye, padlock, swatch
 
-__all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreGrid"]
+__all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreTable"]
 
 NAME, DICE, IOU, HD95, AREA, EYE, LOCK = range(7)
 WIDEST = {DICE: "0.000", IOU: "0.000", HD95: "0.000", AREA: "Volume"}
@@ -22,7 +22,7 @@ TIP = (
 )
 
 
-class ScoreGrid(QTableWidget):
+class ScoreTable(QTableWidget):
     """Rows of structures. What a click means is for the panel to say."""
 
     named_clicked = Signal(int)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from napari_spad.keep.saved_layer import HEADER, SavedLayer
+from napari_spad.keep.autosaved_layer import HEADER, AutosavedLayer
 
 __all__ = [
     "KEPT_BYTES",
@@ -60,9 +60,9 @@ class Session:
         self._lock = (self.folder / LOCK).open("wb")
         _take(self._lock)  # nobody else knows of it
 
-    def new_layer(self) -> SavedLayer:
+    def new_layer(self) -> AutosavedLayer:
         """A folder for one more layer."""
-        return SavedLayer(self.folder / uuid.uuid4().hex)
+        return AutosavedLayer(self.folder / uuid.uuid4().hex)
 
     def close(self, *, properly: bool) -> None:
         """Let go of the folder.
@@ -88,7 +88,7 @@ class Kept:
 
     Parameters
     ----------
-    saved : SavedLayer
+    saved : AutosavedLayer
     name : str
     bscans : int
         How many of its B-scans are saved.
@@ -98,7 +98,7 @@ class Kept:
         Its session did not end properly, and it was open then.
     """
 
-    saved: SavedLayer
+    saved: AutosavedLayer
     name: str
     bscans: int
     seconds: float
@@ -114,7 +114,7 @@ def kept_layers(root: Path) -> list[Kept]:
                 continue
             crashed = not (folder / CLOSED).exists()
             for header in folder.glob(f"*/{HEADER}"):
-                saved = SavedLayer(header.parent)
+                saved = AutosavedLayer(header.parent)
                 try:
                     said = saved.read_header()
                 except ValueError:  # told when one tries to recover it
@@ -126,7 +126,7 @@ def kept_layers(root: Path) -> list[Kept]:
     return sorted(found, key=lambda kept: -kept.seconds)
 
 
-def move(saved: SavedLayer, session: Session) -> SavedLayer:
+def move(saved: AutosavedLayer, session: Session) -> AutosavedLayer:
     """Take a layer over from a session that is over: it is in the one or the other, never lost.
 
     Raises
@@ -142,10 +142,10 @@ def move(saved: SavedLayer, session: Session) -> SavedLayer:
         target = session.folder / saved.folder.name
         saved.folder.rename(target)
     _drop_if_empty(old)
-    return SavedLayer(target)
+    return AutosavedLayer(target)
 
 
-def throw_away(saved: SavedLayer) -> None:
+def throw_away(saved: AutosavedLayer) -> None:
     """Delete a layer's autosave.
 
     Raises

@@ -13,7 +13,7 @@ from superqt.utils import FunctionWorker
 from napari_spad.desk import Desk, Result, named
 from napari_spad.layers import segmented, spacing_mm
 
-__all__ = ["Checks"]
+__all__ = ["FindingsPanel"]
 
 PAUSE_MS = 250
 """The label map is looked over when nobody painted for so long."""
@@ -23,7 +23,7 @@ MOST = 100
 """Findings listed; a label map with more has other troubles."""
 
 
-class Checks(QWidget):
+class FindingsPanel(QWidget):
     """What is unusual in the B-scan on screen. It suggests and changes nothing.
 
     Parameters

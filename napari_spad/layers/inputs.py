@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.layers.classes import leading_index, level_0, spacing_mm
+from napari_spad.layers.geometry import leading_index, level_0, spacing_mm
 from spad.inference import order_of
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from superqt.utils import GeneratorWorker
 from napari_spad.desk import EngineError, explain
 from napari_spad.layers import spacing_mm
 from napari_spad.scores.annotators import whose
-from napari_spad.scores.score_grid import DICE
+from napari_spad.scores.table import DICE
 from spad.metrics import as_csv, plain_text, score_records, write_text
 
 if TYPE_CHECKING:
-    from napari_spad.scores.score_table import ScoreTable
+    from napari_spad.scores.scores_panel import ScoresPanel
 
 __all__ = ["ScoreFile", "copy_table"]
 
@@ -57,10 +57,10 @@ class ScoreFile(QObject):
 
     Parameters
     ----------
-    scores : ScoreTable
+    scores : ScoresPanel
     """
 
-    def __init__(self, scores: ScoreTable) -> None:
+    def __init__(self, scores: ScoresPanel) -> None:
         super().__init__(scores)
         self._scores = scores
         self._worker: GeneratorWorker[Any, Any, Any] | None = None

@@ -1,0 +1,47 @@
+"""Where a layer lies: its B-scan on screen, its spacing, its placement."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers.base import Layer
+
+__all__ = ["leading_index", "level_0", "placement", "spacing_mm"]
+
+
+def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
+    """Place of the B-scan on screen on the leading axes of `layer`, within its bounds."""
+    point = np.asarray(layer.world_to_data(viewer.dims.point))[: layer.ndim - 2]
+    shape = np.asarray(level_0(layer).shape[: layer.ndim - 2])
+    index = np.clip(np.round(point), 0, np.maximum(shape - 1, 0)).astype(int)
+    return tuple(int(i) for i in index)
+
+
+def level_0(layer: Any) -> Any:
+    """Full-resolution data of a layer."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Where a layer lies, in JSON values that another layer takes as its settings."""
+    arrays = {key: getattr(layer, key) for key in ("scale", "translate", "rotate", "shear")}
+    arrays["affine"] = layer.affine.affine_matrix
+    return {key: np.asarray(value).tolist() for key, value in arrays.items()} | {
+        "units": [str(unit) for unit in layer.units],
+        "axis_labels": list(layer.axis_labels),
+    }
+
+
+def spacing_mm(layer: Layer, axes: int) -> tuple[float, ...] | None:
+    """Spacing of the last `axes` axes in mm; None where the layer's units are no lengths."""
+    out = []
+    for unit, scale in zip(layer.units[-axes:], layer.scale[-axes:], strict=True):
+        if not unit.is_compatible_with("mm"):
+            return None
+        out.append(abs(float(scale)) * float((1 * unit).to("mm").magnitude))
+    return tuple(out) if all(math.isfinite(s) and s > 0 for s in out) else None

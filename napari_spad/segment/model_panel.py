@@ -1,0 +1,114 @@
+"""The rows “Model” and “Device”: which checkpoint, what it says of itself, and on which device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+)
+
+from napari_spad.desk import CheckpointCombo, Desk, explain, named, narrow
+
+__all__ = ["ModelPanel"]
+
+
+class ModelPanel(QObject):
+    """The choice of the model and its device, with the model's card.
+
+    Parameters
+    ----------
+    desk : Desk
+        The choices are kept in its settings.
+    """
+
+    card_changed = Signal(object)
+    """The card of the model that is chosen now."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.checkpoints = CheckpointCombo(dict(desk.engine.shipped()), desk.settings)
+        self.checkpoints.setObjectName("checkpoint")
+        self.devices = narrow(named(QComboBox(), "device"))
+        self.devices.addItem("auto", "auto")
+        self.devices.setToolTip("Where the model runs; “auto” takes the fastest there is")
+        self.card_button = named(QPushButton("Card"), "card_button")
+        self.card_button.setToolTip("What the model is, what it was trained on, how well it does")
+        self.card_button.setCheckable(True)
+        self.card_text = named(QLabel(), "card")
+        self.card_text.setWordWrap(True)
+        self.card_text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.card_text.setTextFormat(Qt.TextFormat.PlainText)
+        self.card_text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._card_area = QScrollArea()
+        self._card_area.setWidgetResizable(True)
+        self._card_area.setWidget(self.card_text)
+        self._card_area.setMaximumHeight(180)
+        self._card_area.setFrameShape(QFrame.Shape.NoFrame)
+        self._card_area.hide()
+        self.card_button.toggled.connect(self._card_area.setVisible)
+        self.devices.activated.connect(lambda: desk.settings.setValue("device", self.device))
+        self.checkpoints.path_changed.connect(self.show_card)
+
+    def add_rows(self, form: QFormLayout) -> None:
+        """Lay the rows out."""
+        row = QHBoxLayout()
+        row.addWidget(self.checkpoints, 1)
+        row.addWidget(self.card_button)
+        form.addRow("Model", row)
+        form.addRow(self._card_area)
+        form.addRow("Device", self.devices)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """File of the model that is chosen."""
+        return self.checkpoints.path
+
+    def card(self) -> Any:
+        """What the chosen model says of itself; None where none is chosen.
+
+        Raises
+        ------
+        ValueError, OSError
+            The file is no checkpoint, or cannot be read.
+        """
+        path = self.checkpoint
+        return None if path is None else self.desk.engine.read_card(path)
+
+    def show_card(self, _path: Path | None = None) -> None:
+        """Show the chosen checkpoint's card, and hand it on."""
+        try:
+            card = self.card()
+        except (ValueError, OSError) as error:
+            self.card_text.setText(explain(error))
+            self.desk.fail(error)
+            return
+        if card is None:
+            text = "No checkpoint comes with this version: choose one (“Browse…”)."
+            self.card_text.setText(text)
+            return
+        self.card_text.setText(card.text())
+        self.card_button.setToolTip(card.text())
+        self.card_changed.emit(card)
+
+    @property
+    def device(self) -> str:
+        """The device that is chosen: "auto" or its name."""
+        return str(self.devices.currentData())
+
+    def list_devices(self, names: list[str]) -> None:
+        """Offer the devices of this machine, the one that “auto” takes first."""
+        self.devices.setItemText(0, f"auto ({names[0]})" if names else "auto")
+        for name in names:
+            self.devices.addItem(name, name)
+        chosen = self.devices.findData(self.desk.settings.value("device", "auto", str))
+        self.devices.setCurrentIndex(max(chosen, 0))
