@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, explain
+from napari_spad.desk import Desk, Result, annotator, explain
 from napari_spad.layers import Edit
 from spad.cases import replaced
 
@@ -175,7 +175,7 @@ class AnnotationLog(QObject):
         run: dict[str, Any] = next((r for r in runs if tuple(r["bscan"]) == visit.index), {})
         said = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "annotator": self.desk.settings.value("annotator", "", str),
+            "annotator": annotator(self.desk),
             "image_sha256": run.get("image_sha256", ""),
             "bscan": [i + 1 for i in visit.index],
             "seconds": round(visit.seconds, 1),

@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker, GeneratorWorker
 
-from napari_spad.desk import Desk, Result
+from napari_spad.desk import Desk, Result, annotator
 from napari_spad.layers import Edit, segmented
 
 __all__ = ["Bench", "Reviews"]
@@ -198,7 +198,7 @@ class Reviews(QObject):
 
     @property
     def _annotator(self) -> str:
-        return str(self.desk.settings.value("annotator", "", str))
+        return annotator(self.desk)
 
     def _open_book(self) -> None:
         from spad.annotation import ReviewBook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels
@@ -22,17 +22,16 @@ from qtpy.QtWidgets import (
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
+    QWidget,
 )
 from superqt.utils import GeneratorWorker
 
-from napari_spad.desk import EngineError, explain, named, narrow
+from napari_spad.desk import Desk, EngineError, explain, named, narrow, whose
 from napari_spad.layers import leading_index, structure_names
-from napari_spad.scores.annotators import whose
+from napari_spad.scores.compared_layers import comparable
+from napari_spad.scores.live_scores import LiveScores
 from spad.checkpoint import LabelClass
 from spad.metrics import class_table, pairwise_dice, plain_text, translate
-
-if TYPE_CHECKING:
-    from napari_spad.scores.scores_panel import ScoresPanel
 
 __all__ = ["Comparison"]
 
@@ -42,28 +41,39 @@ class Comparison(QDialog):
 
     Parameters
     ----------
-    scores : ScoresPanel
+    desk : Desk
+    live : LiveScores
         Its label layer says what is compared: with all others of the same shape.
+    whole_stack : bool
+        Whether to compare all B-scans, to begin with; else the one on screen.
+    parent : QWidget, optional
     """
 
-    def __init__(self, scores: ScoresPanel) -> None:
-        super().__init__(scores)
+    def __init__(
+        self,
+        desk: Desk,
+        live: LiveScores,
+        *,
+        whole_stack: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Compare annotators")
-        self._scores = scores
+        self._live, self._viewer = live, desk.viewer
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
         self.names: list[str] = []
         self.dice: NDArray[np.float64] = np.zeros((0, 0, 1))
         self.classes: tuple[LabelClass, ...] = ()
         self._build()
+        self.stack.setChecked(whole_stack)
         self.stack.toggled.connect(self.count)
         self.structure.currentIndexChanged.connect(self._show)
-        scores.desk.viewer.dims.events.current_step.connect(self._on_slice)
+        self._viewer.dims.events.current_step.connect(self._on_slice)
         self.count()
 
     def _build(self) -> None:
         self.stack = named(QCheckBox("Whole stack"), "compare_whole_stack")
-        self.stack.setChecked(self._scores.stack.isChecked())
         self.structure = narrow(named(QComboBox(), "compare_structure"))
         self.note = named(QLabel(), "compare_note")
         self.note.setWordWrap(True)
@@ -92,17 +102,17 @@ class Comparison(QDialog):
     def count(self, _checked: bool = False) -> None:
         """Count all pairs, in a worker thread."""
         self._stop()
-        live = self._scores.live
+        live = self._live
         first = live.segmentation
         if first is None:
             self.note.setText("There is no label layer at work; choose one in the score table.")
             return
-        layers = [first, *self._scores.others(first)]
+        layers = [first, *comparable(first, self._viewer)]
         self.classes = live.classes
         self.names = _names(layers)
         size = len(layers)
         self.dice = np.full((size, size, len(self.classes)), np.nan)
-        index = () if self.stack.isChecked() else leading_index(first, self._scores.desk.viewer)
+        index = () if self.stack.isChecked() else leading_index(first, self._viewer)
         self.stack.setVisible(first.ndim > 2)
         chosen = max(self.structure.currentIndex(), 0)
         self.structure.clear()
@@ -180,7 +190,7 @@ class Comparison(QDialog):
 
     def closeEvent(self, event: Any) -> None:
         """Let go of the viewer."""
-        self._scores.desk.viewer.dims.events.current_step.disconnect(self._on_slice)
+        self._viewer.dims.events.current_step.disconnect(self._on_slice)
         self._stop()
         super().closeEvent(event)
 

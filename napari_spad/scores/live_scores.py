@@ -196,7 +196,9 @@ class LiveScores:
         counts: NDArray[np.int64] = self._confusion.slices[self._flat(index)]
         return counts
 
-    def masks(self, index: Sequence[int] | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def class_maps(
+        self, index: Sequence[int] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class maps (prediction, reference) of a B-scan or of the stack; the first is a copy."""
         prediction, rows = np.asarray(self.segmentation.data), self._rows  # type: ignore[union-attr]
         if index is not None:

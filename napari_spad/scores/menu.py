@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QInputDialog, QMenu, QWidgetAction
+from qtpy.QtCore import Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtWidgets import QInputDialog, QMenu, QTableWidget, QWidget, QWidgetAction
 
-from napari_spad.scores.annotators import AnnotatorField, hand_over
+from napari_spad.desk import AnnotatorField, Desk, hand_over
+from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.spreadsheet import ScoreFile, copy_table
-
-if TYPE_CHECKING:
-    from napari_spad.scores.scores_panel import ScoresPanel
 
 __all__ = ["ScoreMenu"]
 
@@ -21,19 +20,32 @@ class ScoreMenu(QMenu):
 
     Parameters
     ----------
-    scores : ScoresPanel
+    desk : Desk
+    live : LiveScores
+    table : QTableWidget
+        What is copied.
+    parent : QWidget
+        Of its dialogs, too.
+
+    Attributes
+    ----------
+    compare : QAction
+        For the panel to connect.
     """
 
-    def __init__(self, scores: ScoresPanel) -> None:
-        super().__init__(scores)
-        self._scores = scores
+    handed_over = Signal(object)
+    """The copy of a layer for another annotator, who is at the desk now."""
+
+    def __init__(self, desk: Desk, live: LiveScores, table: QTableWidget, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._desk, self._table = desk, table
         self._layer: Labels | None = None
-        self._file = ScoreFile(scores)
+        self._file = ScoreFile(desk, live, parent)
         field = QWidgetAction(self)
-        field.setDefaultWidget(AnnotatorField(scores.desk))
+        field.setDefaultWidget(AnnotatorField(desk))
         self.addAction(field)
         self.other = self.addAction("Copy for another annotator…", self._hand_over)
-        self.compare = self.addAction("Compare annotators…", self._compare)
+        self.compare = self.addAction("Compare annotators…")
         self.addSeparator()
         self.copy = self.addAction("Copy the table", self._copy)
         self.save = self.addAction("Save scores as CSV…", self._file.ask)
@@ -63,26 +75,21 @@ class ScoreMenu(QMenu):
         self.preserve.setChecked(self._layer.preserve_labels)  # type: ignore[union-attr]
 
     def _copy(self) -> None:
-        copy_table(self._scores.table)
-        self._scores.desk.say("The table is in the clipboard.")
+        copy_table(self._table)
+        self._desk.say("The table is in the clipboard.")
 
     def _hand_over(self) -> None:
         layer = self._layer
         if layer is None:
             return
         text = f"“{layer.name}” is copied and stays as it is.\nName of the other annotator:"
-        name, given = QInputDialog.getText(self._scores, "Copy for another annotator", text)
+        name, given = QInputDialog.getText(self.parentWidget(), "Copy for another annotator", text)
         if not given:
             return
         try:
-            made = hand_over(self._scores.desk, layer, name)
+            made = hand_over(self._desk, layer, name)
         except ValueError as error:
-            self._scores.desk.fail(error)
+            self._desk.fail(error)
             return
-        self._scores.show_segmentation(made)
-        self._scores.desk.say(f"“{made.name}” is a copy; “{layer.name}” is hidden, and kept.")
-
-    def _compare(self) -> None:
-        from napari_spad.scores.annotators_compared import Comparison
-
-        Comparison(self._scores).show()
+        self.handed_over.emit(made)
+        self._desk.say(f"“{made.name}” is a copy; “{layer.name}” is hidden, and kept.")

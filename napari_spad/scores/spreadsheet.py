@@ -1,25 +1,22 @@
-"""Scores out: the table to the clipboard, all B-scans to a CSV file."""
+"""Scores for a spreadsheet: the table to the clipboard, all B-scans to a CSV file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QTableWidget
+from qtpy.QtWidgets import QFileDialog, QTableWidget, QWidget
 from superqt.utils import GeneratorWorker
 
-from napari_spad.desk import EngineError, explain
+from napari_spad.desk import Desk, EngineError, explain, whose
 from napari_spad.layers import spacing_mm
-from napari_spad.scores.annotators import whose
+from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.table import DICE
 from spad.metrics import as_csv, plain_text, score_records, write_text
-
-if TYPE_CHECKING:
-    from napari_spad.scores.scores_panel import ScoresPanel
 
 __all__ = ["ScoreFile", "copy_table"]
 
@@ -57,24 +54,27 @@ class ScoreFile(QObject):
 
     Parameters
     ----------
-    scores : ScoresPanel
+    desk : Desk
+    live : LiveScores
+    parent : QWidget
+        Of its dialog.
     """
 
-    def __init__(self, scores: ScoresPanel) -> None:
-        super().__init__(scores)
-        self._scores = scores
+    def __init__(self, desk: Desk, live: LiveScores, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._desk, self._live, self._parent = desk, live, parent
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
 
     def ask(self) -> None:
         """Ask where to, and save there."""
-        layer = self._scores.live.segmentation
+        layer = self._live.segmentation
         if layer is None:
             return
-        settings = self._scores.desk.settings
+        settings = self._desk.settings
         folder = Path(str(settings.value(FOLDER, str(Path.home()), str)))
         proposed = folder / (re.sub(r"[^\w .–-]+", "_", layer.name) + " – scores.csv")
         name, _ = QFileDialog.getSaveFileName(
-            self._scores, "Save scores", str(proposed), "CSV (*.csv)"
+            self._parent, "Save scores", str(proposed), "CSV (*.csv)"
         )
         if name:
             path = Path(name)
@@ -84,14 +84,14 @@ class ScoreFile(QObject):
 
     def save(self, path: Path) -> None:
         """Save the scores of every structure in every B-scan and in the whole stack."""
-        live, desk = self._scores.live, self._scores.desk
+        live, desk = self._live, self._desk
         layer, reference = live.segmentation, live.reference
         if layer is None:
             return
         if self._worker is not None:
             desk.say("The scores are being saved already.")
             return
-        prediction, rows = live.masks(None)
+        prediction, rows = live.class_maps(None)
         image = next((r.image for r in desk.results if r.layer is layer), layer)
         records = score_records(
             prediction,

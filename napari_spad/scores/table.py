@@ -1,7 +1,12 @@
-"""The table of the scores: cells that change only where their text does, an eye and a padlock."""
+"""The table of the scores: a row for each structure, with an eye and a padlock.
+
+Cells change only where their text does.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
@@ -9,6 +14,8 @@ from qtpy.QtGui import QColor, QFontMetrics, QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_spad.scores.icons import eye, padlock, swatch
+from napari_spad.scores.live_scores import LiveScores
+from spad.metrics import StructureScore, mean_scores
 
 __all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreTable"]
 
@@ -20,10 +27,21 @@ TIP = (
     "Keys 1–9 in the image choose a structure, 0 the background; E, P, F, L, Z are napari's "
     "eraser, brush, bucket, picker and hand."
 )
+IN_WORDS = {
+    "absent": ("absent in both", "Neither the segmentation nor the reference has it."),
+    "missed": ("missed", "Only the reference has it: Dice and IoU are 0."),
+    "invented": ("invented", "Only the segmentation has it: Dice and IoU are 0."),
+}
 
 
 class ScoreTable(QTableWidget):
-    """Rows of structures. What a click means is for the panel to say."""
+    """Rows of structures. What a click means is for others to say.
+
+    Attributes
+    ----------
+    scores : tuple of StructureScore
+        Those shown, row by row; below them are the mean and what is no structure.
+    """
 
     named_clicked = Signal(int)
     named_double_clicked = Signal(int)
@@ -34,6 +52,8 @@ class ScoreTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, len(WIDEST) + 3)
         self._icons: dict[Any, QIcon] = {}
+        self._spacing_mm: tuple[float, ...] | None = None
+        self.scores: tuple[StructureScore, ...] = ()
         font = self.font()
         font.setPointSizeF(font.pointSizeF() * 0.9)  # all columns in a dock of 320 pixels
         self.setFont(font)
@@ -65,7 +85,110 @@ class ScoreTable(QTableWidget):
         self.cellClicked.connect(self._on_click)
         self.cellDoubleClicked.connect(self._on_double_click)
 
-    def cell(
+    # ------------------------------------------------------------------ rows
+
+    def show_units(self, spacing_mm: tuple[float, ...] | None, axes: int) -> None:
+        """Head the columns with the units of a B-scan (2 axes) or a stack (3).
+
+        Parameters
+        ----------
+        spacing_mm : tuple of float or None
+            None: all sizes are in pixels.
+        axes : {2, 3}
+        """
+        self._spacing_mm = spacing_mm
+        unit = "mm" if spacing_mm else "px"
+        size = "Volume" if axes == 3 else "Area"
+        power = "³" if axes == 3 else "²"
+        measure = f"{size}\n{unit}{power}" if spacing_mm else f"{size}\npx"
+        for column, name in enumerate(("Dice", "IoU", f"HD95\n{unit}", measure), start=DICE):
+            item = self.horizontalHeaderItem(column)
+            if item is not None and item.text() != name:
+                item.setText(name)
+
+    def show_scores(
+        self,
+        live: LiveScores,
+        scores: Sequence[StructureScore],
+        *,
+        others: int,
+        alone: int | None,
+        hidden: Collection[int],
+        locked: Collection[int],
+    ) -> None:
+        """Show the structures' scores, and their mean. HD95 is still to come.
+
+        Parameters
+        ----------
+        live : LiveScores
+            Knows the structures' colours and values, and whether there is a reference.
+        scores : sequence of StructureScore
+        others : int
+            Pixels whose value is no structure.
+        alone : int or None
+            The class that is shown alone.
+        hidden, locked : collection of int
+            Values of the layer.
+        """
+        self.scores = tuple(scores)
+        self.setRowCount(len(scores) + 1 + (others > 0))
+        compared = live.reference is not None
+        for row, score in enumerate(scores):
+            color, value = live.classes[score.value].hex, live.values[score.value]
+            key = f", key {row + 1}" if row < 9 else ""
+            tip = f"Label {value}{key}"
+            self._cell(row, NAME, score.name, tip, color, bold=score.value == alone)
+            self._marks(row, seen=value not in hidden, locked=value in locked)
+            self._show_structure(row, score, compared=compared)
+        self._show_mean(len(scores), scores, compared=compared)
+        if others:
+            row = len(scores) + 1
+            self._cell(row, NAME, "undefined", "Pixels whose value is no structure", "#ff00ff")
+            self._say_over(row, "value without a name", "Its number is in the status bar")
+            self._cell(row, AREA, self._size(others))
+
+    def show_distance(self, row: int, distance: float) -> None:
+        """Show a structure's HD95, in mm or in pixels."""
+        text = f"{distance:.3f}" if self._spacing_mm else f"{distance:.1f}"
+        self._cell(row, HD95, text, "95th percentile of the distances between the borders")
+
+    def _show_structure(self, row: int, score: StructureScore, *, compared: bool) -> None:
+        if compared and score.state in IN_WORDS:
+            self._say_over(row, *IN_WORDS[score.state])
+        else:
+            self._say_apart(row)
+            if not compared:
+                for column in (DICE, IOU, HD95):
+                    self._cell(row, column, "–", "Choose a reference to see scores")
+            else:
+                self._cell(row, DICE, f"{score.dice:.3f}")
+                self._cell(row, IOU, f"{score.iou:.3f}")
+                self._cell(row, HD95, "…", "counted when you pause")
+        self._cell(row, AREA, self._size(score.predicted_pixels))
+
+    def _show_mean(self, row: int, scores: Sequence[StructureScore], *, compared: bool) -> None:
+        dice, iou, count = mean_scores(scores)
+        tip = f"Over the {count} structures in either map; missed and invented ones count as 0"
+        known = compared and count
+        self._say_apart(row)
+        for column in (HD95, AREA, EYE, LOCK):
+            if self.item(row, column) is not None:
+                self.takeItem(row, column)
+        self._cell(row, NAME, "Mean", tip, bold=True)
+        self._cell(row, DICE, f"{dice:.3f}" if known else "–", tip, bold=True)
+        self._cell(row, IOU, f"{iou:.3f}" if known else "–", tip, bold=True)
+
+    def _size(self, pixels: int) -> str:
+        if self._spacing_mm is None:
+            return f"{pixels:,}".replace(",", " ")
+        size = pixels * math.prod(self._spacing_mm)
+        if size < 0.001:
+            return "<0.001" if pixels else "0"
+        return f"{size:.3f}" if size < 10 else f"{size:.1f}"
+
+    # ------------------------------------------------------------------ cells
+
+    def _cell(
         self, row: int, column: int, text: str, tip: str = "", color: str = "", bold: bool = False
     ) -> None:
         """Fill a cell."""
@@ -81,7 +204,7 @@ class ScoreTable(QTableWidget):
             font.setBold(bold)
             item.setFont(font)
 
-    def marks(self, row: int, *, seen: bool, locked: bool) -> None:
+    def _marks(self, row: int, *, seen: bool, locked: bool) -> None:
         """Show the eye and the padlock of a row."""
         ink = self.palette().color(self.foregroundRole()).name()
         for column, key, tip in (
@@ -99,29 +222,16 @@ class ScoreTable(QTableWidget):
             if item.toolTip() != tip:
                 item.setToolTip(tip)
 
-    def say_over(self, row: int, text: str, tip: str) -> None:
+    def _say_over(self, row: int, text: str, tip: str) -> None:
         """Put words where the scores would be."""
-        self.cell(row, DICE, text, tip)
+        self._cell(row, DICE, text, tip)
         if self.columnSpan(row, DICE) != HD95 - DICE + 1:
             self.setSpan(row, DICE, 1, HD95 - DICE + 1)
 
-    def say_apart(self, row: int) -> None:
+    def _say_apart(self, row: int) -> None:
         """Give each score a cell of its own again."""
         if self.columnSpan(row, DICE) > 1:
             self.setSpan(row, DICE, 1, 1)
-
-    def blank(self, row: int, columns: tuple[int, ...]) -> None:
-        """Empty some cells of a row."""
-        for column in columns:
-            if self.item(row, column) is not None:
-                self.takeItem(row, column)
-
-    def headers(self, *names: str) -> None:
-        """Name the columns with figures."""
-        for column, name in enumerate(names, start=DICE):
-            item = self.horizontalHeaderItem(column)
-            if item is not None and item.text() != name:
-                item.setText(name)
 
     def _item(self, row: int, column: int) -> QTableWidgetItem:
         item = self.item(row, column)
@@ -145,6 +255,8 @@ class ScoreTable(QTableWidget):
                 self._icons[key] = padlock(QColor(color), locked=on[0])
         item.setIcon(self._icons[key])
         item.setData(Qt.ItemDataRole.UserRole, str(key))
+
+    # ------------------------------------------------------------------ clicks and keys
 
     def _on_click(self, row: int, column: int) -> None:
         signals = {EYE: self.eye_clicked, LOCK: self.lock_clicked}

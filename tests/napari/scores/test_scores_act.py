@@ -16,10 +16,10 @@ from qtpy.QtCore import QSettings, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
+from napari_spad.desk.annotators import AnnotatorField, hand_over, whose
 from napari_spad.desk.desk import Desk
 from napari_spad.desk.result import Result
 from napari_spad.layers.inputs import open_source
-from napari_spad.scores.annotators import AnnotatorField, hand_over, whose
 from napari_spad.scores.annotators_compared import Comparison
 from napari_spad.scores.scores_panel import ScoresPanel
 from napari_spad.scores.spreadsheet import copy_table
@@ -421,7 +421,7 @@ def test_annotators_are_compared_in_pairs(bench, qtbot):
     viewer, desk, table, result = bench()
     viewer.add_labels(np.zeros((2, 2), np.uint8), name="of another shape")
     hand_over(desk, result.layer, "Ben").data_setitem(np.nonzero(result.layer.data == SRF), 0)
-    window = Comparison(table)
+    window = Comparison(desk, table.live)
     qtbot.addWidget(window)
     window.stack.setChecked(True)
     qtbot.waitUntil(lambda: "neither of two" in window.note.text(), timeout=10_000)
@@ -437,9 +437,9 @@ def test_annotators_are_compared_in_pairs(bench, qtbot):
 
 
 def test_one_layer_alone_is_told_what_is_missing(bench, qtbot):
-    viewer, _, table, _ = bench()
+    viewer, desk, table, _ = bench()
     viewer.layers.remove("reference")
-    window = Comparison(table)
+    window = Comparison(desk, table.live)
     qtbot.addWidget(window)
     assert "only label layer of its shape" in window.note.text()
     window.close()

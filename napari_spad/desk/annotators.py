@@ -9,7 +9,9 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 
-from napari_spad.desk import Desk, Result, named
+from napari_spad.desk.desk import Desk
+from napari_spad.desk.result import Result
+from napari_spad.desk.widgets import named
 from napari_spad.layers import open_source
 
 __all__ = ["AnnotatorField", "annotator", "hand_over", "whose"]
