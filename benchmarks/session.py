@@ -168,8 +168,8 @@ def save(session: Session) -> None:
     """Export the labels with a button."""
     driver, keep = session.driver, session.dock.keep
     driver.open_tab(session.dock.panels, "Keep")
-    driver.click(keep.export_button)
-    folder = Path(keep.folder.text())
+    driver.click(keep.export_panel.button)
+    folder = Path(keep.export_panel.folder.text())
     driver.wait(lambda: any(folder.glob("*.spad.json")), 60, "the export")
 
 
@@ -335,7 +335,7 @@ def main() -> None:
         driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
         dock.form.checkpoint.choose(shipped()[args.checkpoint])
         # Folders and minutes are chosen once, before an annotator begins.
-        dock.keep.folder.setText(str(folder / "exports"))
+        dock.keep.export_panel.folder.setText(str(folder / "exports"))
         dock.training.cases.folder.choose(folder / "training set")
         dock.training.fine_tune.minutes.setValue(args.minutes or 1)
         after = STEPS[STEPS.index(save) :] if args.minutes else (save, add_to_the_training_set)

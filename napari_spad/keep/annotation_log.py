@@ -6,36 +6,29 @@ of the B-scan's pixels and numbers: no file name, no layer name, nothing of the 
 
 from __future__ import annotations
 
-import csv
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, annotator, explain
+from napari_spad.desk import Desk, Result, annotator
+from napari_spad.keep.log_lines import append_lines
 from napari_spad.layers import Edit
-from spad.cases import replaced
 
 if TYPE_CHECKING:
     from napari_spad.scores import LiveScores
 
-__all__ = ["AnnotationLog", "dice_of", "export_log"]
+__all__ = ["AnnotationLog", "dice_of"]
 
 IDLE_SECONDS = 60.0
 """A longer pause between two actions counts as this much: the annotator was not there."""
 SETTLE_MS = 250
 """So long after the slider came to rest the scores are read: they follow by then."""
-COLUMNS = (
-    "time", "annotator", "image_sha256", "bscan", "seconds", "strokes", "undos", "redos",
-    "resamplings",
-)  # fmt: skip
-
 Index = tuple[int, ...]
 Scores = Callable[[Any, Index], Mapping[str, float] | None]
 
@@ -193,7 +186,7 @@ class AnnotationLog(QObject):
     def _write(self) -> None:
         if self._worker is None and self._queue and not self._over:
             lines, self._queue = self._queue, []
-            self._worker = FunctionWorker(_append, self._disk, self.folder, lines)
+            self._worker = FunctionWorker(append_lines, self._disk, self.folder, lines)
             self._worker.returned.connect(self._on_appended)
             self._worker.start()
 
@@ -217,7 +210,7 @@ class AnnotationLog(QObject):
         self._tick()
         self.leave()
         self.desk.viewer.dims.events.current_step.disconnect(self._on_moved)
-        _append(self._disk, self.folder, self._queue)
+        append_lines(self._disk, self.folder, self._queue)
         self._queue = []
 
 
@@ -243,61 +236,6 @@ def dice_of(live: LiveScores, layer: Any, index: Index) -> dict[str, float] | No
         return None
     found = structure_scores(live.matrix(index), live.classes)
     return {score.name: score.dice for score in found if score.state != "absent"}
-
-
-def export_log(folder: Path, target: Path) -> int:
-    """Write all lines as one CSV table, a column for each structure; return how many.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the log.
-    target : Path
-
-    Raises
-    ------
-    ValueError
-        There is nothing yet.
-    """
-    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in _read(file)]
-    if not lines:
-        raise ValueError("The log is empty: correct a B-scan first")
-    groups = {"pixels": "pixels", "dice_before": "Dice before", "dice_after": "Dice after"}
-    names = sorted({name for line in lines for key in groups for name in line.get(key) or {}})
-    more = [f"{title} {name}" for title in groups.values() for name in names]
-    with replaced(target) as beside, beside.open("w", encoding="utf-8-sig", newline="") as file:
-        table = csv.DictWriter(file, [*COLUMNS, *more], extrasaction="ignore")
-        table.writeheader()
-        for line in lines:
-            row = line | {"bscan": " ".join(map(str, line.get("bscan", ())))}
-            for key, title in groups.items():
-                row |= {f"{title} {n}": value for n, value in (line.get(key) or {}).items()}
-            table.writerow(row)
-    return len(lines)
-
-
-def _read(file: Path) -> Iterable[dict[str, Any]]:
-    for text in file.read_text("utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue  # cut off when the machine stopped
-        if isinstance(line, dict):
-            yield line
-
-
-def _append(disk: Lock, folder: Path, lines: list[str]) -> tuple[str, list[str]]:
-    """Append lines to this month's file in one write: windows side by side do not mix theirs."""
-    if not lines:
-        return "", []
-    with disk:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (folder / time.strftime("%Y-%m.jsonl")).open("ab", buffering=0) as file:
-                file.write(("\n".join(lines) + "\n").encode())
-        except OSError as error:
-            return f"The annotation log could not be written: {explain(error)}", lines
-    return "", lines
 
 
 def _rounded(dice: Mapping[str, float] | None) -> dict[str, float] | None:

@@ -117,7 +117,7 @@ class Recovery(QObject):
 
     def _add_result(self, saved: AutosavedLayer, loaded: Loaded, source: Source) -> None:
         result = _make_result(self.desk, loaded, source)
-        self.autosave.watch(result.layer, saved)
+        self.autosave.track(result.layer, saved)
         self.desk.add_result(result)
 
     def _add_labels(self, saved: AutosavedLayer, loaded: Loaded) -> None:
@@ -146,7 +146,7 @@ class Recovery(QObject):
             hand = Hand(layer, loaded.by_hand, lambda _: by_hand.refresh())
             self._waiting.append(_Waiting(layer, by_hand, hand, loaded))
         self.viewer.layers.selection.active = layer
-        self.autosave.watch(layer, saved).model = header["model"]
+        self.autosave.track(layer, saved).model = header["model"]
 
     # ------------------------------------------------------------------ an image comes later
 

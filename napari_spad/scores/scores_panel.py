@@ -22,12 +22,12 @@ from napari_spad.layers import (
     segmented,
     spacing_mm,
 )
-from napari_spad.scores.actions import RowActions
 from napari_spad.scores.compared_layers import ComparedLayers
 from napari_spad.scores.difference_layer import Differences
 from napari_spad.scores.hd95_worker import Distances
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.menu import ScoreMenu
+from napari_spad.scores.row_actions import RowActions
 from napari_spad.scores.table import ScoreTable
 from spad.metrics import (
     difference_map,
@@ -62,8 +62,8 @@ class ScoresPanel(QGroupBox):
         self.compared = ComparedLayers(viewer)
         self.segmentation, self.reference = self.compared.segmentation, self.compared.reference
         self._build()
-        self.actions = RowActions(desk, self.live, self.table, self._on_change)
-        self.structures, self.alone = self.actions.structures, self.actions.alone
+        self.row_actions = RowActions(desk, self.live, self.table, self._on_change)
+        self.structures, self.alone = self.row_actions.structures, self.row_actions.alone
         self._differences = Differences(viewer)
         self._glance = self._timer(GLANCE_MS, self._on_glance)
         self._quiet = self._timer(QUIET_MS, self._on_quiet)
@@ -152,14 +152,14 @@ class ScoresPanel(QGroupBox):
             self.differences.setChecked(False)
 
     def _watch(self) -> None:
-        self.actions.let_go()
+        self.row_actions.let_go()
         ours, theirs, self._problem = self.compared.chosen()
         try:
             self.live.watch(ours, theirs)
         except ValueError as error:
             self._problem = str(error)
         if (layer := self.live.segmentation) is not None:
-            self.actions.follow(layer, self.live.reference)
+            self.row_actions.follow(layer, self.live.reference)
         self.menu.follow(layer)
         if self.live.reference is None:
             self.differences.setChecked(False)
@@ -294,7 +294,7 @@ class ScoresPanel(QGroupBox):
             timer.stop()
         self._distances.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.actions.let_go()
+        self.row_actions.let_go()
         self._differences.hide()
         self.structures.release()
         self.menu.follow(None)

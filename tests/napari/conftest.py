@@ -111,6 +111,16 @@ def settings(tmp_path: Path):
 
 
 @pytest.fixture
+def quiet():
+    """Errors are shown, not raised, while tests look at them."""
+    from napari.utils.notifications import notification_manager
+
+    notification_manager.records.clear()
+    yield
+    notification_manager.records.clear()
+
+
+@pytest.fixture
 def open_dock(make_napari_viewer, engine, settings, qtbot, tmp_path):
     """Open a viewer with the dock in it, as napari does."""
     from napari_spad.dock import SpadDock

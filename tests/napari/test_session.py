@@ -34,7 +34,7 @@ def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settin
     dock.form.checkpoint.choose(shipped()["oct-phantom"])
     dock.form.samples.setValue(2)
     session = Session(viewer, dock, driver, strokes=2, timeout=120)
-    dock.keep.folder.setText(str(tmp_path / "exports"))
+    dock.keep.export_panel.folder.setText(str(tmp_path / "exports"))
     dock.training.cases.folder.choose(tmp_path / "set")
     first = STEPS[: STEPS.index(accept_and_next) + 1]
     segmented, jumped, painted, sampled, accepted = play(session, first)

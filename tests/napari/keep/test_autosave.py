@@ -77,14 +77,14 @@ def test_a_stroke_an_undo_and_a_redo_are_saved_each_as_one_bscan(open_desk, qtbo
     viewer, desk, panel = open_desk()
     result = segment(desk, viewer.add_image(stack(), name="eye", **PLACED))
     saved(panel, qtbot)
-    (watched,) = panel.autosave.watched.values()
+    (tracked,) = panel.autosave.tracked.values()
     for act in (lambda: stroke(result, 1), result.layer.undo, result.layer.redo):
         before = on_disk(panel)
         act()
         saved(panel, qtbot)
         after = on_disk(panel)
         assert [Path(n).name for n in after if after[n] != before[n]] == ["b-0001.npz"]
-        back = watched.saved.load()
+        back = tracked.saved.load()
         np.testing.assert_array_equal(back.labels, result.layer.data)
         np.testing.assert_array_equal(back.by_hand, result.hand.mask)
     assert result.hand.mask[1].any()
@@ -94,14 +94,14 @@ def test_a_stroke_an_undo_and_a_redo_are_saved_each_as_one_bscan(open_desk, qtbo
 def test_a_layer_that_no_model_made_is_saved_from_the_first_stroke_on(open_desk, qtbot):
     viewer, _, panel = open_desk()
     layer = viewer.add_labels(np.zeros(SHAPE, np.uint8), name="mine", **PLACED)
-    assert not panel.autosave.watched
+    assert not panel.autosave.tracked
     layer.paint((2, 5, 5), 3)
     saved(panel, qtbot)
-    (watched,) = panel.autosave.watched.values()
-    np.testing.assert_array_equal(watched.saved.load().labels, layer.data)
+    (tracked,) = panel.autosave.tracked.values()
+    np.testing.assert_array_equal(tracked.saved.load().labels, layer.data)
     layer.undo()
     saved(panel, qtbot)
-    assert not watched.saved.load().labels.any()
+    assert not tracked.saved.load().labels.any()
 
 
 def test_other_data_put_into_a_layer_leave_a_copy_of_the_old(open_desk, qtbot):
@@ -112,8 +112,8 @@ def test_other_data_put_into_a_layer_leave_a_copy_of_the_old(open_desk, qtbot):
     first = layer.data.copy()
     layer.data = np.ones((7, 8), np.uint8)
     saved(panel, qtbot)
-    (watched,) = panel.autosave.watched.values()
-    np.testing.assert_array_equal(watched.saved.load().labels, np.ones((7, 8)))
+    (tracked,) = panel.autosave.tracked.values()
+    np.testing.assert_array_equal(tracked.saved.load().labels, np.ones((7, 8)))
     (old,) = panel.autosave.removed
     np.testing.assert_array_equal(old.saved.load().labels, first)
 
@@ -139,8 +139,8 @@ def test_a_full_disk_is_said_once_and_tried_again(open_desk, qtbot, monkeypatch)
         assert "Not autosaved" in panel.state.text()
     saved(panel, qtbot)
     assert not panel.autosave.trouble
-    (watched,) = panel.autosave.watched.values()
-    np.testing.assert_array_equal(watched.saved.load().labels, result.layer.data)
+    (tracked,) = panel.autosave.tracked.values()
+    np.testing.assert_array_equal(tracked.saved.load().labels, result.layer.data)
 
 
 def test_a_folder_that_cannot_be_written_does_not_stop_the_work(open_desk, qtbot, tmp_path):
@@ -162,12 +162,12 @@ def test_nothing_of_the_patient_is_saved_logged_or_exported(open_desk, qtbot, tm
     mine.paint((1, 5, 5), 3)
     stroke(result, 1)
     viewer.dims.set_point(0, 3)
-    panel.layer.choose(result.layer)
-    for number, _ in enumerate(range(panel.format.count())):
-        panel.format.setCurrentIndex(number)
-        panel.folder.setText(str(tmp_path / f"out{number}"))
-        panel.export()
-        qtbot.waitUntil(lambda: panel._worker is None, timeout=15_000)
+    panel.export_panel.layer.choose(result.layer)
+    for number, _ in enumerate(range(panel.export_panel.format.count())):
+        panel.export_panel.format.setCurrentIndex(number)
+        panel.export_panel.folder.setText(str(tmp_path / f"out{number}"))
+        panel.export_panel.export()
+        qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
     panel.disconnect_viewer()
     panel.log._worker = None
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
@@ -249,8 +249,8 @@ def test_after_a_crash_a_result_comes_back_to_its_image_and_works_on(open_desk, 
     # And it is saved on, where it was.
     stroke(back, 0)
     saved(panel, qtbot)
-    (watched,) = panel.autosave.watched.values()
-    np.testing.assert_array_equal(watched.saved.load().labels, back.layer.data)
+    (tracked,) = panel.autosave.tracked.values()
+    np.testing.assert_array_equal(tracked.saved.load().labels, back.layer.data)
     crash(panel)
     assert [k.bscans for k in kept_layers(desk.folder / "autosave")] == [2]
 
@@ -285,7 +285,7 @@ def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(ope
     assert (back.layer.data[2, 4:6, 29:31] == 4).any()
     assert back.hand.mask[2].any()
     saved(panel, qtbot)
-    assert len(panel.autosave.watched) == 1
+    assert len(panel.autosave.tracked) == 1
     assert not panel.autosave.removed
     crash(panel)
     (kept,) = kept_layers(desk.folder / "autosave")
@@ -351,9 +351,9 @@ def test_a_damaged_bscan_is_named_when_its_layer_comes_back(open_desk, qtbot):
     viewer, desk, panel = open_desk()
     result = segment(desk, viewer.add_image(stack(), name="eye"))
     saved(panel, qtbot)
-    (watched,) = panel.autosave.watched.values()
+    (tracked,) = panel.autosave.tracked.values()
     crash(panel)
-    (watched.saved.folder / "b-0002.npz").write_bytes(b"rubbish")
+    (tracked.saved.folder / "b-0002.npz").write_bytes(b"rubbish")
     viewer, desk, panel = open_desk()
     viewer.add_image(stack(), name="eye")
     offered(panel, qtbot)

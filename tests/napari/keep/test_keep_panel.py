@@ -17,9 +17,10 @@ from PIL import Image as Picture
 
 from napari_spad.desk.desk import Desk
 from napari_spad.desk.run import Finished
-from napari_spad.keep.annotation_log import AnnotationLog, dice_of, export_log
+from napari_spad.keep.annotation_log import AnnotationLog, dice_of
 from napari_spad.keep.export import FORMATS, file_name
 from napari_spad.keep.keep_panel import KeepPanel
+from napari_spad.keep.log_lines import export_log
 from napari_spad.scores.live_scores import LiveScores
 
 from results import PLACED, SHAPE, segment, segmentation, stack, stroke  # isort: skip
@@ -52,10 +53,10 @@ def panel(desk):
 
 
 def export(panel, qtbot, suffix: str, folder: Path) -> None:
-    panel.format.setCurrentIndex(panel.format.findData(suffix))
-    panel.folder.setText(str(folder))
-    panel.export_button.click()
-    qtbot.waitUntil(lambda: panel._worker is None, timeout=15_000)
+    panel.export_panel.format.setCurrentIndex(panel.export_panel.format.findData(suffix))
+    panel.export_panel.folder.setText(str(folder))
+    panel.export_panel.button.click()
+    qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
 
 
 # ---------------------------------------------------------------------- export
@@ -94,16 +95,16 @@ def test_files_that_exist_are_asked_about(desk, panel, qtbot, tmp_path, suffix):
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     result.layer.data[...] = 0
     export(panel, qtbot, suffix, out)
-    assert "exist" in panel.question.text.text()
+    assert "exist" in panel.export_panel.question.text.text()
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
-    panel.question.buttons["Keep both"].click()
-    qtbot.waitUntil(lambda: panel._worker is None, timeout=15_000)
+    panel.export_panel.question.buttons["Keep both"].click()
+    qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
     after = {p.name: p.read_bytes() for p in out.iterdir()}
     assert len(after) == 2 * len(before)
     assert {n: after[n] for n in before} == before
     export(panel, qtbot, suffix, out)
-    panel.question.buttons["Replace"].click()
-    qtbot.waitUntil(lambda: panel._worker is None, timeout=15_000)
+    panel.export_panel.question.buttons["Replace"].click()
+    qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
     assert len(list(out.iterdir())) == len(after)
     if suffix == ".tif":
         assert not tifffile.imread(out / "eye – SPAD.tif").any()
@@ -118,28 +119,28 @@ def test_an_export_that_fails_says_why(desk, panel, qtbot, tmp_path):
     export(panel, qtbot, ".tif", Path("relative"))
     assert "Nothing was exported" in failed[0]
     assert "no full path" in failed[1]
-    assert panel.export_button.isEnabled()
+    assert panel.export_panel.button.isEnabled()
 
 
 def test_what_was_exported_and_not_edited_since_is_not_offered_after_a_crash(
     desk, panel, qtbot, tmp_path
 ):
     result = segment(desk, desk.viewer.add_image(stack(), name="eye"))
-    (watched,) = panel.autosave.watched.values()
+    (tracked,) = panel.autosave.tracked.values()
     export(panel, qtbot, ".tif", tmp_path)
-    assert watched.exported
+    assert tracked.exported
     stroke(result, 1)
-    assert not watched.exported
+    assert not tracked.exported
 
 
 def test_choices_are_remembered(desk, panel, qtbot, tmp_path):
     segment(desk, desk.viewer.add_image(stack(), name="eye"))
-    panel.format.activated.emit(2)
-    panel.format.setCurrentIndex(2)
-    panel.format.activated.emit(2)
-    panel.folder.setText(str(tmp_path))
-    panel.export()
-    qtbot.waitUntil(lambda: panel._worker is None, timeout=15_000)
+    panel.export_panel.format.activated.emit(2)
+    panel.export_panel.format.setCurrentIndex(2)
+    panel.export_panel.format.activated.emit(2)
+    panel.export_panel.folder.setText(str(tmp_path))
+    panel.export_panel.export()
+    qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
     again = KeepPanel(desk)
     assert again.format.currentData() == ".seg.nrrd"
     assert again.folder.text() == str(tmp_path)

@@ -1,0 +1,76 @@
+"""The lines of the annotation log: a file a month, and all of them as one CSV table. No Qt here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from napari_spad.desk import explain
+from spad.cases import replaced
+
+__all__ = ["append_lines", "export_log"]
+
+COLUMNS = (
+    "time", "annotator", "image_sha256", "bscan", "seconds", "strokes", "undos", "redos",
+    "resamplings",
+)  # fmt: skip
+
+
+def append_lines(disk: Lock, folder: Path, lines: list[str]) -> tuple[str, list[str]]:
+    """Append lines to this month's file in one write: windows side by side do not mix theirs."""
+    if not lines:
+        return "", []
+    with disk:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (folder / time.strftime("%Y-%m.jsonl")).open("ab", buffering=0) as file:
+                file.write(("\n".join(lines) + "\n").encode())
+        except OSError as error:
+            return f"The annotation log could not be written: {explain(error)}", lines
+    return "", lines
+
+
+def export_log(folder: Path, target: Path) -> int:
+    """Write all lines as one CSV table, a column for each structure; return how many.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the log.
+    target : Path
+
+    Raises
+    ------
+    ValueError
+        There is nothing yet.
+    """
+    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in _read(file)]
+    if not lines:
+        raise ValueError("The log is empty: correct a B-scan first")
+    groups = {"pixels": "pixels", "dice_before": "Dice before", "dice_after": "Dice after"}
+    names = sorted({name for line in lines for key in groups for name in line.get(key) or {}})
+    more = [f"{title} {name}" for title in groups.values() for name in names]
+    with replaced(target) as beside, beside.open("w", encoding="utf-8-sig", newline="") as file:
+        table = csv.DictWriter(file, [*COLUMNS, *more], extrasaction="ignore")
+        table.writeheader()
+        for line in lines:
+            row = line | {"bscan": " ".join(map(str, line.get("bscan", ())))}
+            for key, title in groups.items():
+                row |= {f"{title} {n}": value for n, value in (line.get(key) or {}).items()}
+            table.writerow(row)
+    return len(lines)
+
+
+def _read(file: Path) -> Iterable[dict[str, Any]]:
+    for text in file.read_text("utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue  # cut off when the machine stopped
+        if isinstance(line, dict):
+            yield line

@@ -1,0 +1,145 @@
+"""The scores in the dock: they compare, and follow every stroke."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from conftest import CLASSES
+from docked import cell, with_reference
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
+
+
+def test_the_table_compares_with_the_reference(open_dock, qtbot):
+    _, dock = with_reference(open_dock, qtbot)
+    table = dock.scores.table
+    assert dock.scores.reference.currentText() == "reference"
+    assert cell(dock, "SRF", 1) == "0.800"  # 24 of 36 columns: 2*24/(36+24)
+    assert cell(dock, "SRF", 2) == "0.667"
+    assert cell(dock, "SRF", 4) == "0.029"  # two rows of 36 pixels of 0.02 mm squared
+    assert cell(dock, "IS/OS", 1) == "invented"
+    assert cell(dock, "Mean", 1) == "0.640"
+    assert table.horizontalHeaderItem(3).text() == "HD95\nmm"
+    assert table.horizontalHeaderItem(4).text() == "Area\nmm²"
+    qtbot.waitUntil(lambda: cell(dock, "SRF", 3) not in ("", "…"), timeout=5000)
+    assert float(cell(dock, "SRF", 3)) == pytest.approx(11 * 0.02, abs=0.021)
+    dock.scores.stack.setChecked(True)
+    assert table.horizontalHeaderItem(4).text() == "Volume\nmm³"
+    assert cell(dock, "SRF", 3) == "…"
+    qtbot.waitUntil(lambda: cell(dock, "SRF", 3) != "…", timeout=5000)
+
+
+def test_absent_and_missed_are_told_in_words(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    layer = viewer.layers["eye – SPAD"]
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)
+    layer.data_setitem(np.nonzero(layer.data == 5), 0)
+    assert cell(dock, "SRF", 1) == "missed"
+    assert cell(dock, "IS/OS", 1) == "absent in both"
+
+
+def test_undefined_values_get_a_row(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    viewer.layers["eye – SPAD"].paint((viewer.dims.current_step[0], 1, 30), 9)
+    assert cell(dock, "undefined", 1) == "value without a name"
+
+
+def test_the_slider_changes_the_scores(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    layer = viewer.layers["eye – SPAD"]
+    layer.data_setitem(np.nonzero(layer.data[:1] == 1), 0)
+    viewer.dims.set_current_step(0, 0)
+    assert cell(dock, "SRF", 1) == "missed"
+    viewer.dims.set_current_step(0, 1)
+    assert cell(dock, "SRF", 1) == "0.800"
+
+
+def test_a_click_on_a_row_selects_the_label(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    table = dock.scores.table
+    viewer.layers.selection.active = viewer.layers["eye"]
+    spot = table.visualItemRect(table.item(2, 0)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    assert viewer.layers["eye – SPAD"].selected_label == 3
+    assert viewer.layers.selection.active is viewer.layers["eye – SPAD"]
+
+
+def test_a_reference_that_does_not_fit_is_refused_in_words(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    small = viewer.add_labels(np.zeros((4, 10, 10), int), name="small")
+    dock.scores.reference.choose(small)
+    assert "its shape is 4 × 10 × 10" in dock.scores.note.text()
+    assert cell(dock, "SRF", 1) == "–"
+    dock.scores.reference.choose(viewer.layers["reference"])
+    assert cell(dock, "SRF", 1) == "0.800"
+    viewer.layers.remove("reference")
+    assert "add a reference" in dock.scores.note.text()
+
+
+def test_undo_and_redo_are_followed_within_a_moment(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    layer = viewer.layers["eye – SPAD"]
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)
+    layer.undo()
+    qtbot.waitUntil(lambda: cell(dock, "SRF", 1) == "0.800", timeout=2000)
+    layer.redo()
+    qtbot.waitUntil(lambda: cell(dock, "SRF", 1) == "missed", timeout=2000)
+
+
+def canvas_pixels(viewer) -> np.ndarray:
+    return viewer.screenshot(canvas_only=True, flash=False)
+
+
+def test_painting_with_the_mouse_changes_dice_and_pixels(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot, show=True)
+    layer = viewer.layers["eye – SPAD"]
+    viewer.layers["reference"].visible = False
+    viewer.layers["eye"].visible = False
+    layer.opacity = 1
+    layer.selected_label, layer.brush_size, layer.mode = 1, 6, "paint"
+    canvas = viewer.window._qt_viewer.canvas
+    native = canvas.native
+    qtbot.waitUntil(lambda: native.width() > 100)
+    viewer.reset_view()
+    qtbot.wait(200)
+    before, pixels = cell(dock, "SRF", 1), canvas_pixels(viewer)
+    centre = native.rect().center()
+    QTest.mouseMove(native, centre)
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=centre)
+    for dx in range(4, 60, 4):
+        QTest.mouseMove(native, centre + QPoint(dx, 0))
+        qtbot.wait(5)
+    middle = layer.data.copy()
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=centre + QPoint(60, 0))
+    after = layer.data[viewer.dims.current_step[0]]
+    assert (middle == 1).sum() > 4 * 2 * 36  # painted as the mouse went
+    assert cell(dock, "SRF", 1) != before
+    reference = viewer.layers["reference"].data[viewer.dims.current_step[0]]
+    both = ((after == 1) & (reference == 1)).sum()
+    dice = 2 * both / ((after == 1).sum() + (reference == 1).sum())
+    assert cell(dock, "SRF", 1) == f"{dice:.3f}"
+    qtbot.wait(100)
+    color = np.array(CLASSES[1].color)
+    near = [(np.abs(p[..., :3].astype(int) - color).max(-1) < 8).sum() for p in
+            (pixels, canvas_pixels(viewer))]  # fmt: skip
+    assert near[0] > 0
+    assert near[1] > near[0]
+    layer.undo()
+    qtbot.waitUntil(lambda: cell(dock, "SRF", 1) == before, timeout=2000)
+
+
+def test_the_canvas_shows_every_structures_colour(open_dock, qtbot):
+    viewer, _ = with_reference(open_dock, qtbot, show=True)
+    for name in ("reference", "eye"):
+        viewer.layers[name].visible = False
+    viewer.layers["eye – SPAD"].opacity = 1
+    viewer.reset_view()
+    qtbot.wait(200)
+    seen = {tuple(c) for c in canvas_pixels(viewer)[..., :3].reshape(-1, 3)}
+    assert {c.color for c in CLASSES[1:]} <= seen

@@ -1,0 +1,70 @@
+"""The panel Segment: what is chosen reaches the engine, and is remembered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from docked import segment, shown_errors, stack
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
+
+
+def test_settings_reach_the_engine(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(stack((24, 36)))
+    assert dock.form.samples.value() == 4  # the card's
+    dock.form.samples.setValue(2)
+    dock.form.seed.setValue(5)
+    segment(dock, qtbot)
+    assert engine.calls[-1] == {
+        "shape": (24, 36), "samples": 2, "steps": None, "seed": 5, "rgb": False
+    }  # fmt: skip
+    dock.form.steps.setValue(7)
+    segment(dock, qtbot)
+    assert engine.calls[-1]["steps"] == 7
+    assert engine.loads == 1  # the model stays open
+
+
+def test_choices_are_remembered(open_dock, make_napari_viewer, engine, settings, tmp_path, qtbot):
+    from napari_spad.dock import SpadDock
+
+    _, dock = open_dock()
+    other = tmp_path / "mine.safetensors"
+    other.write_bytes(b"fake")
+    dock.form.checkpoint.choose(other)
+    dock.form.samples.setValue(3)
+    again = SpadDock(make_napari_viewer(), engine=engine, settings=settings)
+    qtbot.addWidget(again)
+    qtbot.waitUntil(lambda: again.form.device.count() == 2)
+    assert again.form.checkpoint.path == other
+    assert again.form.samples.value() == 3
+    assert {"fake", "mine", "Browse…"} <= {
+        again.form.checkpoint.itemText(i) for i in range(again.form.checkpoint.count())
+    }
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(open_dock, tmp_path, qtbot):
+    _, dock = open_dock()
+    wrong = tmp_path / "photo.png"
+    wrong.write_bytes(b"")
+    dock.form.checkpoint.choose(wrong)
+    assert "no checkpoint" in dock.footer.status.text()
+    assert shown_errors()
+
+
+def test_image_choices_follow_the_viewer(open_dock, qtbot):
+    viewer, dock = open_dock()
+    one = viewer.add_image(stack((24, 36)), name="one")
+    viewer.add_image(stack(), name="two")
+    viewer.add_points(np.zeros((1, 2)))
+    assert [dock.form.image.itemText(i) for i in range(dock.form.image.count())] == ["two", "one"]
+    assert dock.form.image.layer is one
+    one.name = "first"
+    assert dock.form.image.currentText() == "first"
+    viewer.layers.remove(one)
+    assert dock.form.image.currentText() == "two"
+    assert dock.form.whole.isEnabled()
