@@ -62,14 +62,7 @@ def folder_stack(
     ValueError, OSError
         No images, or one that cannot be read, named.
     """
-    images = Path(images)
-    if not images.is_dir():
-        raise ValueError(f"{images} is no folder; name one with B-scans in it")
-    if (images / "images").is_dir() and not _images(images):
-        images = images / "images"
-    paths = _images(images)
-    if not paths:
-        raise ValueError(f"{images} holds no images ({', '.join(SUFFIXES)}); give another folder")
+    images, paths = _folder_of_images(Path(images))
     root = images.parent if images.name == "images" else images
     cases, splits = _json(root / "cases.json"), _splits(root / "split.json")
     if split is not None:
@@ -97,6 +90,18 @@ def folder_stack(
         if reference is not None:
             layers.append((reference, named | place, "labels"))
     return layers
+
+
+def _folder_of_images(folder: Path) -> tuple[Path, list[Path]]:
+    """Where the images lie, and which they are."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; name one with B-scans in it")
+    if (folder / "images").is_dir() and not _images(folder):
+        folder = folder / "images"
+    paths = _images(folder)
+    if not paths:
+        raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)}); give another folder")
+    return folder, paths
 
 
 def _images(folder: Path) -> list[Path]:
