@@ -9,8 +9,8 @@ from napari.layers import Labels
 
 from napari_spad.desk import Desk
 from napari_spad.layers import StructureControls, structure_names
-from napari_spad.scores.alone import Alone
 from napari_spad.scores.live_scores import LiveScores
+from napari_spad.scores.shown_alone import Alone
 from napari_spad.scores.table import NAME, ScoreTable
 from spad.metrics import (
     StructureScore,
