@@ -1,4 +1,4 @@
-"""The table under the tabs: live scores of each structure, which also act; annotators compared."""
+"""The panel under the tabs: live scores of each structure, which also act; annotators compared."""
 
 from typing import TYPE_CHECKING
 
