@@ -1,4 +1,4 @@
-"""What the tabs share: viewer, results, the run going on, the annotator, choosers, keys, framing."""
+"""What the tabs share: viewer, results, the run, the annotator, choosers, keys, framing."""
 
 from typing import TYPE_CHECKING
 

@@ -410,5 +410,5 @@ def test_looking_for_a_reader_loads_nothing_heavy():
 def test_each_kind_of_file_has_its_reader():
     for suffix, (module, function) in reader._BY_SUFFIX.items():
         assert callable(
-            getattr(__import__(f"napari_spad.{module}", fromlist=[function]), function)
+            getattr(__import__(f"napari_spad.read.{module}", fromlist=[function]), function)
         ), suffix
