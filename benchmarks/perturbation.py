@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 
 from spad import phantom
 from spad.chain.noise_schedule import cosine_schedule
-from spad.train.config.sections import load_config
+from spad.train.config import load_config
 from spad.train.data.samples import Samples
 from spad.train.loop import loop
 from spad.train.loop.preparation import prepare
@@ -63,13 +63,11 @@ def covered(size: tuple[int, int], radii: list[int], images: int) -> None:
     labels = torch.from_numpy(np.stack(made))
     names = dict(list(enumerate(phantom.CLASS_NAMES))[1:])
     print(f"{images} phantoms of {size[0]} x {size[1]}: per cent of the pixels inside the band\n")
-    print("| band | radius | " + " | ".join(names.values()) + " |\n" + "|---" * 7 + "|")
-    for adaptive in (False, True):
-        for radius in radii:
-            band = boundary_band(labels, radius, adaptive=adaptive)
-            shares = [100 * band[labels == value].float().mean().item() for value in names]
-            cells = " | ".join(f"{share:.0f}" for share in shares)
-            print(f"| {'adaptive' if adaptive else 'fixed'} | {radius} | {cells} |")
+    print("| radius | " + " | ".join(names.values()) + " |\n" + "|---" * 6 + "|")
+    for radius in radii:
+        band = boundary_band(labels, radius)
+        shares = [100 * band[labels == value].float().mean().item() for value in names]
+        print(f"| {radius} | {' | '.join(f'{share:.0f}' for share in shares)} |")
 
 
 def main() -> None:

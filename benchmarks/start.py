@@ -61,7 +61,7 @@ def write(folder: Path, count: int) -> None:
 
 def measure(config: Path, words: list[str]) -> None:
     """Start a run in this process, as far as its first sample, and print what it took."""
-    from spad.train.config.sections import load_config
+    from spad.train.config import load_config
     from spad.train.data.samples import Samples
     from spad.train.loop import loop  # noqa: F401  (what a run imports)
     from spad.train.loop.preparation import prepare

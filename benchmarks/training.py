@@ -35,7 +35,7 @@ from spad.checkpoint.labels import label_classes
 from spad.inference.device import pick_device
 from spad.inference.segmenter import Segmenter
 from spad.network import build
-from spad.train.config.sections import Config, load_config
+from spad.train.config import Config, load_config
 from spad.train.data.cases import write_folder
 from spad.train.data.phantoms import phantom_cases
 from spad.train.data.samples import Samples, batches

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spad import phantom
-from spad.train.config.sections import load_config
+from spad.train.config import load_config
 from spad.train.data.cases import NewCase, write_folder
 from spad.train.loop.loop import train
 from spad.train.method.perturbed_image import Batch

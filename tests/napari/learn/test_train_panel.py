@@ -332,7 +332,7 @@ def test_a_new_model_is_offered_beside_the_old_ones_scores(tuning, qtbot):
 
 
 def test_the_configuration_is_one_that_the_trainer_takes(tuning, qtbot):
-    from spad.train.config.sections import load_config
+    from spad.train.config import load_config
 
     tuning.fine_tune.minutes.setValue(2.5)
     tuning.fine_tune.button.click()

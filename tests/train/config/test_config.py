@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spad.checkpoint.card import NetworkConfig
-from spad.train.config.sections import Augmentation, Config, ConfigError, Perturbation, load_config
+from spad.train.config import Augmentation, Config, ConfigError, Perturbation, load_config
 
 SHIPPED = sorted((Path(__file__).parents[3] / "training" / "configs").glob("*.toml"))
 SMALLEST = 'name = "m"\n[data]\nfolders = ["set"]\n'
@@ -296,7 +296,7 @@ def test_fine_tuning_from_a_shipped_model_goes_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = {"oct-x": tmp_path / "elsewhere" / "oct-x.safetensors"}
-    monkeypatch.setattr("spad.train.config.sections.shipped", lambda: shipped)
+    monkeypatch.setattr("spad.train.config.reading.shipped", lambda: shipped)
     assert load(tmp_path, SMALLEST, "init=oct-x").init == "oct-x"
     assert load(tmp_path, SMALLEST, "init=oct-y").init == str(tmp_path / "oct-y")
 

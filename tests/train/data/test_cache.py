@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spad.checkpoint.card import InputConfig
-from spad.train.config.sections import Config, load_config
+from spad.train.config import Config, load_config
 from spad.train.data import cache as cache_module
 from spad.train.data import image_files
 from spad.train.data.cache import Cache, cache_folder

@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from spad.train.config.sections import Augmentation, Config, load_config
+from spad.train.config import Augmentation, Config, load_config
 from spad.train.data import augmentation
 from spad.train.data.cases import CaseError, NewCase, class_table, open_folder, write_folder
 from spad.train.data.phantoms import ENDLESS_SEEDS, endless, phantom_cases, phantom_table

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from spad.__main__ import main
-from spad.train.config.sections import ConfigError, load_config
+from spad.train.config import ConfigError, load_config
 from spad.train.evaluation.sample_diversity import diversity
 from spad.train.experiments import trial as trial_module
 from spad.train.experiments.arms import ARMS, GROUPS, choose_arms, slug, sweep_arms

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spad.train.config.sections import Config, load_config
+from spad.train.config import Config, load_config
 from spad.train.data.augmentation import swap_table
 from spad.train.imports import amd_sd, cxrs
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from spad.chain.noise_schedule import cosine_schedule
 from spad.checkpoint.card import NetworkConfig
 from spad.network import build
-from spad.train.config.sections import Loss, Optimiser
+from spad.train.config import Loss, Optimiser
 from spad.train.loop.acceleration import prepare_network
 from spad.train.method import loss as loss_module
 from spad.train.method.loss import loss_terms

@@ -21,7 +21,7 @@ from spad.annotation.fine_tuning import (
     verdict,
 )
 from spad.checkpoint.card import Card
-from spad.train.config.sections import Config, ConfigError, load_config
+from spad.train.config import Config, ConfigError, load_config
 from spad.train.loop.loop import train
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 import spad
 from spad import checkpoint
 from spad.checkpoint.labels import label_classes
-from spad.train.config.sections import ConfigError, load_config
+from spad.train.config import ConfigError, load_config
 from spad.train.loop import loop
 from spad.train.loop.loop import Diverged, train
 from spad.train.loop.state import start

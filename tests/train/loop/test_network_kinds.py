@@ -10,7 +10,7 @@ import torch
 
 import spad
 from spad import phantom
-from spad.train.config.sections import load_config
+from spad.train.config import load_config
 from spad.train.loop.loop import train
 from spad.train.loop.state import start
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spad import checkpoint, phantom
-from spad.train.config.sections import load_config
+from spad.train.config import load_config
 from spad.train.data.cases import NewCase, write_folder
 from spad.train.loop.loop import train
 

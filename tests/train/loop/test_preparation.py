@@ -12,7 +12,7 @@ import pytest
 
 from spad.checkpoint.card import Card
 from spad.phantom import bscan
-from spad.train.config.sections import ConfigError, load_config
+from spad.train.config import ConfigError, load_config
 from spad.train.data import cases as cases_module
 from spad.train.data.cases import CaseError, NewCase, write_folder
 from spad.train.loop import preparation as prepare_module

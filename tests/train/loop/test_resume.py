@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from spad import phantom
-from spad.train.config.sections import ConfigError, load_config
+from spad.train.config import ConfigError, load_config
 from spad.train.data.cases import NewCase, write_folder
 from spad.train.loop import validation
 from spad.train.loop.loop import train

@@ -23,19 +23,9 @@ def contour_of(labels: U8) -> Map:
     return np.asarray(contour(torch.from_numpy(labels)[None])[0].numpy())
 
 
-def band_of(labels: U8, radius: int, *, adaptive: bool = False) -> Map:
-    band = boundary_band(torch.from_numpy(labels)[None], radius, adaptive=adaptive)
+def band_of(labels: U8, radius: int) -> Map:
+    band = boundary_band(torch.from_numpy(labels)[None], radius)
     return np.asarray(band[0].numpy())
-
-
-def depth_of(labels: U8) -> NDArray[np.int32]:
-    """Rows or columns from each structure's pixel to the nearest that is not the structure's."""
-    out = np.zeros(labels.shape, np.int32)
-    for value in set(np.unique(labels).tolist()) - {0}:
-        own = np.pad(labels == value, 32, mode="edge")  # the frame is no edge
-        far = ndimage.distance_transform_cdt(own, "chessboard")[32:-32, 32:-32]
-        out = np.where(labels == value, far, out)
-    return out
 
 
 def inner_edges(labels: U8) -> Map:
@@ -131,67 +121,6 @@ def test_each_image_of_a_batch_has_its_own_contour() -> None:
     together = boundary_band(torch.from_numpy(np.stack(maps)), 1).numpy()
     for one, band in zip(maps, together, strict=True):
         np.testing.assert_array_equal(band, band_of(one, 1))
-
-
-# --- adaptive
-
-
-@pytest.mark.parametrize("radius", [0, 1, 2, 3, 8])
-@pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("thickness", range(1, 13))
-def test_a_thin_structure_keeps_a_clean_middle_at_every_radius(
-    thickness: int, turned: bool, radius: int
-) -> None:
-    labels = np.zeros((40, 50), np.uint8)
-    labels[12 : 12 + thickness] = 1
-    labels = labels.T.copy() if turned else labels
-    band = band_of(labels, radius, adaptive=True)
-    across = band[:, 20] if not turned else band[20]
-    inside = across[12 : 12 + thickness]
-    assert not inside[(thickness - 1) // 2 : thickness // 2 + 1].any()
-    # Three rows of 3 to 6, five of 7 to 10 ...: the width asked for, as far as it is not too wide.
-    width = 2 * min(radius, (thickness - 3) // 4) + 1 if thickness > 2 else 0
-    assert inside.sum() == (width + 1) // 2 * 2 * (width > 0)
-    assert across.sum() == 2 * width
-
-
-@given(st.integers(0, 10_000), st.integers(0, 4))
-def test_the_deepest_pixels_around_stay_clean_and_the_band_is_within_the_fixed_one(
-    seed: int, radius: int
-) -> None:
-    labels = smooth_labels(seed, (24, 32))
-    depth = depth_of(labels)
-    band = band_of(labels, radius, adaptive=True)
-    deepest = (labels > 0) & (ndimage.maximum_filter(depth, 4 * radius + 3) == depth)
-    assert not (band & deepest).any()
-    assert not (band & ~band_of(labels, radius)).any()
-
-
-@pytest.mark.parametrize("radius", [0, 1, 3])
-def test_a_thick_structure_has_the_fixed_band(radius: int) -> None:
-    labels = np.zeros((60, 70), np.uint8)
-    labels[10:35, 12:44] = 1
-    labels[35:55, 12:44] = 2  # touches it
-    np.testing.assert_array_equal(band_of(labels, radius, adaptive=True), band_of(labels, radius))
-
-
-def test_a_thick_neighbours_band_does_not_reach_into_a_thin_structure() -> None:
-    labels = np.zeros((60, 70), np.uint8)
-    labels[10:35] = 1
-    labels[35:38] = 2
-    band = band_of(labels, 3, adaptive=True)
-    assert band[31:37].all(1).tolist() == [True] * 5 + [False]
-    assert not band[36].any()
-
-
-@given(st.integers(0, 10_000), st.permutations([1, 2, 3]), st.integers(0, 3))
-def test_permuting_the_structures_values_changes_nothing_in_the_adaptive_band(
-    seed: int, values: list[int], radius: int
-) -> None:
-    labels = smooth_labels(seed, (24, 32))
-    permuted = np.array([0, *values], np.uint8)[labels]
-    one, other = (band_of(x, radius, adaptive=True) for x in (labels, permuted))
-    np.testing.assert_array_equal(one, other)
 
 
 def canny(labels: U8) -> Map:

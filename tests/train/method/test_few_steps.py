@@ -1,4 +1,4 @@
-"""Training for few steps: visited times, recycling, a teacher's chain, a frozen encoder."""
+"""Training for few steps: jumps of the chain, recycling, a frozen encoder."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from spad.chain.sampler import step_times
 from spad.checkpoint.card import NetworkConfig
 from spad.network import Network, Outputs, build
 from spad.network.interface import Condition
-from spad.train.config.sections import ConfigError, Loss, load_config
+from spad.train.config import ConfigError, Loss, load_config
 from spad.train.loop import loop
 from spad.train.loop.loop import train
 from spad.train.method import loss as loss_module
-from spad.train.method.loss import loss_terms, visited_jumps
-from spad.train.method.own_chains import end_of_chain, from_noise
+from spad.train.method import recycling
+from spad.train.method.loss import loss_terms
 from spad.train.method.perturbed_image import Batch
+from spad.train.method.recycling import from_noise, visited_jumps
 
 K, SEED = 6, 3
 SHAPE = (64, 96)
 SCHEDULE = cosine_schedule()
 VISITED = step_times(SCHEDULE, 3)
 CPU = torch.device("cpu")
+NEXT_TO_NONE = 1e-9  # the jumps of the chain, and no sample recycled
 ONLY_KL = {"kl": 1, "cross_entropy": 0, "dice": 0, "encoder_cross_entropy": 0, "encoder_dice": 0}
 
 
@@ -71,7 +73,14 @@ class Sure(Network):
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the network in float32, whatever this machine computes fastest."""
-    monkeypatch.setattr(loss_module, "autocast", lambda device: nullcontext())
+    for module in (loss_module, recycling):
+        monkeypatch.setattr(module, "autocast", lambda device: nullcontext())
+
+
+@pytest.fixture
+def every_jump(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every sample take a jump of the chain."""
+    monkeypatch.setattr(recycling, "AT_VISITED", 1.0)
 
 
 def terms_of(network: Network, batch: Batch, config: Loss, **more: Any) -> dict[str, Tensor]:
@@ -85,34 +94,31 @@ def terms_of(network: Network, batch: Batch, config: Loss, **more: Any) -> dict[
 
 
 def test_samples_take_the_jumps_of_the_chain_as_often_as_asked_for() -> None:
-    n, config = 6000, Loss(at_visited=0.6, recycled=0.3, distilled=0.5)
-    jumps, recycled, distilled = visited_jumps(config, VISITED, 250, SEED, list(range(n)))
-    assert len(jumps) / n == pytest.approx(0.6, abs=4 * math.sqrt(0.24 / n))
+    n = 6000
+    jumps, recycled = visited_jumps(0.3, VISITED, 250, SEED, list(range(n)))
+    assert len(jumps) / n == pytest.approx(0.75, abs=4 * math.sqrt(0.1875 / n))
     grid = [*VISITED, 0]
     assert set(jumps.values()) == set(itertools.pairwise(grid))
     for t in VISITED:
         count = sum(one[0] == t for one in jumps.values())
         assert count == pytest.approx(len(jumps) / 3, abs=4 * math.sqrt(len(jumps) * 2 / 9))
     below = [place for place, (t, _) in jumps.items() if t < SCHEDULE.steps]
-    assert set(recycled) | set(distilled) <= set(below)  # x_T has nothing to be drawn from
-    assert not set(recycled) & set(distilled)
-    for places, share in ((recycled, 0.3), (distilled, 0.5)):
-        assert len(places) / len(below) == pytest.approx(share, abs=4 * math.sqrt(0.25 / 2400))
+    assert set(recycled) <= set(below)  # x_T has nothing to be drawn from
+    assert len(recycled) / len(below) == pytest.approx(0.3, abs=4 * math.sqrt(0.25 / 3000))
 
 
 def test_the_choice_depends_on_seed_and_number_alone() -> None:
-    config = Loss(at_visited=0.6, recycled=0.3)
-    jumps, recycled, _ = visited_jumps(config, VISITED, 250, SEED, list(range(20)))
-    alone = [visited_jumps(config, VISITED, 250, SEED, [n]) for n in range(20)]
+    jumps, recycled = visited_jumps(0.3, VISITED, 250, SEED, list(range(20)))
+    alone = [visited_jumps(0.3, VISITED, 250, SEED, [n]) for n in range(20)]
     assert {n: one[0][0] for n, one in enumerate(alone) if one[0]} == jumps
     assert [n for n, one in enumerate(alone) if one[1]] == recycled
-    assert visited_jumps(config, VISITED, 250, SEED + 1, list(range(20)))[0] != jumps
+    assert visited_jumps(0.3, VISITED, 250, SEED + 1, list(range(20)))[0] != jumps
 
 
-def test_with_all_shares_0_nothing_changes_by_a_bit(batch_of: Callable[..., Batch]) -> None:
+def test_without_recycling_nothing_changes_by_a_bit(batch_of: Callable[..., Batch]) -> None:
     network, batch = network_of(), batch_of(3)
     plain = terms_of(network, batch, Loss(), visited=())
-    given = terms_of(network, batch, Loss(), teacher=network_of(2))
+    given = terms_of(network, batch, Loss())
     assert plain.keys() == given.keys()
     assert all(torch.equal(plain[name], given[name]) for name in plain)
 
@@ -120,14 +126,15 @@ def test_with_all_shares_0_nothing_changes_by_a_bit(batch_of: Callable[..., Batc
 # --- the jump-wise loss
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "every_jump")
 def test_the_loss_is_the_kl_of_the_chains_own_jumps_by_brute_force(
     batch_of: Callable[..., Batch],
 ) -> None:
     network, batch = network_of(), batch_of(6)
-    terms = terms_of(network, batch, Loss(**ONLY_KL, at_visited=1.0))
+    terms = terms_of(network, batch, Loss(**ONLY_KL, recycled=NEXT_TO_NONE))
     x_0, numbers = batch["labels"].long(), batch["number"].tolist()
-    jumps, _, _ = visited_jumps(Loss(at_visited=1.0), VISITED, 250, SEED, numbers)
+    jumps, recycled = visited_jumps(NEXT_TO_NONE, VISITED, 250, SEED, numbers)
+    assert not recycled
     assert len(set(jumps.values())) == 3
     u = draws.uniform(draws.keys(SEED, numbers, "x_t"), SHAPE)
     by_hand = 0.0
@@ -161,21 +168,7 @@ def test_a_jump_from_noise_is_distributed_as_the_prediction_noised_to_that_time(
     assert network.asked[0][1].tolist() == [250, 250]
 
 
-def test_a_chain_of_a_sure_network_ends_at_what_it_is_sure_of() -> None:
-    truth = torch.randint(0, 3, (40, 50), generator=torch.Generator().manual_seed(0))
-    network = Sure(1e4 * one_hot(truth[None], 3)[0])
-    x_t = torch.randint(0, 3, (2, 40, 50), generator=torch.Generator().manual_seed(1))
-    end = end_of_chain(
-        network, lambda x, t: network.denoise(x, t, Condition(None, x)), SCHEDULE,
-        x_t.to(torch.uint8), [60, 125], 4, seed=0, numbers=[4, 5],
-    )  # fmt: skip
-    assert torch.equal(end, truth.to(torch.uint8).expand(2, 40, 50))
-    assert [times.tolist() for _, times in network.asked] == [
-        [60, 125], [45, 94], [30, 62], [15, 31]
-    ]  # fmt: skip
-
-
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "every_jump")
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_recycling_draws_x_t_from_the_networks_prediction_and_keeps_the_truth(
     batch_of: Callable[..., Batch], wrapped: bool
@@ -187,10 +180,10 @@ def test_recycling_draws_x_t_from_the_networks_prediction_and_keeps_the_truth(
         calls.append((given, out))
         return out
 
-    config = Loss(at_visited=1.0, recycled=0.5)
-    jumps, places, _ = visited_jumps(config, VISITED, 250, SEED, list(range(8)))
+    config = Loss(recycled=0.5)
+    jumps, places = visited_jumps(0.5, VISITED, 250, SEED, list(range(8)))
     assert 0 < len(places) < sum(t < 250 for t, _ in jumps.values())
-    terms_of(network, batch, Loss(at_visited=1.0), forward=forward)
+    terms_of(network, batch, Loss(recycled=NEXT_TO_NONE), forward=forward)
     terms = terms_of(network, batch, config, forward=forward if wrapped else None)
     if not wrapped:
         again = terms_of(network, batch, config, forward=forward)
@@ -212,7 +205,7 @@ def test_recycling_draws_x_t_from_the_networks_prediction_and_keeps_the_truth(
     assert torch.equal(own[1][places, 0], drawn)
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "every_jump")
 def test_where_the_encoder_stands_in_at_T_recycling_draws_from_its_logits(
     batch_of: Callable[..., Batch],
 ) -> None:
@@ -224,8 +217,8 @@ def test_where_the_encoder_stands_in_at_T_recycling_draws_from_its_logits(
         return out
 
     below = VISITED[1:]
-    config = Loss(at_visited=1.0, recycled=0.5)
-    jumps, places, _ = visited_jumps(config, below, 250, SEED, list(range(8)))
+    config = Loss(recycled=0.5)
+    jumps, places = visited_jumps(0.5, below, 250, SEED, list(range(8)))
     assert places
     assert {t for t, _ in jumps.values()} == set(below)
     terms_of(network, batch, config, visited=below, forward=forward)
@@ -253,51 +246,11 @@ def test_the_visited_times_are_those_at_which_the_denoiser_is_asked(
 
 
 @pytest.mark.usefixtures("exact")
-def test_distilling_makes_the_end_of_the_teachers_chain_the_target(
-    batch_of: Callable[..., Batch],
-) -> None:
-    batch = batch_of(8)
-    batch["labels"][:, 20:30] = 255
-    other = batch_of(1, first=8)["labels"].roll(9, 1)[0]
-    teacher, student = Sure(1e4 * one_hot(other[None], K)[0]), network_of()
-    calls: list[tuple[Tensor, ...]] = []
-
-    def forward(*given: Tensor) -> Outputs:
-        calls.append(given)
-        return student(*given)
-
-    config = Loss(kl=1, at_visited=1.0, distilled=0.5, teacher_steps=5)
-    _jumps, _, places = visited_jumps(config, VISITED, 250, SEED, list(range(8)))
-    assert places
-    terms = terms_of(student, batch, config, teacher=teacher, forward=forward)
-    # The student is run once, the teacher once from noise and once a step.
-    assert len(calls) == 1
-    assert len(teacher.asked) == 1 + 5
-    assert torch.equal(calls[0][1][places, 0], teacher.asked[1][0][:, 0])
-    # The same as training on those ends, given the same x_t, and the annotation elsewhere.
-    targets = batch["labels"].clone()
-    targets[places] = torch.where(targets[places] == 255, 255, other)
-    replaced = {**batch, "labels": targets}
-    x_t = iter([calls[0][1].squeeze(1)])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loss_module, "q_sample", lambda *_: next(x_t))
-        by_hand = terms_of(student, replaced, Loss(kl=1, at_visited=1.0))
-    for name in ("kl", "cross_entropy", "dice"):
-        assert terms[name].item() == pytest.approx(by_hand[name].item(), rel=1e-5)
-    # The encoder still learns from people alone.
-    people = terms_of(student, batch, Loss(kl=1, at_visited=1.0))
-    assert torch.equal(terms["encoder_cross_entropy"], people["encoder_cross_entropy"])
-
-
-@pytest.mark.usefixtures("exact")
 def test_a_batch_costs_the_mean_of_its_samples(batch_of: Callable[..., Batch]) -> None:
-    network, teacher, batch = network_of(), network_of(2), batch_of(6)
-    config = Loss(at_visited=0.9, recycled=0.4, distilled=0.4, teacher_steps=2)
-    whole = terms_of(network, batch, config, teacher=teacher)
+    network, batch, config = network_of(), batch_of(6), Loss(recycled=0.4)
+    whole = terms_of(network, batch, config)
     alone = [
-        terms_of(
-            network, {name: x[i : i + 1] for name, x in batch.items()}, config, teacher=teacher
-        )
+        terms_of(network, {name: x[i : i + 1] for name, x in batch.items()}, config)
         for i in range(6)
     ]
     for name in ("kl", "cross_entropy"):
@@ -307,10 +260,7 @@ def test_a_batch_costs_the_mean_of_its_samples(batch_of: Callable[..., Batch]) -
 
 # --- runs
 
-WORDS = [
-    "optimiser.freeze_encoder=true", "loss.at_visited=0.9", "loss.recycled=0.4",
-    "loss.distilled=0.5", "loss.teacher_steps=2", "optimiser.batch=4",
-]  # fmt: skip
+WORDS = ["optimiser.freeze_encoder=true", "loss.recycled=0.4", "optimiser.batch=4"]
 
 
 @pytest.fixture(scope="module")
@@ -339,10 +289,10 @@ def test_a_frozen_encoder_stays_to_the_bit_and_the_denoiser_learns(
 
 
 @pytest.mark.filterwarnings("ignore:started from")
-def test_a_killed_run_goes_on_bit_for_bit_even_if_its_teachers_file_has_changed(
+def test_a_killed_run_goes_on_bit_for_bit_even_if_the_file_it_began_with_has_changed(
     shared_tiny: Path, tmp_path: Path, init: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "teacher.safetensors"
+    file = tmp_path / "first.safetensors"
     shutil.copy(init.partition("=")[2], file)
     words = [f"init={file}", *WORDS, "optimiser.accumulate=2"]
     run(shared_tiny, tmp_path / "whole", *words)
@@ -374,11 +324,8 @@ def test_a_killed_run_goes_on_bit_for_bit_even_if_its_teachers_file_has_changed(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["loss.recycled=0.5"], "loss.at_visited is 0; raise it"),
-        (["loss.at_visited=1", "loss.recycled=0.6", "loss.distilled=0.6"], "at most 1"),
-        (["loss.at_visited=1", "loss.recycled=1", "sampling.steps=1"], "set it to 2 or more"),
-        (["loss.at_visited=1", "loss.distilled=1"], "name a trained checkpoint"),
-        (["loss.at_visited=1", "method=unet"], "a network of kind 'unet' lacks"),
+        (["loss.recycled=1", "sampling.steps=1"], "set it to 2 or more"),
+        (["loss.recycled=1", "method=unet"], "a network of kind 'unet' lacks"),
         (["optimiser.freeze_encoder=true"], "a checkpoint in init"),
         (["optimiser.freeze_encoder=true", "method=unet", "init=x"], "not 'unet'"),
     ],
@@ -389,30 +336,3 @@ def test_settings_that_train_nothing_are_refused(
     with pytest.raises(ConfigError) as caught:
         load_config(shared_tiny, words)
     assert said in str(caught.value)
-
-
-@pytest.mark.filterwarnings("ignore:started from")
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["loss.teacher_steps=100"], "lowest visited time 83 there are only 83 steps"),
-        (['classes.background=["background", "SRF"]'], "has the classes background, SRF"),
-        (["schedule.steps=100"], "noise schedule"),
-    ],
-)
-def test_a_teacher_that_does_not_fit_is_refused(
-    shared_tiny: Path, tmp_path: Path, init: str, words: list[str], said: str
-) -> None:
-    if "classes" in words[0]:
-        words = [*words, *(f'classes.{n}=["{n}"]' for n in ("IRF", "PED", "SHRM"))]
-        words += ['classes.bands=["IS/OS"]']
-    with pytest.raises(ConfigError) as caught:
-        run(shared_tiny, tmp_path, init, *WORDS, *words)
-    assert said in str(caught.value)
-
-
-@pytest.mark.filterwarnings("ignore:started from")
-def test_a_plain_unet_is_no_teacher(shared_tiny: Path, tmp_path: Path) -> None:
-    best = run(shared_tiny, tmp_path / "unet", "method=unet", "optimiser.steps=1")
-    with pytest.raises(ConfigError, match="is a plain U-Net, which draws no samples"):
-        run(shared_tiny, tmp_path / "run", f"init={best}", *WORDS)

@@ -18,7 +18,7 @@ from spad.chain.noise_schedule import cosine_schedule
 from spad.checkpoint.card import NetworkConfig
 from spad.inference.device import autocast
 from spad.network import Network, Outputs, build
-from spad.train.config.sections import Loss, Perturbation
+from spad.train.config import Loss, Perturbation
 from spad.train.method import loss as loss_module
 from spad.train.method.loss import diffusion_times, loss_terms, soft_dice
 from spad.train.method.perturbed_image import Batch, perturb

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spad.checkpoint.card import NetworkConfig
 from spad.network import build
-from spad.train.config.sections import Perturbation
+from spad.train.config import Perturbation
 from spad.train.method.noise_leakage import leakage, predict_at_T
 from spad.train.method.perturbed_image import Batch
 

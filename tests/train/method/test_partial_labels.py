@@ -16,7 +16,7 @@ from torch import Tensor
 from spad import phantom
 from spad.chain.noise_schedule import cosine_schedule
 from spad.network import Outputs
-from spad.train.config.sections import ConfigError, Loss, load_config
+from spad.train.config import ConfigError, Loss, load_config
 from spad.train.data.cases import NewCase, write_folder
 from spad.train.data.samples import Samples, batches
 from spad.train.evaluation.scores import evaluate

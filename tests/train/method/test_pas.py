@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spad.train.config.sections import Perturbation
+from spad.train.config import Perturbation
 from spad.train.method.pas import EPOCHS, intensity, target_count
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spad.chain import draws
-from spad.train.config.sections import Perturbation
+from spad.train.config import Perturbation
 from spad.train.method.bcd import boundary_band
 from spad.train.method.pas import intensity, target_count
 from spad.train.method.perturbed_image import Batch, perturb, perturbed_pixels
@@ -265,54 +265,6 @@ def test_decoys_do_not_move_the_draws_of_the_targets(batch_of: Batches) -> None:
     with_decoys = perturb(Perturbation(clean=0, decoys=True), batch, **START)
     there = plain != batch["image"]
     assert torch.equal(with_decoys[there], plain[there])
-
-
-# --- adapted to the structure
-
-
-def scaled(batch: Batch, values: dict[int, float], prefix: str = "") -> Batch:
-    """The batch with the scales of its structures, 1 where none is given."""
-    scales = torch.ones(len(batch["number"]), 256)
-    for value, scale in values.items():
-        scales[:, value] = scale
-    return {**batch, f"{prefix}scales": scales}
-
-
-def test_the_adaptive_band_is_used_where_it_is_asked_for(batch_of: Batches) -> None:
-    batch = batch_of(4)
-    config = Perturbation(semantic=False, radius=2, band="adaptive", **PLAIN)
-    band = boundary_band(batch["labels"], 2, adaptive=True)
-    assert torch.equal(changed(config, batch), band)
-    assert not torch.equal(band, boundary_band(batch["labels"], 2))
-
-
-def test_structures_of_scale_1_are_perturbed_as_without_adaptation(batch_of: Batches) -> None:
-    batch = scaled(scaled(batch_of(4), {}), {}, "decoy_")
-    out = perturb(Perturbation(adapt=True), batch, **START)
-    assert torch.equal(out, perturb(Perturbation(), batch, **START))
-
-
-def test_a_small_structure_and_its_band_are_perturbed_less_and_the_smaller_scale_wins() -> None:
-    labels = torch.zeros(2, 20, 30, dtype=torch.uint8)
-    labels[:, 4:16, 4:15], labels[:, 4:16, 15:26] = 1, 2
-    image = torch.zeros(2, 1, 20, 30)
-    batch = {"number": torch.arange(2), "image": image, "labels": labels, "targets": labels}
-    config = Perturbation(adapt=True, anchors=0.0, radius=1, **PLAIN)
-    out = perturb(config, scaled(batch, {2: 0.25}), **START)
-    share = (out / noise_of(batch)).squeeze(1)[0]
-    assert share[8, 3:15].tolist() == pytest.approx([1.0] * 11 + [0.25])
-    assert share[8, 15:27].tolist() == pytest.approx([0.25] * 12)
-    assert not share[8, [2, 27]].any()
-
-
-def test_a_decoy_does_not_undo_the_sparing_of_a_small_structure(batch_of: Batches) -> None:
-    batch = scaled(scaled(batch_of(4), dict.fromkeys(range(1, 6), 0.1)), {}, "decoy_")
-    batch["decoy_labels"], batch["decoy_targets"] = batch["labels"], batch["targets"]
-    config = Perturbation(adapt=True, boundary=False, clean=0.0)
-    moved = perturb(config, batch, **START) - batch["image"]
-    there = moved != 0
-    assert there.any()
-    torch.testing.assert_close(moved[there], 0.1 * noise_of(batch)[there], atol=1e-6, rtol=1e-3)
 
 
 # --- draws

@@ -158,38 +158,14 @@ def test_every_set_of_targets_is_equally_likely(count: int) -> None:
         assert sets.count(one) / n == pytest.approx(share, abs=4 * error)
 
 
-def weights_of(targets: U8, weight: dict[int, float]) -> Tensor:
-    table = np.ones(256, np.float32)
-    for number, value in weight.items():
-        table[number] = value
-    return torch.from_numpy(table[targets])
-
-
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 300])
-def test_without_weights_the_targets_of_the_smallest_draws_are_chosen(count: int) -> None:
+def test_the_targets_of_the_smallest_draws_are_chosen(count: int) -> None:
     targets = stacked(target_map(two_kinds, "components"), 100)
     u = u_of(100, (256,))
     rank = u[:, 1:5].argsort(1).argsort(1)
     expected = torch.cat([torch.zeros(100, 1, dtype=torch.bool), rank < count], 1)
     for c in range(100):
         assert torch.equal(choose(targets, count, u)[c], expected[c][targets[c].long()])
-    even = torch.full(targets.shape, 0.3)
-    assert torch.equal(choose(targets, count, u, even), choose(targets, count, u))
-
-
-def test_a_target_is_chosen_in_proportion_to_its_weight() -> None:
-    n, weight = 6000, {1: 0.1, 2: 0.3, 3: 1.0, 4: 0.6}
-    targets = target_map(two_kinds, "components")
-    weights = weights_of(targets, weight).expand(n, -1, -1)
-    chosen = choose(stacked(targets, n), 1, u_of(n, (256,), "own targets"), weights)
-    for number, value in weight.items():
-        row, column = np.argwhere(targets == number)[0]
-        share = value / sum(weight.values())
-        error = math.sqrt(share * (1 - share) / n)
-        assert chosen[:, row, column].float().mean().item() == pytest.approx(share, abs=4 * error)
-    assert chosen.any((1, 2)).all()
-    every = choose(stacked(targets, n), 4, u_of(n, (256,)), weights)
-    assert torch.equal(every, stacked(targets, n) > 0)
 
 
 # --- anchors

@@ -15,7 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from spad.train.config.sections import ConfigError, load_config
+from spad.train.config import ConfigError, load_config
 from spad.train.loop import loop
 from spad.train.loop.loop import train
 from spad.train.processes.group import ALONE, Group

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,6 @@ def test_phantoms_are_refused(phantoms: Path, tmp_path: Path, capsys: Any) -> No
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Stand-ins for the configuration and the loop, which have tests of their own."""
     calls: list[Any] = []
-    config, loop = ModuleType("spad.train.config.sections"), ModuleType("spad.train.loop.loop")
 
     def load_config(path: Path, overrides: list[str]) -> Any:
         if path.suffix != ".toml":
@@ -186,9 +186,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((config.overrides, out, resume, device))
         return out / "best.safetensors"
 
-    config.load_config, loop.train = load_config, train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "spad.train.config.sections", config)
-    monkeypatch.setitem(sys.modules, "spad.train.loop.loop", loop)
+    for room, standin in (("config", load_config), ("loop", train)):
+        handed_on = vars(importlib.import_module(f"spad.train.{room}"))
+        monkeypatch.setitem(handed_on, standin.__name__, standin)
     return calls
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spad.checkpoint.labels import IGNORE
-from spad.metrics.confusion import confusion_matrix
+from spad.metrics import confusion_matrix
 
 K = 4
 rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from monai.metrics import compute_dice
 
 from spad.checkpoint.labels import label_classes
-from spad.metrics.confusion import confusion_matrix
+from spad.metrics import confusion_matrix
 from spad.metrics.dice import dice_per_slice, mean_scores, structure_scores, worst_slices
 from spad.metrics.live_confusion import LiveConfusion
 

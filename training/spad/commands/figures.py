@@ -20,7 +20,7 @@ from spad.train.data import check, class_table, model_mapping, read_image, read_
 from spad.train.experiments import Picture, RunData, read_run
 from spad.train.experiments import run_figures as draw
 from spad.train.loop import Tabled, prepare
-from spad.train.method import perturb, structure_scales, target_map
+from spad.train.method import perturb, target_map
 
 __all__ = ["add_arguments", "run"]
 
@@ -146,7 +146,6 @@ def _trained(
         "image": scaled,
         "labels": torch.from_numpy(small)[None],
         "targets": torch.from_numpy(target_map(small, p.targets))[None],
-        "scales": torch.from_numpy(structure_scales(small, p.adapt_area))[None],
     }
     out = perturb(p, batch, seed=config.seed, progress=0.0, epoch=0.0)
     return np.asarray(out[0, 0].numpy())

@@ -5,14 +5,9 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.train.config.sections import (
-        Augmentation,
-        Config,
-        ConfigError,
-        Loss,
-        Optimiser,
-        Perturbation,
-        load_config,
-    )
+    from spad.train.config.config import Config, ConfigError
+    from spad.train.config.reading import load_config, stored_config
+    from spad.train.config.removed import without_removed
+    from spad.train.config.sections import Augmentation, Loss, Optimiser, Perturbation
 
 __getattr__, __all__ = lazily(__name__)

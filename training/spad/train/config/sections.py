@@ -1,49 +1,29 @@
-"""The trainer's configuration: frozen dataclasses, read from TOML, checked before anything starts.
+"""The sections of a configuration, with their defaults, limits and meanings.
 
-Values come from the defaults here, then the preset, then the file, then ``key=value`` words. The
-preset ``default`` is what serves the user best, as measured; ``paper`` is the SPAD paper, and CCDM
-where that is silent (method, sections 1 to 7).
+Those of the model itself, ``[input]``, ``[network]``, ``[schedule]`` and ``[sampling]``, are its
+card's (:mod:`spad.checkpoint.card`).
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from spad.checkpoint import (
-    Checked,
-    InputConfig,
-    NetworkConfig,
-    SamplingConfig,
-    ScheduleConfig,
-    Within,
-    from_json,
-    plain,
-    shipped,
-)
+from spad.checkpoint import Checked, Within
 
 __all__ = [
     "Augmentation",
-    "Config",
-    "ConfigError",
     "Data",
     "Loss",
     "Optimiser",
     "Perturbation",
+    "Text",
     "Validation",
-    "load_config",
 ]
 
 Share = Annotated[float, Within(0, 1)]
 Weight = Annotated[float, Within(0, 1000)]
 Text = Annotated[str, Within(0, 500)]
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the key, the limit and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +98,6 @@ class Perturbation(Checked):
         Share of a target's pixels that stay clean.
     radius : int
         The boundary band is ``2 radius + 1`` pixels wide.
-    band : {"fixed", "adaptive"}
-        ``adaptive`` narrows the band where a structure is thin, so that its middle stays clean.
     sigma_0 : float
         Intensity at the start, on images in [-1, 1].
     alpha : float
@@ -130,11 +108,6 @@ class Perturbation(Checked):
         Share of the samples that stay unperturbed.
     decoys : bool
         Perturb also where another case has its targets, so that the noise does not mark the label.
-    adapt : bool
-        Perturb small and fragmented structures less strongly and less often.
-    adapt_area : float
-        Share of the frame; structures whose components are smaller are spared, by how much is in
-        :mod:`spad.train.method.structure_scale`.
     """
 
     semantic: bool = True
@@ -146,14 +119,11 @@ class Perturbation(Checked):
     gamma: Weight = 0.05
     anchors: Share = 0.3
     radius: Annotated[int, Within(0, 32)] = 1
-    band: Literal["fixed", "adaptive"] = "fixed"
     sigma_0: Annotated[float, Within(0, 10)] = 1.0
     alpha: Annotated[float, Within(1e-6, 1000)] = 0.1
     curve: Literal["default", "paper"] = "default"
     clean: Share = 0.25
     decoys: bool = True
-    adapt: bool = False
-    adapt_area: Annotated[float, Within(1e-6, 1)] = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,17 +140,12 @@ class Loss(Checked):
         The same of the encoder's own logits; a plain U-Net has these alone, concat the others.
     at_T : float
         Share of the samples whose time is T; the others' times are uniform in 1..T.
-    at_visited : float
-        Share of the samples (before ``at_T`` divides the rest) that take one of the jumps at which
-        a chain as `[sampling]` sets it asks the denoiser, each as often: from a visited time to the
-        next, not to t - 1. With 1 the KL is that chain's own variational bound.
-    recycled, distilled : float
-        Shares of the samples at visited times below T whose x_t is drawn from the prediction at T
-        (``sampling.first`` says whose) instead of the truth. Recycled ones still learn the truth;
-        distilled ones the end of a chain that the teacher, the checkpoint ``init``, runs from
-        there. See :mod:`spad.train.method.own_chains` for what each does to the samples' diversity.
-    teacher_steps : int
-        Of the teacher's chain.
+    recycled : float
+        With more than 0, three quarters of the samples (before ``at_T`` divides the rest) take one
+        of the jumps at which a chain as `[sampling]` sets it asks the denoiser, each as often: from
+        a visited time to the next, not to t - 1. This is the share, of those at visited times below
+        T, whose x_t is drawn from the prediction at T (``sampling.first`` says whose) instead of
+        the truth; :mod:`spad.train.method.recycling` tells what that does to the samples.
     """
 
     kl: Weight = 1.0
@@ -189,23 +154,7 @@ class Loss(Checked):
     encoder_cross_entropy: Weight = 0.5
     encoder_dice: Weight = 0.5
     at_T: Share = 0.25
-    at_visited: Share = 0.0
     recycled: Share = 0.0
-    distilled: Share = 0.0
-    teacher_steps: Annotated[int, Within(1, 4000)] = 10
-
-    def _check(self) -> None:
-        own = self.recycled + self.distilled
-        if own > 1:
-            raise ValueError(
-                f"loss.recycled {self.recycled} and loss.distilled {self.distilled} are more than "
-                "all samples together; lower one, so that their sum is at most 1"
-            )
-        if own and not self.at_visited:
-            raise ValueError(
-                "loss.recycled and loss.distilled are shares of the samples at visited times, and "
-                "loss.at_visited is 0; raise it"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,198 +261,3 @@ class Validation(Checked):
     before: bool = False
     samples: Annotated[int, Within(1, 64)] = 4
     steps: Annotated[int, Within(1, 4000)] = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config(Checked):
-    """A training run.
-
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    method : {"spad", "unet"}
-        ``spad`` is the label diffusion (network.kind cached or concat); ``unet`` the plain U-Net
-        that every comparison needs: the condition encoder alone, or network.kind dynunet.
-    preset : {"default", "paper"}
-    seed : int
-    init : str
-        Checkpoint to start from, a path or a shipped model's name; empty: random weights.
-        Fine-tuning is not perturbed unless
-        ``perturbation`` is given.
-    classes : mapping
-        Name of each class, background first: the data set's values (or names) that become it.
-        Empty: the classes of ``labels.json``.
-    """
-
-    name: Annotated[str, Within(1, 80)]
-    method: Literal["spad", "unet"] = "spad"
-    preset: Literal["default", "paper"] = "default"
-    seed: Annotated[int, Within(0, 2**31)] = 0
-    init: Text = ""
-    classes: Mapping[str, Any] = field(default_factory=dict)
-    data: Data
-    input: InputConfig = field(default_factory=InputConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    perturbation: Perturbation = field(default_factory=Perturbation)
-    loss: Loss = field(default_factory=Loss)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    optimiser: Optimiser = field(default_factory=Optimiser)
-    validation: Validation = field(default_factory=Validation)
-
-    def _check(self) -> None:
-        if (self.method == "spad") != self.network.diffuses:
-            kinds = "cached or concat" if self.method == "spad" else "unet or dynunet"
-            raise ValueError(
-                f"method {self.method!r} goes with network.kind {kinds}, not with "
-                f"{self.network.kind!r}; set method alone, the network follows"
-            )
-        loss, kind = self.loss, self.network.kind
-        encoder = kind != "concat" and (loss.encoder_cross_entropy or loss.encoder_dice)
-        denoiser = self.network.diffuses and (loss.kl or loss.cross_entropy or loss.dice)
-        if not (encoder or denoiser):
-            raise ValueError(
-                f"no term of the loss that a network of kind {kind!r} has weighs more "
-                "than 0; raise loss.kl, or loss.encoder_cross_entropy for a plain U-Net"
-            )
-        if kind == "cached" and not encoder and self.sampling.first == "encoder":
-            raise ValueError(
-                "sampling.first is 'encoder', whose logits no term of the loss trains; set it to "
-                "'denoiser', or raise loss.encoder_cross_entropy"
-            )
-        if self.optimiser.freeze_encoder and not (kind == "cached" and self.init and denoiser):
-            raise ValueError(
-                "optimiser.freeze_encoder trains the denoiser alone, so it needs network.kind "
-                f"cached (not {kind!r}), a checkpoint in init, and loss.kl, loss.cross_entropy or "
-                "loss.dice above 0"
-            )
-        if not loss.at_visited:
-            return
-        if not self.network.diffuses:
-            raise ValueError(
-                f"loss.at_visited trains a denoiser, which a network of kind {kind!r} lacks; set "
-                "it to 0, or method to spad"
-            )
-        if self.sampling.steps == 1:
-            raise ValueError(
-                "loss.at_visited trains the jumps of a chain, and sampling.steps is 1; set it to "
-                "2 or more, or raise loss.at_T instead"
-            )
-        if loss.distilled and not self.init:
-            raise ValueError(
-                "loss.distilled needs a teacher, and init is empty; name a trained checkpoint"
-            )
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the configuration as plain JSON values."""
-        values: dict[str, Any] = plain(self)
-        return values
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "paper": {
-        "perturbation": {
-            "targets": "structures", "curve": "paper", "clean": 0.0, "decoys": False,
-        },
-        "loss": {
-            "cross_entropy": 0.0, "dice": 0.0, "encoder_cross_entropy": 0.0,
-            "encoder_dice": 0.0, "at_T": 0.0, "at_visited": 0.0, "recycled": 0.0, "distilled": 0.0,
-        },
-        "optimiser": {"learning_rate": 1e-4, "weight_decay": 1e-5, "warmup": 0, "fall": False},
-        "sampling": {"steps": 250, "first": "denoiser"},
-    },
-}  # fmt: skip
-
-
-_KINDS: dict[str, dict[str, Any]] = {
-    "concat": {"network": {"widths": [32, 32, 64, 64, 128, 128]}},  # CCDM's at 256
-    "dynunet": {"network": {"widths": [32, 64, 128, 256, 512, 512]}},  # nnU-Net's at 128
-}
-
-
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a configuration.
-
-    Parameters
-    ----------
-    path : path-like
-        A TOML file.
-    overrides : iterable of str
-        Words like ``optimiser.steps=500``; values as TOML writes them, or bare text.
-
-    Returns
-    -------
-    Config
-        Paths in it are absolute.
-
-    Raises
-    ------
-    ConfigError
-        Not TOML, an unknown key (with the nearest known one), a value out of its limits.
-    OSError
-        The file cannot be read.
-    """
-    path = Path(path)
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
-    for word in overrides:
-        _override(given, word)
-    preset = given.get("preset", "default")
-    if not isinstance(preset, str) or preset not in _PRESETS:
-        raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(_PRESETS)}")
-    network = given.get("network")
-    kind = network.get("kind") if isinstance(network, dict) else None
-    below = dict(_PRESETS[preset])
-    if given.get("method") == "unet":
-        below.pop("loss", None)  # the presets say how a diffusion is trained
-        if kind != "dynunet":
-            kind = "unet"
-            given = _merge(given, {"network": {"kind": kind}})
-    values = _merge(_merge(below, _KINDS.get(str(kind), {})), given)
-    if given.get("init") and "perturbation" not in given:
-        off = {"semantic": False, "boundary": False}  # fine-tuning starts at progress 1
-        values = _merge(values, {"perturbation": off})
-    try:
-        config: Config = from_json(Config, values, path.name)
-        data = plain(config.data)
-        data["folders"] = [str((path.parent / f).resolve()) for f in config.data.folders]
-        values = {**values, "data": data}
-        if config.init and config.init not in shipped():
-            values["init"] = str((path.parent / config.init).resolve())
-        config = from_json(Config, values, path.name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return config
-
-
-def _override(values: dict[str, Any], word: str) -> None:
-    """Put one ``a.b=value`` into the nested values."""
-    name, equals, text = word.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"{word!r} is not of the form key=value, like optimiser.steps=500")
-    try:
-        value = tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *sections, last = name.strip().split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"{word!r}: {section!r} is no section")
-    values[last] = value
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values, those of ``above`` winning."""
-    out = dict(below)
-    for key, value in above.items():
-        old = out.get(key)
-        out[key] = (
-            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return out

@@ -23,7 +23,7 @@ from spad.train.data.decoding import Decoded, Decoder, UnreadableCase
 from spad.train.data.inspection import Inspector, shown_classes
 from spad.train.data.phantoms import ENDLESS_SEEDS, endless, phantom_table
 from spad.train.data.sample_order import case_of, generator
-from spad.train.method import Batch, structure_scales, target_map
+from spad.train.method import Batch, target_map
 from spad.train.processes import ALONE, Group
 
 __all__ = ["Samples", "batches"]
@@ -155,7 +155,8 @@ class Samples(Dataset[dict[str, Any]]):
             judged = self._phantom_judged if case < 0 else self._judged[case]
             out["judged"] = judged[self._swap[: len(judged)]] if mirrored else judged
         if config.method == "spad":
-            out |= self._what_to_perturb(warped)
+            targets = config.perturbation.targets
+            out["targets"] = target_map(warped, targets)
             if config.perturbation.decoys:
                 rng = generator(config.seed, n, "decoy")
                 other = self._other(rng)
@@ -166,15 +167,8 @@ class Samples(Dataset[dict[str, Any]]):
                 # "Shifted": rolled by any distance, so that it lies on other anatomy.
                 decoy = np.roll(decoy, (rng.integers(size[0]), rng.integers(size[1])), axis=(0, 1))
                 out["decoy_labels"] = decoy
-                out |= {f"decoy_{k}": x for k, x in self._what_to_perturb(decoy).items()}
+                out["decoy_targets"] = target_map(decoy, targets)
         return out
-
-    def _what_to_perturb(self, labels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        p = self._config.perturbation
-        found: dict[str, NDArray[Any]] = {"targets": target_map(labels, p.targets)}
-        if p.adapt:
-            found["scales"] = structure_scales(labels, p.adapt_area)
-        return found
 
 
 class _Share(Sampler[int]):

@@ -20,7 +20,7 @@ from spad.train.config import ConfigError
 __all__ = ["ARMS", "GROUPS", "Arms", "choose_arms", "slug", "sweep_arms"]
 
 Arms = dict[str, tuple[str, ...]]
-"""Name of each arm, in the table's order: words for `spad.train.config.sections.load_config`."""
+"""Name of each arm, in the table's order: words for `spad.train.config.load_config`."""
 
 
 def _switches(scd: bool, bcd: bool, pas: bool, *more: str) -> tuple[str, ...]:

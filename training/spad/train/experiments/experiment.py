@@ -7,6 +7,7 @@ skipped, interrupted ones go on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from spad.checkpoint import SamplingConfig
-from spad.train.config import Config, ConfigError, load_config
+from spad.train.config import Config, ConfigError, load_config, without_removed
 from spad.train.data import read_json, write_json
 from spad.train.experiments.arms import Arms, slug
 from spad.train.experiments.table import render
@@ -96,9 +97,12 @@ def plan(experiment: Experiment) -> list[Trial]:
         for arm, words in experiment.arms.items()
     }
     prints: dict[str, str] = {}
-    folders = {
-        _key(read_json(path)): path.parent for path in experiment.out.glob("*/seed-*/trial.json")
-    }
+    folders: dict[str, Path] = {}
+    for path in experiment.out.glob("*/seed-*/trial.json"):
+        stored = read_json(path)
+        with contextlib.suppress(ConfigError):  # of a removed option, which no arm can ask for
+            now = without_removed(stored["config"], str(path))
+            folders[_key({**stored, "config": now})] = path.parent
     trials = []
     for (arm, seed), config in configs.items():
         depends = json.dumps([asdict(config.data), dict(config.classes), seed], default=list)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spad.checkpoint import Card, from_json, read_card
-from spad.train.config import Config
+from spad.checkpoint import Card, read_card
+from spad.train.config import Config, stored_config
 
 __all__ = ["RunData", "Series", "read_run"]
 
@@ -74,7 +74,7 @@ def read_run(folder: Path) -> RunData:
         raise ValueError(
             f"{state_file} is no saved state of a run ({error}); give another run"
         ) from None
-    config: Config = from_json(Config, stored, str(state_file))
+    config = stored_config(stored, str(state_file))
     series = _scalars(folder)
     dice = {tag.removeprefix(_DICE): one for tag, one in series.items() if tag.startswith(_DICE)}
     if not dice or not best.is_file():

@@ -19,9 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 import spad
-from spad.checkpoint import from_json
 from spad.inference import pick_device
-from spad.train.config import Config, ConfigError
+from spad.train.config import Config, ConfigError, stored_config, without_removed
 from spad.train.data import read_json, write_bytes, write_json
 from spad.train.evaluation import diversity, evaluate
 from spad.train.loop import changed_values, prepare, train
@@ -89,9 +88,16 @@ class Trial:
 
 
 def config_changes(stored: Any, now: dict[str, Any]) -> list[str]:
-    """``key: old -> new`` of a stored configuration; a setting that it lacks has its default."""
+    """``key: old -> new`` of a stored configuration; a setting that it lacks has its default.
+
+    Raises
+    ------
+    ConfigError
+        It uses an option that was removed.
+    """
+    stored = without_removed(stored, "the stored configuration")
     with contextlib.suppress(ValueError):  # of another version: every difference shows
-        stored = from_json(Config, stored, "config").as_json()
+        stored = stored_config(stored, "config").as_json()
     return changed_values(json.loads(json.dumps(stored)), json.loads(json.dumps(now)))
 
 

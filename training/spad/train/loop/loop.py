@@ -32,7 +32,7 @@ from spad.train.loop.state import Run, read_state, start, sweep
 from spad.train.loop.step_clock import Clock
 from spad.train.loop.validation import as_rows, as_scalars, scored, validate
 from spad.train.loop.weight_average import average, decay_at
-from spad.train.method import leakage, load_teacher, loss_terms, perturb, predict_at_T
+from spad.train.method import leakage, loss_terms, perturb, predict_at_T
 from spad.train.processes import Agreement, Group, Stop, join, restarted, stop_signals
 
 __all__ = ["Diverged", "train"]
@@ -99,8 +99,6 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             s = config.schedule
             schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
             visited = _visited(config, schedule)
-            if config.loss.distilled:
-                run.teacher = load_teacher(config, prepared.card.classes, visited[-1], target)
         if found:
             state = read_state(
                 state_file,
@@ -271,7 +269,6 @@ def _update(run: Run, job: _Job, batch: Batch) -> dict[str, Tensor]:
                 numbers=micro["number"].tolist(),
                 judged=micro.get("judged"),
                 visited=job.visited,
-                teacher=run.teacher,
                 forward=job.forward,
                 count=None if group.size == o.accumulate == 1 else count,
                 pool=None if group.size == 1 else group.pool,

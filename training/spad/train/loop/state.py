@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from spad import checkpoint
-from spad.checkpoint import LabelClass, from_json
+from spad.checkpoint import LabelClass
 from spad.network import Network, build, transfer
-from spad.train.config import Config, ConfigError
+from spad.train.config import Config, ConfigError, stored_config, without_removed
 from spad.train.loop.acceleration import prepare_network
 
 __all__ = ["Run", "changed_values", "read_state", "start", "sweep"]
@@ -34,7 +34,6 @@ class Run:
     ``pending`` says that the validation of this step is still to be done: a state is saved before
     a validation too, so that being killed in it costs no step, and the best score that is saved
     never lags behind the best checkpoint.
-    ``teacher`` is what a run distils, saved with it: the file it came from may change.
     """
 
     network: Network
@@ -44,7 +43,6 @@ class Run:
     step: int = 0
     best: float = -1.0
     pending: bool = False
-    teacher: Network | None = None
 
     def save(self, path: Path, config: Config, data: str) -> None:
         """Write all that a resume needs; atomic, so that a killed save leaves the last one.
@@ -64,8 +62,6 @@ class Run:
             "best": self.best,
             "pending": self.pending,
         }
-        if self.teacher is not None:
-            state["teacher"] = self.teacher.state_dict()
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with fresh.open("wb") as handle:
@@ -88,8 +84,6 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.best = state["step"], state["best"]
         self.pending = state.get("pending", False)
-        if self.teacher is not None:
-            self.teacher.load_state_dict(state["teacher"])
 
 
 def sweep(out: Path) -> None:
@@ -132,7 +126,8 @@ def read_state(
     ------
     ConfigError
         The configuration or the cases have changed; the message lists the differences. (The number
-        of steps shapes the learning rate and PaS from the first step on, so it cannot change.)
+        of steps shapes the learning rate and PaS from the first step on, so it cannot change.) Or
+        the run uses an option that was removed.
     ValueError
         The file is no saved state.
     """
@@ -143,9 +138,10 @@ def read_state(
         raise ValueError(
             f"{path} is no saved state of a run ({error}); remove it to start afresh"
         ) from None
-    with contextlib.suppress(ValueError):  # if it had settings that are gone: they are listed
+    old = without_removed(old, str(path))
+    with contextlib.suppress(ValueError):  # if it had settings of another version: they are listed
         # Settings that are newer than the state had their defaults.
-        old = from_json(Config, old, path.name).as_json()
+        old = stored_config(old, path.name).as_json()
     changes = [
         line
         for line in changed_values(old, config.as_json())

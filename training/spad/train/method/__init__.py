@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from spad.train.method.noise_leakage import leakage, predict_at_T
     from spad.train.method.pas import intensity, target_count
     from spad.train.method.perturbed_image import Batch, perturb
+    from spad.train.method.recycling import AT_VISITED
     from spad.train.method.scd import target_map
-    from spad.train.method.structure_scale import structure_scales
-    from spad.train.method.teacher import load_teacher
 
 __getattr__, __all__ = lazily(__name__)

@@ -35,39 +35,23 @@ def contour(labels: Tensor) -> Tensor:
     return edge.logical_and_(raised.bool()).logical_and_(labels.bool())
 
 
-def boundary_band(labels: Tensor, radius: int, *, adaptive: bool = False) -> Tensor:
+def boundary_band(labels: Tensor, radius: int) -> Tensor:
     """M_BcP: all pixels within a radius of a contour, a band of total width ``2 radius + 1``.
 
-    The fixed band fills a structure that is thinner than it, the limitation that the paper names.
-    The adaptive one leaves at least a third of a straight part's thickness clean: its radius is the
-    largest ``r <= radius`` for which a square of side ``4 r + 3`` that lies inside the structure
-    covers the place (the structure's opening by that square), and where not even 3 x 3 fits there
-    is no band. So the middle of every part, as deep as any of its surroundings, stays clean at
-    every radius, and where a structure is thick the band is the fixed one.
+    It fills a structure that is thinner than it, the limitation that the paper names. A band that
+    narrows there was tried and lost Dice (docs/results.md, Past the paper).
 
     Parameters
     ----------
     labels : Tensor of uint8, shape (B, H, W)
     radius : int
         In pixels, 0 or more.
-    adaptive : bool
 
     Returns
     -------
     Tensor of bool, shape (B, H, W)
     """
-    edge = contour(labels)
-    if not adaptive:
-        return _grown(edge, radius)
-    outside = ~(labels.bool() & (labels + 1).bool())  # background and ignored (255 + 1 wraps)
-    band = torch.zeros_like(edge)
-    for r in range(radius + 1):
-        half = 2 * r + 1  # of the square's side, without its middle
-        # The squares' middles lie deeper than that, and no square leaves its structure.
-        opened = _grown(~(outside | _grown(edge, half - 1)), half) & ~outside
-        near = _grown(edge, r) & opened
-        band |= near | (_grown(edge & opened, r) & outside)
-    return band
+    return _grown(contour(labels), radius)
 
 
 def _grown(mask: Tensor, radius: int) -> Tensor:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spad.chain import NoiseSchedule, draws, evidence, kl, prior_logits, q_sample
+from spad.chain import Jump, NoiseSchedule, draws, evidence, kl, prior_logits, q_sample
 from spad.checkpoint import IGNORE
 from spad.inference import autocast
-from spad.network import Condition, Network, Outputs
+from spad.network import Network, Outputs
 from spad.train.config import Loss
-from spad.train.method.own_chains import Logits, end_of_chain, from_noise
+from spad.train.method.recycling import recycled_x_t, visited_jumps
 
-__all__ = ["diffusion_times", "loss_terms", "soft_dice", "visited_jumps"]
+__all__ = ["diffusion_times", "loss_terms", "soft_dice"]
 
 _NEVER = -69.0  # logarithm of 1e-30: a probability of 0 with which every term stays finite
 
@@ -92,35 +93,6 @@ def diffusion_times(
     return [int(t) for t in times]
 
 
-def visited_jumps(
-    config: Loss, visited: Sequence[int], last: int, seed: int, numbers: list[int]
-) -> tuple[dict[int, tuple[int, int]], list[int], list[int]]:
-    """Which samples of a batch take a jump of the chain whose times are ``visited``.
-
-    ``last`` is T, where x_t is pure noise and nobody's own.
-
-    Returns
-    -------
-    jumps : dict of int to (int, int)
-        Place in the batch of each such sample: its t and s.
-    recycled, distilled : list of int
-        Places of those whose x_t is the network's, or the teacher's, own.
-    """
-    jumps: dict[int, tuple[int, int]] = {}
-    own: tuple[list[int], list[int]] = ([], [])
-    if config.at_visited:
-        grid = [*visited, 0]
-        us = draws.uniform(draws.keys(seed, numbers, "visited"), (3,)).tolist()
-        for place, (whether, which, whose) in enumerate(us):
-            if whether >= config.at_visited:
-                continue
-            step = int(which * len(visited))
-            jumps[place] = grid[step], grid[step + 1]
-            if grid[step] < last and whose < config.recycled + config.distilled:
-                own[whose >= config.recycled].append(place)
-    return jumps, *own
-
-
 def loss_terms(
     network: Network,
     schedule: NoiseSchedule,
@@ -132,7 +104,6 @@ def loss_terms(
     numbers: list[int],
     judged: Tensor | None = None,
     visited: Sequence[int] = (),
-    teacher: Network | None = None,
     forward: Callable[..., Outputs] | None = None,
     count: Callable[[int], Tensor] | None = None,
     pool: Callable[[Tensor], Tensor] | None = None,
@@ -156,9 +127,7 @@ def loss_terms(
         stands for "background or a class that was not looked for", and so do labels of that class.
     visited : sequence of int, optional
         Times at which the chain that is trained for asks the denoiser, falling; for
-        ``config.at_visited``. Without T among them the encoder's logits stand in for it there.
-    teacher : Network, optional
-        For ``config.distilled``.
+        ``config.recycled``. Without T among them the encoder's logits stand in for it there.
     forward : callable, optional
         The network as something wraps it (DDP, compile); called once, in place of the network, and
         once more, without a gradient, where samples are recycled.
@@ -174,102 +143,100 @@ def loss_terms(
     dict of scalar Tensor
         Terms whose weight is 0 are left out.
     """
+    # "is None": a compiled module has no truth value.
+    run = network if forward is None else forward
+    noised = None
+    if network.diffuses:
+        noised = _noised(
+            network, run, schedule, config, image, labels, judged, visited,
+            seed=seed, numbers=numbers,
+        )  # fmt: skip
+    with autocast(image.device):
+        if noised is None:
+            out = run(image, None, None)
+        else:
+            out = run(image, noised.x_t.unsqueeze(1), noised.time)
+    terms = _encoder_terms(config, out.encoder, labels, judged, count, pool)
+    if noised is None or out.denoiser is None:
+        return terms
+    logits = out.denoiser.squeeze(1)
+    if network.predicts == "x_0":
+        logits = prior_logits(logits, noised.x_t, noised.jump)
+    log_prior = _merged(F.log_softmax(logits, dim=1), judged)
+    return {**terms, **_denoiser_terms(config, log_prior, noised, labels, judged, count, pool)}
+
+
+class _Noised(NamedTuple):
+    """Label maps x_t, uint8 (B, H, W), the jumps from them, and t / T, float32 (B,)."""
+
+    x_t: Tensor
+    jump: Jump
+    time: Tensor
+
+
+def _noised(
+    network: Network,
+    run: Callable[..., Outputs],
+    schedule: NoiseSchedule,
+    config: Loss,
+    image: Tensor,
+    labels: Tensor,
+    judged: Tensor | None,
+    visited: Sequence[int],
+    *,
+    seed: int,
+    numbers: list[int],
+) -> _Noised:
+    """Draw the time and x_t of each sample."""
+    times = diffusion_times(schedule, config.at_T, seed, numbers)
+    until = [t - 1 for t in times]
+    jumps, recycled = visited_jumps(config.recycled, visited, schedule.steps, seed, numbers)
+    for place, (t, s) in jumps.items():
+        times[place], until[place] = t, s
+    jump = schedule.jump(times, until, device=image.device)
+    u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
+    # An ignored pixel tells nothing: pure noise, whatever the time.
+    kept = jump.alpha_bar_t.view(-1, 1, 1) * (labels != IGNORE)
+    x_t = q_sample(_truth(labels, judged), kept, network.num_classes, u).to(torch.uint8)
+    # Made on the CPU: on the device, torch.tensor would wait for it.
+    time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
+    if recycled:
+        rows = torch.tensor(recycled).to(image.device, non_blocking=True)
+        drawn = recycled_x_t(
+            network, run, schedule, image[rows], [times[p] for p in recycled],
+            encoder=schedule.steps not in visited,
+            seed=seed, numbers=[numbers[p] for p in recycled],
+        )  # fmt: skip
+        x_t = x_t.index_copy(0, rows, drawn)
+    return _Noised(x_t, jump, time / schedule.steps)
+
+
+def _denoiser_terms(
+    config: Loss,
+    log_prior: Tensor,
+    noised: _Noised,
+    labels: Tensor,
+    judged: Tensor | None,
+    count: Callable[[int], Tensor] | None,
+    pool: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Tensor]:
+    """Terms of the logarithm of p(x_0 | x_t, image) without what x_t tells, (B, K, H, W)."""
+    x_t, jump, _ = noised
     known = labels != IGNORE
     pixels = (known.sum() if count is None else count(1)).clamp_min(1)
     truth = _truth(labels, judged)
-    # "is None": a compiled module has no truth value.
-    run = network if forward is None else forward
-
-    annotated = labels
-    x_t = time = None
-    if network.diffuses:
-        k = network.num_classes
-        times = diffusion_times(schedule, config.at_T, seed, numbers)
-        until = [t - 1 for t in times]
-        jumps, recycled, distilled = visited_jumps(config, visited, schedule.steps, seed, numbers)
-        for place, (t, s) in jumps.items():
-            times[place], until[place] = t, s
-        jump = schedule.jump(times, until, device=image.device)
-        u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
-        # An ignored pixel tells nothing: pure noise, whatever the time.
-        x_t = q_sample(truth, jump.alpha_bar_t.view(-1, 1, 1) * known, k, u).to(torch.uint8)
-        # Made on the CPU: on the device, torch.tensor would wait for it.
-        time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
-        time = time / schedule.steps
-        for whose, places in ((network, recycled), (teacher, distilled)):
-            if not places or whose is None:
-                continue
-            rows = torch.tensor(places).to(image.device, non_blocking=True)
-            at, own = [times[p] for p in places], [numbers[p] for p in places]
-            first, then = _who_is_asked(
-                whose, run if whose is network else None, image[rows],
-                encoder=schedule.steps not in visited,
-            )  # fmt: skip
-            drawn = from_noise(
-                whose, first, schedule, at, (image.shape[2], image.shape[3]),
-                seed=seed, numbers=own, device=image.device,
-            )  # fmt: skip
-            x_t = x_t.index_copy(0, rows, drawn)
-            if whose is teacher:
-                end = end_of_chain(
-                    whose, then, schedule, drawn, at, config.teacher_steps,
-                    seed=seed, numbers=own,
-                )  # fmt: skip
-                labels = labels.index_copy(0, rows, torch.where(known[rows], end, IGNORE))
-                truth = _truth(labels, judged)
-    with autocast(image.device):
-        out = run(image, None if x_t is None else x_t.unsqueeze(1), time)
-    terms = _encoder_terms(config, out.encoder, annotated, judged, count, pool)
-    if x_t is None or out.denoiser is None:
-        return terms
-
-    logits = out.denoiser.squeeze(1)
-    if network.predicts == "x_0":
-        logits = prior_logits(logits, x_t, jump)
-    log_prior = _merged(F.log_softmax(logits, dim=1), judged)
+    terms = {}
     if config.kl:
         terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / pixels
     if config.cross_entropy:
         at_truth = log_prior.gather(1, truth.unsqueeze(1)).squeeze(1)
         hit = torch.where(x_t == truth, jump.alpha_bar_t.squeeze(1), 0)
-        log_q = (hit + jump.alpha_bar_t_lost.squeeze(1) / k).log()
+        log_q = (hit + jump.alpha_bar_t_lost.squeeze(1) / log_prior.shape[1]).log()
         log_p_0 = at_truth + log_q - evidence(x_t, log_prior, jump)
         terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / pixels
     if config.dice:
         terms["dice"] = config.dice * soft_dice(log_prior.exp(), labels, judged, pool=pool)
     return terms
-
-
-def _who_is_asked(
-    network: Network, forward: Callable[..., Outputs] | None, image: Tensor, *, encoder: bool
-) -> tuple[Logits, Logits]:
-    """Who tells x_0 of some images at T, and who below.
-
-    ``encoder`` says whether at T that is the encoder, if it has logits. Through ``forward``, or
-    else encoding the images once for all times.
-    """
-    condition: Condition | None = None
-
-    def encoded() -> Condition:
-        nonlocal condition
-        condition = network.encode(image) if condition is None else condition
-        return condition
-
-    def at_T(x_t: Tensor, time: Tensor) -> Tensor:
-        with autocast(image.device):
-            logits = encoded().logits if forward is None else forward(image).encoder[0]
-        assert logits is not None  # noqa: S101  (for the type checker)
-        return logits.unsqueeze(1)
-
-    def below(x_t: Tensor, time: Tensor) -> Tensor:
-        with autocast(image.device):
-            if forward is None:
-                return network.denoise(x_t, time, encoded())
-            logits = forward(image, x_t, time).denoiser
-        assert logits is not None  # noqa: S101  (for the type checker)
-        return logits
-
-    return at_T if encoder and network.predicts == "prior" else below, below
 
 
 def _encoder_terms(

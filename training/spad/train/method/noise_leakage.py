@@ -60,7 +60,7 @@ def leakage(
             "more (optimiser.batch)"
         )
     every = replace(config, clean=0.0, decoys=False)
-    next_ones = {k: x.roll(-1, 0) for k, x in batch.items() if k in ("labels", "targets", "scales")}
+    next_ones = {k: x.roll(-1, 0) for k, x in batch.items() if k in ("labels", "targets")}
     numbers: list[int] = batch["number"].tolist()
     found = {}
     for name, place in (

@@ -2,10 +2,7 @@
 
 ``x~ = x + sigma eps (M_ScP or M_BcP [or decoys])``: one noise, an overlap is perturbed once, no
 clipping. All of it runs on the device, vectorised over the batch; draws are keyed by (seed, sample
-number). With ``adapt`` sigma differs from structure to structure
-(:mod:`spad.train.method.structure_scale`); where several meet, decoys included, the smallest
-counts: a decoy on a small structure would undo its sparing, and with either rule a decoy is as
-strong as what it was copied from.
+number).
 """
 
 from __future__ import annotations
@@ -18,15 +15,13 @@ from spad.train.config import Perturbation
 from spad.train.method.bcd import boundary_band
 from spad.train.method.pas import intensity, target_count
 from spad.train.method.scd import MAX_TARGETS, semantic_perturbation
-from spad.train.method.structure_scale import scale_map, spread_scale
 
 __all__ = ["Batch", "perturb", "perturbed_pixels"]
 
 Batch = dict[str, Tensor]
 """``number`` int64 (B,); ``image`` float32 (B, 1, H, W) in [-1, 1]; ``labels``, ``targets`` uint8
-(B, H, W); with ``adapt`` also ``scales`` float32 (B, 256) of the structures; with decoys all these
-but the image also as ``decoy_labels`` and so on, another case's; ``judged`` bool (B, K), which
-classes were looked for, where that is not all of them in every training case."""
+(B, H, W); with decoys also another case's ``decoy_labels``, ``decoy_targets``; ``judged`` bool
+(B, K), which classes were looked for, where that is not all of them in every training case."""
 
 
 def perturbed_pixels(
@@ -38,7 +33,6 @@ def perturbed_pixels(
     seed: int,
     numbers: list[int],
     of: str,
-    weights: Tensor | None = None,
 ) -> Tensor:
     """Union of M_ScP and M_BcP of label maps.
 
@@ -53,8 +47,6 @@ def perturbed_pixels(
         Sample numbers.
     of : str
         Whose label maps these are, for the draws.
-    weights : Tensor, shape (B, H, W), optional
-        Of the targets, as of :func:`spad.train.method.scd.choose`.
 
     Returns
     -------
@@ -73,10 +65,9 @@ def perturbed_pixels(
             draws.uniform(
                 draws.keys(seed, numbers, f"{of} anchors"), labels.shape[1:], device=device
             ),
-            weights,
         )
     if config.boundary:
-        out |= boundary_band(labels, config.radius, adaptive=config.band == "adaptive")
+        out |= boundary_band(labels, config.radius)
     return out
 
 
@@ -124,27 +115,17 @@ def _noisy(
 ) -> Tensor:
     """Images (B, 1, H, W) of which none is clean."""
     image = batch["image"]
-    where, scale = None, None
+    where = torch.zeros_like(batch["labels"], dtype=torch.bool)
     for of, prefix in (("own", ""), ("decoy", "decoy_"))[: 1 + config.decoys]:
-        labels = batch[f"{prefix}labels"]
-        weights = scale_map(labels, batch[f"{prefix}scales"]) if config.adapt else None
-        pixels = perturbed_pixels(
+        where |= perturbed_pixels(
             config,
-            labels,
+            batch[f"{prefix}labels"],
             batch[f"{prefix}targets"],
             count,
             seed=seed,
             numbers=numbers,
             of=of,
-            weights=weights,
         )
-        where = pixels if where is None else where | pixels
-        if weights is not None:
-            near = spread_scale(weights, config.radius if config.boundary else 0)
-            scale = near if scale is None else torch.minimum(scale, near)
-    assert where is not None  # noqa: S101  (for the type checker)
     keys = draws.keys(seed, numbers, "perturbation")
     noise = draws.normal(keys, image.shape[1:], device=image.device).mul_(sigma)
-    if scale is not None:
-        noise *= scale.unsqueeze(1)
     return torch.where(where.unsqueeze(1), noise.add_(image), image)

@@ -52,7 +52,7 @@ def target_map(labels: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
     return numbered.astype(np.uint8)
 
 
-def choose(targets: Tensor, count: int, u: Tensor, weights: Tensor | None = None) -> Tensor:
+def choose(targets: Tensor, count: int, u: Tensor) -> Tensor:
     """Choose ``count`` of each image's targets at random, all if there are fewer.
 
     Parameters
@@ -63,33 +63,21 @@ def choose(targets: Tensor, count: int, u: Tensor, weights: Tensor | None = None
         K_e.
     u : Tensor, shape (B, 256)
         Uniform in (0, 1); the present targets with the smallest numbers are chosen.
-    weights : Tensor, shape (B, H, W), optional
-        Above 0, equal within a target: one is drawn after the other, each time in proportion to the
-        weights of those that are left. Without them all are equally likely.
 
     Returns
     -------
     Tensor of bool, shape (B, H, W)
     """
     numbers = targets.flatten(1).long()
-    given = u.new_ones(len(u), 1).expand(numbers.shape) if weights is None else weights.flatten(1)
-    weight = torch.zeros_like(u).scatter_(1, numbers, given)
-    weight[:, 0] = 0
-    absent = weight == 0
-    if weights is not None:  # who comes first, of exponential waiting times (Efraimidis, Spirakis)
-        u = -torch.log1p(-u) / weight
+    absent = torch.ones_like(u, dtype=torch.bool).scatter_(1, numbers, value=False)
+    absent[:, 0] = True
     first = u.masked_fill(absent, torch.inf).argsort(1)[:, :count]
     chosen = torch.zeros_like(absent).scatter_(1, first, value=True) & ~absent
     return chosen.gather(1, numbers).view(targets.shape)
 
 
 def semantic_perturbation(
-    targets: Tensor,
-    count: int,
-    anchor_share: float,
-    u_targets: Tensor,
-    u_pixels: Tensor,
-    weights: Tensor | None = None,
+    targets: Tensor, count: int, anchor_share: float, u_targets: Tensor, u_pixels: Tensor
 ) -> Tensor:
     """M_ScP: the pixels of the chosen targets that are no anchors.
 
@@ -103,11 +91,9 @@ def semantic_perturbation(
     u_targets : Tensor, shape (B, 256)
     u_pixels : Tensor, shape (B, H, W)
         Uniform in (0, 1).
-    weights : Tensor, shape (B, H, W), optional
-        As of :func:`choose`.
 
     Returns
     -------
     Tensor of bool, shape (B, H, W)
     """
-    return choose(targets, count, u_targets, weights) & (u_pixels >= anchor_share)
+    return choose(targets, count, u_targets) & (u_pixels >= anchor_share)

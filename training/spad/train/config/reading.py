@@ -1,0 +1,119 @@
+"""Reading a configuration: TOML, ``key=value`` words, and what earlier versions have stored.
+
+Values come from the defaults of the sections, then the preset, then the file, then the words.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spad.checkpoint import from_json, plain, shipped
+from spad.train.config.config import Config, ConfigError
+from spad.train.config.presets import KINDS, PRESETS
+from spad.train.config.removed import without_removed
+
+__all__ = ["load_config", "stored_config"]
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file.
+    overrides : iterable of str
+        Words like ``optimiser.steps=500``; values as TOML writes them, or bare text.
+
+    Returns
+    -------
+    Config
+        Paths in it are absolute.
+
+    Raises
+    ------
+    ConfigError
+        Not TOML, an unknown key (with the nearest known one), a removed one, a value out of its
+        limits.
+    OSError
+        The file cannot be read.
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for word in overrides:
+        _override(given, word)
+    given = without_removed(given, path.name)
+    preset = given.get("preset", "default")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(PRESETS)}")
+    network = given.get("network")
+    kind = network.get("kind") if isinstance(network, dict) else None
+    below = dict(PRESETS[preset])
+    if given.get("method") == "unet":
+        below.pop("loss", None)  # the presets say how a diffusion is trained
+        if kind != "dynunet":
+            kind = "unet"
+            given = _merge(given, {"network": {"kind": kind}})
+    values = _merge(_merge(below, KINDS.get(str(kind), {})), given)
+    if given.get("init") and "perturbation" not in given:
+        off = {"semantic": False, "boundary": False}  # fine-tuning starts at progress 1
+        values = _merge(values, {"perturbation": off})
+    try:
+        config: Config = from_json(Config, values, path.name)
+        data = plain(config.data)
+        data["folders"] = [str((path.parent / f).resolve()) for f in config.data.folders]
+        values = {**values, "data": data}
+        if config.init and config.init not in shipped():
+            values["init"] = str((path.parent / config.init).resolve())
+        config = from_json(Config, values, path.name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return config
+
+
+def stored_config(stored: Any, where: str) -> Config:
+    """Take a configuration as a run has stored it (`Config.as_json`), of this or an older version.
+
+    Raises
+    ------
+    ConfigError
+        It uses an option that was removed.
+    ValueError
+        As of :func:`spad.checkpoint.schema.from_json`.
+    """
+    config: Config = from_json(Config, without_removed(stored, where), where)
+    return config
+
+
+def _override(values: dict[str, Any], word: str) -> None:
+    """Put one ``a.b=value`` into the nested values."""
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{word!r} is not of the form key=value, like optimiser.steps=500")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = name.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{word!r}: {section!r} is no section")
+    values[last] = value
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, those of ``above`` winning."""
+    out = dict(below)
+    for key, value in above.items():
+        old = out.get(key)
+        out[key] = (
+            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return out
