@@ -31,11 +31,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import spad
+from spad.cases import open_folder
 from spad.checkpoint.labels import IGNORE
 from spad.metrics import confusion_matrix
 from spad.network import Network
 from spad.network.denoiser import Cached
-from spad.train.data.cases import class_table, open_folder, read_image, read_labels
+from spad.train.data import class_table, read_image, read_labels
 from spad.train.data.class_mapping import model_mapping
 from spad.train.evaluation.simulated_strokes import correct, worst_stroke
 

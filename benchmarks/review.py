@@ -34,9 +34,10 @@ from scipy import ndimage, stats
 
 import spad
 from spad.annotation.expected_errors import BAND_PX, expected_error
+from spad.cases import open_folder
 from spad.inference.segmentation import Segmentation
 from spad.metrics import confusion_matrix, mean_scores, structure_scores
-from spad.train.data.cases import class_table, open_folder, read_image, read_labels
+from spad.train.data import class_table, read_image, read_labels
 from spad.train.data.class_mapping import model_mapping
 
 _RESAMPLES = 1000

@@ -27,7 +27,7 @@ _CONFIG = 'name = "start"\n[data]\nfolders = ["set"]\n[input]\nsize = [96, 256]\
 def write(folder: Path, count: int) -> None:
     """Write a case folder of so many cases, five a patient, one patient in a hundred for "val"."""
     from spad.phantom import CLASS_NAMES
-    from spad.train.data.cases import write_folder
+    from spad.train.data import write_folder
     from spad.train.data.phantoms import phantom_cases
 
     few = folder / "few"

@@ -36,7 +36,7 @@ from spad.inference.device import pick_device
 from spad.inference.segmenter import Segmenter
 from spad.network import build
 from spad.train.config import Config, load_config
-from spad.train.data.cases import write_folder
+from spad.train.data import write_folder
 from spad.train.data.phantoms import phantom_cases
 from spad.train.data.samples import Samples, batches
 from spad.train.loop.preparation import prepare

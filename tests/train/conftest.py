@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from spad import phantom
+from spad.cases import NewCase
 from spad.train.config import load_config
-from spad.train.data.cases import NewCase, write_folder
+from spad.train.data import write_folder
 from spad.train.loop.loop import train
 from spad.train.method.perturbed_image import Batch
 from spad.train.method.scd import target_map

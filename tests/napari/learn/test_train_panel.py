@@ -18,10 +18,12 @@ from conftest import CLASSES, fake_labels
 import napari_spad.learn.fine_tuning as fine_tune
 import napari_spad.learn.trainer_process as trainer
 from napari_spad.learn.training_set import png_bytes
-from spad.cases import NewCase, write_cases
+from spad.cases import Case, open_folder
+from spad.cases.new_cases import NewCase, write_cases
 from spad.checkpoint.labels import IGNORE
 from spad.checkpoint.safetensors_file import shipped
-from spad.train.data import cases as reader
+from spad.train.data import check, read_image
+from spad.train.data.cases import read_values
 
 pytestmark = pytest.mark.gui
 
@@ -112,9 +114,9 @@ def added(panel, qtbot, button) -> str:
     return panel.cases.status.text()
 
 
-def read(folder: Path) -> dict[str, list[reader.Case]]:
-    opened = reader.open_folder(folder)
-    reader.check([opened], None, [split for split, some in opened.splits.items() if some])
+def read(folder: Path) -> dict[str, list[Case]]:
+    opened = open_folder(folder)
+    check([opened], None, [split for split, some in opened.splits.items() if some])
     return {split: list(some) for split, some in opened.splits.items()}
 
 
@@ -137,8 +139,8 @@ def test_corrected_bscans_become_cases_that_the_trainer_reads(panel, tmp_path: P
     cases = read(tmp_path / "set")["train"]
     assert len(cases) == 2
     for z, case in zip((1, 2), cases, strict=True):
-        np.testing.assert_array_equal(reader.read_image(case), stack()[z])
-        np.testing.assert_array_equal(reader.read_values(case), result.layer.data[z])
+        np.testing.assert_array_equal(read_image(case), stack()[z])
+        np.testing.assert_array_equal(read_values(case), result.layer.data[z])
         assert case.spacing_mm == (0.004, 0.011)
         assert case.annotated == tuple(c.name for c in CLASSES[1:])
     everything = " ".join(str(p) for p in (tmp_path / "set").rglob("*"))
@@ -161,7 +163,7 @@ def test_accepted_bscans_count_as_corrected(panel, tmp_path: Path, qtbot):
     assert panel.cases.done.text() == "Corrected (1)"
     added(panel, qtbot, panel.cases.done)
     [case] = read(tmp_path / "set")["train"]
-    np.testing.assert_array_equal(reader.read_image(case), stack()[2])
+    np.testing.assert_array_equal(read_image(case), stack()[2])
 
 
 def test_the_bscan_on_screen_and_the_whole_stack(panel, tmp_path: Path, qtbot):
@@ -170,7 +172,7 @@ def test_the_bscan_on_screen_and_the_whole_stack(panel, tmp_path: Path, qtbot):
     panel.dock.viewer.dims.set_current_step(0, 1)
     added(panel, qtbot, panel.cases.this)
     [case] = read(tmp_path / "set")["train"]
-    np.testing.assert_array_equal(reader.read_image(case), stack()[1])
+    np.testing.assert_array_equal(read_image(case), stack()[1])
     assert "Added 3." in added(panel, qtbot, panel.cases.all)
     assert len(read(tmp_path / "set")["train"]) == 3
 
@@ -184,7 +186,7 @@ def test_what_was_corrected_again_replaces_itself_and_says_where_the_older_is(
     result.layer.paint((*panel.desk.place(), 20, 5), IRF)
     assert ".bak" in added(panel, qtbot, panel.cases.this)
     [case] = read(tmp_path / "set")["train"]
-    np.testing.assert_array_equal(reader.read_values(case), result.layer.data[panel.desk.place()])
+    np.testing.assert_array_equal(read_values(case), result.layer.data[panel.desk.place()])
 
 
 def test_structures_that_nobody_looked_for_are_ignored(panel, tmp_path: Path, qtbot):
@@ -198,7 +200,7 @@ def test_structures_that_nobody_looked_for_are_ignored(panel, tmp_path: Path, qt
     assert case.annotated == ("SRF", "IRF")
     expected = fake_labels(stack(shape=SHAPE[1:]))
     np.testing.assert_array_equal(
-        reader.read_values(case), np.where(expected > IRF, IGNORE, expected)
+        read_values(case), np.where(expected > IRF, IGNORE, expected)
     )
     for action in panel.cases._menu.actions():
         action.setChecked(False)
@@ -225,7 +227,7 @@ def test_a_stack_of_different_people_is_split_by_bscan(panel, tmp_path: Path, qt
     added(panel, qtbot, panel.cases.all)
     splits = read(tmp_path / "set")
     assert [len(splits[s]) for s in ("train", "val")] == [2, 1]
-    shapes = {reader.read_image(c).shape for some in splits.values() for c in some}
+    shapes = {read_image(c).shape for some in splits.values() for c in some}
     assert shapes == {(24, 36), (20, 36), (24, 30)}  # the padding is not learned
 
 
@@ -244,7 +246,7 @@ def test_pixels_keep_their_depth_or_it_is_said(
     panel.cases.folder.choose(tmp_path / "set")
     assert told in added(panel, qtbot, panel.cases.this)
     [case] = read(tmp_path / "set")["train"]
-    assert reader.read_image(case).dtype == (np.uint8 if "rgb" in options else np.uint16)
+    assert read_image(case).dtype == (np.uint8 if "rgb" in options else np.uint16)
 
 
 def test_a_folder_of_other_classes_is_refused(panel, tmp_path: Path, qtbot):

@@ -17,8 +17,9 @@ pytest.importorskip("PIL")
 
 from PIL import Image
 
+from spad.cases import open_folder
 from spad.cases.pseudonyms import pseudonym
-from spad.train.data import cases as reader
+from spad.train.data import check, read_image, read_labels
 from SPADLib.save.training_set import add, candidates, key_folder, patient_of
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.png import png_bytes
@@ -83,13 +84,13 @@ def put(result, bscans, folder, **options):
 
 def read(folder):
     """What the trainer sees, by the number of the B-scan; it refuses a faulty folder."""
-    opened = reader.open_folder(folder)
-    reader.check([opened], None, [split for split, some in opened.splits.items() if some])
+    opened = open_folder(folder)
+    check([opened], None, [split for split, some in opened.splits.items() if some])
     same = np.arange(256, dtype=np.uint8)
     found = {}
     for case in (c for some in opened.splits.values() for c in some):
         number = int(case.name.split("_")[-2])
-        found[number] = case, reader.read_image(case), reader.read_labels(case, same)
+        found[number] = case, read_image(case), read_labels(case, same)
     return found
 
 

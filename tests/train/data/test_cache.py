@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spad.cases import NewCase, open_folder
 from spad.checkpoint.card import InputConfig
 from spad.train.config import Config, load_config
 from spad.train.data import cache as cache_module
-from spad.train.data import image_files
+from spad.train.data import class_table, image_files, write_folder
 from spad.train.data.cache import Cache, cache_folder
-from spad.train.data.cases import NewCase, class_table, open_folder, write_folder
 from spad.train.data.decoding import Decoder
 from spad.train.data.inspection import Inspector
 from spad.train.data.samples import Samples

@@ -14,8 +14,16 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from spad.train.data import cases, image_files
-from spad.train.data.cases import CaseError, NewCase
+from spad.cases import CaseError, NewCase, open_folder, write_json
+from spad.train.data import (
+    check,
+    class_table,
+    image_files,
+    read_image,
+    read_labels,
+    split_validation,
+    write_folder,
+)
 
 NAMES = {0: "background", 1: "SRF", 2: "IRF"}
 DATA = Path(os.environ.get("SPAD_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -35,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     """Two patients train (P1 with two images), one validates."""
     path = tmp_path / "set"
     three = [new("P1_1", patient="P1"), new("P1_2", patient="P1"), new("P2_1", patient="P2")]
-    cases.write_folder(path, [*three, new("P3_1", "val", patient="P3")], NAMES)
+    write_folder(path, [*three, new("P3_1", "val", patient="P3")], NAMES)
     return path
 
 
@@ -46,7 +54,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 def problems(path: Path, splits: tuple[str, ...] = ("train", "val"), mapping: Any = None) -> str:
     with pytest.raises(CaseError) as caught:
-        cases.check([cases.open_folder(path)], mapping, splits)
+        check([open_folder(path)], mapping, splits)
     assert caught.value.problems
     return "\n".join(caught.value.problems)
 
@@ -55,8 +63,8 @@ def problems(path: Path, splits: tuple[str, ...] = ("train", "val"), mapping: An
 
 
 def test_what_is_written_is_read(folder: Path) -> None:
-    opened = cases.open_folder(folder)
-    cases.check([opened], None, ["train", "val"])
+    opened = open_folder(folder)
+    check([opened], None, ["train", "val"])
     assert dict(opened.names) == NAMES
     assert {k: [c.name for c in v] for k, v in opened.splits.items()} == {
         "train": ["P1_1", "P1_2", "P2_1"],
@@ -64,10 +72,10 @@ def test_what_is_written_is_read(folder: Path) -> None:
     }
     case = opened.splits["train"][0]
     assert (case.patient, case.spacing_mm, case.annotated) == ("P1", None, None)
-    image = cases.read_image(case)
+    image = read_image(case)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, new("x").image)
-    labels = cases.read_labels(case, cases.class_table(opened.names))
+    labels = read_labels(case, class_table(opened.names))
     np.testing.assert_array_equal(labels, new("x").labels)
 
 
@@ -83,13 +91,13 @@ def test_what_is_written_is_read(folder: Path) -> None:
     ],
 )
 def test_the_patient_is_an_id_within_the_name(tmp_path: Path, name: str, patient: str) -> None:
-    cases.write_folder(tmp_path, [new(name), new("12 a")], NAMES)
+    write_folder(tmp_path, [new(name), new("12 a")], NAMES)
     (tmp_path / "cases.json").unlink()
     ids = ["103044", "subject01", "1", "12", "A", "A-1"]
     (tmp_path / "split.json").write_text(
         json.dumps({"train": {"patients": ids, "images": [name, "12 a"]}})
     )
-    opened = cases.open_folder(tmp_path)
+    opened = open_folder(tmp_path)
     assert opened.splits["train"][0].patient == patient
     assert not opened.problems
     assert any("taken from their names" in text for text in opened.said)
@@ -100,7 +108,7 @@ def test_the_patient_is_an_id_within_the_name(tmp_path: Path, name: str, patient
 def test_cases_json_overrules_the_name(folder: Path) -> None:
     entry = {"patient": 7, "spacing_mm": [0.004, 0.011], "annotated": ["SRF"]}
     edit(folder / "cases.json", P1_1=entry)
-    case = cases.open_folder(folder).splits["train"][0]
+    case = open_folder(folder).splits["train"][0]
     assert (case.patient, case.spacing_mm, case.annotated) == ("7", (0.004, 0.011), ("SRF",))
 
 
@@ -108,9 +116,9 @@ def test_images_outside_the_splits_and_a_missing_split_are_said(folder: Path) ->
     split = json.loads((folder / "split.json").read_text())
     split["train"]["images"].remove("P1_2")
     (folder / "split.json").write_text(json.dumps(split))
-    assert any("1 images are in no split" in text for text in cases.open_folder(folder).said)
+    assert any("1 images are in no split" in text for text in open_folder(folder).said)
     (folder / "split.json").unlink()
-    opened = cases.open_folder(folder)
+    opened = open_folder(folder)
     assert [len(v) for v in opened.splits.values()] == [4]
     assert any("split.json: is missing" in text for text in opened.said)
 
@@ -212,18 +220,18 @@ def test_files_that_are_no_images_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_mapping_brings_values_to_classes() -> None:
-    table = cases.class_table(
+    table = class_table(
         {**NAMES, 5: "other", 7: "blur"},
         {"background": [0, "other"], "SRF": [], "IRF": [2, 1], "ignore": ["blur"]},
     )
     assert table.dtype == np.uint8
     assert table[[0, 1, 2, 5, 7, 255]].tolist() == [0, 2, 2, 0, 255, 255]
-    assert cases.class_table({0: "a", 3: "b"})[[0, 3]].tolist() == [0, 1]
+    assert class_table({0: "a", 3: "b"})[[0, 3]].tolist() == [0, 1]
 
 
 def test_all_faults_of_a_mapping_are_told() -> None:
     with pytest.raises(CaseError) as caught:
-        cases.class_table(NAMES, {"background": [0], "SRF": ["SRF", 0], "ignore": 1})
+        class_table(NAMES, {"background": [0], "SRF": ["SRF", 0], "ignore": 1})
     assert [text[:40] for text in caught.value.problems] == [
         "value 0 ('background') is in the classes",
         "value 1 ('SRF') is in the classes 'SRF' ",
@@ -231,22 +239,22 @@ def test_all_faults_of_a_mapping_are_told() -> None:
     ]
     for classes in ({"all": [0, 1, 2]}, {str(i): [] for i in range(65)}):
         with pytest.raises(CaseError, match=f"{len(classes)} classes given"):
-            cases.class_table(NAMES, classes)
+            class_table(NAMES, classes)
 
 
 def test_one_mapping_by_name_serves_sets_that_number_differently(
     folder: Path, tmp_path: Path
 ) -> None:
-    cases.write_folder(tmp_path / "b", [new("Q1")], {0: "background", 1: "IRF", 2: "cyst"})
-    both = [cases.open_folder(folder), cases.open_folder(tmp_path / "b")]
+    write_folder(tmp_path / "b", [new("Q1")], {0: "background", 1: "IRF", 2: "cyst"})
+    both = [open_folder(folder), open_folder(tmp_path / "b")]
     mapping = {"background": [0], "SRF": ["SRF"], "IRF": ["IRF", "cyst"]}
-    cases.check(both, mapping, ["train"])
-    assert [cases.class_table(f.names, mapping)[:3].tolist() for f in both] == [
+    check(both, mapping, ["train"])
+    assert [class_table(f.names, mapping)[:3].tolist() for f in both] == [
         [0, 1, 2],
         [0, 2, 2],
     ]
     with pytest.raises(CaseError, match="1, which means 'IRF' and 'SRF' in different folders"):
-        cases.check(both, {"background": [0], "SRF": [1], "IRF": ["IRF", 2]}, ["train"])
+        check(both, {"background": [0], "SRF": [1], "IRF": ["IRF", 2]}, ["train"])
 
 
 @pytest.mark.parametrize("member", [9, "PED", True, 1.5, None, [1], {"a": 1}])
@@ -261,10 +269,10 @@ def test_what_no_set_knows_cannot_be_mapped(folder: Path, member: Any) -> None:
 def test_ignored_pixels_stay_ignored(folder: Path) -> None:
     labels = labels_of(0, 255, 2)
     (folder / "masks" / "P1_1.png").write_bytes(image_files.png_bytes(labels))
-    opened = cases.open_folder(folder)
-    cases.check([opened], None, ["train"])
-    table = cases.class_table(NAMES, {"background": [0], "IRF": [2], "ignore": [1]})
-    read = cases.read_labels(opened.splits["train"][0], table)
+    opened = open_folder(folder)
+    check([opened], None, ["train"])
+    table = class_table(NAMES, {"background": [0], "IRF": [2], "ignore": [1]})
+    read = read_labels(opened.splits["train"][0], table)
     np.testing.assert_array_equal(
         read, np.array([0, 255, 1], np.uint8)[np.resize([0, 1, 2], (8, 12))]
     )
@@ -274,7 +282,7 @@ def test_ignored_pixels_stay_ignored(folder: Path) -> None:
 
 
 def test_one_folder_with_many_faults_lists_them_all(folder: Path) -> None:
-    cases.write_folder(folder, [new(f"P{i}_1", patient=f"P{i}") for i in range(10, 18)], NAMES)
+    write_folder(folder, [new(f"P{i}_1", patient=f"P{i}") for i in range(10, 18)], NAMES)
     masks, images = folder / "masks", folder / "images"
     (masks / "P1_1.png").unlink()
     (masks / "P1_2.png").write_bytes(image_files.png_bytes(labels_of(0, 9, 77)))
@@ -369,7 +377,7 @@ def test_a_patient_in_two_splits_is_found_by_the_names_of_the_images(folder: Pat
         "val": {"patients": ["P3"], "images": ["P3_1", "P2_1"]},
     }
     (folder / "split.json").write_text(json.dumps(split))
-    assert not cases.open_folder(folder).problems
+    assert not open_folder(folder).problems
     split["train"]["images"] = ["P1_1"]
     split["val"]["images"] = ["P3_1", "P1_2"]
     (folder / "split.json").write_text(json.dumps(split))
@@ -384,20 +392,20 @@ def test_a_structure_painted_as_255_is_told(folder: Path) -> None:
 
 def test_a_split_that_is_not_asked_for_may_lack_label_maps(folder: Path) -> None:
     (folder / "masks" / "P3_1.png").unlink()
-    opened = cases.open_folder(folder)
-    cases.check([opened], None, ["train"])
+    opened = open_folder(folder)
+    check([opened], None, ["train"])
     assert opened.splits["val"][0].labels is None
     with pytest.raises(CaseError, match=r"P3_1\.png: is missing"):
-        cases.read_labels(opened.splits["val"][0], cases.class_table(NAMES))
+        read_labels(opened.splits["val"][0], class_table(NAMES))
 
 
 def test_folders_of_other_classes_need_a_mapping(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    cases.write_folder(other, [new("Q1")], {0: "background", 1: "fluid", 2: "PED"})
-    both = [cases.open_folder(folder), cases.open_folder(other)]
+    write_folder(other, [new("Q1")], {0: "background", 1: "fluid", 2: "PED"})
+    both = [open_folder(folder), open_folder(other)]
     with pytest.raises(CaseError, match="give a mapping"):
-        cases.check(both, None, ["train"])
-    cases.check(both, {"background": [0], "wet": ["SRF", "IRF", "fluid", "PED"]}, ["train"])
+        check(both, None, ["train"])
+    check(both, {"background": [0], "wet": ["SRF", "IRF", "fluid", "PED"]}, ["train"])
 
 
 def test_a_long_list_is_cut_in_print_only() -> None:
@@ -414,34 +422,34 @@ def test_a_long_list_is_cut_in_print_only() -> None:
 
 def test_validation_is_drawn_by_patient_and_aloud(tmp_path: Path) -> None:
     made = [new(f"P{p}_{i}", patient=f"P{p}") for p in range(10) for i in range(3)]
-    cases.write_folder(tmp_path, made, NAMES)
-    all_cases = cases.open_folder(tmp_path).splits["train"]
+    write_folder(tmp_path, made, NAMES)
+    all_cases = open_folder(tmp_path).splits["train"]
     with pytest.warns(UserWarning, match="2 of 10 patients"):
-        train, val = cases.split_validation(all_cases, 3)
+        train, val = split_validation(all_cases, 3)
     assert len({case.patient for case in val}) == 2
     assert len(val) == 6
     assert {case.patient for case in train}.isdisjoint(case.patient for case in val)
     assert {*train, *val} == {*all_cases}
     with pytest.warns(UserWarning, match="set aside"):
-        assert cases.split_validation(all_cases, 3) == (train, val)
+        assert split_validation(all_cases, 3) == (train, val)
     with pytest.warns(UserWarning, match="set aside"):
-        drawn = {cases.split_validation(all_cases, seed)[1] for seed in range(5)}
+        drawn = {split_validation(all_cases, seed)[1] for seed in range(5)}
     assert len(drawn) > 1
 
 
 def test_one_patient_cannot_be_split(tmp_path: Path) -> None:
-    cases.write_folder(tmp_path, [new("a", patient="P"), new("b", patient="P")], NAMES)
+    write_folder(tmp_path, [new("a", patient="P"), new("b", patient="P")], NAMES)
     with pytest.raises(CaseError, match="1 patient in split 'train'"):
-        cases.split_validation(cases.open_folder(tmp_path).splits["train"], 0)
+        split_validation(open_folder(tmp_path).splits["train"], 0)
 
 
 # --- writing
 
 
 def test_cases_are_added_to_a_folder(folder: Path) -> None:
-    assert cases.write_folder(folder, [new("P1_3", patient="P1", spacing_mm=(1, 2))], NAMES) == 1
-    opened = cases.open_folder(folder)
-    cases.check([opened], None, ["train", "val"])
+    assert write_folder(folder, [new("P1_3", patient="P1", spacing_mm=(1, 2))], NAMES) == 1
+    opened = open_folder(folder)
+    check([opened], None, ["train", "val"])
     added = opened.splits["train"][-1]
     assert (added.name, added.patient, added.spacing_mm) == ("P1_3", "P1", (1.0, 2.0))
 
@@ -449,7 +457,7 @@ def test_cases_are_added_to_a_folder(folder: Path) -> None:
 def test_a_case_that_does_not_fit_is_refused_and_the_folder_stays_whole(folder: Path) -> None:
     def faulty(case: NewCase, match: str, names: dict[int, str] = NAMES) -> None:
         with pytest.raises(CaseError, match=match):
-            cases.write_folder(folder, [case], names)
+            write_folder(folder, [case], names)
 
     image = new("x").image
     faulty(new("P1_1"), "exists")
@@ -460,8 +468,8 @@ def test_a_case_that_does_not_fit_is_refused_and_the_folder_stays_whole(folder: 
     faulty(NewCase("P9", image, labels_of(0, shape=(8, 11))), r"label map is \(8, 11\)")
     faulty(NewCase("P9", image, labels_of(0, 3)), r"values \[3\]")
     faulty(new("P9"), "the same classes", {0: "background", 1: "PED", 2: "IRF"})
-    opened = cases.open_folder(folder)
-    cases.check([opened], None, ["train", "val"])
+    opened = open_folder(folder)
+    check([opened], None, ["train", "val"])
     assert sum(map(len, opened.splits.values())) == 4
 
 
@@ -469,36 +477,36 @@ def test_a_case_is_replaced_when_asked(folder: Path) -> None:
     (folder / "masks" / "P1_1.png").rename(folder / "masks" / "P1_1.x")
     tifffile.imwrite(folder / "masks" / "P1_1.tif", labels_of(0))
     again = NewCase("P1_1", new("x").image, labels_of(2, 2, 0), patient="P1")
-    cases.write_folder(folder, [again], NAMES, replace=True)
-    opened = cases.open_folder(folder)
-    cases.check([opened], None, ["train", "val"])
+    write_folder(folder, [again], NAMES, replace=True)
+    opened = open_folder(folder)
+    check([opened], None, ["train", "val"])
     assert [case.name for case in opened.splits["train"]] == ["P1_1", "P1_2", "P2_1"]
-    read = cases.read_labels(opened.splits["train"][0], cases.class_table(NAMES))
+    read = read_labels(opened.splits["train"][0], class_table(NAMES))
     np.testing.assert_array_equal(read, labels_of(2, 2, 0))
     with pytest.raises(CaseError, match="in split 'val'"):
-        cases.write_folder(folder, [new("P3_1", patient="P3")], NAMES, replace=True)
+        write_folder(folder, [new("P3_1", patient="P3")], NAMES, replace=True)
 
 
 def test_a_killed_write_leaves_no_half_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "x.json"
-    image_files.write_json(target, {"old": 1})
+    write_json(target, {"old": 1})
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        image_files.write_json(target, {"new": 2})
+        write_json(target, {"new": 2})
     assert json.loads(target.read_text()) == {"old": 1}
 
 
 def test_what_was_written_before_a_fault_counts(tmp_path: Path) -> None:
     with pytest.raises(CaseError):
-        cases.write_folder(tmp_path, [new("a"), new("b/c"), new("d")], NAMES)
-    opened = cases.open_folder(tmp_path)
-    cases.check([opened], None, ["train"])
+        write_folder(tmp_path, [new("a"), new("b/c"), new("d")], NAMES)
+    opened = open_folder(tmp_path)
+    check([opened], None, ["train"])
     assert [case.name for case in opened.splits["train"]] == ["a"]
 
 
@@ -507,7 +515,7 @@ def test_missing_readers_are_named_with_their_remedy(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
     with pytest.raises(ImportError, match=r'pip install "napari-spad\[train\]"'):
-        cases.check([cases.open_folder(folder)], None, ["train"])
+        check([open_folder(folder)], None, ["train"])
 
 
 # --- the real sets
@@ -527,12 +535,9 @@ def test_the_real_sets_are_sound(
 ) -> None:
     if not (DATA / name).is_dir():
         pytest.skip(f"{DATA / name} is absent; set SPAD_DATA to the folder of the real sets")
-    opened = cases.open_folder(DATA / name)
-    cases.check([opened], None, list(numbers))
+    opened = open_folder(DATA / name)
+    check([opened], None, list(numbers))
     assert {k: len(v) for k, v in opened.splits.items()} == numbers
     assert {k: len({c.patient for c in v}) for k, v in opened.splits.items()} == patients
     case = opened.splits["train"][0]
-    assert (
-        cases.read_labels(case, cases.class_table(opened.names)).shape
-        == cases.read_image(case).shape
-    )
+    assert read_labels(case, class_table(opened.names)).shape == read_image(case).shape

@@ -15,9 +15,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from spad.cases import CaseError, NewCase, open_folder
 from spad.train.config import Augmentation, Config, load_config
-from spad.train.data import augmentation
-from spad.train.data.cases import CaseError, NewCase, class_table, open_folder, write_folder
+from spad.train.data import augmentation, class_table, write_folder
 from spad.train.data.phantoms import ENDLESS_SEEDS, endless, phantom_cases, phantom_table
 from spad.train.data.sample_order import case_of, generator
 from spad.train.data.samples import Samples, batches
@@ -142,7 +142,7 @@ def test_without_augmentation_a_sample_is_the_case_itself(tiny: Path) -> None:
     samples = samples_of(config)
     folder = open_folder(tiny.parent / "set")
     from spad.inference.letterbox import normalise
-    from spad.train.data.cases import read_image, read_labels
+    from spad.train.data import read_image, read_labels
 
     for n in range(4):
         case = folder.splits["train"][case_of(0, n, 4)]

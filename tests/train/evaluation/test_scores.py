@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from spad import metrics
+from spad.cases import CaseFolder, NewCase, open_folder
 from spad.checkpoint.labels import label_classes
-from spad.train.data import cases
-from spad.train.data.cases import NewCase
-from spad.train.evaluation.scores import Report, evaluate, score
+from spad.train.data import class_table, write_folder
+from spad.train.evaluation import Report, evaluate, score
 
 CLASSES = ("background", "SRF", "IRF")
 
@@ -170,7 +170,7 @@ def test_arrays_that_do_not_fit_are_refused(
 # --- on case folders
 
 
-def make(path: Path, **more: Any) -> cases.CaseFolder:
+def make(path: Path, **more: Any) -> CaseFolder:
     """Images that show their own label map, 20 x 30, a square of each structure."""
     made = []
     for i in range(4):
@@ -179,8 +179,8 @@ def make(path: Path, **more: Any) -> cases.CaseFolder:
         labels[10:16, 12:18] = 2
         labels[0, :] = 255
         made.append(NewCase(f"c{i}", labels.copy(), labels, patient=f"p{i // 2}", **more))
-    cases.write_folder(path, made, dict(enumerate(CLASSES)))
-    return cases.open_folder(path)
+    write_folder(path, made, dict(enumerate(CLASSES)))
+    return open_folder(path)
 
 
 def shifted(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -194,7 +194,7 @@ def shifted(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 def test_evaluation_agrees_with_the_metrics_on_each_case(tmp_path: Path) -> None:
     folder = make(tmp_path)
-    table = cases.class_table(folder.names)
+    table = class_table(folder.names)
     seen: list[tuple[int, int]] = []
     report = evaluate(
         shifted, folder.splits["train"], table, CLASSES, progress=lambda *now: seen.append(now)
@@ -209,14 +209,14 @@ def test_evaluation_agrees_with_the_metrics_on_each_case(tmp_path: Path) -> None
 
 def test_distances_are_in_mm_if_all_cases_have_a_spacing(tmp_path: Path) -> None:
     folder = make(tmp_path, spacing_mm=(0.5, 0.25))
-    report = evaluate(shifted, folder.splits["train"], cases.class_table(folder.names), CLASSES)
+    report = evaluate(shifted, folder.splits["train"], class_table(folder.names), CLASSES)
     assert report.hd95_unit == "mm"
     assert report.structures[0].hd95.value == pytest.approx(0.5)
 
 
 def test_structures_that_were_not_annotated_are_not_invented(tmp_path: Path) -> None:
     folder = make(tmp_path, annotated=("SRF",))
-    table = cases.class_table(folder.names)
+    table = class_table(folder.names)
     free, held = (
         evaluate(shifted, folder.splits["train"], table, CLASSES, names=names)
         for names in (None, folder.names)
@@ -229,7 +229,7 @@ def test_structures_that_were_not_annotated_are_not_invented(tmp_path: Path) -> 
 def test_a_class_that_the_set_does_not_have_is_not_judged(tmp_path: Path) -> None:
     folder = make(tmp_path)
     mapping = {"background": [0], "PED": [], "fluid": [1, 2]}
-    table = cases.class_table(folder.names, mapping)
+    table = class_table(folder.names, mapping)
     report = evaluate(
         lambda image: np.ones(image.shape, np.uint8), folder.splits["train"], table, tuple(mapping)
     )
@@ -240,7 +240,7 @@ def test_a_class_that_the_set_does_not_have_is_not_judged(tmp_path: Path) -> Non
 def test_cases_of_several_sets_have_tables_of_their_own(tmp_path: Path) -> None:
     folder = make(tmp_path)
     plain, swapped = (
-        cases.class_table(folder.names, {"background": [0], "SRF": [a], "IRF": [b]})
+        class_table(folder.names, {"background": [0], "SRF": [a], "IRF": [b]})
         for a, b in ((1, 2), (2, 1))
     )
     one, other = folder.splits["train"][:2]
@@ -261,7 +261,7 @@ def test_a_result_of_another_shape_is_refused(tmp_path: Path) -> None:
         evaluate(
             lambda image: image[:, :-1],
             folder.splits["train"],
-            cases.class_table(folder.names),
+            class_table(folder.names),
             CLASSES,
         )
 

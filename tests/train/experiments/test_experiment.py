@@ -22,7 +22,8 @@ from spad.train.config import ConfigError, load_config
 from spad.train.evaluation.sample_diversity import diversity
 from spad.train.experiments import trial as trial_module
 from spad.train.experiments.arms import ARMS, GROUPS, choose_arms, slug, sweep_arms
-from spad.train.experiments.table import Spread, paired, read_table, render
+from spad.train.experiments.table import Spread, paired, read_table
+from spad.train.experiments.table_files import render
 from spad.train.loop.loop import train
 from spad.train.processes.file_lock import Busy, locked
 

@@ -10,10 +10,11 @@ from PIL import Image
 
 from spad import checkpoint
 from spad.__main__ import main
+from spad.cases import NewCase
 from spad.checkpoint.card import Card
 from spad.checkpoint.labels import label_classes
 from spad.network import build
-from spad.train.data.cases import NewCase, write_folder
+from spad.train.data import write_folder
 from spad.train.experiments.run_data import read_run
 from spad.train.experiments.run_figures import DPI, Picture, curve, mean_dice, overlay, rows
 

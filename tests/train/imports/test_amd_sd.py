@@ -14,7 +14,8 @@ from PIL import Image
 
 from spad import phantom
 from spad.__main__ import main
-from spad.train.data import cases, image_files
+from spad.cases import CaseError, NewCase, open_folder
+from spad.train.data import check, class_table, image_files, read_image, read_labels
 from spad.train.imports import transfer
 from spad.train.imports.amd_sd import COLOURS, import_amd_sd, read_pair
 from spad.train.imports.patient_splits import draw
@@ -68,7 +69,7 @@ def run(src: Path, dst: Path, split: str | None = None, seed: int = 0) -> Report
 
 
 def refused(src: Path, dst: Path, split: str | None = None) -> str:
-    with pytest.raises(cases.CaseError) as caught:
+    with pytest.raises(CaseError) as caught:
         run(src, dst, split)
     assert not dst.exists()
     assert not list(dst.parent.glob("*.partial"))
@@ -76,8 +77,8 @@ def refused(src: Path, dst: Path, split: str | None = None) -> str:
 
 
 def splits(dst: Path) -> dict[str, list[str]]:
-    folder = cases.open_folder(dst)
-    cases.check([folder], None, folder.splits)
+    folder = open_folder(dst)
+    check([folder], None, folder.splits)
     return {split: [case.name for case in found] for split, found in folder.splits.items()}
 
 
@@ -90,17 +91,17 @@ def test_images_and_label_maps_come_back_though_colours_are_inexact(
 ) -> None:
     src, truth = official(tmp_path, noise=noise)
     report = run(src, tmp_path / "cases")
-    folder = cases.open_folder(tmp_path / "cases")
-    cases.check([folder], None, ["train", "val"])
+    folder = open_folder(tmp_path / "cases")
+    check([folder], None, ["train", "val"])
     assert tuple(folder.names.values()) == phantom.CLASS_NAMES
     every = [case for split in folder.splits.values() for case in split]
     assert {case.name for case in every} == truth.keys()
     assert {case.name: case.patient for case in every} == {n: n.split("_")[0] for n in truth}
     for case in every:
         made = truth[case.name]
-        table = cases.class_table(folder.names)
-        assert np.array_equal(cases.read_labels(case, table), made.labels)
-        assert np.abs(cases.read_image(case).astype(int) - made.image).max() <= (noise > 0)
+        table = class_table(folder.names)
+        assert np.array_equal(read_labels(case, table), made.labels)
+        assert np.abs(read_image(case).astype(int) - made.image).max() <= (noise > 0)
     pixels = sum(np.bincount(made.labels.ravel(), minlength=6) for made in truth.values())
     assert report.pixels[:6].tolist() == pixels.tolist()
     assert f"images    {len(truth)} of {len(PATIENTS)} patients" in report.text()
@@ -328,12 +329,12 @@ def test_a_target_that_is_not_empty_or_within_the_source_is_refused(tmp_path: Pa
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.txt").write_text("keep")
-    with pytest.raises(cases.CaseError, match="exists and is not empty"):
+    with pytest.raises(CaseError, match="exists and is not empty"):
         run(src, full)
     assert [p.name for p in full.iterdir()] == ["mine.txt"]
     assert "lies within" in refused(src, src / "images" / "cases")
     (tmp_path / "cases.partial").mkdir()
-    with pytest.raises(cases.CaseError, match="left of an import that was killed"):
+    with pytest.raises(CaseError, match="left of an import that was killed"):
         run(src, tmp_path / "cases")
 
 
@@ -366,7 +367,7 @@ def test_one_case_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
     src, truth = official(tmp_path)
     order: list[str] = []
 
-    def written(_: Path, made: Iterable[cases.NewCase], __: object) -> int:
+    def written(_: Path, made: Iterable[NewCase], __: object) -> int:
         return sum(order.append(case.name) is None for case in made)
 
     monkeypatch.setattr(transfer, "write_folder", written)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spad.__main__ import main
-from spad.train.data import cases, image_files
+from spad.cases import Case, CaseError, CaseFolder, open_folder
+from spad.train.data import check, class_table, image_files, read_labels
 from spad.train.imports.cxrs import import_cxrs
 from spad.train.imports.overlap_order import GROUPS, STATED, normal, order
 from spad.train.imports.report import Report
@@ -74,15 +75,15 @@ def run(src: Path, dst: Path, priority: Sequence[str] = (), **options: Any) -> R
 
 
 def refused(src: Path, dst: Path, priority: Sequence[str] = (), **options: Any) -> str:
-    with pytest.raises(cases.CaseError) as caught:
+    with pytest.raises(CaseError) as caught:
         run(src, dst, priority, **options)
     assert not dst.exists()
     return str(caught.value)
 
 
-def opened(dst: Path) -> tuple[cases.CaseFolder, dict[str, cases.Case]]:
-    folder = cases.open_folder(dst)
-    cases.check([folder], None, [split for split, found in folder.splits.items() if found])
+def opened(dst: Path) -> tuple[CaseFolder, dict[str, Case]]:
+    folder = open_folder(dst)
+    check([folder], None, [split for split, found in folder.splits.items() if found])
     return folder, {case.name: case for found in folder.splits.values() for case in found}
 
 
@@ -110,7 +111,7 @@ def test_binary_masks_in_either_arrangement_become_one_label_map(tmp_path: Path,
     for i, name in enumerate(names):
         assert np.array_equal(image_files.read_file(found[name].image), image(i))
         assert np.array_equal(
-            cases.read_labels(found[name], cases.class_table(folder.names)), painted(*DEFAULT)
+            read_labels(found[name], class_table(folder.names)), painted(*DEFAULT)
         )
     assert f"a folder {'an image' if kind == 'image' else 'a structure'}" in report.text()
     assert not report.warnings
@@ -373,7 +374,7 @@ def test_a_full_target_is_refused(tmp_path: Path) -> None:
     data_set(tmp_path / "set", "image", count=1)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
-    with pytest.raises(cases.CaseError, match="exists and is not empty"):
+    with pytest.raises(CaseError, match="exists and is not empty"):
         run(tmp_path / "set", tmp_path / "full")
     assert "which is read" in refused(tmp_path / "set", tmp_path / "set" / "masks" / "cases")
 

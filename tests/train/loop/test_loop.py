@@ -18,6 +18,7 @@ from spad import checkpoint
 from spad.checkpoint.labels import label_classes
 from spad.train.config import ConfigError, load_config
 from spad.train.loop import loop
+from spad.train.loop import update as updating
 from spad.train.loop.loop import Diverged, train
 from spad.train.loop.state import start
 
@@ -83,7 +84,7 @@ def test_the_best_checkpoint_is_the_one_of_the_highest_score(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
     values = iter([0.2, 0.6, 0.4])
-    validate, update = loop.validate, loop._update
+    validate, update = loop.validate, loop.update
 
     def scored(*args: Any) -> Any:
         report, value = validate(*args), next(values)
@@ -97,7 +98,7 @@ def test_the_best_checkpoint_is_the_one_of_the_highest_score(
     monkeypatch.setattr(loop, "validate", scored)
     if killed:
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "_update", dying)
+            patch.setattr(loop, "update", dying)
             with pytest.raises(RuntimeError, match="killed"):
                 run(tiny, tmp_path / "run", "validation.every=2")
     best = run(tiny, tmp_path / "run", "validation.every=2", resume=killed)
@@ -212,7 +213,7 @@ def test_a_checkpoint_that_shares_nothing_with_the_network_is_refused(
 
 def _broken_after(steps: int, value: float) -> Callable[..., dict[str, Tensor]]:
     calls = iter(range(10**6))
-    real = loop.loss_terms
+    real = updating.loss_terms
 
     def terms(*args: Any, **more: Any) -> dict[str, Tensor]:
         found = real(*args, **more)
@@ -227,7 +228,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, save_every: int
 ) -> None:
     monkeypatch.setattr(loop, "_LOG_EVERY", 4)  # the only steps after which the loss is looked at
-    monkeypatch.setattr(loop, "loss_terms", _broken_after(5, value))
+    monkeypatch.setattr(updating, "loss_terms", _broken_after(5, value))
     words = ["optimiser.steps=20", "validation.every=20", f"validation.save_every={save_every}"]
     with pytest.raises(Diverged, match=r"loss is (nan|inf).*learning_rate"):
         run(tiny, tmp_path / "run", *words)
@@ -239,7 +240,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
 def test_the_step_and_the_cases_of_a_nan_are_named(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "loss_terms", _broken_after(5, float("nan")))
+    monkeypatch.setattr(updating, "loss_terms", _broken_after(5, float("nan")))
     words = ["optimiser.steps=20", "validation.every=20", "validation.save_every=20"]
     with pytest.raises(Diverged) as caught:
         run(tiny, tmp_path / "run", *words)
@@ -255,12 +256,12 @@ def test_the_step_and_the_cases_of_a_nan_are_named(
 def test_the_logged_loss_is_the_mean_of_the_steps_since_the_last(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    real = loop.loss_terms
+    real = updating.loss_terms
 
     def constant(*args: Any, **more: Any) -> dict[str, Tensor]:
         return {"kl": 0 * real(*args, **more)["kl"] + 3}
 
-    monkeypatch.setattr(loop, "loss_terms", constant)
+    monkeypatch.setattr(updating, "loss_terms", constant)
     monkeypatch.setattr(loop, "_LOG_EVERY", 4)
     words = ["optimiser.steps=9", "validation.every=1000", f"validation.save_every={step}"]
     stop = iter(range(10**6))
@@ -270,8 +271,8 @@ def test_the_logged_loss_is_the_mean_of_the_steps_since_the_last(
             raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        update = loop._update
-        patch.setattr(loop, "_update", lambda *a: (killed(), update(*a))[1])
+        update = loop.update
+        patch.setattr(loop, "update", lambda *a: (killed(), update(*a))[1])
         with pytest.raises(RuntimeError, match="killed"):
             run(tiny, tmp_path / "run", *words)
     run(tiny, tmp_path / "run", *words, resume=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from spad import checkpoint, phantom
+from spad.cases import NewCase
 from spad.train.config import load_config
-from spad.train.data.cases import NewCase, write_folder
+from spad.train.data import write_folder
 from spad.train.loop.loop import train
 
 SEEDS = (1, 7, 17, 28)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spad.cases import CaseError, NewCase
 from spad.checkpoint.card import Card
 from spad.phantom import bscan
 from spad.train.config import ConfigError, load_config
-from spad.train.data import cases as cases_module
-from spad.train.data.cases import CaseError, NewCase, write_folder
+from spad.train.data import read_image, read_labels, write_folder
 from spad.train.loop import preparation as prepare_module
 from spad.train.loop.preparation import Prepared, prepare
 
@@ -275,9 +275,9 @@ def test_phantoms_alone_need_no_folder(tmp_path: Path) -> None:
     assert made.training == ()
     assert [c.name for c in made.card.classes][1:] == ["SRF", "IRF", "PED", "SHRM", "IS/OS"]
     case, table = made.validation[0]
-    image = cases_module.read_image(case)
+    image = read_image(case)
     np.testing.assert_array_equal(image, bscan(1_000_000, shape=(64, 96), randomise=True).image)
-    assert cases_module.read_labels(case, table).shape == (64, 96)
+    assert read_labels(case, table).shape == (64, 96)
     assert made.card.training["data"][0]["name"] == "phantoms"
     assert made.card.input.statistics["heights"] == [64, 64, 64]
 

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from spad import phantom
+from spad.cases import NewCase
 from spad.train.config import ConfigError, load_config
-from spad.train.data.cases import NewCase, write_folder
+from spad.train.data import write_folder
 from spad.train.loop import validation
 from spad.train.loop.loop import train
 from spad.train.loop.state import read_state

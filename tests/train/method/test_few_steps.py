@@ -26,6 +26,7 @@ from spad.network.interface import Condition
 from spad.train.config import ConfigError, Loss, load_config
 from spad.train.loop import loop
 from spad.train.loop.loop import train
+from spad.train.loop.update import visited_times
 from spad.train.method import loss as loss_module
 from spad.train.method import recycling
 from spad.train.method.loss import loss_terms
@@ -242,7 +243,7 @@ def test_where_the_encoder_stands_in_at_T_recycling_draws_from_its_logits(
 def test_the_visited_times_are_those_at_which_the_denoiser_is_asked(
     shared_tiny: Path, words: list[str], expected: list[int]
 ) -> None:
-    assert loop._visited(load_config(shared_tiny, words), SCHEDULE) == expected
+    assert visited_times(load_config(shared_tiny, words), SCHEDULE) == expected
 
 
 @pytest.mark.usefixtures("exact")
@@ -297,7 +298,7 @@ def test_a_killed_run_goes_on_bit_for_bit_even_if_the_file_it_began_with_has_cha
     words = [f"init={file}", *WORDS, "optimiser.accumulate=2"]
     run(shared_tiny, tmp_path / "whole", *words)
 
-    update = loop._update
+    update = loop.update
 
     def dying(run: Any, *args: Any) -> Any:
         if run.step == 5:
@@ -305,7 +306,7 @@ def test_a_killed_run_goes_on_bit_for_bit_even_if_the_file_it_began_with_has_cha
         return update(run, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_update", dying)
+        patch.setattr(loop, "update", dying)
         with pytest.raises(RuntimeError, match="killed"):
             run(shared_tiny, tmp_path / "run", *words)
     card, tensors = checkpoint.load(file)

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from spad import phantom
+from spad.cases import NewCase
 from spad.chain.noise_schedule import cosine_schedule
 from spad.network import Outputs
 from spad.train.config import ConfigError, Loss, load_config
-from spad.train.data.cases import NewCase, write_folder
+from spad.train.data import write_folder
 from spad.train.data.samples import Samples, batches
-from spad.train.evaluation.scores import evaluate
+from spad.train.evaluation import evaluate
 from spad.train.loop.loop import train
 from spad.train.loop.preparation import Prepared, prepare
 from spad.train.method import loss as loss_module
@@ -258,7 +259,8 @@ def test_what_was_looked_for_is_mirrored_with_the_classes(tmp_path: Path) -> Non
         '[augmentation]\nflip_swaps = [["left", "right"]]\n'
     )
     config = load_config(path)
-    from spad.train.data.cases import class_table, open_folder
+    from spad.cases import open_folder
+    from spad.train.data import class_table
 
     folder = open_folder(tmp_path / "set")
     samples = Samples(

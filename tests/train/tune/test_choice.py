@@ -21,7 +21,8 @@ from spad.train.tune.choice import (
     standing,
     worth,
 )
-from spad.train.tune.measurements import Scan, Setting, Summary
+from spad.train.tune.measurements import Scan, Summary
+from spad.train.tune.settings import Setting
 
 LIMITS = Limits()
 NONE = dict.fromkeys(Summary.__dataclass_fields__, math.nan)

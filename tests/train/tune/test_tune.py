@@ -14,17 +14,20 @@ import torch
 import spad
 from spad import checkpoint, phantom
 from spad.__main__ import main
+from spad.cases import NewCase, open_folder
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
 from spad.metrics import confusion_matrix
 from spad.metrics.calibration import calibration_histogram
 from spad.network import build
-from spad.train.data.cases import NewCase, class_table, open_folder, read_image, write_folder
+from spad.train.data import class_table, read_image, write_folder
 from spad.train.evaluation.ged import energy_distance
 from spad.train.evaluation.sample_diversity import diversity
 from spad.train.tune import search
+from spad.train.tune.bench import Bench
 from spad.train.tune.choice import Standing
-from spad.train.tune.measurements import Bench, Setting, scans_of
+from spad.train.tune.measurements import scans_of
+from spad.train.tune.settings import Setting
 
 T = 26  # one more than what is run on every image
 K = len(phantom.CLASS_NAMES)

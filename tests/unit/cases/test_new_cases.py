@@ -13,12 +13,12 @@ import pytest
 
 pytest.importorskip("PIL")
 
-from spad.cases.case_folder import CaseError
+from spad.cases import Case, open_folder
 from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
 from spad.cases.new_cases import NewCase, Written, write_cases
 from spad.checkpoint.labels import IGNORE
-from spad.train.data import cases as reader
-from spad.train.data import image_files
+from spad.train.data import check, image_files, read_image
+from spad.train.data.cases import read_values
 
 NAMES = {0: "background", 1: "SRF", 2: "IRF"}
 STRUCTURES = ("SRF", "IRF")
@@ -51,10 +51,10 @@ def add(folder: Path, *new: NewCase, names: dict[int, str] = NAMES) -> Written:
     return write_cases(folder, new, names, encode=png, replace=True)
 
 
-def read(folder: Path) -> dict[str, list[reader.Case]]:
+def read(folder: Path) -> dict[str, list[Case]]:
     """What the trainer sees; it refuses a faulty folder."""
-    opened = reader.open_folder(folder)
-    reader.check([opened], None, [split for split, some in opened.splits.items() if some])
+    opened = open_folder(folder)
+    check([opened], None, [split for split, some in opened.splits.items() if some])
     return {split: list(some) for split, some in opened.splits.items()}
 
 
@@ -63,8 +63,8 @@ def test_the_trainer_reads_what_was_written(tmp_path: Path) -> None:
     add(tmp_path / "set", new)
     [found] = read(tmp_path / "set")["train"]
     assert (found.patient, found.spacing_mm, found.annotated) == ("P0", (0.004, 0.011), ("SRF",))
-    np.testing.assert_array_equal(reader.read_image(found), bscan())
-    np.testing.assert_array_equal(reader.read_values(found), labels())
+    np.testing.assert_array_equal(read_image(found), bscan())
+    np.testing.assert_array_equal(read_values(found), labels())
 
 
 def test_16_bit_pixels_stay_as_they_are(tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_16_bit_pixels_stay_as_they_are(tmp_path: Path) -> None:
     new = bscan_case(grey, labels(), NAMES, patient="P", number=1, annotated=STRUCTURES)
     add(tmp_path, new)
     [found] = read(tmp_path)["train"]
-    assert reader.read_image(found).dtype == np.uint16
-    np.testing.assert_array_equal(reader.read_image(found), image)
+    assert read_image(found).dtype == np.uint16
+    np.testing.assert_array_equal(read_image(found), image)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_bscan_corrected_again_replaces_itself_and_the_older_label_map_is_kept
     kept = add(tmp_path, again).kept
     [found] = read(tmp_path)["train"]
     assert found.patient == "P0"
-    np.testing.assert_array_equal(reader.read_values(found), labels(2))
+    np.testing.assert_array_equal(read_values(found), labels(2))
     aside = tmp_path / "kept.png"
     aside.write_bytes(kept[found.name].read_bytes())
     np.testing.assert_array_equal(image_files.read_label_file(aside), labels(1))

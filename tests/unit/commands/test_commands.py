@@ -19,11 +19,13 @@ from PIL import Image
 
 from spad import checkpoint
 from spad.__main__ import main
+from spad.cases import open_folder
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
 from spad.network import build
 from spad.phantom import CLASS_NAMES
-from spad.train.data import cases, image_files
+from spad.train.data import check, image_files, read_image
+from spad.train.data.cases import read_values
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +118,14 @@ def test_a_model_is_given_by_path_or_by_shipped_name(
 
 
 def test_phantoms_make_a_sound_case_folder(phantoms: Path) -> None:
-    folder = cases.open_folder(phantoms)
-    cases.check([folder], None, ["train", "val"])
+    folder = open_folder(phantoms)
+    check([folder], None, ["train", "val"])
     assert tuple(folder.names.values()) == CLASS_NAMES
     assert {k: len(v) for k, v in folder.splits.items()} == {"train": 2, "val": 3}
     every = [case for split in folder.splits.values() for case in split]
     assert len({case.patient for case in every}) == 5
     assert all(case.spacing_mm for case in every)
-    images = [cases.read_image(case) for case in every]
+    images = [read_image(case) for case in every]
     assert {image.shape for image in images} == {(32, 64)}
     assert len({image.tobytes() for image in images}) == 5
 
@@ -134,13 +136,13 @@ def test_the_readings_of_several_people_are_cases_of_one_image_and_patient(
     words = ["--train", "1", "--val", "2", "--size", "32", "64", "--raters", "3"]
     assert main(["phantom", str(tmp_path / "read"), *words]) == 0
     assert "9 phantoms (3 readings of each image)" in capsys.readouterr().out
-    folder = cases.open_folder(tmp_path / "read")
-    cases.check([folder], None, ["train", "val"])
+    folder = open_folder(tmp_path / "read")
+    check([folder], None, ["train", "val"])
     own = folder.splits["train"]
     assert [case.name[-3:] for case in own] == ["-r1", "-r2", "-r3"]
     assert len({case.patient for case in own}) == 1
-    assert len({cases.read_image(case).tobytes() for case in own}) == 1
-    assert len({cases.read_values(case).tobytes() for case in own}) == 3
+    assert len({read_image(case).tobytes() for case in own}) == 1
+    assert len({read_values(case).tobytes() for case in own}) == 3
     assert main(["phantom", str(tmp_path / "bad"), *words[:-1], "-1"]) == 2
     assert "raters is -1, at least 0 is needed" in capsys.readouterr().err
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import Literal
 
+from spad.commands.options import add_config, add_device, say
 from spad.train.experiments import Arms, choose_arms
 
 __all__ = ["add_arguments", "add_common", "run", "run_experiment", "without_settings"]
@@ -33,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common(parser: argparse.ArgumentParser, words: str, meaning: str) -> None:
     """Arguments of every experiment; the settings are `words`."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument("overrides", nargs="*", metavar=words, help=meaning)
+    add_config(parser, words, meaning)
     parser.add_argument("--out", type=Path, help="folder of the experiment (runs/CONFIG-COMMAND)")
     parser.add_argument(
         "--seeds",
@@ -47,7 +46,7 @@ def add_common(parser: argparse.ArgumentParser, words: str, meaning: str) -> Non
     parser.add_argument("--samples", type=int, default=8, help="chains to score with (8)")
     parser.add_argument("--steps", type=int, help="reverse steps of a chain (the configuration's)")
     parser.add_argument("--against", metavar="NAME", help="row of reference (the first)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,9 +100,6 @@ def run_experiment(
         sampling=Sampling(samples=args.samples, steps=args.steps),
         command=shlex.join(["spad", *args.argv]),
     )
-
-    def say(text: str) -> None:
-        print(f"spad: {text}", file=sys.stderr, flush=True)
 
     trials = plan(experiment)
     done = run_trials(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from spad.commands.options import add_model, add_sampling, model_path, sampling, say
-
-if TYPE_CHECKING:
-    from spad.cases import CaseFolder
-    from spad.checkpoint import Card
+from spad.commands.options import (
+    add_cases,
+    add_model,
+    add_sampling,
+    mapping_of,
+    model_path,
+    sampling,
+    say,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -20,8 +22,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad evaluate``."""
     add_model(parser)
-    parser.add_argument("cases", type=Path, metavar="CASES", help="a case folder")
-    parser.add_argument("--split", default="val", help="which split (val)")
+    add_cases(parser)
     parser.add_argument(
         "--map",
         nargs="+",
@@ -36,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the scores as Markdown, and write them as JSON if asked."""
-    from spad.cases import open_folder
+    from spad.cases import open_folder, write_json
     from spad.checkpoint import read_card, sha256
-    from spad.train.data import check, class_table, image_files
+    from spad.train.data import check, class_table
     from spad.train.evaluation import evaluate
 
     path = model_path(args.model)
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     folder = open_folder(args.cases)
     for text in folder.said:
         say(text)
-    mapping = _mapping(folder, card, args.map)
+    mapping = mapping_of(folder, card, args.map)
     check([folder], mapping, [args.split])
 
     import spad
@@ -73,20 +74,5 @@ def run(args: argparse.Namespace) -> int:
             **report.as_json(),
         }
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        image_files.write_json(args.out, content)
+        write_json(args.out, content)
     return 0
-
-
-def _mapping(folder: CaseFolder, card: Card, given: Any) -> Any:
-    """Values of each class; None where the folder names none, which `check` then says."""
-    from spad.train.data import model_mapping, parse_mapping
-
-    if not folder.names:
-        return None
-    stored = card.training.get("mapping")
-    return model_mapping(
-        folder,
-        [one.name for one in card.classes],
-        given=None if given is None else parse_mapping(given),
-        stored=stored.get(folder.path.resolve().name) if isinstance(stored, Mapping) else None,
-    )

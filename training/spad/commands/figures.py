@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 import spad
 from spad.cases import open_folder
 from spad.checkpoint import IGNORE
-from spad.commands.options import add_sampling, positive
+from spad.commands.options import add_sampling, mapping_of, positive
 from spad.inference import Segmenter, frame_of, normalise
-from spad.train.data import check, class_table, model_mapping, read_image, read_labels
+from spad.train.data import check, class_table, read_image, read_labels
 from spad.train.experiments import Picture, RunData, read_run
 from spad.train.experiments import run_figures as draw
 from spad.train.loop import Tabled, prepare
@@ -105,10 +105,7 @@ def _cases(run: RunData, folder: Path | None, split: str) -> list[Tabled]:
     if folder is None:
         return list(prepare(run.config).validation)
     opened = open_folder(folder)
-    mapping = None
-    if opened.names:  # else `check` says why
-        stored = run.card.training["mapping"].get(opened.path.resolve().name)
-        mapping = model_mapping(opened, [c.name for c in run.card.classes], stored=stored)
+    mapping = mapping_of(opened, run.card)
     check([opened], mapping, [split])
     table = class_table(opened.names, mapping)
     return [(case, table) for case in opened.splits[split]]

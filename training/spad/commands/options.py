@@ -1,4 +1,4 @@
-"""Words that several verbs share: the model, how to sample, the device; and what is told."""
+"""Words that several verbs share: model, cases, sampling, device; and how the person is told."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import argparse
 import difflib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spad.cases import CaseFolder
+    from spad.checkpoint import Card
 
 __all__ = [
+    "add_cases",
+    "add_config",
     "add_device",
+    "add_draws",
     "add_model",
     "add_sampling",
+    "mapping_of",
     "model_path",
     "positive",
     "rank",
@@ -26,12 +35,29 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a shipped one")
 
 
+def add_cases(parser: argparse.ArgumentParser) -> None:
+    """Argument ``CASES`` and which of them."""
+    parser.add_argument("cases", type=Path, metavar="CASES", help="a case folder")
+    parser.add_argument("--split", default="val", help="which split (val)")
+
+
+def add_config(parser: argparse.ArgumentParser, words: str, meaning: str) -> None:
+    """Argument ``CONFIG.toml``, and the settings that replace some of its own."""
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("overrides", nargs="*", metavar=words, help=meaning)
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """Options of the reverse chain, and the device."""
     parser.add_argument("--steps", type=positive, help="reverse steps of a chain (the model's)")
+    add_draws(parser)
+    add_device(parser)
+
+
+def add_draws(parser: argparse.ArgumentParser) -> None:
+    """How many chains, and the seed of their draws."""
     parser.add_argument("--samples", type=positive, help="chains (the model's)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
-    add_device(parser)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +85,24 @@ def model_path(name: str) -> Path:
         hint = f"did you mean {near[0]}?" if near else f"shipped are: {', '.join(models) or 'none'}"
         raise ValueError(f"{name}: there is no such file and no such shipped model; {hint}")
     return models[name]
+
+
+def mapping_of(folder: CaseFolder, card: Card, given: list[str] | None = None) -> Any:
+    """Values of each class of a model: as given, by equal names, or as it was trained.
+
+    None where the folder names no class, which `spad.train.data.check` then says.
+    """
+    from spad.train.data import model_mapping, parse_mapping
+
+    if not folder.names:
+        return None
+    stored = card.training.get("mapping")
+    return model_mapping(
+        folder,
+        [one.name for one in card.classes],
+        given=None if given is None else parse_mapping(given),
+        stored=stored.get(folder.path.resolve().name) if isinstance(stored, Mapping) else None,
+    )
 
 
 def sampling(args: argparse.Namespace) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, sidecar
+from spad.cases import CaseError, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.commands.options import add_model, add_sampling, model_path, sampling, say
 from spad.train.data import image_files
@@ -219,10 +219,10 @@ def _write(result: Result, path: Path, out: Path, uncertainty: bool) -> Path:
     else:
         target = out / f"{path.stem}.tif"
         data = image_files.tiff_bytes(result.labels)
-    image_files.write_bytes(target, data)
+    write_bytes(target, data)
     if uncertainty:
         levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
-        image_files.write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
+        write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
     content = sidecar(
         labels=target.name,
         image=path.name,
@@ -231,5 +231,5 @@ def _write(result: Result, path: Path, out: Path, uncertainty: bool) -> Path:
         classes=result.classes,
         provenance=dict(result.provenance),
     )
-    image_files.write_json(out / f"{path.stem}.spad.json", content)
+    write_json(out / f"{path.stem}.spad.json", content)
     return target

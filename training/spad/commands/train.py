@@ -7,15 +7,14 @@ import itertools
 import os
 from pathlib import Path
 
-from spad.commands.options import add_device, rank, say
+from spad.commands.options import add_config, add_device, rank, say
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad train``."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="replace single settings")
+    add_config(parser, "key=value", "replace single settings")
     parser.add_argument("--out", type=Path, help="folder of the run (runs/CONFIG)")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the run in --out")

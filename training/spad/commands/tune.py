@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from spad import checkpoint
-from spad.cases import open_folder
+from spad.cases import CaseFolder, open_folder
 from spad.chain import cosine_schedule
-from spad.commands.options import positive
-from spad.train.data import check, class_table, model_mapping, parse_mapping
+from spad.checkpoint import Card
+from spad.commands.options import add_cases, add_device, add_draws, mapping_of, positive
+from spad.train.data import check, class_table
 from spad.train.tune import Bench, Tuning, named_settings, say, scans_of, some
 
 __all__ = ["add_arguments", "run"]
@@ -25,8 +26,7 @@ _LEARNT = 8  # steps; every more multiplies the search, and short chains are wha
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad tune``."""
     parser.add_argument("model", metavar="MODEL", help="a checkpoint, or a shipped one's name")
-    parser.add_argument("cases", type=Path, metavar="CASES", help="a case folder")
-    parser.add_argument("--split", default="val", help="which split (val)")
+    add_cases(parser)
     parser.add_argument(
         "--map", nargs="+", metavar="CLASS=VALUES", help="the data set's values of each class"
     )
@@ -51,12 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coherence", type=int, default=32, metavar="PX",
         help="also try first draws that are coherent over so many pixels (32; 0: no)",
     )  # fmt: skip
-    parser.add_argument("--samples", type=positive, help="chains (the model's)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    add_draws(parser)
     out = parser.add_mutually_exclusive_group()
     out.add_argument("--out", type=Path, metavar="FILE", help="where to (MODEL-tuned.safetensors)")
     out.add_argument("--in-place", action="store_true", help="write into MODEL itself")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,32 +85,9 @@ def run(args: argparse.Namespace) -> int:
     folder = open_folder(args.cases)
     for text in folder.said:
         say(text)
-    mapping = None
-    if folder.names:  # else `check` says why
-        stored = card.training.get("mapping")
-        mapping = model_mapping(
-            folder,
-            [c.name for c in card.classes],
-            given=None if args.map is None else parse_mapping(args.map),
-            stored=stored.get(folder.path.resolve().name) if isinstance(stored, dict) else None,
-        )
-    check([folder], mapping, [args.split])
-    cases = folder.splits[args.split]
-    samples = card.sampling.samples if args.samples is None else args.samples
-    schedule = cosine_schedule(card.schedule.steps, card.schedule.offset, card.schedule.beta_max)
-    settings = named_settings(card.sampling, schedule, args.steps, samples, args.coherence)
-    bench = Bench(
-        model=path,
-        table=class_table(folder.names, mapping),
-        names=folder.names,
-        file=out.with_name(f"{out.stem}.{checkpoint.sha256(path)[:8]}.jsonl"),
-        in_mm=all(case.spacing_mm is not None for case in cases),
-        seed=args.seed,
-        device=args.device,
-    )
-    tuning = Tuning(bench, settings, some(scans_of(cases), args.images), args.reference_images)
-    before = len(bench.done)
-    if before:
+    tuning = _tuning(args, path, card, folder, out)
+    bench = tuning.bench
+    if before := len(bench.done):
         say(f"{before} measurements of {bench.file} are used again")
     try:
         use, facts = tuning.run(args.learn)
@@ -131,6 +107,28 @@ def run(args: argparse.Namespace) -> int:
     checkpoint.save_with_card(path, replace(card, sampling=use, scores=scores), out)
     print(out)
     return 0
+
+
+def _tuning(
+    args: argparse.Namespace, path: Path, card: Card, folder: CaseFolder, out: Path
+) -> Tuning:
+    """The search, on checked cases."""
+    mapping = mapping_of(folder, card, args.map)
+    check([folder], mapping, [args.split])
+    cases = folder.splits[args.split]
+    samples = card.sampling.samples if args.samples is None else args.samples
+    schedule = cosine_schedule(card.schedule.steps, card.schedule.offset, card.schedule.beta_max)
+    settings = named_settings(card.sampling, schedule, args.steps, samples, args.coherence)
+    bench = Bench(
+        model=path,
+        table=class_table(folder.names, mapping),
+        names=folder.names,
+        file=out.with_name(f"{out.stem}.{checkpoint.sha256(path)[:8]}.jsonl"),
+        in_mm=all(case.spacing_mm is not None for case in cases),
+        seed=args.seed,
+        device=args.device,
+    )
+    return Tuning(bench, settings, some(scans_of(cases), args.images), args.reference_images)
 
 
 def _out(args: argparse.Namespace, path: Path) -> Path:

@@ -7,7 +7,8 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.train.data import image_files
     from spad.train.data.cache import Cache
-    from spad.train.data.cases import check, limit_cases, read_image, read_labels, split_validation
+    from spad.train.data.case_checks import check
+    from spad.train.data.cases import limit_cases, read_image, read_labels, split_validation
     from spad.train.data.class_mapping import (
         IGNORED,
         class_table,
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
         model_mapping,
         parse_mapping,
     )
-    from spad.train.data.image_files import SUFFIXES, read_json, write_bytes, write_json
+    from spad.train.data.folder_writing import write_folder
+    from spad.train.data.image_files import SUFFIXES
     from spad.train.data.inspection import Facts, Inspector, shown_classes
     from spad.train.data.phantoms import (
         VALIDATION_SEEDS,
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
         phantom_cases,
         phantom_table,
     )
-    from spad.train.data.png_cases import faults, write_folder
-    from spad.train.data.samples import Batch, Samples, batches
+    from spad.train.data.samples import Samples, batches
 
 __getattr__, __all__ = lazily(__name__)

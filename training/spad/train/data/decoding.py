@@ -22,11 +22,13 @@ import torch
 from numpy.typing import NDArray
 
 import spad.inference.letterbox
+from spad.cases import Case
 from spad.checkpoint import IGNORE, InputConfig, plain
 from spad.inference import frame_of, normalise
 from spad.train.data import image_files
 from spad.train.data.cache import Cache
-from spad.train.data.cases import Case, case_faults, read_image, read_values
+from spad.train.data.case_checks import case_faults
+from spad.train.data.cases import read_image, read_values
 from spad.train.data.phantoms import PhantomCase
 
 __all__ = ["Decoded", "Decoder", "UnreadableCase"]

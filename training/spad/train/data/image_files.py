@@ -15,19 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import read_json, write_bytes, write_json
-
 __all__ = [
     "SUFFIXES",
     "image_size",
     "png_bytes",
     "read_file",
-    "read_json",
     "read_label_file",
     "read_rgb",
     "tiff_bytes",
-    "write_bytes",
-    "write_json",
 ]
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad import phantom
-from spad.cases import Case
+from spad.cases import Case, NewCase
 from spad.checkpoint import IGNORE
-from spad.train.data.png_cases import NewCase
 
 __all__ = [
     "ENDLESS_SEEDS",

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from spad.cases import Case, CaseError
 from spad.train.config import Config
 from spad.train.data import augmentation
 from spad.train.data.cache import Cache
-from spad.train.data.cases import Case, CaseError
 from spad.train.data.decoding import Decoded, Decoder, UnreadableCase
 from spad.train.data.inspection import Inspector, shown_classes
 from spad.train.data.phantoms import ENDLESS_SEEDS, endless, phantom_table

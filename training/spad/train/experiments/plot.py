@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from spad.train.experiments.table import Table
+from spad.train.experiments.table import Table
 
 __all__ = ["plot"]
 

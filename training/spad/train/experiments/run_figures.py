@@ -21,6 +21,7 @@ from spad.train.method import intensity, target_count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = ["Picture", "curve", "mean_dice", "new_figure", "overlay", "rows"]
 
@@ -209,31 +210,10 @@ def rows(
     grid = [
         [figure.add_subplot(spec[i, j]) for j in range(len(titles))] for i in range(len(aspect))
     ]
-    from matplotlib.patches import Patch
-
     highest = max(0.1, *(float(np.max(one.uncertainty)) for one in pictures))
     shading = None
     for line, picture in zip(grid, pictures, strict=True):
-        height, width = picture.image.shape
-        extent = (0, width, height, 0)
-        for axes in line:
-            axes.set(xticks=[], yticks=[])
-        for axes in line[:-1]:
-            axes.imshow(picture.image, cmap="gray", vmin=-1, vmax=1, extent=extent)
-        line[1].imshow(picture.trained, cmap="gray", vmin=-1, vmax=1, extent=extent)
-        for axes, labels in zip(line[2:-1], (picture.reference, *picture.predictions), strict=True):
-            axes.imshow(overlay(labels, classes), extent=extent, interpolation="nearest")
-        for axes, labels in zip(line[3:-1], picture.predictions, strict=True):
-            dice = mean_dice(labels, picture.reference, len(classes))
-            axes.set_xlabel("no structure" if dice is None else f"Dice {dice:.3f}", fontsize=11)
-        line[0].set_ylabel(picture.name, fontsize=9)
-        shading = line[-1].imshow(
-            picture.uncertainty.astype(np.float32),
-            cmap="magma",
-            vmin=0,
-            vmax=highest,
-            extent=extent,
-        )
+        shading = _row(line, picture, classes, highest)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=12, wrap=True)
     if shading is not None:
@@ -242,10 +222,39 @@ def rows(
         )
         bar.set_label(f"of {models[0]}: entropy / log K", fontsize=9)
         bar.ax.tick_params(labelsize=9)
-    patches = [Patch(color=one.hex, label=one.name) for one in classes[1:]]
-    if any((one.reference == IGNORE).any() for one in pictures):
-        patches.append(Patch(color="#{:02x}{:02x}{:02x}".format(*_GREY), label="ignored"))
-    names = figure.add_subplot(spec[-1, :-1])
-    names.set_axis_off()
-    names.legend(handles=patches, loc="upper left", ncols=8, frameon=False, fontsize=12)
+    ignored = any((one.reference == IGNORE).any() for one in pictures)
+    _legend(figure.add_subplot(spec[-1, :-1]), classes, ignored=ignored)
     return figure
+
+
+def _row(
+    line: Sequence[Axes], picture: Picture, classes: Sequence[LabelClass], highest: float
+) -> AxesImage:
+    """Draw one case; the last column's shading ends at ``highest``."""
+    height, width = picture.image.shape
+    extent = (0, width, height, 0)
+    for axes in line:
+        axes.set(xticks=[], yticks=[])
+    for axes in line[:-1]:
+        axes.imshow(picture.image, cmap="gray", vmin=-1, vmax=1, extent=extent)
+    line[1].imshow(picture.trained, cmap="gray", vmin=-1, vmax=1, extent=extent)
+    for axes, labels in zip(line[2:-1], (picture.reference, *picture.predictions), strict=True):
+        axes.imshow(overlay(labels, classes), extent=extent, interpolation="nearest")
+    for axes, labels in zip(line[3:-1], picture.predictions, strict=True):
+        dice = mean_dice(labels, picture.reference, len(classes))
+        axes.set_xlabel("no structure" if dice is None else f"Dice {dice:.3f}", fontsize=11)
+    line[0].set_ylabel(picture.name, fontsize=9)
+    return line[-1].imshow(
+        picture.uncertainty.astype(np.float32), cmap="magma", vmin=0, vmax=highest, extent=extent
+    )
+
+
+def _legend(axes: Axes, classes: Sequence[LabelClass], *, ignored: bool) -> None:
+    """Name the colours."""
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=one.hex, label=one.name) for one in classes[1:]]
+    if ignored:
+        patches.append(Patch(color="#{:02x}{:02x}{:02x}".format(*_GREY), label="ignored"))
+    axes.set_axis_off()
+    axes.legend(handles=patches, loc="upper left", ncols=8, frameon=False, fontsize=12)

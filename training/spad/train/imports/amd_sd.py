@@ -8,6 +8,7 @@ the class of the nearest one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -73,6 +74,18 @@ class _Colours:
     doubtful: list[str] = field(default_factory=list)
     coloured: list[str] = field(default_factory=list)
 
+    def add(self, shown: str, distances: NDArray[np.float32], coloured: float) -> None:
+        """Count a file: what :func:`read_pair` says of it."""
+        far = int((distances > _FAR).sum())
+        self.pixels += distances.size
+        self.inexact += int((distances > 0).sum())
+        self.far += far
+        self.largest = max(self.largest, float(distances.max()))
+        if far > _DOUBTFUL * distances.size:
+            self.doubtful.append(f"{shown} ({far / distances.size:.1%})")
+        if coloured > _DOUBTFUL:
+            self.coloured.append(f"{shown} ({coloured:.1%})")
+
 
 def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
     """Find the files and their patients.
@@ -111,21 +124,9 @@ def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
                 "images/<patient>/<patient>_<n>.png, so name the folder that holds images/"
             ]
         )
-    pairs, alone, named, strange = [], [], [], []
-    folders = {path.parts[0] for path in found if len(path.parts) > 1}
-    for path in found:
-        match = re.fullmatch(r"(.+)_[0-9]+", path.stem)
-        prefix = match.group(1) if match else None
-        if len(path.parts) > 1:
-            patient = path.parts[0]
-            if prefix != patient and prefix in folders:
-                strange.append(path.as_posix())
-        elif prefix is not None:
-            patient = prefix
-            named.append(path.name)
-        else:
-            patient = path.stem
-            alone.append(path.name)
+    patients = _patients(found, report)
+    pairs = []
+    for path, patient in patients.items():
         own = len(path.parts) == 1 or path.stem.startswith(f"{patient}_")
         pairs.append(Pair(root / path, path.stem if own else f"{patient}_{path.stem}", patient))
     names: dict[str, Pair] = {}
@@ -136,7 +137,28 @@ def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
     ]
     if problems:
         raise CaseError(problems)
-    if count := len(pairs) - len(named) - len(alone):
+    return tuple(pairs)
+
+
+def _patients(found: Sequence[Path], report: Report) -> dict[Path, str]:
+    """Give the patient of each file (relative to the images' folder), and say where it is from."""
+    patients: dict[Path, str] = {}
+    alone, named, strange = [], [], []
+    folders = {path.parts[0] for path in found if len(path.parts) > 1}
+    for path in found:
+        match = re.fullmatch(r"(.+)_[0-9]+", path.stem)
+        prefix = match.group(1) if match else None
+        if len(path.parts) > 1:
+            patients[path] = path.parts[0]
+            if prefix != path.parts[0] and prefix in folders:
+                strange.append(path.as_posix())
+        elif prefix is not None:
+            patients[path] = prefix
+            named.append(path.name)
+        else:
+            patients[path] = path.stem
+            alone.append(path.name)
+    if count := len(found) - len(named) - len(alone):
         report.said.append(f"the patient of {count} images is their folder")
     if named:
         report.said.append(
@@ -153,7 +175,7 @@ def find_pairs(root: Path, report: Report) -> tuple[Pair, ...]:
             f"{len(strange)} files are named after another patient than their folder's; "
             f"the folder counts: {listed(strange)}"
         )
-    return tuple(pairs)
+    return patients
 
 
 def read_pair(
@@ -239,42 +261,39 @@ def import_amd_sd(
     check_folders(src, [root], dst)
     report = Report(dict(enumerate(COLOURS)), [*SHARES])
     pairs = find_pairs(root, report)
-    lists = find_lists([root, root.parent, src]) if split != "random" else {}
-    if len(lists) == len(SHARES):
-        splits = assign({pair.path: pair.patient for pair in pairs}, lists, report)
-    elif split == "official":
-        raise CaseError(
-            [
-                f"{root.parent}: training.txt and validation.txt are not both there ("
-                f"{len(lists)} of 2 found); add what is missing or use --split random"
-            ]
-        )
-    else:
-        drawn = draw([pair.patient for pair in pairs], SHARES, seed)
-        splits = {pair.path: drawn[pair.patient] for pair in pairs}
-        why = "asked for" if split else "training.txt and validation.txt are not both there"
-        report.said.append(f"random split of the patients, 80 to 20 %, seed {seed} ({why})")
+    splits = _splits(pairs, src, root, split, seed, report)
     colours = _Colours()
 
     def read(pair: Pair, first: bool) -> NewCase:
         image, labels, distances, coloured = read_pair(pair.path)
         if first:
-            far = int((distances > _FAR).sum())
-            colours.pixels += distances.size
-            colours.inexact += int((distances > 0).sum())
-            colours.far += far
-            colours.largest = max(colours.largest, float(distances.max()))
-            shown = pair.path.relative_to(root).as_posix()
-            if far > _DOUBTFUL * distances.size:
-                colours.doubtful.append(f"{shown} ({far / distances.size:.1%})")
-            if coloured > _DOUBTFUL:
-                colours.coloured.append(f"{shown} ({coloured:.1%})")
+            colours.add(pair.path.relative_to(root).as_posix(), distances, coloured)
         return NewCase(pair.name, image, labels, split=splits[pair.path], patient=pair.patient)
 
     used = [pair for pair in pairs if pair.path in splits]
     transfer(dst, used, read, report.names, report, progress)
     _say_colours(colours, report)
     return report
+
+
+def _splits(
+    pairs: Sequence[Pair], src: Path, root: Path, split: str | None, seed: int, report: Report
+) -> dict[Path, str]:
+    """Give the split of each file that is in one: by the official lists, or drawn."""
+    lists = find_lists([root, root.parent, src]) if split != "random" else {}
+    if len(lists) == len(SHARES):
+        return assign({pair.path: pair.patient for pair in pairs}, lists, report)
+    if split == "official":
+        raise CaseError(
+            [
+                f"{root.parent}: training.txt and validation.txt are not both there ("
+                f"{len(lists)} of 2 found); add what is missing or use --split random"
+            ]
+        )
+    drawn = draw([pair.patient for pair in pairs], SHARES, seed)
+    why = "asked for" if split else "training.txt and validation.txt are not both there"
+    report.said.append(f"random split of the patients, 80 to 20 %, seed {seed} ({why})")
+    return {pair.path: drawn[pair.patient] for pair in pairs}
 
 
 def _say_colours(colours: _Colours, report: Report) -> None:

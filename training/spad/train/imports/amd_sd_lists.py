@@ -54,28 +54,7 @@ def assign(
     CaseError
         An unreadable list, or a split that is left without images.
     """
-    keys = _keys(patients)
-    members: dict[str, set[Path]] = {}
-    problems = []
-    for split, path in lists.items():
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read as text ({error}); save it as UTF-8")
-            continue
-        members[split] = set()
-        unknown = []
-        for line in filter(None, map(str.strip, lines)):
-            if found := _find(line, keys):
-                members[split] |= found
-            else:
-                unknown.append(line)
-        if unknown:
-            report.warnings.append(
-                f"{path.name} names {len(unknown)} that no file has: {listed(unknown)}"
-            )
-    if problems:
-        raise CaseError(problems)
+    members = _members(patients, lists, report)
     people = {split: {patients[file] for file in found} for split, found in members.items()}
     splits = {file: split for split, found in members.items() for file in found}
     if leaks := people["train"] & people["val"]:
@@ -100,6 +79,35 @@ def assign(
             f"{len(idle)} files are in no list and left out: {listed(f.name for f in idle)}"
         )
     return {file: splits[file] for file in patients if file in splits}
+
+
+def _members(
+    patients: Mapping[Path, str], lists: Mapping[str, Path], report: Report
+) -> dict[str, set[Path]]:
+    """Files that each list names."""
+    keys = _keys(patients)
+    members: dict[str, set[Path]] = {}
+    problems = []
+    for split, path in lists.items():
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: cannot be read as text ({error}); save it as UTF-8")
+            continue
+        members[split] = set()
+        unknown = []
+        for line in filter(None, map(str.strip, lines)):
+            if found := _find(line, keys):
+                members[split] |= found
+            else:
+                unknown.append(line)
+        if unknown:
+            report.warnings.append(
+                f"{path.name} names {len(unknown)} that no file has: {listed(unknown)}"
+            )
+    if problems:
+        raise CaseError(problems)
+    return members
 
 
 def _keys(patients: Mapping[Path, str]) -> dict[str, set[Path]]:

@@ -186,19 +186,7 @@ def import_cxrs(
     patients = _patients(layout.radiographs, patient_from, report)
     splits = draw(patients.values(), SHARES, seed)
     report.said.append(f"random split of the patients, 7:1:2, seed {seed}")
-    painted: tuple[str, ...] = ()
-    if not indexed:
-        painted, unknown = order([n for v, n in layout.names.items() if v], priority)
-        report.said.append(f"priority, the later wins: {' < '.join(painted)}")
-        if unknown:
-            report.warnings.append(
-                f"the default priority has no place for {listed(unknown)}: painted over the "
-                f"structures it knows ({STATED}); --priority changes it"
-            )
-    if layout.idle:
-        report.warnings.append(
-            f"{len(layout.idle)} masks belong to no image and are left out: {listed(layout.idle)}"
-        )
+    painted = () if indexed else _painted(layout, priority, report)
     _say_missing(layout, unannotated, report)
     overlaps = Overlaps(painted)
 
@@ -267,7 +255,23 @@ def _patients(
     return found
 
 
+def _painted(layout: Layout, priority: Sequence[str], report: Report) -> tuple[str, ...]:
+    """Give the structures from first painted to last."""
+    painted, unknown = order([n for v, n in layout.names.items() if v], priority)
+    report.said.append(f"priority, the later wins: {' < '.join(painted)}")
+    if unknown:
+        report.warnings.append(
+            f"the default priority has no place for {listed(unknown)}: painted over the "
+            f"structures it knows ({STATED}); --priority changes it"
+        )
+    return painted
+
+
 def _say_missing(layout: Layout, unannotated: bool, report: Report) -> None:
+    if layout.idle:
+        report.warnings.append(
+            f"{len(layout.idle)} masks belong to no image and are left out: {listed(layout.idle)}"
+        )
     for structure, images in layout.missing().items():
         meaning = (
             "taken as not annotated (cases.json says so)"

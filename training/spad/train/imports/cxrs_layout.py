@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from spad.cases import CaseError
+from spad.cases import CaseError, read_json
 from spad.checkpoint import IGNORE, MAX_CLASSES
 from spad.train.data import image_files
 from spad.train.imports.overlap_order import normal
@@ -99,32 +99,7 @@ def find_layout(src: Path) -> Layout:
     kind = _kind(src, images, loose, folders, problems)
     if problems or kind is None:
         raise CaseError(problems)
-    masks: dict[str, dict[str, Path]] = {name: {} for name in images}
-    idle = []
-    if kind == "indexed":
-        flat = [(name, "", path) for name, path in loose.items()]
-    elif kind == "a folder an image":
-        flat = [
-            (name, _structure(stem, name), path)
-            for name, inner in folders.items()
-            for stem, path in inner.items()
-        ]
-    else:
-        flat = [
-            (name, normal(folder), path)
-            for folder, inner in folders.items()
-            for name, path in inner.items()
-        ]
-    for name, structure, path in flat:
-        if name not in masks:
-            idle.append(path.relative_to(src).as_posix())
-        elif structure in masks[name]:
-            problems.append(
-                f"{path}: is a second mask of {structure!r} for {name!r}, beside "
-                f"{masks[name][structure].relative_to(src).as_posix()}; remove one"
-            )
-        else:
-            masks[name][structure] = path
+    masks, idle = _masks(src, kind, images, loose, folders, problems)
     if bare := [name for name, found in masks.items() if not found]:
         problems.append(
             f"{src / 'masks'}: has no mask for {len(bare)} images: {listed(bare)}; add them, or "
@@ -142,6 +117,44 @@ def find_layout(src: Path) -> Layout:
         for name in sorted(images, key=natural)
     )
     return Layout(kind, radiographs, MappingProxyType(names), tuple(idle))
+
+
+def _masks(
+    src: Path,
+    kind: Kind,
+    images: Mapping[str, Path],
+    loose: Mapping[str, Path],
+    folders: Mapping[str, Mapping[str, Path]],
+    problems: list[str],
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """Masks of each image by structure, and those that belong to none."""
+    if kind == "indexed":
+        flat = [(name, "", path) for name, path in loose.items()]
+    elif kind == "a folder an image":
+        flat = [
+            (name, _structure(stem, name), path)
+            for name, inner in folders.items()
+            for stem, path in inner.items()
+        ]
+    else:
+        flat = [
+            (name, normal(folder), path)
+            for folder, inner in folders.items()
+            for name, path in inner.items()
+        ]
+    masks: dict[str, dict[str, Path]] = {name: {} for name in images}
+    idle = []
+    for name, structure, path in flat:
+        if name not in masks:
+            idle.append(path.relative_to(src).as_posix())
+        elif structure in masks[name]:
+            problems.append(
+                f"{path}: is a second mask of {structure!r} for {name!r}, beside "
+                f"{masks[name][structure].relative_to(src).as_posix()}; remove one"
+            )
+        else:
+            masks[name][structure] = path
+    return masks, idle
 
 
 def _by_name(folder: Path, problems: list[str], *, needed: bool = True) -> dict[str, Path]:
@@ -224,7 +237,7 @@ def _indexed_names(src: Path, problems: list[str]) -> dict[int, str]:
         problems.append(f'{places[0]}: is missing; write {{"0": "background", "1": "heart", ...}}')
         return {}
     try:
-        content = image_files.read_json(path)
+        content = read_json(path)
     except (ValueError, OSError) as error:
         problems.append(str(error))
         return {}

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from spad.cases import CaseError, NewCase
-from spad.train.data import faults, write_folder
+from spad.cases import CaseError, NewCase, faults
+from spad.train.data import write_folder
 from spad.train.imports.report import Report
 
 __all__ = ["Progress", "check_folders", "transfer"]

@@ -7,33 +7,29 @@ same reason the number of processes changes nothing but rounding.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from spad import checkpoint
 from spad.cases import CaseError
-from spad.chain import NoiseSchedule, cosine_schedule, times_of_use
-from spad.checkpoint import IGNORE
+from spad.chain import cosine_schedule
 from spad.train.config import Config, ConfigError
-from spad.train.data import Batch, Samples, batches
+from spad.train.data import Samples, batches
 from spad.train.loop.case_inventory import changed_cases, inventory
 from spad.train.loop.events import Events
 from spad.train.loop.loss_watch import Diverged, Watch
 from spad.train.loop.preparation import Prepared, prepare
 from spad.train.loop.state import Run, read_state, start, sweep
 from spad.train.loop.step_clock import Clock
+from spad.train.loop.update import Job, told_of_leakage, update, visited_times
 from spad.train.loop.validation import as_rows, as_scalars, scored, validate
-from spad.train.loop.weight_average import average, decay_at
-from spad.train.method import leakage, loss_terms, perturb, predict_at_T
-from spad.train.processes import Agreement, Group, Stop, join, restarted, stop_signals
+from spad.train.method import Batch
+from spad.train.processes import Agreement, join, restarted, stop_signals
 
 __all__ = ["Diverged", "train"]
 
@@ -76,14 +72,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
     Lost
         Another process of the run has ended.
     """
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-        import tqdm  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'training needs {error.name}: pip install "napari-spad[train]"'
-        ) from None
-
+    _check_requirements()
     with stop_signals() as stop, join(device) as (group, target):
         group.check_shares(config.optimiser.batch, config.optimiser.accumulate)
         state_file = out / "latest.pt"
@@ -96,31 +85,32 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         with group.quiet():
             prepared = prepare(config)
             run = start(config, prepared.card.classes, target)
-            s = config.schedule
-            schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
-            visited = _visited(config, schedule)
+        cases = out / "cases.txt"
         if found:
-            state = read_state(
-                state_file,
-                config,
-                prepared.fingerprint,
-                lambda: changed_cases(out / "cases.txt", inventory(prepared)),
+            run.restore(
+                read_state(
+                    state_file,
+                    config,
+                    prepared.fingerprint,
+                    lambda: changed_cases(cases, inventory(prepared)),
+                )
             )
-            run.restore(state)
         else:
             run.pending = config.validation.before
         if group.rank == 0:
             out.mkdir(parents=True, exist_ok=True)
             sweep(out)
             if not found:
-                (out / "cases.txt").write_text("\n".join(inventory(prepared)), encoding="utf-8")
+                cases.write_text("\n".join(inventory(prepared)), encoding="utf-8")
+        s = config.schedule
+        schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
         with Events(None if group.rank else out, run.step) as events:
-            job = _Job(
+            job = Job(
                 config=config,
                 prepared=prepared,
                 samples=_samples(config, prepared),
                 schedule=schedule,
-                visited=visited,
+                visited=visited_times(config, schedule),
                 forward=group.wrap(run.forward),
                 group=group,
                 device=target,
@@ -132,12 +122,14 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
     return out / "best.safetensors"
 
 
-def _visited(config: Config, schedule: NoiseSchedule) -> list[int]:
-    """Times at which a chain, as `[sampling]` sets it, asks the denoiser."""
-    use = config.sampling
-    encoder = use.first == "encoder" and config.network.kind == "cached"
-    times = times_of_use(schedule, use)
-    return [t for t in times if not (encoder and schedule.forgets(t))]
+def _check_requirements() -> None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+        import tqdm  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'training needs {error.name}: pip install "napari-spad[train]"'
+        ) from None
 
 
 def _samples(config: Config, prepared: Prepared) -> Samples:
@@ -151,24 +143,7 @@ def _samples(config: Config, prepared: Prepared) -> Samples:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What stays the same from step to step."""
-
-    config: Config
-    prepared: Prepared
-    samples: Samples
-    schedule: NoiseSchedule
-    visited: list[int]
-    forward: nn.Module
-    group: Group
-    device: torch.device
-    state_file: Path
-    stop: Stop
-    events: Events
-
-
-def _steps(run: Run, job: _Job) -> None:
+def _steps(run: Run, job: Job) -> None:
     """All steps that are left, with what has to be logged, saved and scored between them."""
     from tqdm import tqdm
 
@@ -194,12 +169,8 @@ def _steps(run: Run, job: _Job) -> None:
             with clock.waiting(), _kept(run, job):
                 arrived = next(arriving)
             job.stop.collecting = True
-            # The numbers stay: the host reads them, and would have to wait for a device.
-            batch = {
-                k: x if k == "number" else x.to(job.device, non_blocking=True)
-                for k, x in arrived.items()
-            }
-            watch.add(_update(run, job, batch))
+            batch = _on_device(arrived, job.device)
+            watch.add(update(run, job, batch))
             bar.update()
             stops = agreement.ask(job.stop.asked)
             if o.minutes:  # asked of all, since their clocks differ
@@ -213,13 +184,10 @@ def _steps(run: Run, job: _Job) -> None:
                 continue
             looked = time.monotonic()
             means = watch.check(run.network, group)
-            rate = run.optimiser.param_groups[0]["lr"]
-            job.events.add({f"train/{name}": x for name, x in means.items()}, run.step)
-            job.events.add({"train/rate": rate, **clock.speed(o.batch)}, run.step)
-            job.events.note(run.step, loss=means["loss"])
+            _tell(run, job, means, clock.speed(o.batch))
             bar.set_postfix(loss=f"{means['loss']:.4f}")
             if validates:
-                job.events.add(_leakage(run, job, batch), run.step)
+                job.events.add(told_of_leakage(run, job, batch), run.step)
                 run.pending = True
             if due and (watch.calm or stops or ends):
                 _save(run, job)
@@ -233,8 +201,21 @@ def _steps(run: Run, job: _Job) -> None:
             clock.start()
 
 
+def _on_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch, but not the numbers: the host reads them, and would wait for a device."""
+    return {k: x if k == "number" else x.to(device, non_blocking=True) for k, x in batch.items()}
+
+
+def _tell(run: Run, job: Job, means: Mapping[str, float], speed: Mapping[str, float]) -> None:
+    """Write what the steps since the last look have cost, and how long they took."""
+    rate = run.optimiser.param_groups[0]["lr"]
+    job.events.add({f"train/{name}": x for name, x in means.items()}, run.step)
+    job.events.add({"train/rate": rate, **speed}, run.step)
+    job.events.note(run.step, loss=means["loss"])
+
+
 @contextmanager
-def _kept(run: Run, job: _Job) -> Iterator[None]:
+def _kept(run: Run, job: Job) -> Iterator[None]:
     """A case that cannot be read ends the run, with what it has learned saved."""
     try:
         yield
@@ -244,87 +225,7 @@ def _kept(run: Run, job: _Job) -> Iterator[None]:
         raise
 
 
-def _update(run: Run, job: _Job, batch: Batch) -> dict[str, Tensor]:
-    """One step of the optimiser; the terms of its loss and the gradient's norm, on the device."""
-    config, o, group = job.config, job.config.optimiser, job.group
-    for each in run.optimiser.param_groups:
-        each["lr"] = o.learning_rate * _rate(run.step, config)
-
-    def count(stride: int) -> Tensor:
-        known = batch["labels"][:, ::stride, ::stride] != IGNORE
-        return group.mean(known.sum().float()) / o.accumulate
-
-    sums: dict[str, Tensor] = {}
-    for part in range(o.accumulate):
-        size = len(batch["number"]) // o.accumulate
-        micro = {k: x[part * size : (part + 1) * size] for k, x in batch.items()}
-        with group.gathering(job.forward, last=part + 1 == o.accumulate):
-            terms = loss_terms(
-                run.network,
-                job.schedule,
-                config.loss,
-                _perturbed(config, micro, run.step, len(job.samples)),
-                micro["labels"],
-                seed=config.seed,
-                numbers=micro["number"].tolist(),
-                judged=micro.get("judged"),
-                visited=job.visited,
-                forward=job.forward,
-                count=None if group.size == o.accumulate == 1 else count,
-                pool=None if group.size == 1 else group.pool,
-            )
-            terms["loss"] = torch.stack(list(terms.values())).sum()
-            (terms["loss"] / o.accumulate).backward()  # type: ignore[no-untyped-call]
-        for name, term in terms.items():
-            share = term.detach() / o.accumulate
-            sums[name] = sums[name] + share if name in sums else share
-    sums["norm"] = torch.nn.utils.clip_grad_norm_(run.network.parameters(), o.clip)
-    run.optimiser.step()
-    run.optimiser.zero_grad(set_to_none=True)
-    average(run.mean, run.network, decay_at(run.step, o.ema))
-    run.step += 1
-    return sums
-
-
-def _perturbed(config: Config, batch: Batch, step: int, cases: int) -> Tensor:
-    """The batch's images as they are trained on; the plain U-Net sees them unperturbed."""
-    if config.method == "unet":
-        return batch["image"]
-    o = config.optimiser
-    return perturb(
-        config.perturbation,
-        batch,
-        seed=config.seed,
-        progress=step / max(1, o.steps - 1),
-        epoch=step * o.batch / cases,
-    )
-
-
-def _rate(step: int, config: Config) -> float:
-    """Factor of the learning rate: a linear rise, then (if asked for) a cosine fall."""
-    o = config.optimiser
-    rise = min(1.0, (step + 1) / (o.warmup + 1))
-    if not o.fall:
-        return rise
-    p = max(0.0, (step - o.warmup) / max(1, o.steps - o.warmup))
-    return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, p)))
-
-
-def _leakage(run: Run, job: _Job, batch: Batch) -> dict[str, float]:
-    """What the last batch tells of leakage (a process's part of it by itself, then the mean)."""
-    config, p = job.config, job.config.perturbation
-    if config.method == "unet" or not (p.semantic or p.boundary) or len(batch["labels"]) < 2:
-        return {}
-    found = leakage(predict_at_T(run.network, config.seed), p, batch, seed=config.seed)
-    return {
-        "leakage/gap" if name == "gap" else f"leakage/soft Dice, {name} training images": float(
-            job.group.mean(torch.tensor(value))
-        )
-        for name, value in found.items()
-    }
-
-
-def _validate(run: Run, job: _Job, say: Callable[[str], None]) -> None:
+def _validate(run: Run, job: Job, say: Callable[[str], None]) -> None:
     """Score the averaged weights and keep them; ``best.safetensors`` if none were better.
 
     The saved state still says that this is pending: killed in here, a run does it again, so that
@@ -351,13 +252,13 @@ def _validate(run: Run, job: _Job, say: Callable[[str], None]) -> None:
     run.pending = False
 
 
-def _save(run: Run, job: _Job) -> None:
+def _save(run: Run, job: Job) -> None:
     if job.group.rank == 0:
         job.events.flush()
         run.save(job.state_file, job.config, job.prepared.fingerprint)
 
 
-def _stopped(run: Run, job: _Job) -> BaseException:
+def _stopped(run: Run, job: Job) -> BaseException:
     """How a process leaves that was asked to stop; the first one says so for all."""
     if job.group.rank:
         return SystemExit(130)

@@ -7,17 +7,15 @@ import json
 import os
 import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spad import phantom
-from spad.annotation import LIMIT, measures, summary
 from spad.cases import Case, CaseFolder, open_folder
-from spad.checkpoint import Card, LabelClass, label_classes, read_card, shipped
-from spad.inference import normalise
+from spad.checkpoint import Card, label_classes, read_card, shipped
 from spad.train.config import Config, ConfigError
 from spad.train.data import (
     IGNORED,
@@ -28,15 +26,14 @@ from spad.train.data import (
     PhantomCase,
     check,
     class_table,
-    endless,
     judged_classes,
     limit_cases,
     phantom_case,
     phantom_table,
-    read_image,
     shown_classes,
     split_validation,
 )
+from spad.train.loop.model_card import unscored_card
 
 __all__ = ["Prepared", "Tabled", "prepare"]
 
@@ -88,49 +85,18 @@ def prepare(config: Config) -> Prepared:
         for line in folder.said:
             print(f"{folder.path.name}: {line}")
     mapping = config.classes or None
-    splits = [data.train] if data.phantoms < 1 else []
-    if all(data.validation in folder.splits for folder in folders) or not splits:
-        splits.append(data.validation)
     inspector = Inspector(Cache() if data.cache else None)
-    total = sum(len(folder.splits.get(split, ())) for folder in folders for split in splits)
-    few = None if total <= _CHECKED or data.balance else _SAMPLE
-    if few is not None:
-        warnings.warn(
-            f"{total} cases: {few} of each split are checked now, the others when they are first "
-            "read",
-            stacklevel=2,
-        )
-    check(folders, mapping, splits, inspector=inspector, at_most=few)
-    inspector.save()
+    splits, whole = _check(config, folders, inspector)
     values = {folder.path: folder.names for folder in folders}
     tables = {path: class_table(one, mapping) for path, one in values.items()}
-    training: tuple[Case, ...] = ()
-    if data.train in splits:
-        training = tuple(case for f in folders for case in f.splits[data.train])
-    if data.validation in splits:
-        validation = tuple(case for f in folders for case in f.splits[data.validation])
-    else:
-        training, validation = split_validation(training, config.seed)
-    if data.limit and training:
-        training = limit_cases(training, data.limit, config.seed)
+    training, validation = _cases(config, folders, splits)
     names = [n for n in mapping if n != IGNORED] if mapping else _names(folders)
     table, looked = phantom_table(names)
     if data.phantoms:
         _say_phantoms(names, looked)
     if not folders:
-        validation = tuple(
-            phantom_case(VALIDATION_SEEDS + i, config.input.size)
-            for i in range(_VALIDATION_PHANTOMS)
-        )
+        validation = _validation_phantoms(config.input.size)
         tables[validation[0].folder] = table
-        warnings.warn(
-            f"no case folder: {len(validation)} phantoms with seeds from {VALIDATION_SEEDS} on, "
-            "which never train, validate",
-            stacklevel=2,
-        )
-
-    def tabled(cases: Sequence[Case]) -> tuple[Tabled, ...]:
-        return tuple((case, tables[case.folder]) for case in cases)
 
     def judge(cases: Sequence[Case]) -> NDArray[np.bool_]:
         rows = {
@@ -146,31 +112,90 @@ def prepare(config: Config) -> Prepared:
         start = read_card(shipped().get(config.init, Path(config.init)))
         learnt = {c.name for c in start.classes}
     _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
-    shown = shown_classes(tabled(training), len(names), inspector) if data.balance else None
-    card = _card(config, folders, label_classes(names), training, validation)
+    tabled = tuple((case, tables[case.folder]) for case in training)
+    shown = shown_classes(tabled, len(names), inspector) if data.balance else None
+    card = unscored_card(config, folders, label_classes(names), training, validation)
     validation_judged = judge(validation)
-    digest = hashlib.sha256(json.dumps([data.phantoms, phantom.PHANTOM_VERSION]).encode())
-    for kind, cases, rows in (
-        ("training", training, judged),
-        ("validation", validation, validation_judged),
-    ):
-        known = {
-            folder: hashlib.sha256(one.tobytes()).hexdigest() for folder, one in tables.items()
-        }
-        for c, row in zip(cases, rows, strict=True):
-            stamp = _stamp(c, inspector, few is None)
-            parts = (kind, c.folder.name, c.name, known[c.folder], row.tobytes().hex(), *stamp)
-            digest.update("\0".join(parts).encode() + b"\n")
     return Prepared(
-        training=tabled(training),
-        validation=tabled(validation),
+        training=tabled,
+        validation=tuple((case, tables[case.folder]) for case in validation),
         judged=judged,
         validation_judged=validation_judged,
         shown=shown,
         values=values,
         card=card,
-        fingerprint=digest.hexdigest(),
+        fingerprint=_fingerprint(
+            (("training", training, judged), ("validation", validation, validation_judged)),
+            tables, data.phantoms, inspector, whole,
+        ),
+    )  # fmt: skip
+
+
+def _check(
+    config: Config, folders: Sequence[CaseFolder], inspector: Inspector
+) -> tuple[list[str], bool]:
+    """Check the cases; give the splits that are there to be read, and whether all were checked."""
+    data = config.data
+    splits = [data.train] if data.phantoms < 1 else []
+    if all(data.validation in folder.splits for folder in folders) or not splits:
+        splits.append(data.validation)
+    total = sum(len(folder.splits.get(split, ())) for folder in folders for split in splits)
+    few = None if total <= _CHECKED or data.balance else _SAMPLE
+    if few is not None:
+        warnings.warn(
+            f"{total} cases: {few} of each split are checked now, the others when they are first "
+            "read",
+            stacklevel=3,
+        )
+    check(folders, config.classes or None, splits, inspector=inspector, at_most=few)
+    inspector.save()
+    return splits, few is None
+
+
+def _cases(
+    config: Config, folders: Sequence[CaseFolder], splits: Sequence[str]
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Give the cases that train and those that validate."""
+    data = config.data
+    training: tuple[Case, ...] = ()
+    if data.train in splits:
+        training = tuple(case for f in folders for case in f.splits[data.train])
+    if data.validation in splits:
+        validation = tuple(case for f in folders for case in f.splits[data.validation])
+    else:
+        training, validation = split_validation(training, config.seed)
+    if data.limit and training:
+        training = limit_cases(training, data.limit, config.seed)
+    return training, validation
+
+
+def _validation_phantoms(shape: tuple[int, int]) -> tuple[Case, ...]:
+    """Give the cases that validate where there is no case folder."""
+    made = tuple(phantom_case(VALIDATION_SEEDS + i, shape) for i in range(_VALIDATION_PHANTOMS))
+    warnings.warn(
+        f"no case folder: {len(made)} phantoms with seeds from {VALIDATION_SEEDS} on, "
+        "which never train, validate",
+        stacklevel=3,
     )
+    return made
+
+
+def _fingerprint(
+    parts: Iterable[tuple[str, Sequence[Case], NDArray[np.bool_]]],
+    tables: Mapping[Path, NDArray[np.uint8]],
+    phantoms: float,
+    inspector: Inspector,
+    whole: bool,
+) -> str:
+    """Hash what the samples depend on: cases, their class tables, what was looked for."""
+    digest = hashlib.sha256(json.dumps([phantoms, phantom.PHANTOM_VERSION]).encode())
+    known = {folder: hashlib.sha256(one.tobytes()).hexdigest() for folder, one in tables.items()}
+    for kind, cases, rows in parts:
+        for c, row in zip(cases, rows, strict=True):
+            stamp = _stamp(c, inspector, whole)
+            line = (kind, c.folder.name, c.name, known[c.folder], row.tobytes().hex(), *stamp)
+            digest.update("\0".join(line).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _names(folders: Sequence[CaseFolder]) -> list[str]:
@@ -238,63 +263,3 @@ def _say_partial(
                 "others background may be it",
                 stacklevel=3,
             )
-
-
-def _card(
-    config: Config,
-    folders: Sequence[CaseFolder],
-    classes: tuple[LabelClass, ...],
-    training: Sequence[Case],
-    validation: Sequence[Case],
-) -> Card:
-    """The card, but for the scores."""
-    return Card(
-        name=config.name,
-        classes=classes,
-        network=config.network,
-        schedule=config.schedule,
-        input=replace(config.input, statistics=_statistics(config, training)),
-        sampling=config.sampling,
-        training={
-            "method": config.method,
-            "preset": config.preset,
-            "seed": config.seed,
-            "steps": config.optimiser.steps,
-            "batch": config.optimiser.batch,
-            "data": _origin(config, folders),
-            "cases": {"training": len(training), "validation": len(validation)},
-            "mapping": {f.path.name: dict(config.classes) for f in folders},
-        },
-    )
-
-
-def _origin(config: Config, folders: Sequence[CaseFolder]) -> list[dict[str, str]]:
-    """Where the training data come from."""
-    data = config.data
-    trained = folders if data.phantoms < 1 else ()
-    found = [{"name": f.path.name, "licence": data.licence, "source": data.source} for f in trained]
-    if data.phantoms:
-        source = f"procedural, spad.phantom version {phantom.PHANTOM_VERSION}, made while training"
-        found.append({"name": "phantoms", "licence": "BSD-3-Clause", "source": source})
-    return found
-
-
-def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:
-    """What `annotation.likeness` knows images by, and a histogram, of a bounded number of them."""
-    few = list(cases[:: max(1, len(cases) // LIMIT)][:LIMIT])
-    few = few or [endless(config.seed, n, config.input.size) for n in range(16)]
-    images = [read_image(case) for case in few]
-    measured = [
-        measures(image, config.input, case.spacing_mm)
-        for case, image in zip(few, images, strict=True)
-    ]
-    sizes = np.array([image.shape for image in images])
-    histogram = np.mean(
-        [np.histogram(normalise(x, config.input), 16, (-1, 1))[0] / x.size for x in images], axis=0
-    )
-    return {
-        "heights": np.percentile(sizes[:, 0], [0, 50, 100]).tolist(),
-        "widths": np.percentile(sizes[:, 1], [0, 50, 100]).tolist(),
-        "histogram": np.round(histogram, 5).tolist(),
-        "measures": summary(measured),
-    }

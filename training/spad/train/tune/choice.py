@@ -13,9 +13,11 @@ from typing import Protocol
 
 from scipy import optimize
 
-from spad.train.tune.measurements import Scan, Setting, Summary
+from spad.train.tune.measurements import Scan, Summary
+from spad.train.tune.settings import Setting
 
 __all__ = [
+    "Book",
     "Limits",
     "Standing",
     "choose",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from spad.cases import NewCase, faults, write_cases
+from spad.cases import NewCase, write_cases
 from spad.train.data import image_files
 
-__all__ = ["NewCase", "faults", "write_folder"]
+__all__ = ["write_folder"]
 
 
 def write_folder(

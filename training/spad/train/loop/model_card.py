@@ -1,0 +1,80 @@
+"""The card of the model that a run trains: where its data come from, and how its images look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spad import phantom
+from spad.annotation import LIMIT, measures, summary
+from spad.cases import Case, CaseFolder
+from spad.checkpoint import Card, LabelClass
+from spad.inference import normalise
+from spad.train.config import Config
+from spad.train.data import endless, read_image
+
+__all__ = ["unscored_card"]
+
+
+def unscored_card(
+    config: Config,
+    folders: Sequence[CaseFolder],
+    classes: tuple[LabelClass, ...],
+    training: Sequence[Case],
+    validation: Sequence[Case],
+) -> Card:
+    """The card of a run's model, but for the scores."""
+    return Card(
+        name=config.name,
+        classes=classes,
+        network=config.network,
+        schedule=config.schedule,
+        input=replace(config.input, statistics=_statistics(config, training)),
+        sampling=config.sampling,
+        training={
+            "method": config.method,
+            "preset": config.preset,
+            "seed": config.seed,
+            "steps": config.optimiser.steps,
+            "batch": config.optimiser.batch,
+            "data": _origin(config, folders),
+            "cases": {"training": len(training), "validation": len(validation)},
+            "mapping": {f.path.name: dict(config.classes) for f in folders},
+        },
+    )
+
+
+def _origin(config: Config, folders: Sequence[CaseFolder]) -> list[dict[str, str]]:
+    """Where the training data come from."""
+    data = config.data
+    trained = folders if data.phantoms < 1 else ()
+    found = [{"name": f.path.name, "licence": data.licence, "source": data.source} for f in trained]
+    if data.phantoms:
+        source = (
+            f"procedural, spad.phantom version {phantom.PHANTOM_VERSION}, made while training"
+        )
+        found.append({"name": "phantoms", "licence": "BSD-3-Clause", "source": source})
+    return found
+
+
+def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:
+    """What `annotation.likeness` knows images by, and a histogram, of a bounded number of them."""
+    few = list(cases[:: max(1, len(cases) // LIMIT)][:LIMIT])
+    few = few or [endless(config.seed, n, config.input.size) for n in range(16)]
+    images = [read_image(case) for case in few]
+    measured = [
+        measures(image, config.input, case.spacing_mm)
+        for case, image in zip(few, images, strict=True)
+    ]
+    sizes = np.array([image.shape for image in images])
+    histogram = np.mean(
+        [np.histogram(normalise(x, config.input), 16, (-1, 1))[0] / x.size for x in images], axis=0
+    )
+    return {
+        "heights": np.percentile(sizes[:, 0], [0, 50, 100]).tolist(),
+        "widths": np.percentile(sizes[:, 1], [0, 50, 100]).tolist(),
+        "histogram": np.round(histogram, 5).tolist(),
+        "measures": summary(measured),
+    }
