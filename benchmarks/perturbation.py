@@ -22,11 +22,13 @@ from spad import phantom
 from spad.chain.noise_schedule import cosine_schedule
 from spad.train.config import load_config
 from spad.train.data.samples import Samples
-from spad.train.loop import loop
+from spad.train.loop.events import Events
 from spad.train.loop.preparation import prepare
 from spad.train.loop.state import start
+from spad.train.loop.update import Job, update, visited_times
 from spad.train.method.bcd import boundary_band
 from spad.train.method.perturbed_image import perturb
+from spad.train.processes import ALONE, Stop
 
 
 def cost(path: Path, words: list[str], repeats: int) -> None:
@@ -37,6 +39,19 @@ def cost(path: Path, words: list[str], repeats: int) -> None:
     samples = Samples(config, prepared.training, [c.name for c in card.classes])
     run = start(config, card.classes, torch.device("cpu"))
     schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
+    job = Job(
+        config=config,
+        prepared=prepared,
+        samples=samples,
+        schedule=schedule,
+        visited=visited_times(config, schedule),
+        forward=run.forward,
+        group=ALONE,
+        device=torch.device("cpu"),
+        state_file=Path("not saved"),
+        stop=Stop(),
+        events=Events(None, 0),
+    )
     parts, steps = [], []
     for n in range(repeats + 1):
         first = n * config.optimiser.batch
@@ -47,7 +62,7 @@ def cost(path: Path, words: list[str], repeats: int) -> None:
             perturb(config.perturbation, batch, seed=config.seed, progress=0.1, epoch=1.0)
             parts.append(1e3 * (time.process_time() - began))
         began = time.process_time()
-        loop._update(run, config, schedule, batch, len(samples))
+        update(run, job, batch)
         steps.append(1e3 * (time.process_time() - began))
     part, step = statistics.median(parts[5:]), statistics.median(steps[1:])
     low, high = np.percentile(parts[5:], (10, 90))

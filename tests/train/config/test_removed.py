@@ -24,7 +24,7 @@ OFF = {
 USED = [
     ("perturbation", "band", "adaptive", "Past the paper"),
     ("perturbation", "adapt", True, "Past the paper"),
-    ("loss", "at_visited", 0.5, "loss.recycled"),
+    ("loss", "at_visited", 0.5, "Training for few steps"),
     ("loss", "distilled", 0.5, "Training for few steps"),
 ]
 
@@ -108,14 +108,15 @@ def test_a_run_that_used_one_says_so_when_it_is_resumed_or_drawn(
     stored = with_options(config.as_json(), {section: {key: value}})
     torch.save({"config": stored, "step": 3, "data": ""}, file)
     (tmp_path / "best.safetensors").touch()
-    for read in (
-        lambda: read_state(file, config, ""),
-        lambda: read_run(tmp_path),
-        lambda: config_changes(stored, config.as_json()),
+    for read, remedy in (
+        (lambda: read_state(file, config, ""), "train into another folder"),
+        (lambda: read_run(tmp_path), "train it again"),
+        (lambda: config_changes(stored, config.as_json()), "choose another --out"),
     ):
         with pytest.raises(ConfigError, match=rf"{section}\.{key} = .* removed") as caught:
             read()
         assert said in str(caught.value)
+        assert remedy in str(caught.value)
 
 
 def test_a_checkpoint_of_a_run_that_used_them_opens_and_starts_another(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -13,17 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from spad.__main__ import main
-from spad.train.config import ConfigError, load_config
-from spad.train.evaluation.sample_diversity import diversity
 from spad.train.experiments import trial as trial_module
-from spad.train.experiments.arms import ARMS, GROUPS, choose_arms, slug, sweep_arms
-from spad.train.experiments.table import Spread, paired, read_table
-from spad.train.experiments.table_files import render
+from spad.train.experiments.table import read_table
 from spad.train.loop.loop import train
 from spad.train.processes.file_lock import Busy, locked
 
@@ -45,115 +37,6 @@ def done(shared_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("done")
     assert ablate(shared_tiny, out, "--seeds", "2", "--arms", "SPAD", "unet", "seed=3") == 0
     return out
-
-
-# --- arms and values
-
-
-def test_the_rows_of_table_3_switch_what_their_names_say(shared_tiny: Path) -> None:
-    def switched(arm: str) -> tuple[bool, bool, bool]:
-        p = load_config(shared_tiny, ARMS[arm]).perturbation
-        return p.semantic, p.boundary, p.progressive
-
-    assert [switched(arm) for arm in GROUPS["table3"]] == [
-        (False, False, False),
-        (True, False, True),
-        (False, True, True),
-        (True, True, False),
-        (True, True, True),
-    ]
-    assert load_config(shared_tiny, ARMS["unet"]).method == "unet"
-
-
-def test_each_measure_against_leakage_stands_alone_then_all_together(shared_tiny: Path) -> None:
-    names = [name for name in GROUPS["leakage"] if name != "baseline"]
-    configs = [load_config(shared_tiny, ARMS[name]).perturbation for name in names]
-    got = [(p.curve == "default", p.clean > 0, p.decoys) for p in configs]
-    assert got == [
-        (False, False, False),
-        (True, False, False),
-        (False, True, False),
-        (False, False, True),
-        (True, True, True),
-    ]
-
-
-def test_every_arm_is_a_configuration_with_a_folder_of_its_own(shared_tiny: Path) -> None:
-    for words in choose_arms(list(ARMS)).values():
-        load_config(shared_tiny, words)
-    assert {slug(name) for name in ARMS} == set(ARMS)
-
-
-def test_own_arms_are_added() -> None:
-    arms = choose_arms(["unet", "unet"], ["strong: loss.dice=0.5 network.widths=[8,16]"])
-    assert arms == {"unet": ("method=unet",), "strong": ("loss.dice=0.5", "network.widths=[8,16]")}
-
-
-@pytest.mark.parametrize(
-    ("names", "own", "said"),
-    [
-        (["spda"], [], "did you mean SPAD"),
-        (["tabel3"], [], "did you mean table3"),
-        ([], [], "no arm is chosen"),
-        (["SPAD"], ["SPAD: seed=1"], "an arm 'SPAD' already"),
-        ([], ["strong loss.dice=1"], "NAME: key=value"),
-        ([], ["strong:"], "NAME: key=value"),
-        ([], ['strong: name="x'], "No closing quotation"),
-        (["SPAD"], ["spad: loss.dice=1"], "would share a folder"),
-        ([], ["??: loss.dice=1"], "no letter or digit"),
-    ],
-)
-def test_arms_are_refused(names: list[str], own: list[str], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        choose_arms(names, own)
-
-
-@pytest.mark.parametrize(
-    ("word", "values"),
-    [
-        ("a.b=0.05,0.1", ["0.05", "0.1"]),
-        ("a.b=[8,16],[8, 16, 32]", ["[8,16]", "[8, 16, 32]"]),
-        ("a.b=[[1,2],[3,4]],[]", ["[[1,2],[3,4]]", "[]"]),
-        ('a.b="x, y",z', ['"x, y"', "z"]),
-        ("a.b=true,false", ["true", "false"]),
-        ("a.b=paper,default", ["paper", "default"]),
-    ],
-)
-def test_values_are_separated_by_the_commas_between_them(word: str, values: list[str]) -> None:
-    fixed, arms = sweep_arms([word, "seed=3"])
-    assert fixed == ("seed=3",)
-    assert list(arms) == [f"a.b={value}" for value in values]
-
-
-def test_a_word_without_a_value_empties_a_setting_of_every_trial() -> None:
-    assert sweep_arms(["init=", "a=1,2"])[0] == ("init=",)
-
-
-def test_a_sweep_goes_along_each_key_and_a_grid_through_all() -> None:
-    words = ["a=1,2", "b=3,4,5"]
-    assert list(sweep_arms(words)[1]) == ["a=1", "a=2", "b=3", "b=4", "b=5"]
-    arms = sweep_arms(words, grid=True)[1]
-    assert len(arms) == 6
-    assert arms["a=2 b=4"] == ("a=2", "b=4")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["a=1"], "nothing to sweep"),
-        (["a=1,,2"], "not of the form"),
-        (["a=1,2,"], "not of the form"),
-        (["a"], "not of the form"),
-        (["=1,2"], "not of the form"),
-        (["a=1,2", "a=3"], "given twice"),
-        (["a=1,1"], "a value is given twice"),
-        (["a=[1,2"], "nothing to sweep"),
-    ],
-)
-@pytest.mark.parametrize("grid", [False, True])
-def test_sweeps_are_refused(words: list[str], said: str, grid: bool) -> None:
-    with pytest.raises(ConfigError, match=said):
-        sweep_arms(words, grid=grid)
 
 
 # --- the engine
@@ -326,111 +209,3 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     with locked(path), pytest.raises(Busy, match=f"process {os.getpid()}"), locked(path):
         pass
     assert time.monotonic() - began < 5
-
-
-# --- the table
-
-
-def by_hand(out: Path, values: dict[str, dict[int, float]]) -> None:
-    """An experiment's folder with given pooled mean Dice, made without training."""
-    trials = [(arm, seed, v) for arm, found in values.items() for seed, v in found.items()]
-    config = {
-        "name": "hand",
-        "optimiser": {"steps": 5, "batch": 2},
-        "input": {"size": [64, 96]},
-        "sampling": {"steps": 3},
-    }
-    asked = {"samples": 8, "steps": None, "seed": 0}
-    out.mkdir(exist_ok=True)
-    about = {
-        "kind": "ablation",
-        "path": "hand.toml",
-        "config": config,
-        "sampling": asked,
-        "arms": {arm: ["a=1"] for arm in values},
-        "trials": [{"arm": a, "seed": s, "folder": f"{a}/seed-{s}"} for a, s, _ in trials],
-        "commands": ["spad ablate hand.toml"],
-    }
-    (out / "experiment.json").write_text(json.dumps(about))
-    for arm, seed, value in trials:
-        one = {k: {"value": value} for k in ("dice_pooled", "dice_per_image", "iou_pooled")}
-        content = {
-            "asked": asked, "mean": one, "split": "val", "images": 2, "patients": 2,
-            "structures": [{"name": "SRF", **one}, {"name": "IRF", "dice_pooled": {"value": None}}],
-            "diversity": 0.1, "training_seconds": 10.0 * seed, "scoring_seconds": 1.0,
-            "leakage": {"leakage/gap": [[1, 0.3], [2, 0.4]]},
-            "device": "CPU", "spad": "0", "torch": "0",
-        }  # fmt: skip
-        folder = out / arm / f"seed-{seed}"
-        folder.mkdir(parents=True)
-        (folder / "scores.json").write_text(json.dumps(content))
-
-
-def test_means_spreads_and_paired_differences(tmp_path: Path) -> None:
-    by_hand(tmp_path, {"a": {0: 0.5, 1: 0.7, 2: 0.9}, "b": {0: 0.6, 1: 0.7, 3: 0.1}})
-    rows = read_table(tmp_path).rows
-    a, b = rows["a"]["mDice"], rows["b"]["mDice"]
-    assert a.mean == pytest.approx(0.7)
-    assert a.sd == pytest.approx(0.2)
-    assert a.text() == "0.700 ± 0.200"
-    difference = paired(b, a)  # only of seeds that both have
-    assert difference.values == pytest.approx({0: 0.1, 1: 0})
-    assert difference.sd == pytest.approx(statistics.stdev([0.1, 0]))
-    assert rows["a"]["leakage gap"].mean == pytest.approx(0.35)
-    assert rows["a"]["training s"].median == 10
-    assert Spread({0: 0.5}).text() == "0.500"  # one seed has no spread
-    assert Spread({}).text() == "-"
-    assert rows["a"]["IRF"].text() == "-"
-    assert Spread({0: -0.00001}).text(sign=True) == "+0.000"
-
-
-def test_the_table_is_written_as_markdown_csv_and_png(tmp_path: Path) -> None:
-    by_hand(tmp_path, {"a|x": {0: 0.5, 1: 0.7}, "b": {0: 0.6, 1: 0.9}})
-    render(tmp_path)
-    text = (tmp_path / "table.md").read_text()
-    assert "| a\\|x | 0.600 ± 0.141 |" in text
-    assert "0: +0.1000, 1: +0.2000" in text
-    for said in ("5 steps of batch 2", "64 x 96", "8 samples of 3 steps", "spad ablate hand.toml"):
-        assert said in text
-    with (tmp_path / "table.csv").open(newline="") as handle:
-        rows = {(r["arm"], r["measure"]): r for r in csv.DictReader(handle)}
-    one = rows["b", "mDice"]
-    assert float(one["mean"]) == pytest.approx(0.75)
-    assert float(one["minus a|x"]) == pytest.approx(0.15)
-    assert (float(one["seed 0"]), float(one["seed 1"])) == (0.6, 0.9)
-    assert rows["b", "IRF"]["mean"] == ""
-    with Image.open(tmp_path / "plot.png") as image:
-        assert np.ptp(np.asarray(image.convert("L"))) > 0
-
-
-@pytest.mark.parametrize("values", [("0.05", "0.1"), ("true", "false")])
-def test_a_sweep_is_drawn_along_its_values(tmp_path: Path, values: tuple[str, str]) -> None:
-    by_hand(tmp_path, {f"k={v}": {0: 0.5, 1: 0.6} for v in values})
-    about = json.loads((tmp_path / "experiment.json").read_text())
-    about |= {"kind": "sweep", "arms": {arm: [arm] for arm in about["arms"]}}
-    (tmp_path / "experiment.json").write_text(json.dumps(about))
-    render(tmp_path)
-    with Image.open(tmp_path / "plot.png") as image:
-        assert image.width > 100
-
-
-def test_a_table_can_be_read_before_any_trial_is_finished(tmp_path: Path) -> None:
-    by_hand(tmp_path, {"a": {0: 0.5}})
-    (tmp_path / "a/seed-0/scores.json").unlink()
-    render(tmp_path)
-    assert "0 of 1 trials finished" in (tmp_path / "table.md").read_text()
-
-
-def test_scores_of_another_sampling_do_not_mix_into_the_table(tmp_path: Path) -> None:
-    by_hand(tmp_path, {"a": {0: 0.5, 1: 0.7}})
-    path = tmp_path / "a/seed-0/scores.json"
-    path.write_text(path.read_text().replace('"samples": 8', '"samples": 1'))
-    assert read_table(tmp_path).rows["a"]["mDice"].values == {1: 0.7}
-
-
-def test_diversity_is_the_mean_disagreement_of_pairs() -> None:
-    maps = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 2]]])
-    # pairs 01: 1 - 2/3; 02: 1 and 1; 12: 1 and 1
-    assert diversity(maps, 3) == pytest.approx((1 / 3 + 4) / 5)
-    assert diversity(maps[:1].repeat(3, 0), 3) == 0
-    assert diversity(np.zeros((2, 1, 4), int), 3) == 0

@@ -77,8 +77,10 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
-def stored_config(stored: Any, where: str) -> Config:
+def stored_config(stored: Any, where: str, remedy: str = "") -> Config:
     """Take a configuration as a run has stored it (`Config.as_json`), of this or an older version.
+
+    Parameters as of :func:`spad.train.config.removed.without_removed`.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def stored_config(stored: Any, where: str) -> Config:
     ValueError
         As of :func:`spad.checkpoint.schema.from_json`.
     """
-    config: Config = from_json(Config, without_removed(stored, where), where)
+    config: Config = from_json(Config, without_removed(stored, where, remedy), where)
     return config
 
 

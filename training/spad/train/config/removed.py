@@ -18,7 +18,8 @@ class _Removed(NamedTuple):
 
     neutral: Callable[[Any, Mapping[str, Any]], bool]
     finding: str = ""
-    remedy: str = "remove the key"
+    told_in: str = ""
+    remedy: str = ""
 
 
 def _off(value: Any, _: Mapping[str, Any]) -> bool:
@@ -34,13 +35,14 @@ REMOVED: dict[str, dict[str, _Removed]] = {
     "perturbation": {
         "band": _Removed(
             lambda value, _: value == "fixed",
-            "a band that narrows where a structure is thin lowered Dice, that of thin structures "
-            'too ("Past the paper")',
+            "a band that narrows where a structure is thin lowered Dice, that of thin ones too",
+            "Past the paper",
             "remove the key, or lower perturbation.radius",
         ),
         "adapt": _Removed(
             _off,
-            'sparing small structures lowered Dice ("Past the paper")',
+            "sparing small structures lowered Dice",
+            "Past the paper",
             "remove the key, or lower perturbation.sigma_0",
         ),
         "adapt_area": _Removed(_any),
@@ -49,13 +51,14 @@ REMOVED: dict[str, dict[str, _Removed]] = {
         "at_visited": _Removed(
             # Recycling does so itself, for the share that was measured.
             lambda value, loss: value == 0.75 if loss.get("recycled") else _off(value, loss),
-            "by itself, weight on the visited times lowered Dice in four of four pairs of runs "
-            '("Training for few steps")',
+            "by itself, weight on the visited times lowered Dice in four of four pairs of runs",
+            "Training for few steps",
             "remove the key; loss.recycled above 0 lets 0.75 of the samples take the chain's jumps",
         ),
         "distilled": _Removed(
             _off,
-            'distilling a longer chain was no better than not to ("Training for few steps")',
+            "distilling a longer chain was no better than not to",
+            "Training for few steps",
             "remove the key; loss.recycled is what helped",
         ),
         "teacher_steps": _Removed(_any),
@@ -63,7 +66,7 @@ REMOVED: dict[str, dict[str, _Removed]] = {
 }
 
 
-def without_removed(values: Any, where: str) -> Any:
+def without_removed(values: Any, where: str, remedy: str = "") -> Any:
     """Leave out removed options that are off; of the others say so.
 
     Parameters
@@ -72,6 +75,8 @@ def without_removed(values: Any, where: str) -> Any:
         A configuration's, as parsed from TOML or stored; what is no mapping is given back.
     where : str
         The file, for the message.
+    remedy : str, optional
+        What to do, where the key cannot be removed.
 
     Raises
     ------
@@ -86,11 +91,12 @@ def without_removed(values: Any, where: str) -> Any:
         if not isinstance(given, Mapping):
             continue
         for key in (key for key in given if key in gone):
-            neutral, finding, remedy = gone[key]
-            if not neutral(given[key], given):
+            one = gone[key]
+            if not one.neutral(given[key], given):
                 raise ConfigError(
                     f"{where}: {section}.{key} = {given[key]!r} asks for what was removed from "
-                    f"SPAD, since it brought nothing: {finding} in docs/results.md; {remedy}"
+                    f'SPAD, since {one.finding} (docs/results.md, "{one.told_in}"); '
+                    f"{remedy or one.remedy}"
                 )
         kept[section] = {key: value for key, value in given.items() if key not in gone}
     return kept

@@ -74,7 +74,9 @@ def read_run(folder: Path) -> RunData:
         raise ValueError(
             f"{state_file} is no saved state of a run ({error}); give another run"
         ) from None
-    config = stored_config(stored, str(state_file))
+    config = stored_config(
+        stored, str(state_file), "draw this run with the SPAD that trained it, or train it again"
+    )
     series = _scalars(folder)
     dice = {tag.removeprefix(_DICE): one for tag, one in series.items() if tag.startswith(_DICE)}
     if not dice or not best.is_file():

@@ -95,7 +95,7 @@ def config_changes(stored: Any, now: dict[str, Any]) -> list[str]:
     ConfigError
         It uses an option that was removed.
     """
-    stored = without_removed(stored, "the stored configuration")
+    stored = without_removed(stored, "the folder's configuration", "choose another --out")
     with contextlib.suppress(ValueError):  # of another version: every difference shows
         stored = stored_config(stored, "config").as_json()
     return changed_values(json.loads(json.dumps(stored)), json.loads(json.dumps(now)))

@@ -138,7 +138,11 @@ def read_state(
         raise ValueError(
             f"{path} is no saved state of a run ({error}); remove it to start afresh"
         ) from None
-    old = without_removed(old, str(path))
+    afresh = (
+        f"train into another folder (init={path.with_name('best.safetensors')} starts from what "
+        "was learnt)"
+    )
+    old = without_removed(old, str(path), afresh)
     with contextlib.suppress(ValueError):  # if it had settings of another version: they are listed
         # Settings that are newer than the state had their defaults.
         old = stored_config(old, path.name).as_json()
@@ -153,8 +157,7 @@ def read_state(
         raise ConfigError(
             f"the run in {path.parent} was started with other settings, so that going on from "
             f"step {step} would mix two runs. Changed: {'; '.join(changes)}. Set them back, or "
-            f"train into another folder (init={path.with_name('best.safetensors')} starts from "
-            "what was learnt)"
+            f"{afresh}"
         )
     return state
 
