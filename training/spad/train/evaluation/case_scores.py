@@ -55,7 +55,7 @@ def evaluate(
         Image ``(H, W)`` -> class values uint8 ``(H, W)``.
     cases : sequence of Case
     table : ndarray of uint8, shape (256,) or (N, 256)
-        From `spad.train.data.cases.class_table`, one for all cases or one for each. Classes that no
+        From `spad.train.data.class_table`, one for all cases or one for each. Classes that no
         value becomes are not judged.
     classes : sequence of str
         Names of the model's classes, background first.

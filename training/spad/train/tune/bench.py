@@ -73,7 +73,7 @@ class Bench:
     model : Path
         A checkpoint that diffuses.
     table : ndarray of uint8, shape (256,)
-        From `spad.train.data.cases.class_table`.
+        From `spad.train.data.class_table`.
     names : mapping of int to str
         The data set's ``labels.json``.
     file : Path
