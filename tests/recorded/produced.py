@@ -207,9 +207,9 @@ def trained(folder: Path) -> dict[str, Any]:
     """A few steps of a tiny network on phantoms, perturbed in every way: what came of it."""
     from spad import checkpoint
     from spad.annotation import read_progress
+    from spad.cases import NewCase
     from spad.train.config import load_config
     from spad.train.data import Samples, write_folder
-    from spad.train.data.cases import NewCase
     from spad.train.loop import prepare, train
 
     torch.set_num_threads(1)

@@ -199,9 +199,7 @@ def test_structures_that_nobody_looked_for_are_ignored(panel, tmp_path: Path, qt
     [case] = read(tmp_path / "set")["train"]
     assert case.annotated == ("SRF", "IRF")
     expected = fake_labels(stack(shape=SHAPE[1:]))
-    np.testing.assert_array_equal(
-        read_values(case), np.where(expected > IRF, IGNORE, expected)
-    )
+    np.testing.assert_array_equal(read_values(case), np.where(expected > IRF, IGNORE, expected))
     for action in panel.cases._menu.actions():
         action.setChecked(False)
     added(panel, qtbot, panel.cases.this)

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("PIL")
 
-from spad.cases import Case, open_folder
+from spad.cases import Case, CaseError, open_folder
 from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
 from spad.cases.new_cases import NewCase, Written, write_cases
 from spad.checkpoint.labels import IGNORE

@@ -10,7 +10,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.metrics.agreement import pairwise_dice
     from spad.metrics.calibration import calibration_error, calibration_histogram, contour_band
-    from spad.metrics import confusion_matrix
+    from spad.metrics.confusion import confusion_matrix
     from spad.metrics.dice import StructureScore, mean_scores, structure_scores, worst_slices
     from spad.metrics.differences import (
         ANOTHER,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.checkpoint import LabelClass
-from spad.metrics import Matrix
+from spad.metrics.confusion import Matrix
 
 __all__ = ["StructureScore", "dice_per_slice", "mean_scores", "structure_scores", "worst_slices"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spad.checkpoint import IGNORE
-from spad.metrics import Matrix, codes_of, count_pairs, reference_codes
+from spad.metrics.confusion import Matrix, codes_of, count_pairs, reference_codes
 
 __all__ = ["LiveConfusion"]
 

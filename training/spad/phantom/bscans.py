@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spad.phantom.looks import Look
 from spad.phantom.readings import Reading, annotate
 from spad.phantom.rendering import render
-from spad.phantom import Scene
+from spad.phantom.scene import Scene
 
 __all__ = ["PHANTOM_VERSION", "Phantom", "bscan", "stack"]
 

@@ -52,9 +52,7 @@ def _origin(config: Config, folders: Sequence[CaseFolder]) -> list[dict[str, str
     trained = folders if data.phantoms < 1 else ()
     found = [{"name": f.path.name, "licence": data.licence, "source": data.source} for f in trained]
     if data.phantoms:
-        source = (
-            f"procedural, spad.phantom version {phantom.PHANTOM_VERSION}, made while training"
-        )
+        source = f"procedural, spad.phantom version {phantom.PHANTOM_VERSION}, made while training"
         found.append({"name": "phantoms", "licence": "BSD-3-Clause", "source": source})
     return found
 
