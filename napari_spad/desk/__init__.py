@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         Edits,
         EngineError,
         Finished,
-        Progress,
         Request,
         explain,
         segment_parts,

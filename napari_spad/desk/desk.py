@@ -13,8 +13,9 @@ from qtpy.QtCore import QObject, QSettings, QStandardPaths, Signal  # type: igno
 
 from napari_spad.desk.framing import Framing
 from napari_spad.desk.result import Result
-from napari_spad.desk.run import Engine, Finished, Progress, Request, Run, explain
+from napari_spad.desk.run import Engine, Finished, Request, Run, explain
 from napari_spad.layers import leading_index
+from spad.annotation import RunProgress
 
 __all__ = ["Desk", "data_folder"]
 
@@ -50,7 +51,7 @@ class Desk(QObject):
     failed = Signal(str)
     """An error in words; shown in the status line and as a notification."""
     progressed = Signal(object)
-    """A `Progress`."""
+    """A `RunProgress`."""
     busy_changed = Signal(bool)
     result_changed = Signal(object)
     """`result` is another one now (a Result or None)."""
@@ -208,7 +209,7 @@ class Desk(QObject):
         if not self._stopped and not self.cancelling:
             self.say(text)
 
-    def _on_progress(self, at: Progress) -> None:
+    def _on_progress(self, at: RunProgress) -> None:
         if not self._stopped and not self.cancelling:
             self.progressed.emit(at)
 

@@ -16,11 +16,11 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import GeneratorWorker
 
-from napari_spad.desk.likeness_warning import Likeness
 from napari_spad.layers import Packed, Part, Source
-from spad.inference import Engine, hosts, open_model
+from spad.annotation import RunProgress, followed, opened
+from spad.inference import Engine, hosts
 
-__all__ = ["Edits", "Engine", "Finished", "Progress", "Request", "Run", "explain"]
+__all__ = ["Edits", "Engine", "Finished", "Request", "Run", "explain"]
 
 
 Edits = Mapping[tuple[int, ...], Mapping[str, Any]]
@@ -62,18 +62,6 @@ class Request:
     def work(self, engine: Engine) -> Generator[Any, None, None]:
         """What the worker does."""
         return segment_parts(engine, self)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is: `done` of `total` steps, in the B-scan number `bscan` of `bscans`."""
-
-    done: int
-    total: int
-    bscan: int
-    bscans: int
-    seconds_left: float
-    unit: str = "B-scan"
 
 
 @dataclass(frozen=True)
@@ -119,29 +107,31 @@ def explain(error: BaseException) -> str:
 
 def segment_parts(
     engine: Engine, request: Request
-) -> Generator[str | Progress | Finished, None, None]:
+) -> Generator[str | RunProgress | Finished, None, None]:
     """Segment every part of a request, telling how far it is.
 
     The B-scans of a stack are segmented one by one: each is complete, with its uncertainty and
     provenance, while the others are still to come, and is the same as if it had been run alone.
     """
-    if "torch" not in sys.modules:
-        yield "loading PyTorch…"
-    yield f"opening {request.checkpoint.stem}…"
-    segmenter = open_model(engine, request.checkpoint, request.device)
+    from spad.annotation import LikenessWatch
+
+    segmenter = yield from opened(engine, request.checkpoint, request.device)
     source, parts = request.source, request.source.parts
     card = getattr(segmenter, "card", None)  # a quick engine of the tests has none
-    likeness = None if card is None else Likeness(card, source)
+    likeness = None
+    if card is not None:
+        likeness = LikenessWatch(card, source.spacing_mm, inverted=source.inverted)
     began = time.monotonic()
     last: Any = None
-    for number, part in enumerate(parts):
+    for number, part in enumerate(parts, start=1):
         edits = dict(request.edits.get(part.index, {}))
         if request.onward and last is not None:
             edits["start"] = last
-        if number == 0:
+        if number == 1:
             yield "reading the image…"
         pixels = source.read(part)
-        if warning := likeness.look(part, pixels) if likeness is not None else "":
+        place = part.index[-1] + 1 if part.index else None
+        if warning := likeness.look(pixels, place) if likeness is not None else "":
             yield warning
         if source.inverted:
             edits["inverted"] = True
@@ -155,19 +145,9 @@ def segment_parts(
             first_slice=part.index[-1] if part.index else 0,
             **edits,
         )
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                last = stop.value.labels
-                yield Finished.of(part, stop.value, (warning,) if warning else ())
-                break
-            if step.said:
-                yield step.said
-            done = number * step.total + step.done
-            total = len(parts) * step.total
-            left = (time.monotonic() - began) / max(done, 1) * (total - done)
-            yield Progress(done, total, number + 1, len(parts), left)
+        made = yield from followed(steps, number=number, count=len(parts), began=began)
+        last = made.labels
+        yield Finished.of(part, made, (warning,) if warning else ())
 
 
 TAKEN_S = 5.0
@@ -176,7 +156,7 @@ TAKEN_S = 5.0
 
 def _guarded(
     engine: Engine, request: Request, taken: threading.Event
-) -> Generator[str | Progress | Finished, None, None]:
+) -> Generator[str | RunProgress | Finished, None, None]:
     try:
         for event in request.work(engine):
             taken.clear()
@@ -228,11 +208,11 @@ class Run(QObject):
             self._taken.set()
 
     # Methods of a QObject that lives in the main thread: Qt queues the worker's signals to there.
-    def _on_yield(self, event: str | Progress | Finished) -> None:
+    def _on_yield(self, event: str | RunProgress | Finished) -> None:
         try:
             if isinstance(event, str):
                 self.told.emit(event)
-            elif isinstance(event, Progress):
+            elif isinstance(event, RunProgress):
                 self.progressed.emit(event)
             else:
                 self.part_finished.emit(event)

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_spad.desk import Finished, Progress, Request, explain, segment_parts
+from napari_spad.desk import Finished, Request, explain, segment_parts
 from napari_spad.layers import Source, class_features, colormap, open_source
 from napari_spad.write import write_png, write_tiff
+from spad.annotation import RunProgress, images_in, result_stems, seconds_left
 from spad.inference import Engine, open_model
 
 __all__ = ["Batch", "Choices", "Done", "Failed", "FileItem", "LayerItem", "Skipped", "image_files"]
@@ -204,7 +205,7 @@ class Batch:
     outcomes: list[Done | Skipped | Failed] = field(default_factory=list)
 
     def work(self, engine: Engine) -> Generator[Any, None, None]:
-        """Segment all; yields words, `Progress`, and what became of each image.
+        """Segment all; yields words, `RunProgress`, and what became of each image.
 
         Of layers also (source, `Finished`) for each B-scan, which the main thread puts into one.
         """
@@ -226,15 +227,13 @@ class Batch:
                 began = began or time.monotonic()
                 for event in self._segment(engine, item):
                     if isinstance(event, float):
-                        spent = time.monotonic() - began
-                        left = spent / max(worked + event, 1e-9)
-                        left *= len(self.items) - number - event
-                        yield Progress(
+                        count = len(self.items)
+                        yield RunProgress(
                             int(SHARES * (number + event)),
-                            SHARES * len(self.items),
+                            SHARES * count,
+                            seconds_left(began, worked + event, worked + count - number),
                             number + 1,
-                            len(self.items),
-                            left,
+                            count,
                             "image",
                         )
                     else:
@@ -258,7 +257,7 @@ class Batch:
         parts: list[Finished] = []
         notes = dict.fromkeys(source.notes)
         for event in segment_parts(engine, request):
-            if isinstance(event, Progress):
+            if isinstance(event, RunProgress):
                 yield event.done / event.total
             elif isinstance(event, Finished):
                 notes |= dict.fromkeys(event.said)
@@ -301,21 +300,13 @@ def image_files(folder: Path, out: Path) -> list[FileItem]:
         raise ValueError(f"{folder} is no folder; choose the folder of the images")
     if folder.resolve() == out.resolve():
         raise ValueError(f"the results would lie among the images in {folder}; choose another one")
-    found = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.startswith(".") and _opens(path)
-    ]
+    found = images_in(folder, _opens)
     if not found:
         raise ValueError(
             f"{folder} has no image that napari opens ({', '.join(PLAIN)}, or what its plugins "
             "read); choose another folder"
         )
-    stems = Counter(path.stem.lower() for path in found)
-    return [
-        FileItem(p, out / (p.stem if stems[p.stem.lower()] == 1 else p.name.replace(".", "_")))
-        for p in found
-    ]
+    return [FileItem(path, out / stem) for path, stem in result_stems(found).items()]
 
 
 def _opens(path: Path) -> bool:

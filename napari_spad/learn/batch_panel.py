@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxL
 from napari_spad.desk import Desk, Result, named
 from napari_spad.layers import Source, open_source
 from napari_spad.learn.batch import Batch, Choices, LayerItem, image_files
-from napari_spad.learn.training_set import FolderRow
+from napari_spad.learn.folder_row import FolderRow
 
 __all__ = ["BatchPanel"]
 

@@ -304,6 +304,8 @@ def _title(path: Path) -> str:
 
 def _phase(training: Training, progress: Progress) -> str:
     """Say what it is doing, and how long that will take."""
+    from spad.annotation import duration
+
     if not progress.validations:
         if progress.scoring:
             return f"scoring “{training.start}” on the validation B-scans…"
@@ -312,7 +314,7 @@ def _phase(training: Training, progress: Progress) -> str:
         return "scoring the new model on the validation B-scans…"
     loss = f", loss {progress.losses[-1][1]:.3g}" if progress.losses else ""
     left = 60 * training.minutes - progress.training_seconds
-    words = f"{max(0.0, left):.0f} s" if left < 100 else f"{left / 60:.0f} min"
+    words = duration(max(left, 0.0))
     return f"step {progress.step}{loss}; {words} of training left. You may go on working."
 
 

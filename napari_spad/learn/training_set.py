@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -26,70 +25,11 @@ from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, EngineError, Result, explain, named
 from napari_spad.layers import Edit, Source, open_source, part_at, segmented
+from napari_spad.learn.folder_row import FolderRow
 
-__all__ = ["FolderRow", "TrainingSet", "png_bytes"]
+__all__ = ["TrainingSet", "png_bytes"]
 
 Place = tuple[int, ...]
-
-
-class FolderRow(QWidget):
-    """A folder: its name, and a button to choose another; remembered in the settings.
-
-    Parameters
-    ----------
-    desk : Desk
-    name : str
-        Key of the settings, and the widget's name.
-    title : str
-        Of the dialog.
-    empty : str
-        Shown while none is chosen.
-    """
-
-    changed = Signal(object)
-
-    def __init__(self, desk: Desk, name: str, title: str, empty: str) -> None:
-        super().__init__()
-        self.setObjectName(name)
-        self._desk, self._name, self._title, self._empty = desk, name, title, empty
-        self.label = QLabel()
-        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.button = named(QPushButton("Choose…"), f"{name}_choose")
-        self.button.clicked.connect(self.ask)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.label, 1)
-        row.addWidget(self.button)
-        last = str(desk.settings.value(name, "", str))
-        self.path: Path | None = Path(last) if last else None
-        self._show()
-
-    def ask(self) -> bool:
-        """Let the user choose; whether they did."""
-        start = str(self.path or Path.home())
-        if text := QFileDialog.getExistingDirectory(self, self._title, start):
-            self.choose(Path(text))
-        return bool(text)
-
-    def choose(self, path: Path) -> None:
-        """Take this folder, and remember it."""
-        self.path = path
-        self._desk.settings.setValue(self._name, str(path))
-        self._show()
-        self.changed.emit(path)
-
-    def resizeEvent(self, event: Any) -> None:
-        """Shorten the name anew."""
-        super().resizeEvent(event)
-        self._show()
-
-    def _show(self) -> None:
-        text = str(self.path) if self.path else self._empty
-        metrics = self.label.fontMetrics()
-        width = max(self.label.width(), 60)
-        self.label.setText(metrics.elidedText(text, Qt.TextElideMode.ElideLeft, width))
-        self.label.setToolTip(str(self.path or ""))
-        self.label.setEnabled(self.path is not None)
 
 
 @dataclass(frozen=True)
@@ -103,6 +43,39 @@ class _Job:
     annotated: list[str]
     patient: str | None
     own_patients: bool
+
+    def addition(self) -> Any:
+        """The job as the engine does it."""
+        from spad.annotation import Addition, Corrected
+
+        stacked = len(self.source.shape) > 2
+        first = (*next(iter(self.labels))[:-1], 0) if stacked else ()
+        each = self.source.layer.metadata.get("bscan_patients")
+        return Addition(
+            self.folder,
+            [
+                Corrected(
+                    place[-1] + 1 if place else 1,
+                    labels,
+                    partial(self._read, place),
+                    each[place[-1]] if each and place else None,
+                )
+                for place, labels in self.labels.items()
+            ],
+            self.names,
+            annotated=self.annotated,
+            patient=self.patient,
+            one_patient=None if self.own_patients else partial(self._read, first),
+            encode=png_bytes,
+            spacing_mm=self.source.spacing_mm,
+        )
+
+    def _read(self, place: Place) -> Any:
+        from spad.annotation import Pixels
+
+        source = self.source
+        pixels = source.read(part_at(source.layer, place, source.shape[-2:]))
+        return Pixels(pixels, pixels.ndim == 3, source.inverted)
 
 
 class _Teller(QObject):
@@ -193,15 +166,18 @@ class TrainingSet(QWidget):
 
     def corrected(self) -> list[Place]:
         """B-scans of the result at work that were painted in or accepted."""
-        result = self.desk.result
-        return [] if result is None else sorted({*self._edited, *self.accepted(result)})
+        return self._candidates()[0]
 
     def labelled(self) -> list[Place]:
         """B-scans of the result at work that a model or a person has been at."""
-        result = self.desk.result
-        if result is None:
-            return []
-        return sorted({*(segmented(result.layer) or ()), *self.corrected()})
+        return self._candidates()[1]
+
+    def _candidates(self) -> tuple[list[Place], list[Place]]:
+        from spad.annotation import candidates
+
+        if (result := self.desk.result) is None:
+            return [], []
+        return candidates(self._edited, self.accepted(result), segmented(result.layer) or ())
 
     def _on_result(self, result: Result | None) -> None:
         self._edited = set()
@@ -285,15 +261,12 @@ class TrainingSet(QWidget):
         self._stop = True
 
     def _job(self, places: list[Place]) -> _Job | None:
+        from spad.annotation import refuse_empty
+
         result = self.desk.result
         if result is None:
             raise ValueError("Segment an image first")
-        known = set(self.labelled())
-        if empty := [p for p in places if p not in known]:
-            raise ValueError(
-                f"B-scan {empty[0][-1] + 1 if empty[0] else 1} is not segmented, and nothing is "
-                "painted in it: as a case it would teach that there is nothing; segment it first"
-            )
+        refuse_empty(places, self.labelled())
         if self.folder.path is None and not self.folder.ask():
             return None
         folder = self.folder.path
@@ -311,62 +284,27 @@ class TrainingSet(QWidget):
             self.own.isChecked() and not self.own.isHidden(),
         )
 
-    def _write(self, job: _Job) -> tuple[Any, list[str], bool]:
-        """Write a job's cases. In a worker, which swallows RuntimeErrors."""
-        from spad.cases import write_cases
-
-        notes: dict[str, None] = {}
+    def _write(self, job: _Job) -> tuple[Any, bool]:
+        """Write a job's cases; whether all. In a worker, which swallows RuntimeErrors."""
         try:
-            written = write_cases(
-                job.folder, self._cases(job, notes), job.names, encode=png_bytes, replace=True
-            )
+            adding = job.addition()
+            for told in adding.steps():
+                if self._stop:
+                    return adding, False
+                self._teller.told.emit(told)
         except Exception as error:
             raise EngineError(f"Not added: {explain(error)}") from error
-        return written, list(notes), len(written.splits) < len(job.labels)
+        return adding, True
 
-    def _cases(self, job: _Job, notes: dict[str, None]) -> Iterator[Any]:
-        from spad.cases import as_grey, bscan_case, image_pseudonym, known_bscans
-
-        known = known_bscans(job.folder)
-
-        def grey(place: Place) -> NDArray[Any]:
-            pixels = job.source.read(part_at(job.source.layer, place, job.source.shape[-2:]))
-            image, said = as_grey(pixels, rgb=pixels.ndim == 3)
-            notes.update({said: None} if said else {})
-            if job.source.inverted:  # a model learns one polarity
-                image = np.iinfo(image.dtype).max - image
-            return image
-
-        each = job.source.layer.metadata.get("bscan_patients")
-        first = (*next(iter(job.labels))[:-1], 0) if len(job.source.shape) > 2 else ()
-        patient = job.patient or ("" if job.own_patients else image_pseudonym(grey(first)))
-        for number, (place, labels) in enumerate(job.labels.items(), start=1):
-            if self._stop:
-                return
-            self._teller.told.emit(f"adding B-scan {number} of {len(job.labels)}…")
-            image = grey(place)
-            yield bscan_case(
-                image,
-                labels[: image.shape[0], : image.shape[1]],
-                job.names,
-                patient=(each and place and each[place[-1]]) or patient or image_pseudonym(image),
-                number=place[-1] + 1 if place else 1,
-                annotated=job.annotated,
-                spacing_mm=job.source.spacing_mm,
-                known=known,
-            )
-
-    def _on_written(self, returned: tuple[Any, list[str], bool]) -> None:
-        from spad.cases import describe
-
-        written, notes, stopped = returned
-        self.status.setText(describe(written, notes))
-        count = len(written.splits)
+    def _on_written(self, returned: tuple[Any, bool]) -> None:
+        adding, complete = returned
+        self.status.setText(adding.told)
+        count = len(adding.written.splits)
         self.desk.say(
-            f"{'stopped: ' if stopped else ''}{count} B-scan{'s' * (count != 1)} added to "
+            f"{'' if complete else 'stopped: '}{count} B-scan{'s' * (count != 1)} added to "
             f"“{self.folder.path.name if self.folder.path else ''}”"
         )
-        self.written.emit(written)
+        self.written.emit(adding.written)
 
     def _on_finished(self, _: object = None) -> None:
         self._worker = None

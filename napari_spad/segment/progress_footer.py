@@ -13,7 +13,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, Progress, named
+from napari_spad.desk import Desk, named
+from spad.annotation import RunProgress, duration
 
 __all__ = ["Footer"]
 
@@ -69,12 +70,9 @@ class Footer(QWidget):
         self.bar.setRange(0, 0)
         self.bar.setVisible(running)
 
-    def show_progress(self, at: Progress) -> None:
+    def show_progress(self, at: RunProgress) -> None:
         """Show how far a run is, and how long it will take."""
         self.bar.setRange(0, at.total)
         self.bar.setValue(at.done)
-        what = f"{at.unit} {at.bscan} of {at.bscans}" if at.bscans > 1 else "sampling"
-        left = at.seconds_left
-        self.say(
-            f"{what}, {left:.0f} s left" if left < 100 else f"{what}, {left / 60:.0f} min left"
-        )
+        what = f"{at.unit} {at.number} of {at.count}" if at.count > 1 else "sampling"
+        self.say(f"{what}, {duration(at.seconds_left)} left")

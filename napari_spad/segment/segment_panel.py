@@ -148,6 +148,8 @@ class SegmentPanel(QWidget):
         ValueError
             The image or the model does not fit the result any more.
         """
+        from spad.annotation import refuse_other_structures
+
         source = open_source(result.image, self.viewer, whole_stack=True)
         name = result.layer.name
         if not source.shape == result.layer.data.shape == result.written.shape:
@@ -156,14 +158,9 @@ class SegmentPanel(QWidget):
                 f"{source.shape}; segment the image anew"
             )
         request = self._request(source, edits=edits, onward=onward)
-        ours = [c.name for c in result.classes]
-        theirs = [c.name for c in self.engine.read_card(request.checkpoint).classes]
-        if ours != theirs:
-            raise ValueError(
-                f"“{name}” has the structures {', '.join(ours[1:])}, the model "
-                f"“{request.checkpoint.stem}” has {', '.join(theirs[1:])}; choose the model that "
-                "made it"
-            )
+        theirs = self.engine.read_card(request.checkpoint).classes
+        model = f"the model “{request.checkpoint.stem}”"
+        refuse_other_structures(name, result.classes, theirs, model=model)
         parts = {part.index: part for part in source.parts}
         source.parts = tuple(parts[index] for index in edits)
         return request

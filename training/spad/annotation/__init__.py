@@ -1,7 +1,7 @@
 """What both desks need of the engine while a person annotates: sampling around edits, alternatives.
 
-Also the review queue and what it is ordered by, checks of the anatomy, whether an image is like a
-model's training images, and fine-tuning from a front end. No torch is loaded here.
+Also runs and what is told of them, the review queue, checks of the anatomy, whether an image is
+like a model's training images, training sets, and fine-tuning. No torch is loaded here.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.annotation.anatomical_checks import checks
     from spad.annotation.around_edits import RESTART, changes, doubtful, edits_for, told
+    from spad.annotation.batch_files import images_in, result_stems
     from spad.annotation.expected_errors import expected_error
     from spad.annotation.fine_tuning import (
         PROGRESS,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from spad.annotation.likeness import LIMIT, across, measures, reasons, summary
     from spad.annotation.review_book import Entry, ReviewBook, check_sum
     from spad.annotation.review_queue import STATES, Queue, State
+    from spad.annotation.run_steps import RunProgress, duration, followed, opened, seconds_left
+    from spad.annotation.run_warnings import LikenessWatch, looked_over, refuse_other_structures
     from spad.annotation.sample_alternatives import Alternative, alternatives, component
+    from spad.annotation.training_set import Addition, Corrected, Pixels, candidates, refuse_empty
 
 __getattr__, __all__ = lazily(__name__)

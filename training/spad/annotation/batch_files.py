@@ -1,0 +1,43 @@
+"""The image files of a batch, and where their results go: none is overwritten by another's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+__all__ = ["images_in", "result_stems"]
+
+
+def images_in(folder: Path, opens: Callable[[Path], bool]) -> list[Path]:
+    """List the files directly in a folder that the host opens, by name; hidden ones are none."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".") and opens(path)
+    ]
+
+
+def result_stems(
+    images: Sequence[Path], stem: Callable[[Path], str] = lambda path: path.stem
+) -> dict[Path, str]:
+    """Name the result of each image, without extension, so that no two share one.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Of one folder.
+    stem : callable
+        A file's name without what says its format.
+
+    Returns
+    -------
+    dict of Path to str
+        The stem; where two have the same (some file systems tell no A from a), the whole name with
+        underscores: ``eye.png`` and ``eye.tif`` become ``eye_png`` and ``eye_tif``.
+    """
+    count = Counter(stem(path).lower() for path in images)
+    return {
+        path: stem(path) if count[stem(path).lower()] == 1 else path.name.replace(".", "_")
+        for path in images
+    }
