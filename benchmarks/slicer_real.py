@@ -34,11 +34,11 @@ from spad.checkpoint.safetensors_file import shipped
 from spad.inference.hosts import Engine, open_model
 from spad.metrics import confusion_matrix, structure_scores
 from SPADLib.batch import segment
-from SPADLib.compare.comparison import Comparison
-from SPADLib.compare.reference import Reference
 from SPADLib.desk.views import overlay, show_bscan
 from SPADLib.scene.result import results
 from SPADLib.scene.segments import replace_labels
+from SPADLib.scores.live_scores import LiveScores
+from SPADLib.scores.reference import Reference
 
 EDITS = 9
 
@@ -132,7 +132,7 @@ def main() -> None:
         plain = segmenter.segment(image, samples=ask.samples)
         assert np.array_equal(result.labels(), plain.labels), "not what the engine gives"
         reference = Reference.of(reference_node(labels, names, spacing), result)
-        comparison = Comparison(result, reference)
+        comparison = LiveScores(result, reference)
         truth = np.array(comparison.labels[1])
         counts += confusion_matrix(*comparison.labels, len(classes))
         for row in comparison.rows()[:-1]:

@@ -19,11 +19,12 @@ sys.path.insert(0, str(ROOT / "tests" / "slicer"))
 
 from scene import new_scene
 
+from spad.annotation import RunProgress
 from spad.checkpoint.safetensors_file import shipped
 from spad.inference.hosts import Engine
-from SPADLib.desk.run import Progress, Request, events
-from SPADLib.sample_data import make_phantom
-from SPADLib.scene.inputs import guessed_layout, open_input
+from SPADLib.desk.run import Request, events
+from SPADLib.read import make_phantom
+from SPADLib.scene.image_source import guessed_layout, open_source
 from SPADLib.scene.result import Result
 
 SHAPES = ((19, 496, 512), (1, 2048, 2048))
@@ -36,7 +37,7 @@ def main() -> None:
     opened: list[float] = []
     for shape in SHAPES:
         volume, _ = make_phantom(shape=shape)
-        source = open_input(volume, guessed_layout(volume)[0])
+        source = open_source(volume, guessed_layout(volume)[0])
         for model in ("oct-lesions", "oct-phantom"):
             steps: list[float] = []
             made: list[float] = []
@@ -45,7 +46,7 @@ def main() -> None:
                 last = time.perf_counter()
                 for event in events(Engine.spad(), ask, source):
                     took, last = time.perf_counter() - last, time.perf_counter()
-                    (steps if isinstance(event, Progress) else opened).append(1000 * took)
+                    (steps if isinstance(event, RunProgress) else opened).append(1000 * took)
                 began = time.perf_counter()
                 Result.create(volume, source.layout, event.segmentation)
                 made.append(1000 * (time.perf_counter() - began))

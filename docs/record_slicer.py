@@ -38,7 +38,7 @@ def main() -> None:
     standin.install(scene)
     import SPAD
     from SPADLib.desk.views import show_bscan
-    from SPADLib.sample_data import make_phantom
+    from SPADLib.read import make_phantom
 
     panel = standin.open_module(SPAD)
     volume, reference = make_phantom(shape=(7, 256, 384))

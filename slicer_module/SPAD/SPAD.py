@@ -51,10 +51,10 @@ class SPAD(ScriptedLoadableModule):
 def _register_sample():
     """Offer the phantom in the Sample Data module. Nothing is made before it is asked for."""
     from SPADLib.install import version_refusal
-    from SPADLib.sample_data import register
+    from SPADLib.read import register_sample
 
     if not version_refusal(*_versions()):
-        register()
+        register_sample()
 
 
 def _versions():
@@ -115,12 +115,13 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _open(self):
         """Build the panel; the engine is there."""
         from spad.inference import Engine
-        from SPADLib.compare import ComparePanel
         from SPADLib.correct import CorrectPanel, EditPanel
         from SPADLib.desk import Desk, RunBox
-        from SPADLib.save import SavePanel
+        from SPADLib.learn import TrainingPanel
         from SPADLib.scene import register
+        from SPADLib.scores import ComparePanel
         from SPADLib.segment import SegmentPanel
+        from SPADLib.write import SavePanel
 
         register()
         widget = slicer.util.loadUI(self.resourcePath("UI/SPAD.ui"))
@@ -139,7 +140,8 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.edit = EditPanel(self.desk, ui)
         self.compare = ComparePanel(self.desk, ui, runs)
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
-        self.save = SavePanel(self.desk, ui, runs, self.correct)
+        self.save = SavePanel(self.desk, ui)
+        self.learn = TrainingPanel(self.desk, ui, runs, self.correct)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._on_scene_closes)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
         self._connect(self.desk.parameters)
@@ -280,12 +282,12 @@ class SPADLogic(ScriptedLoadableModuleLogic):
 
         Returns
         -------
-        SPADLib.compare.comparison.Comparison
+        SPADLib.scores.live_scores.LiveScores
             Its `distances()` are counted.
         """
-        from SPADLib.compare import Comparison, Reference
+        from SPADLib.scores import LiveScores, Reference
 
-        found = Comparison(result, Reference.of(reference, result))
+        found = LiveScores(result, Reference.of(reference, result))
         for _ in found.distances():
             pass
         return found
@@ -308,10 +310,10 @@ class SPADTest(ScriptedLoadableModuleTest):
             self.setUp()
             getattr(self, name)()
 
-    def _segmented(self, shape=(3, 64, 96)):
-        from SPADLib.sample_data import make_phantom
+    def _segmented(self):
+        from SPADLib.read import make_phantom
 
-        volume, reference = make_phantom(shape=shape)
+        volume, reference = make_phantom(shape=(3, 64, 96))
         options = {"device": "cpu", "samples": 2, "steps": 2}
         return volume, reference, SPADLogic().segment(volume, "oct-phantom", **options)
 
@@ -344,17 +346,18 @@ class SPADTest(ScriptedLoadableModuleTest):
     def test_a_cancelled_run_changes_nothing(self):
         from pathlib import Path
 
+        from spad.annotation import RunProgress
         from spad.checkpoint import shipped
         from spad.inference import Engine
-        from SPADLib.desk import Progress, Request, events
-        from SPADLib.sample_data import make_phantom
-        from SPADLib.scene import guessed_layout, open_input
+        from SPADLib.desk import Request, events
+        from SPADLib.read import make_phantom
+        from SPADLib.scene import guessed_layout, open_source
 
         volume, _ = make_phantom(shape=(3, 64, 96))
         before = slicer.mrmlScene.GetNumberOfNodes()
         ask = Request(Path(shipped()["oct-phantom"]), "cpu", range(3), 2, 2)
-        run = events(Engine.spad(), ask, open_input(volume, guessed_layout(volume)[0]))
-        while not isinstance(next(run), Progress):
+        run = events(Engine.spad(), ask, open_source(volume, guessed_layout(volume)[0]))
+        while not isinstance(next(run), RunProgress):
             pass
         run.close()
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
@@ -366,9 +369,9 @@ class SPADTest(ScriptedLoadableModuleTest):
 
         import numpy as np
 
-        from SPADLib.batch import load_segmentation
-        from SPADLib.save import save
+        from SPADLib.read import load_segmentation
         from SPADLib.scene import labels_of_volume
+        from SPADLib.write import save
 
         volume, _, result = self._segmented()
         with tempfile.TemporaryDirectory() as folder:
@@ -378,7 +381,7 @@ class SPADTest(ScriptedLoadableModuleTest):
             self.assertEqual(json.loads(sidecar.read_text())["shape"], [3, 64, 96])
 
     def test_a_volume_under_a_transform_keeps_its_segmentation(self):
-        from SPADLib.sample_data import make_phantom
+        from SPADLib.read import make_phantom
 
         volume, _ = make_phantom(shape=(3, 64, 96))
         transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")

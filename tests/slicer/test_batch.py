@@ -15,7 +15,8 @@ from fakes import FakeEngine
 from PIL import Image
 from scene import add_volume
 
-from SPADLib.batch import load_segmentation, load_volume, main, segment
+from SPADLib.batch import main, segment
+from SPADLib.read.volume_files import load_segmentation, load_volume
 from SPADLib.scene.result import Result
 
 

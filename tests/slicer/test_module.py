@@ -52,7 +52,7 @@ def test_the_script_of_the_test_class_finds_it(module):
 
 
 def test_the_phantom_is_offered_as_sample_data_and_made_when_asked(scene, monkeypatch):
-    from SPADLib.sample_data import register
+    from SPADLib.read.phantom_sample import register_sample
 
     registered = {}
 
@@ -62,7 +62,7 @@ def test_the_phantom_is_offered_as_sample_data_and_made_when_asked(scene, monkey
     logic = types.SimpleNamespace(registerCustomSampleDataSource=take)
     monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
     before = scene.GetNumberOfNodes()
-    register()
+    register_sample()
     assert scene.GetNumberOfNodes() == before
     lengths = {len(registered[k]) for k in ("uris", "fileNames", "nodeNames")}
     assert lengths == {1}  # as Slicer asks for
@@ -81,8 +81,8 @@ from scene import add_volume, new_scene
 new_scene()
 from pathlib import Path
 from SPADLib.batch import segment
-from SPADLib.compare.comparison import Comparison
-from SPADLib.compare.reference import Reference
+from SPADLib.scores.live_scores import LiveScores
+from SPADLib.scores.reference import Reference
 from SPADLib.correct.review import Review
 options = dict(device="cpu", samples=1, steps=1)
 segment(add_volume(np.eye(64, dtype=np.int16)[None]), "oct-phantom", **options)  # warm
@@ -95,7 +95,7 @@ before = peak()
 result = segment(volume, "oct-phantom", **options)
 reference = add_volume(np.array(result.layout.volume(result.labels())), spacing=(0.1, 0.004, 0.011),
                        kind="vtkMRMLLabelMapVolumeNode", name="truth")
-comparison = Comparison(result, Reference.of(reference, result))
+comparison = LiveScores(result, Reference.of(reference, result))
 assert all(r.word or r.dice == 1 for r in comparison.rows() if r.value)
 list(Review(result).judge())
 result.take_back([result.put(50, np.ones((512, 512), np.uint8))])

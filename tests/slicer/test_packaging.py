@@ -43,7 +43,7 @@ def listed(variable):
 
 
 def test_every_file_of_the_module_is_packaged():
-    scripts = {str(p.relative_to(MODULE)) for p in MODULE.glob("SPADLib/*.py")} | {"SPAD.py"}
+    scripts = {str(p.relative_to(MODULE)) for p in MODULE.glob("SPADLib/**/*.py")} | {"SPAD.py"}
     assert listed("MODULE_PYTHON_SCRIPTS") == scripts
     resources = {
         str(p.relative_to(MODULE))
@@ -65,7 +65,7 @@ OLD = (
     "SPADLib/install/__init__.py",
     "SPADLib/install/install.py",
     "SPADLib/install/pip_errors.py",
-    "SPADLib/sample_data.py",
+    "SPADLib/read/phantom_sample.py",
 )
 
 
@@ -136,7 +136,7 @@ def test_the_wheel_holds_the_engine_and_its_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (
         "spad/__init__.py",
-        "spad/models/oct-lesions.safetensors",
+        "spad/checkpoint/models/oct-lesions.safetensors",
         "spad/inference/hosts.py",
     ):
         assert wanted in names

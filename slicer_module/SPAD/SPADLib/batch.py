@@ -17,11 +17,7 @@ from typing import Any
 if __name__ == "__main__":  # as a script, the module's folder is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-__all__ = ["load_segmentation", "load_volume", "main", "segment"]
-
-PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", *PICTURES)
-LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif")
+__all__ = ["main", "segment"]
 
 
 def segment(
@@ -64,12 +60,12 @@ def segment(
     """
     from spad.inference import Engine
     from SPADLib.desk import Request, drain, events, warnings_of
-    from SPADLib.scene import Result, guessed_layout, open_input
+    from SPADLib.scene import Result, guessed_layout, open_source
 
     engine = engine or Engine.spad()
     if layout is None and volume is not None and volume.IsA("vtkMRMLScalarVolumeNode"):
         layout, _ = guessed_layout(volume)
-    source = open_input(volume, layout, inverted=inverted)
+    source = open_source(volume, layout, inverted=inverted)
     path = Path(engine.shipped().get(str(checkpoint), Path(checkpoint)))
     if not path.is_file():
         known = ", ".join(engine.shipped())
@@ -80,88 +76,6 @@ def segment(
     ask = Request(path, device, range(source.depth), samples, steps, seed, probability)
     done = drain(events(engine, ask, source), told)
     return Result.create(volume, source.layout, done.segmentation, probability=probability)
-
-
-def load_volume(path: Path) -> Any:
-    """Load one file, and no file beside it, as a volume into the scene.
-
-    Raises
-    ------
-    ValueError
-        It cannot be read.
-    """
-    import slicer
-
-    if path.name.lower().endswith(PICTURES):
-        array = _picture(path)
-        kind = "vtkMRMLScalarVolumeNode" if array.ndim == 3 else "vtkMRMLVectorVolumeNode"
-        return _add(array, kind, path)
-    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    storage.SetFileName(str(path))
-    storage.SetSingleFile(True)  # else numbered pictures of a folder become one stack
-    for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):
-        node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
-        if storage.ReadData(node) and node.GetImageData() is not None:
-            node.CreateDefaultDisplayNodes()
-            return node
-        slicer.mrmlScene.RemoveNode(node)
-    raise ValueError(f"“{path.name}” cannot be read as a volume: is it whole, and an image?")
-
-
-def load_segmentation(path: Path) -> Any:
-    """Load a segmentation (``.seg.nrrd``) or a label map into the scene.
-
-    Raises
-    ------
-    ValueError
-        It cannot be read.
-    """
-    import slicer
-
-    if path.name.lower().endswith(PICTURES):
-        return _add(_picture(path), "vtkMRMLLabelMapVolumeNode", path)
-    kind, storage = "vtkMRMLLabelMapVolumeNode", slicer.vtkMRMLVolumeArchetypeStorageNode()
-    if path.name.endswith(".seg.nrrd"):
-        kind, storage = "vtkMRMLSegmentationNode", slicer.vtkMRMLSegmentationStorageNode()
-    else:
-        storage.SetSingleFile(True)
-    storage.SetFileName(str(path))
-    node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
-    if not storage.ReadData(node):
-        slicer.mrmlScene.RemoveNode(node)
-        raise ValueError(f"“{path.name}” cannot be read as a segmentation or label map")
-    return node
-
-
-def _picture(path: Path) -> Any:
-    """Pixels of a picture, (Z, H, W) or (Z, H, W, 3): Slicer's readers would look for a series."""
-    import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    reader = vtk.vtkImageReader2Factory.CreateImageReader2(str(path))
-    if reader is None or not reader.CanReadFile(str(path)):
-        raise ValueError(f"“{path.name}” cannot be read as a picture: is it whole, and an image?")
-    reader.SetFileName(str(path))
-    reader.Update()
-    image = reader.GetOutput()
-    if not image.GetNumberOfPoints():
-        raise ValueError(f"“{path.name}” has no pixels: is it whole?")
-    width, height, depth = image.GetDimensions()
-    flat = vtk_to_numpy(image.GetPointData().GetScalars())
-    array = flat.reshape(depth, height, width, -1)[:, ::-1]  # VTK's first row is the lowest
-    return array[..., 0] if array.shape[-1] == 1 else array
-
-
-def _add(array: Any, kind: str, path: Path) -> Any:
-    """A picture as a volume: columns to the left, rows to posterior, as Slicer loads one."""
-    import numpy as np
-    import slicer
-
-    node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
-    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array))
-    node.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
-    node.CreateDefaultDisplayNodes()
-    return node
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -187,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     """Run a batch; 0 where all went well, 1 where a file failed, 2 for wrong arguments."""
     ask = _parser().parse_args(argv)
+    from spad.annotation import result_stems
     from spad.inference import explain
+    from SPADLib.read import IMAGES
     from SPADLib.scene import Layout
 
     try:
@@ -198,8 +114,9 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
         print(f"Nothing was done: {error}", file=sys.stderr)
         return 2
     failed = 0
-    for number, path in enumerate(files, start=1):
-        target = ask.output / f"{_stem(path, IMAGES)}{ask.suffix}"
+    stems = result_stems(files, lambda path: _stem(path, IMAGES))
+    for number, (path, stem) in enumerate(stems.items(), start=1):
+        target = ask.output / f"{stem}{ask.suffix}"
         print(f"{number} of {len(files)}: {path.name}", flush=True)
         if target.exists() and not ask.replace:
             print("  done before; --replace does it again")
@@ -222,7 +139,8 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
     """Segment one file, and leave the scene empty."""
     import slicer
 
-    from SPADLib.save import save
+    from SPADLib.read import load_volume
+    from SPADLib.write import save
 
     try:
         result = segment(
@@ -246,15 +164,16 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
 
 
 def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
-    from SPADLib.compare import Comparison, Reference, to_csv
+    from SPADLib.read import IMAGES, LABELS, load_segmentation
+    from SPADLib.scores import LiveScores, Reference, to_csv
 
     stem = _stem(path, IMAGES)
     found = [f for s in LABELS if (f := references / f"{stem}{s}").is_file()]
     if not found:
         return f"no reference “{stem}” in {references}"
     reference = Reference.of(load_segmentation(found[0]), result)
-    comparison = Comparison(result, reference)
-    to_csv(comparison, target.with_name(f"{stem}.scores.csv"))
+    comparison = LiveScores(result, reference)
+    to_csv(comparison, target.with_name(f"{_stem(target, LABELS)}.scores.csv"))
     rows = [r for r in comparison.rows() if r.value is not None]
     scores = [f"{r.name} {r.word or f'{r.dice:.3f}'}" for r in rows]
     return f"Dice: {', '.join(scores)}"
@@ -262,6 +181,8 @@ def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
 
 def _write_volume(node: Any, target: Path, suffix: str) -> None:
     import slicer
+
+    from SPADLib.read import LABELS
 
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     file = target.with_name(f"{_stem(target, LABELS)}{suffix}")
@@ -271,18 +192,23 @@ def _write_volume(node: Any, target: Path, suffix: str) -> None:
 
 
 def _images(folder: Path) -> list[Path]:
+    from spad.annotation import images_in
+    from SPADLib.read import IMAGES
+
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: give one with images by --input")
-    found = [
-        f
-        for f in sorted(folder.iterdir())
-        if f.name.lower().endswith(IMAGES) and not f.name.endswith(".seg.nrrd")
-    ]
+    found = images_in(folder, _opens)
     if not found:
         raise ValueError(f"{folder} holds no image that ends in {', '.join(IMAGES)}")
     return found
+
+
+def _opens(path: Path) -> bool:
+    from SPADLib.read import IMAGES
+
+    return path.name.lower().endswith(IMAGES) and not path.name.endswith(".seg.nrrd")
 
 
 def _stem(path: Path, suffixes: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from SPADLib.desk.history import History
 from SPADLib.desk.run import Request, drain, events
 from SPADLib.desk.views import world_of
 from SPADLib.scene.bscan_layout import Layout
-from SPADLib.scene.inputs import open_input
+from SPADLib.scene.image_source import open_source
 from SPADLib.scene.result import Result, results
 
 SHAPE = (4, 24, 32)
@@ -55,7 +55,7 @@ def test_what_was_painted_is_held_and_all_else_may_change(result, tmp_path, volu
     assert (edits["clamp"][:2, :5] == 3).all()
     assert (edits["clamp"] != 255).sum() == 10
     ask = Request(engine.checkpoint, "cpu", range(1, 2), edits=edits)
-    done = drain(events(engine, ask, open_input(volume, Layout())))
+    done = drain(events(engine, ask, open_source(volume, Layout())))
     changed, said = take(result, done, edits)
     now = result.labels()[1]
     assert (now[:2, :5] == 3).all()
@@ -72,7 +72,7 @@ def test_other_structures_than_the_chosen_stay(result, volume, tmp_path):
     paint(result, 2, slice(0, 1), slice(0, 5), 3)
     edits = around_edits(result, 2, structures=[1])
     ask = Request(engine.checkpoint, "cpu", range(2, 3), edits=edits)
-    done = drain(events(engine, ask, open_input(volume, Layout())))
+    done = drain(events(engine, ask, open_source(volume, Layout())))
     take(result, done, edits, structures=[1])
     assert np.array_equal(result.labels()[2] == 2, _square(12, 20, 2, 10))
 

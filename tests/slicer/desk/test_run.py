@@ -11,14 +11,16 @@ import slicer
 from fakes import FakeEngine
 from scene import add_volume, phantom_volume
 
+from spad.annotation.run_steps import RunProgress, duration
 from spad.checkpoint.labels import label_classes
 from spad.checkpoint.safetensors_file import read_card, shipped
 from spad.inference.hosts import Engine
-from SPADLib.desk.preflight import Pace, device_line, duration, warnings_of
-from SPADLib.desk.run import Done, Progress, Request, carried, drain, events
+from SPADLib.desk.pace import Pace, device_line
+from SPADLib.desk.preflight import warnings_of
+from SPADLib.desk.run import Done, Request, carried, drain, events
 from SPADLib.host.guard import Guard
 from SPADLib.scene.bscan_layout import Layout
-from SPADLib.scene.inputs import guessed_layout, open_input, spacing_is_default
+from SPADLib.scene.image_source import guessed_layout, open_source, spacing_is_default
 from SPADLib.scene.result import Result
 
 SHIPPED = shipped()["oct-phantom"]
@@ -40,7 +42,7 @@ def request(engine, bscans=range(1), **changes):
 def test_a_volume_of_any_real_type_is_a_stack_of_bscans(scene, dtype):
     array = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(dtype)
     volume = add_volume(array, spacing=(0.2, 0.01, 0.02))
-    source = open_input(volume, Layout())
+    source = open_source(volume, Layout())
     assert np.array_equal(source.stack, array)
     assert source.spacing_mm == pytest.approx((0.2, 0.01, 0.02))
     assert not source.rgb
@@ -50,7 +52,7 @@ def test_a_volume_of_any_real_type_is_a_stack_of_bscans(scene, dtype):
 
 def test_a_colour_volume_is_taken_with_a_word(scene):
     array = np.zeros((1, 8, 8, 3), np.uint8)
-    source = open_input(add_volume(array, kind="vtkMRMLVectorVolumeNode"), Layout())
+    source = open_source(add_volume(array, kind="vtkMRMLVectorVolumeNode"), Layout())
     assert source.rgb
     assert source.stack.shape == (1, 8, 8, 3)
     assert "luminance" in source.said
@@ -69,7 +71,7 @@ def test_sequences_their_browsers_and_their_frames_are_refused_kindly(scene):
     proxy = browser.AddProxyNode(add_volume(np.zeros((1, 4, 4)), name="frame"), sequence, False)
     for node in (sequence, browser, proxy):
         with pytest.raises(ValueError, match=r"clone it in the Data module"):
-            open_input(node, Layout())
+            open_source(node, Layout())
 
 
 @pytest.mark.parametrize(
@@ -82,14 +84,14 @@ def test_sequences_their_browsers_and_their_frames_are_refused_kindly(scene):
 )
 def test_what_is_no_image_is_refused_with_the_remedy(scene, kind, shape, words):
     with pytest.raises(ValueError, match=words):
-        open_input(add_volume(np.zeros(shape, np.uint8), kind=kind), Layout())
+        open_source(add_volume(np.zeros(shape, np.uint8), kind=kind), Layout())
 
 
 def test_no_volume_and_other_nodes_are_refused(scene):
     with pytest.raises(ValueError, match="No volume is chosen"):
-        open_input(None, Layout())
+        open_source(None, Layout())
     with pytest.raises(ValueError, match="choose a volume"):
-        open_input(scene.AddNewNodeByClass("vtkMRMLTableNode", "t"), Layout())
+        open_source(scene.AddNewNodeByClass("vtkMRMLTableNode", "t"), Layout())
 
 
 def test_a_volume_shown_in_inverted_grey_is_turned(scene):
@@ -97,8 +99,8 @@ def test_a_volume_shown_in_inverted_grey_is_turned(scene):
     color = slicer.vtkMRMLColorTableNode()
     color.SetTypeToInvGrey()
     volume.GetDisplayNode().SetAndObserveColorNodeID(scene.AddNode(color).GetID())
-    assert open_input(volume, Layout()).inverted
-    assert not open_input(volume, Layout(), inverted=False).inverted
+    assert open_source(volume, Layout()).inverted
+    assert not open_source(volume, Layout(), inverted=False).inverted
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_dicom_says_whether_high_values_are_dark(scene, monkeypatch, photometric
     monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
     volume = add_volume(np.zeros((1, 4, 4), np.uint8))
     volume.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
-    assert open_input(volume, Layout()).inverted == inverted
+    assert open_source(volume, Layout()).inverted == inverted
 
 
 # ---------------------------------------------------------------------- before a run
@@ -122,12 +124,12 @@ def test_dicom_says_whether_high_values_are_dark(scene, monkeypatch, photometric
 def test_what_makes_an_image_doubtful_is_told_before_the_run(scene):
     card = read_card(SHIPPED)
     good, _ = phantom_volume(shape=(3, 256, 384))
-    assert warnings_of(open_input(good, guessed_layout(good)[0]), card) == []
+    assert warnings_of(open_source(good, guessed_layout(good)[0]), card) == []
     noise = np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8)
     odd = add_volume(noise)
     transform = scene.AddNewNodeByClass("vtkMRMLTransformNode", "tilt")
     odd.SetAndObserveTransformNodeID(transform.GetID())
-    said = " ".join(warnings_of(open_input(odd, Layout()), card))
+    said = " ".join(warnings_of(open_source(odd, Layout()), card))
     for words in ("unlike the training images of oct-phantom", "2 more of 3", "1 mm", "“tilt”"):
         assert words in said
     assert spacing_is_default(odd)
@@ -158,7 +160,7 @@ def test_another_modality_than_the_models_is_told(
     volume, _ = phantom_volume(shape=(1, 64, 96))
     volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
     card = replace(engine.card, classes=label_classes(classes))
-    said = [s for s in warnings_of(open_input(volume, Layout()), card) if s.startswith("DICOM")]
+    said = [s for s in warnings_of(open_source(volume, Layout()), card) if s.startswith("DICOM")]
     assert words in "".join(said)
     assert bool(said) == bool(words)
 
@@ -189,13 +191,13 @@ def test_times_are_told_in_round_words(seconds, words):
 
 def test_a_run_tells_its_progress_and_ends_with_the_result(scene, engine):
     volume = add_volume(np.zeros((5, 8, 9), np.uint8))
-    source = open_input(volume, Layout())
+    source = open_source(volume, Layout())
     told = list(events(engine, request(engine, range(1, 4), samples=2, current=2), source))
     assert isinstance(told[-1], Done)
     done = told[-1]
     assert done.first == 1
     assert done.segmentation.labels.shape == (3, 8, 9)
-    progress = [e for e in told if isinstance(e, Progress)]
+    progress = [e for e in told if isinstance(e, RunProgress)]
     assert [p.done for p in progress] == sorted(p.done for p in progress)
     assert progress[-1].done == progress[-1].total
     assert engine.asked[-1]["first_slice"] == 1
@@ -206,18 +208,18 @@ def test_a_run_tells_its_progress_and_ends_with_the_result(scene, engine):
 
 def test_what_the_engine_says_reaches_the_person(scene, engine):
     engine.says = "less memory: tiles"
-    source = open_input(add_volume(np.zeros((1, 8, 9), np.uint8)), Layout())
+    source = open_source(add_volume(np.zeros((1, 8, 9), np.uint8)), Layout())
     assert "less memory: tiles" in list(events(engine, request(engine), source))
 
 
 def test_bscans_that_the_volume_lacks_are_refused(scene, engine):
-    source = open_input(add_volume(np.zeros((5, 8, 9), np.uint8)), Layout())
+    source = open_source(add_volume(np.zeros((5, 8, 9), np.uint8)), Layout())
     with pytest.raises(ValueError, match="B-scans 3 to 9 were asked for; “volume” has 1 to 5"):
         drain(events(engine, request(engine, range(2, 9)), source))
 
 
 def test_edits_are_of_one_bscan_and_come_back_as_a_stack_of_one(scene, engine):
-    source = open_input(add_volume(np.zeros((5, 8, 9), np.uint8)), Layout())
+    source = open_source(add_volume(np.zeros((5, 8, 9), np.uint8)), Layout())
     clamp = np.full((8, 9), 255, np.uint8)
     done = drain(events(engine, request(engine, range(3, 4), edits={"clamp": clamp}), source))
     assert engine.asked[-1]["image"].shape == (8, 9)
@@ -226,7 +228,7 @@ def test_edits_are_of_one_bscan_and_come_back_as_a_stack_of_one(scene, engine):
 
 
 def test_carrying_on_starts_each_bscan_from_the_one_before(scene, engine):
-    source = open_input(add_volume(np.zeros((5, 8, 9), np.uint8)), Layout())
+    source = open_source(add_volume(np.zeros((5, 8, 9), np.uint8)), Layout())
     start = np.full((8, 9), 2, np.uint8)
     run = carried(engine, request(engine, range(3, 0, -1)), source, start, lambda z: {"t0": 10 + z})
     told = list(run)
@@ -247,8 +249,8 @@ def test_the_shipped_model_runs_on_any_type_and_layout_and_gives_the_same(scene,
     layout = Layout.of(code)
     other = add_volume(layout.volume(plain.astype(dtype)), name="other")
     ask = Request(SHIPPED, "cpu", range(2), samples=2, steps=2)
-    wanted = drain(events(Engine.spad(), ask, open_input(volume, Layout()))).segmentation
-    found = drain(events(Engine.spad(), ask, open_input(other, layout))).segmentation
+    wanted = drain(events(Engine.spad(), ask, open_source(volume, Layout()))).segmentation
+    found = drain(events(Engine.spad(), ask, open_source(other, layout))).segmentation
     assert np.array_equal(found.labels, wanted.labels)
     result = Result.create(other, layout, found)
     assert np.array_equal(result.labels(), wanted.labels)

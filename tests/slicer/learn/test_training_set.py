@@ -20,9 +20,10 @@ from PIL import Image
 from spad.cases import open_folder
 from spad.cases.pseudonyms import pseudonym
 from spad.train.data import check, read_image, read_labels
-from SPADLib.save.training_set import add, candidates, key_folder, patient_of
+from SPADLib.desk.png import png_bytes
+from SPADLib.learn.pseudonym import key_folder, patient_of
+from SPADLib.learn.training_set import add, candidates_of
 from SPADLib.scene.bscan_layout import Layout
-from SPADLib.scene.png import png_bytes
 from SPADLib.scene.result import Result
 from SPADLib.scene.segments import replace_labels
 
@@ -296,7 +297,7 @@ def test_candidates_are_what_was_painted_accepted_or_segmented(scene, labels):
     volume = add_volume(pixels(), name=VOLUME)
     result = Result.create(volume, Layout(), run_of(labels[:2]))
     paint(result, 3, slice(0, 2), slice(0, 2), 1)
-    corrected, labelled = candidates(result, {1, 2})
+    corrected, labelled = candidates_of(result, {1, 2})
     assert corrected == [1, 3]  # 2 is accepted, and nothing is there
     assert labelled == [0, 1, 3]
 

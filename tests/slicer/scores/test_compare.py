@@ -16,14 +16,14 @@ from scene import add_volume, save_scene
 
 from spad.checkpoint.labels import IGNORE, label_classes
 from spad.metrics import confusion_matrix, hd95, structure_scores
-from SPADLib.compare.comparison import Comparison
-from SPADLib.compare.reference import Reference
-from SPADLib.compare.score_nodes import to_csv, to_table
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.segments import replace_labels, write_segments
 from SPADLib.scene.volumes import array_of
 from SPADLib.scene.watch import Watch
+from SPADLib.scores.live_scores import LiveScores
+from SPADLib.scores.reference import Reference
+from SPADLib.scores.score_export import to_csv, to_table
 
 SHAPE = (4, 24, 32)
 SPACING = (0.2, 0.004, 0.01)
@@ -91,7 +91,7 @@ def paint(result, bscan, rows, columns, value):
 
 
 def compare(result, node, **options):
-    return Comparison(result, Reference.of(node, result), **options)
+    return LiveScores(result, Reference.of(node, result), **options)
 
 
 def count(comparison, bscan=None):
@@ -183,7 +183,7 @@ def test_a_changed_match_counts_and_is_kept_with_the_scene(result, volume, label
     node = segmentation(volume, labels, {1: "fluid", 2: "IRF"})
     reference = Reference.of(node, result)
     assert reference.match == {"S1": None, "S2": 2}
-    comparison = Comparison(result, reference)
+    comparison = LiveScores(result, reference)
     assert [r.word for r in comparison.rows()[:3]] == ["invented", "", "absent in both"]
     reference.set_match("S1", 1)
     reference.set_match("S2", None)

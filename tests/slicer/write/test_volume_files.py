@@ -12,12 +12,12 @@ import vtk
 from fakes import run_of
 from scene import add_volume
 
-from SPADLib.save import dicom_seg
-from SPADLib.save.files import SUFFIXES, save, storage_names
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.segments import labels_of_volume, read_segments, replace_labels
 from SPADLib.scene.volumes import ijk_to_ras
+from SPADLib.write import dicom_seg
+from SPADLib.write.volume_files import SUFFIXES, save, storage_names
 
 SHAPE = (4, 12, 16)
 ANGLE = np.deg2rad(25)

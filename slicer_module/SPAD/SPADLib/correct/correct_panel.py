@@ -11,7 +11,7 @@ from SPADLib.correct.around_edits import SCOPES, Alternatives, around_edits, onw
 from SPADLib.correct.review import Review
 from SPADLib.desk import Desk, Done, RunBox, carried, events, go_to, outlined_png
 from SPADLib.host import Cancelled, Pump, get, set_up_table
-from SPADLib.scene import Result, open_input
+from SPADLib.scene import Result, open_source
 from SPADLib.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
@@ -204,7 +204,7 @@ class CorrectPanel:
     def _source(self, result: Result) -> Any:
         made = result.provenance
         inverted = made[-1].get("inverted") if made else None
-        return open_input(result.volume, result.layout, inverted=inverted)
+        return open_source(result.volume, result.layout, inverted=inverted)
 
     def _card(self, result: Result) -> Any:
         """The chosen model's card; ValueError where it is not for this result."""

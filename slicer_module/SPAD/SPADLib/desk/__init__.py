@@ -6,11 +6,12 @@ from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
     from SPADLib.desk.desk import Desk
-    from SPADLib.desk.preflight import Pace, device_line, warnings_of
-    from SPADLib.desk.run import Done, Progress, Request, carried, drain, events
+    from SPADLib.desk.pace import Pace, device_line
+    from SPADLib.desk.png import outlined_png, png_bytes, png_of
+    from SPADLib.desk.preflight import warnings_of
+    from SPADLib.desk.run import Done, Request, carried, drain, events
     from SPADLib.desk.run_panel import RunBox
     from SPADLib.desk.structures_panel import StructureMenu
-    from SPADLib.desk.thumbnail import outlined_png, png_of
     from SPADLib.desk.views import go_to, isolate, show_bscan
 
 __getattr__, __all__ = lazily(__name__)

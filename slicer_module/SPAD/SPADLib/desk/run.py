@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from spad.inference import Engine, open_model
-from SPADLib.scene import Input
+from spad.annotation import RunProgress, followed, opened
+from spad.inference import Engine
+from SPADLib.scene import Source
 
-__all__ = ["Done", "Event", "Progress", "Request", "carried", "drain", "events"]
+__all__ = ["Done", "Event", "Request", "carried", "drain", "events"]
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run is: `done` of `total` steps."""
-
-    done: int
-    total: int
-    seconds_left: float
-
-
-@dataclass(frozen=True)
 class Done:
     """What a run made of the B-scans from `first` on, and the seconds that it took."""
 
@@ -68,17 +59,33 @@ class Done:
     seconds: float
 
 
-Event = str | Progress | Done
+Event = str | RunProgress | Done
 
 
-def events(engine: Engine, request: Request, source: Input) -> Generator[Event, None, None]:
+def events(
+    engine: Engine,
+    request: Request,
+    source: Source,
+    *,
+    number: int = 1,
+    count: int = 1,
+    began: float | None = None,
+) -> Generator[Event, None, None]:
     """Run a model on B-scans of a volume; to cancel, stop iterating.
+
+    Parameters
+    ----------
+    engine : Engine
+    request : Request
+    source : Source
+    number, count, began
+        Of one among runs that are alike, as of `spad.annotation.followed`.
 
     Yields
     ------
     str
         A word for the person, of what is going on or what the engine noticed.
-    Progress
+    RunProgress
     Done
         Once, last of all.
 
@@ -93,11 +100,11 @@ def events(engine: Engine, request: Request, source: Input) -> Generator[Event, 
             f"B-scans {first + 1} to {last + 1} were asked for; “{source.volume.GetName()}” has 1 "
             f"to {source.depth}: choose among these"
         )
-    segmenter = yield from _opened(engine, request)
+    segmenter = yield from opened(engine, request.checkpoint, request.device)
     yield "reading the image…"
     one = bool(request.edits)  # edits are of one B-scan, so its axis goes
     pixels = source.stack[first] if one else source.stack[first : last + 1]
-    began = time.monotonic()
+    start = time.monotonic()
     steps = segmenter.steps(
         pixels,
         source.spacing_mm and (source.spacing_mm[1:] if one else source.spacing_mm),
@@ -111,24 +118,16 @@ def events(engine: Engine, request: Request, source: Input) -> Generator[Event, 
         **({} if one or request.current is None else {"current": request.current}),
         **request.edits,
     )
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            made = _stacked(stop.value) if one else stop.value
-            made = replace(made, provenance={**made.provenance, "inverted": source.inverted})
-            yield Done(made, first, time.monotonic() - began)
-            return
-        if step.said:
-            yield step.said
-        left = (time.monotonic() - began) / max(step.done, 1) * (step.total - step.done)
-        yield Progress(step.done, step.total, left)
+    made = yield from followed(steps, number=number, count=count, began=began or start)
+    made = _stacked(made) if one else made
+    made = replace(made, provenance={**made.provenance, "inverted": source.inverted})
+    yield Done(made, first, time.monotonic() - start)
 
 
 def carried(
     engine: Engine,
     request: Request,
-    source: Input,
+    source: Source,
     start: Any,
     edits_of: Callable[[int], Mapping[str, Any]],
 ) -> Generator[Event, None, None]:
@@ -148,7 +147,8 @@ def carried(
     as `events`, a `Done` for each B-scan
     """
     began = time.monotonic()
-    for number, bscan in enumerate(request.bscans):
+    count = len(request.bscans)
+    for number, bscan in enumerate(request.bscans, start=1):
         one = Request(
             request.checkpoint,
             request.device,
@@ -158,13 +158,8 @@ def carried(
             request.seed,
             edits={**edits_of(bscan), "start": start},
         )
-        for event in events(engine, one, source):
-            if isinstance(event, Progress):
-                done = number * event.total + event.done
-                total = len(request.bscans) * event.total
-                left = (time.monotonic() - began) / max(done, 1) * (total - done)
-                event = Progress(done, total, left)
-            elif isinstance(event, Done):
+        for event in events(engine, one, source, number=number, count=count, began=began):
+            if isinstance(event, Done):
                 start = np.array(event.segmentation.labels[0])
             yield event
 
@@ -180,13 +175,6 @@ def drain(run: Generator[Event, None, None], told: Callable[[str], None] | None 
     if last is None:
         raise RuntimeError("the run ended without a result")
     return last
-
-
-def _opened(engine: Engine, request: Request) -> Generator[Event, None, Any]:
-    if "torch" not in sys.modules:
-        yield "loading PyTorch…"
-    yield f"opening {request.checkpoint.stem}…"
-    return open_model(engine, request.checkpoint, request.device)
 
 
 def _stacked(one: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+from spad.annotation import RunProgress, duration
 from SPADLib.desk.desk import Desk
-from SPADLib.desk.preflight import duration
-from SPADLib.desk.run import Done, Progress
+from SPADLib.desk.run import Done
 from SPADLib.host import Cancelled, Guard, Pump
 
 __all__ = ["RunBox"]
@@ -50,7 +50,7 @@ class RunBox:
         Parameters
         ----------
         run : generator
-            Of texts, `Progress`, and `Done`.
+            Of texts, `RunProgress`, and `Done`.
         nodes : sequence of vtkMRMLNode
             Without which it makes no sense: where one of them goes, the run is dropped.
         on_done : callable, optional
@@ -71,7 +71,7 @@ class RunBox:
             if isinstance(event, Done):
                 if on_done is not None:
                     self._said = self._kept = on_done(event)
-            elif isinstance(event, Progress):
+            elif isinstance(event, RunProgress):
                 self._show(event)
             else:
                 self._said = str(event)
@@ -90,7 +90,7 @@ class RunBox:
         if self._pump is not None:
             self._pump.cancel(why)
 
-    def _show(self, progress: Progress) -> None:
+    def _show(self, progress: RunProgress) -> None:
         self.ui.progressBar.setRange(0, progress.total)
         self.ui.progressBar.setValue(progress.done)
         if progress.done >= 2:  # the first step also warms up: no promise from it

@@ -1,37 +1,23 @@
-"""Corrected B-scans into a case folder that ``spad train`` reads: the same as of every host.
-
-Nothing that is written tells who the patient is: a keyed pseudonym stands for them, and files are
-named after that, the B-scan's number and a hash of its pixels.
-"""
+"""Corrected B-scans of a result into a training set, as the engine adds them for every host."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Generator, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import slicer
 from numpy.typing import NDArray
 
-from spad.cases import (
-    Written,
-    as_grey,
-    bscan_case,
-    describe,
-    image_pseudonym,
-    known_bscans,
-    pseudonym,
-    write_cases,
-)
+from spad.annotation import Addition, Corrected, Pixels, candidates, refuse_empty
+from spad.cases import Written
 from spad.checkpoint import IGNORE
-from SPADLib.scene import Input, Result, open_input, png_bytes, read_segments
+from SPADLib.desk import png_bytes
+from SPADLib.learn.pseudonym import patient_of
+from SPADLib.scene import Result, open_source, read_segments
 
-__all__ = ["add", "candidates", "key_folder", "patient_of"]
-
-"""Of PNG files: they shrink little with more, and take longer."""
+__all__ = ["add", "candidates_of"]
 
 
 def add(
@@ -91,46 +77,29 @@ def add(
     _refuse(result, bscans, labels)
     labels[(labels == 0) & _own(result)] = IGNORE
     runs = _inverted(result)
-    source = open_input(result.volume, result.layout, inverted=False)
-    shown = open_input(result.volume, result.layout).inverted
-    names = {c.value: c.name for c in result.classes}
-    known = known_bscans(folder)
-    notes: dict[str, None] = {}
-    patient = patient_of(result.volume, keys)
-    if patient is None and not own_patients:
-        patient = image_pseudonym(_grey(source, 0, runs.get(0, shown), {}))
-    splits: dict[str, str] = {}
-    kept: dict[str, Path] = {}
-    written = Written({}, {}, {}, {})
-    for number, z in enumerate(bscans, start=1):
-        yield f"adding B-scan {number} of {len(bscans)}…"
-        image = _grey(source, z, runs.get(z, shown), notes)
-        case = bscan_case(
-            image,
-            labels[z],
-            names,
-            patient=patient or image_pseudonym(image),
-            number=z + 1,
-            annotated=annotated,
-            spacing_mm=source.spacing_mm and source.spacing_mm[1:],
-            known=known,
-        )
-        # One by one: whenever the generator is dropped, the set is whole.
-        try:
-            last = write_cases(folder, [case], names, encode=png_bytes, replace=replace)
-        except OSError as error:
-            raise ValueError(
-                f"“{folder}” cannot be written to ({error.strerror or error}): free some space, "
-                "or choose a folder of your own"
-            ) from error
-        splits |= last.splits
-        kept |= last.kept
-        written = Written(splits, kept, last.patients, last.images)
-    yield describe(written, list(notes))
-    return written
+    source = open_source(result.volume, result.layout, inverted=False)
+    shown = open_source(result.volume, result.layout).inverted
+
+    def read(z: int) -> Pixels:
+        return Pixels(source.stack[z], source.rgb, runs.get(z, shown))
+
+    adding = Addition(
+        folder,
+        [Corrected(z + 1, labels[z], partial(read, z)) for z in bscans],
+        {c.value: c.name for c in result.classes},
+        annotated=annotated,
+        patient=patient_of(result.volume, keys),
+        one_patient=None if own_patients else partial(read, 0),
+        encode=png_bytes,
+        spacing_mm=source.spacing_mm and source.spacing_mm[1:],
+        replace=replace,
+    )
+    yield from adding.steps()
+    yield adding.told
+    return adding.written
 
 
-def candidates(
+def candidates_of(
     result: Result, reviewed: Iterable[int], labels: NDArray[np.uint8] | None = None
 ) -> tuple[list[int], list[int]]:
     """List the B-scans that may be added, from 0.
@@ -150,51 +119,11 @@ def candidates(
     labelled : list of int
         All that a model or a person has been at.
     """
-    segmented = result.segmented
-    painted = set(np.flatnonzero(result.by_hand(labels).any(axis=(1, 2))).tolist())
-    corrected = painted | (segmented & set(reviewed))
-    return sorted(corrected), sorted(segmented | corrected)
+    return candidates(_painted(result, labels), reviewed, result.segmented)
 
 
-def patient_of(volume: Any, keys: Path | None = None) -> str | None:
-    """Pseudonym of a volume's patient; None where DICOM does not say who that is.
-
-    Parameters
-    ----------
-    volume : vtkMRMLVolumeNode
-    keys : Path, optional
-        Where the key is; `key_folder` by default.
-
-    Raises
-    ------
-    ValueError, OSError
-        The key is damaged, or can be neither read nor made.
-    """
-    names = slicer.vtkMRMLSubjectHierarchyConstants
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
-    item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(volume)
-    patient = item and hierarchy.GetItemAncestorAtLevel(item, names.GetDICOMLevelPatient())
-    if not patient:
-        return None
-    said = [
-        hierarchy.GetItemAttribute(patient, names.GetDICOMPatientIDAttributeName()),
-        hierarchy.GetItemAttribute(patient, names.GetDICOMPatientNameAttributeName()),
-    ]
-    return pseudonym(*said, folder=keys or key_folder())
-
-
-def key_folder() -> Path:
-    """Where the key of the pseudonyms is: the same for every host of SPAD on this machine.
-
-    Two hosts with two keys would put one patient into training and validation.
-    """
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "napari-spad"
+def _painted(result: Result, labels: NDArray[np.uint8] | None) -> list[int]:
+    return [int(z) for z in np.flatnonzero(result.by_hand(labels).any(axis=(1, 2)))]
 
 
 def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) -> None:
@@ -205,13 +134,7 @@ def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) ->
             f"B-scan {beyond[0] + 1} was asked for; “{result.volume.GetName()}” has 1 to "
             f"{len(labels)}: choose among these"
         )
-    painted = np.asarray(result.by_hand(labels).any(axis=(1, 2)))
-    known = result.segmented
-    if empty := [z for z in bscans if z not in known and not painted[z]]:
-        raise ValueError(
-            f"B-scan {empty[0] + 1} is not segmented, and nothing is painted in it: as a case it "
-            "would teach that there is nothing; segment it first"
-        )
+    refuse_empty(bscans, result.segmented | set(_painted(result, labels)))
 
 
 def _own(result: Result) -> NDArray[np.bool_]:
@@ -229,11 +152,3 @@ def _inverted(result: Result) -> dict[int, bool]:
         if "inverted" in run:
             found |= {z: bool(run["inverted"]) for z in range(first, first + count)}
     return found
-
-
-def _grey(source: Input, bscan: int, inverted: bool, notes: dict[str, None]) -> NDArray[Any]:
-    """Give a B-scan as the model sees it, in integers; add to `notes` what was done."""
-    image, said = as_grey(source.stack[bscan], rgb=source.rgb)
-    if said:
-        notes[said] = None
-    return np.iinfo(image.dtype).max - image if inverted else image

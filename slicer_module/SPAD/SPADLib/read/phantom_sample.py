@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import slicer
 
-__all__ = ["ICON", "NAME", "make_phantom", "register"]
+__all__ = ["ICON", "NAME", "make_phantom", "register_sample"]
 
 NAME = "SPAD phantom OCT"
 SHAPE = (19, 256, 384)
 SEED = 7
-ICON = Path(__file__).parents[1] / "Resources" / "Icons" / "SPAD.png"
+ICON = Path(__file__).parents[2] / "Resources" / "Icons" / "SPAD.png"
 
 
 def make_phantom(*, seed: int = SEED, shape: tuple[int, int, int] = SHAPE) -> tuple[Any, Any]:
@@ -49,7 +49,7 @@ def make_phantom(*, seed: int = SEED, shape: tuple[int, int, int] = SHAPE) -> tu
     return volume, reference
 
 
-def register() -> None:
+def register_sample() -> None:
     """Offer the phantom in the Sample Data module."""
     import SampleData
 

@@ -7,14 +7,13 @@ from SPADLib.lazy import lazily
 if TYPE_CHECKING:
     from SPADLib.scene.attributes import kept
     from SPADLib.scene.bscan_layout import AXES, Layout
-    from SPADLib.scene.inputs import (
-        Input,
+    from SPADLib.scene.image_source import (
+        Source,
         dicom_modality,
         guessed_layout,
-        open_input,
+        open_source,
         spacing_is_default,
     )
-    from SPADLib.scene.png import png_bytes
     from SPADLib.scene.result import PERCENT, Change, Result, results
     from SPADLib.scene.segments import (
         BINARY,

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from SPADLib.scene.bscan_layout import Layout, guess
 from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
 
-__all__ = ["Input", "dicom_modality", "guessed_layout", "open_input", "spacing_is_default"]
+__all__ = ["Source", "dicom_modality", "guessed_layout", "open_source", "spacing_is_default"]
 
 PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
 
 
 @dataclass(frozen=True)
-class Input:
+class Source:
     """A volume as the engine reads it.
 
     Parameters
@@ -48,7 +48,7 @@ class Input:
         return int(self.stack.shape[0])
 
 
-def open_input(volume: Any, layout: Layout, *, inverted: bool | None = None) -> Input:
+def open_source(volume: Any, layout: Layout, *, inverted: bool | None = None) -> Source:
     """Open a volume for segmenting.
 
     Parameters
@@ -97,7 +97,7 @@ def open_input(volume: Any, layout: Layout, *, inverted: bool | None = None) -> 
     said = ""
     if channels > 1:
         said = f"“{name}” is a colour image: the model sees its luminance"
-    return Input(
+    return Source(
         volume,
         layout,
         layout.stack(array),

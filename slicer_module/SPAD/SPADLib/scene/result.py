@@ -17,7 +17,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from spad.annotation import changes
+from spad.annotation import changes, refuse_other_structures
 from spad.cases import without_paths
 from spad.checkpoint import NOTICE, LabelClass
 from SPADLib.scene.attributes import kept
@@ -272,13 +272,12 @@ class Result:
         ValueError
             It has; asked before a run, nobody waits for nothing.
         """
-        ours, theirs = ([c.name for c in of[1:]] for of in (self.classes, classes))
-        if ours != theirs:
-            raise ValueError(
-                f"“{self.segmentation.GetName()}” has the structures {', '.join(ours)}, this model "
-                f"has {', '.join(theirs)}: choose the model that made it, or let the run make a "
-                "new segmentation"
-            )
+        refuse_other_structures(
+            self.segmentation.GetName(),
+            self.classes,
+            classes,
+            remedy="choose the model that made it, or let the run make a new segmentation",
+        )
 
     def take(
         self,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
-    from SPADLib.compare.compare_panel import ComparePanel
-    from SPADLib.compare.comparison import Comparison
-    from SPADLib.compare.reference import Reference
-    from SPADLib.compare.score_nodes import to_csv
+    from SPADLib.scores.compare_panel import ComparePanel
+    from SPADLib.scores.live_scores import LiveScores
+    from SPADLib.scores.reference import Reference
+    from SPADLib.scores.score_export import to_csv
 
 __getattr__, __all__ = lazily(__name__)

@@ -9,12 +9,12 @@ from typing import Any
 import qt
 import slicer
 
-from SPADLib.compare.comparison import Comparison, Row
-from SPADLib.compare.reference import Reference
-from SPADLib.compare.score_nodes import csv_steps, to_table
 from SPADLib.desk import Desk, RunBox, go_to, isolate
 from SPADLib.host import Cancelled, Pump, get, set_up_table
 from SPADLib.scene import Watch, segment_id
+from SPADLib.scores.live_scores import LiveScores, Row
+from SPADLib.scores.reference import Reference
+from SPADLib.scores.score_export import csv_steps, to_table
 
 __all__ = ["ComparePanel"]
 
@@ -38,7 +38,7 @@ class ComparePanel:
 
     def __init__(self, desk: Desk, ui: Any, runs: RunBox) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
-        self.comparison: Comparison | None = None
+        self.comparison: LiveScores | None = None
         self._seen: Any = None
         self._matches: Any = None  # as the column shows them
         self._watch: Watch | None = None
@@ -90,7 +90,7 @@ class ComparePanel:
         try:
             result = self.desk.need_result()
             reference = Reference.of(self.desk.parameters.reference, result)
-            self.comparison = Comparison(result, reference)
+            self.comparison = LiveScores(result, reference)
         except ValueError as error:
             self.comparison = self._matches = None
             self.ui.scoreTable.setRowCount(0)

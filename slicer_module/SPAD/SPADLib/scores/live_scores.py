@@ -26,10 +26,10 @@ from spad.metrics import (
     values_in,
     worst_slices,
 )
-from SPADLib.compare.reference import Reference
 from SPADLib.scene import Result, spacing_is_default
+from SPADLib.scores.reference import Reference
 
-__all__ = ["WORDS", "Comparison", "Row"]
+__all__ = ["WORDS", "LiveScores", "Row"]
 
 WORDS = {"compared": "", "absent": "absent in both", "missed": "missed", "invented": "invented"}
 """What is said of a structure in place of scores."""
@@ -48,10 +48,10 @@ class Row:
     dice, iou : float
         0 where missed or invented, NaN where absent in both.
     hd95 : float or None
-        In `Comparison.distance_unit`; None while it is not counted yet; inf where missed or
+        In `LiveScores.distance_unit`; None while it is not counted yet; inf where missed or
         invented, NaN where absent in both and for the mean.
     size, reference_size : float
-        In `Comparison.size_unit`, where the reference is counted; NaN for the mean.
+        In `LiveScores.size_unit`, where the reference is counted; NaN for the mean.
     word : str
         "", "absent in both", "missed" or "invented"; of the mean, over how many structures.
     worst : int or None
@@ -70,7 +70,7 @@ class Row:
     worst: int | None
 
 
-class Comparison:
+class LiveScores:
     """Confusion matrices and distances of a result against a reference.
 
     Parameters

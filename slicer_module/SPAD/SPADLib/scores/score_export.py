@@ -10,8 +10,8 @@ from typing import Any
 import vtk
 
 from spad.metrics import as_csv, score_records, write_text
-from SPADLib.compare.comparison import Comparison, Row
 from SPADLib.scene import into_study
+from SPADLib.scores.live_scores import LiveScores, Row
 
 __all__ = ["csv_steps", "to_csv", "to_table"]
 
@@ -20,14 +20,14 @@ TABLE = "SPAD.scores"
 _PENDING = "not counted yet"
 
 
-def to_table(comparison: Comparison, scene: Any) -> Any:
+def to_table(comparison: LiveScores, scene: Any) -> Any:
     """Put the scores of the whole volume into a table node; a result has one, kept up to date.
 
     Scores are texts, with words where there is no number; sizes and B-scans (from 1) are numbers.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : LiveScores
     scene : vtkMRMLScene
 
     Returns
@@ -65,7 +65,7 @@ def to_table(comparison: Comparison, scene: Any) -> Any:
     return node
 
 
-def csv_steps(comparison: Comparison, path: Path) -> Generator[str, None, None]:
+def csv_steps(comparison: LiveScores, path: Path) -> Generator[str, None, None]:
     """Write what `to_csv` writes in short steps, for a timer to pull; the file comes last.
 
     Yields
@@ -93,12 +93,12 @@ def csv_steps(comparison: Comparison, path: Path) -> Generator[str, None, None]:
     yield f"Scores are in {path}"
 
 
-def to_csv(comparison: Comparison, path: Path) -> None:
+def to_csv(comparison: LiveScores, path: Path) -> None:
     """Write the scores of every structure in every B-scan, and in the whole volume, as CSV.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : LiveScores
     path : path
 
     Raises

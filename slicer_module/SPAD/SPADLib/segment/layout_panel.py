@@ -10,7 +10,7 @@ import qt
 
 from SPADLib.desk import Desk, png_of
 from SPADLib.host import get
-from SPADLib.scene import AXES, Layout, open_input
+from SPADLib.scene import AXES, Layout, open_source
 
 __all__ = ["LayoutPanel"]
 
@@ -40,7 +40,7 @@ class LayoutPanel:
         if volume is not None:
             try:
                 layout, why = self.desk.layout(volume)
-                source = open_input(volume, layout)
+                source = open_source(volume, layout)
                 depth, axis = source.depth, layout.axis
                 picture = png_of(source)
                 text = f"B-scans: {why}. The model sees them like this:"

@@ -21,7 +21,7 @@ from SPADLib.desk import (
     warnings_of,
 )
 from SPADLib.host import Cancelled, Pump, get
-from SPADLib.scene import Input, Layout, Result, open_input, results
+from SPADLib.scene import Layout, Result, Source, open_source, results
 from SPADLib.segment.layout_panel import LayoutPanel
 from SPADLib.segment.model_panel import ModelPanel
 
@@ -69,7 +69,7 @@ class SegmentPanel:
 
     # ------------------------------------------------------------------ what is chosen
 
-    def input(self) -> Input:
+    def input(self) -> Source:
         """The volume that is chosen, opened.
 
         Raises
@@ -81,9 +81,9 @@ class SegmentPanel:
         chosen = get(self.ui.invertedCombo, "currentText")
         layout = Layout() if volume is None else self.desk.layout(volume)[0]
         inverted = None if chosen in ("", AS_SHOWN) else chosen == YES
-        return open_input(volume, layout, inverted=inverted)
+        return open_source(volume, layout, inverted=inverted)
 
-    def bscans(self, source: Input) -> range:
+    def bscans(self, source: Source) -> range:
         """B-scans that are asked for."""
         asked = self.desk.parameters.bscans
         if asked == self._current:
@@ -233,7 +233,7 @@ class SegmentPanel:
             self.ui.preflightLabel.setText(str(outcome))
         self.ui.preflightLabel.setVisible(bool(get(self.ui.preflightLabel, "text")))
 
-    def _show_time(self, card: Any, source: Input) -> None:
+    def _show_time(self, card: Any, source: Source) -> None:
         try:
             count = len(self.bscans(source))
         except ValueError as error:
@@ -280,7 +280,7 @@ class SegmentPanel:
             self.desk.fail(error)
 
     def _take(
-        self, done: Done, source: Input, target: Result | None, structures: list[int] | None
+        self, done: Done, source: Source, target: Result | None, structures: list[int] | None
     ) -> str:
         made = done.segmentation
         self._note_pace(done)

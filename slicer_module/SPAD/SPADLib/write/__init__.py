@@ -1,11 +1,11 @@
-"""The panel Save: files for other programs, DICOM SEG, and the training set."""
+"""The panel Save: a result as files for other programs, each with its sidecar, and as DICOM SEG."""
 
 from typing import TYPE_CHECKING
 
 from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
-    from SPADLib.save.files import save
-    from SPADLib.save.save_panel import SavePanel
+    from SPADLib.write.save_panel import SavePanel
+    from SPADLib.write.volume_files import save
 
 __getattr__, __all__ = lazily(__name__)
