@@ -1,0 +1,21 @@
+"""The files of a batch, and results that do not overwrite each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spad.annotation.batch_files import images_in, result_stems
+
+
+def test_hidden_files_folders_and_what_does_not_open_are_no_images(tmp_path):
+    for name in ("b.png", "a.png", "._a.png", "letter.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "c.png").mkdir()
+    found = images_in(tmp_path, lambda path: path.suffix == ".png")
+    assert [path.name for path in found] == ["a.png", "b.png"]
+
+
+def test_results_are_named_after_their_image_and_two_of_one_name_do_not_meet():
+    images = [Path("eye.png"), Path("Eye.tif"), Path("scan.nii.gz")]
+    named = result_stems(images, lambda path: path.name.split(".")[0])
+    assert list(named.values()) == ["eye_png", "Eye_tif", "scan"]
