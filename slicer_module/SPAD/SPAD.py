@@ -115,7 +115,7 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _open(self):
         """Build the panel; the engine is there."""
         from spad.inference import Engine
-        from SPADLib.correct import CorrectPanel, EditPanel
+        from SPADLib.correct import CorrectPanel, EditPanel, ReviewPanel
         from SPADLib.desk import Desk, RunBox
         from SPADLib.learn import TrainingPanel
         from SPADLib.scene import register
@@ -139,9 +139,10 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segment = SegmentPanel(self.desk, ui, runs, (ALL, CURRENT, RANGE))
         self.edit = EditPanel(self.desk, ui)
         self.compare = ComparePanel(self.desk, ui, runs)
+        self.review = ReviewPanel(self.desk, ui)
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
         self.save = SavePanel(self.desk, ui)
-        self.learn = TrainingPanel(self.desk, ui, runs, self.correct)
+        self.learn = TrainingPanel(self.desk, ui, runs, self.review)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._on_scene_closes)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
         self._connect(self.desk.parameters)
@@ -180,6 +181,7 @@ class SPADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _leave_scene(self):
         self.runs.cancel("the scene was closed")
         self.compare.stop()
+        self.review.stop()
         self.correct.stop()
         self.desk.forget()
 

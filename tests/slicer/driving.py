@@ -17,11 +17,10 @@ def settle(panel: Any, seconds: float = 20.0) -> None:
         standin.process_events(0.02)
         waiting = (
             panel.runs.busy,
-            panel.segment._pause.isActive(),
-            panel.segment._look is not None and panel.segment._look.busy,
+            panel.segment.preflight.busy,
             panel.compare._pause.isActive(),
             panel.compare._distances.busy,
-            panel.correct._judge.busy,
+            panel.review._judge.busy,
         )
         if not any(waiting):
             return

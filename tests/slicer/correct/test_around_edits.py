@@ -8,7 +8,8 @@ import slicer
 from fakes import FakeEngine, paint, run_of
 from scene import add_volume, save_scene
 
-from SPADLib.correct.around_edits import SCOPES, Alternatives, around_edits, inside, onward, take
+from SPADLib.correct.alternatives import Alternatives
+from SPADLib.correct.around_edits import SCOPES, around_edits, inside, onward, take
 from SPADLib.correct.review import Review
 from SPADLib.desk.history import History
 from SPADLib.desk.run import Request, drain, events

@@ -7,5 +7,6 @@ from SPADLib.lazy import lazily
 if TYPE_CHECKING:
     from SPADLib.correct.correct_panel import CorrectPanel
     from SPADLib.correct.edit_panel import EditPanel
+    from SPADLib.correct.review_panel import ReviewPanel
 
 __getattr__, __all__ = lazily(__name__)

@@ -1,4 +1,4 @@
-"""Correcting with the model's help: around a person's edits, on to the neighbours, or by a sample.
+"""Correcting with the model's help: around a person's edits, and on to the neighbours.
 
 The rules stand in `spad.annotation.around_edits`; what is taken over goes through `Result`, so that
 nothing a person edited is touched, and all of it can be taken back.
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.annotation import RESTART, Alternative, alternatives, doubtful, edits_for, told
+from spad.annotation import RESTART, doubtful, edits_for, told
 from SPADLib.desk import Done
 from SPADLib.scene import PERCENT, Change, Result, to_world
 
-__all__ = ["SCOPES", "Alternatives", "around_edits", "inside", "onward", "take"]
+__all__ = ["SCOPES", "around_edits", "inside", "onward", "take"]
 
 SCOPES = ("the whole B-scan", "where the samples disagree", "inside the ROI")
 
@@ -184,60 +184,3 @@ def _region(result: Result, bscan: int, scope: str, roi: Any) -> NDArray[np.bool
 def _locked(result: Result, structures: Collection[int] | None) -> set[int]:
     every = {c.value for c in result.classes[1:]}
     return set() if structures is None else every - set(structures)
-
-
-class Alternatives:
-    """What the samples of a B-scan say of one structure, to step through and to take.
-
-    Parameters
-    ----------
-    result : Result
-    bscan : int
-    value : int
-        Class value of the structure.
-
-    Raises
-    ------
-    ValueError
-        The B-scan's samples are not at hand, or say nothing else.
-    """
-
-    def __init__(self, result: Result, bscan: int, value: int) -> None:
-        samples = result.samples.get(bscan)
-        if samples is None:
-            raise ValueError(
-                f"The samples of B-scan {bscan + 1} are not at hand: they last as long as the "
-                "session. Segment it again with the same seed to have them"
-            )
-        labels = result.labels()
-        self.result, self.bscan, self.value = result, bscan, value
-        self.now = int(np.count_nonzero(labels[bscan] == value))
-        self.samples = len(samples)
-        self.found: list[Alternative] = alternatives(
-            np.array(labels[bscan]), samples, value, result.by_hand(labels)[bscan]
-        )
-        self.name = next(c.name for c in result.classes if c.value == value)
-        if not self.found:
-            raise ValueError(
-                f"All {self.samples} samples of B-scan {bscan + 1} agree with what {self.name} is "
-                "now: there is no alternative"
-            )
-        self.at = next((n for n, a in enumerate(self.found) if a.pixels >= self.now), 0)
-
-    def step(self, by: int) -> Alternative:
-        """Go to the next larger (1) or smaller (-1) alternative, round and round."""
-        self.at = (self.at + by) % len(self.found)
-        return self.found[self.at]
-
-    @property
-    def text(self) -> str:
-        """The alternative at hand, in words."""
-        one = self.found[self.at]
-        return (
-            f"{self.name}, alternative {self.at + 1} of {len(self.found)}: {one.pixels:,} pixels "
-            f"(now {self.now:,}), {one.votes} of {self.samples} samples"
-        )
-
-    def take(self) -> Change:
-        """Put it into the segmentation, as a person's own choice: later sampling keeps it."""
-        return self.result.put(self.bscan, self.found[self.at].labels)

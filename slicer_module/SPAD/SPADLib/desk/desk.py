@@ -78,6 +78,13 @@ class Desk:
         """Show what went wrong, in words."""
         self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
 
+    def guarded(self, call: Callable[[], None]) -> None:
+        """Call what a button is for; no error is lost in a signal."""
+        try:
+            call()
+        except Exception as error:
+            self.fail(error)
+
     def tell_edited(self) -> None:
         """Tell that the pixels of the result at work changed: they are read once for all."""
         self._labels = None if self.result is None else self.result.labels()

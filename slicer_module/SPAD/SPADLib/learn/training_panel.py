@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from SPADLib.correct import CorrectPanel
+from SPADLib.correct import ReviewPanel
 from SPADLib.desk import Desk, RunBox, StructureMenu
 from SPADLib.host import get
 from SPADLib.learn.training_set import add, candidates_of
@@ -24,12 +24,12 @@ class TrainingPanel:
     desk : Desk
     ui : namespace of widgets
     runs : RunBox
-    correct : CorrectPanel
+    reviews : ReviewPanel
         Knows which B-scans were accepted.
     """
 
-    def __init__(self, desk: Desk, ui: Any, runs: RunBox, correct: CorrectPanel) -> None:
-        self.desk, self.ui, self.runs, self.correct = desk, ui, runs, correct
+    def __init__(self, desk: Desk, ui: Any, runs: RunBox, reviews: ReviewPanel) -> None:
+        self.desk, self.ui, self.runs, self.reviews = desk, ui, runs, reviews
         self.annotated = StructureMenu(ui.annotatedButton)
         ui.trainingFolder.setCurrentPath(desk.settings.get(FOLDER) or "")
         ui.trainingFolder.currentPathChanged.connect(self._on_folder)
@@ -74,7 +74,7 @@ class TrainingPanel:
     def _candidates(self) -> tuple[list[int], list[int]]:
         if self._result is None or self._result.volume is None:
             return [], []
-        review = self.correct.review
+        review = self.reviews.review
         accepted = set() if review is None else review.accepted()
         return candidates_of(self._result, accepted, self.desk.labels)
 

@@ -1,34 +1,28 @@
-"""The panel “Segment”: what to segment with what, whether that is wise, and the run."""
+"""The panel “Segment”: what to segment with what, where it goes, and the run."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import qt
 
 from SPADLib.desk import (
     Desk,
     Done,
-    Pace,
     Request,
     RunBox,
     StructureMenu,
-    device_line,
     events,
     go_to,
-    warnings_of,
 )
-from SPADLib.host import Cancelled, Pump, get
+from SPADLib.host import get
 from SPADLib.scene import Layout, Result, Source, open_source, results
 from SPADLib.segment.layout_panel import LayoutPanel
 from SPADLib.segment.model_panel import ModelPanel
+from SPADLib.segment.preflight_panel import PreflightPanel
 
 __all__ = ["SegmentPanel"]
 
 AS_SHOWN, YES, NO = "as it is shown", "yes", "no"
-PAUSE_MS = 250
 
 
 class SegmentPanel:
@@ -46,21 +40,16 @@ class SegmentPanel:
     def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str]) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
         _, self._current, self._range = which
-        self.pace = Pace(desk.settings)
         self.models = ModelPanel(desk, ui)
         self.layout = LayoutPanel(desk, ui)
+        self.preflight = PreflightPanel(desk, ui, self.models, self.input, self.bscans)
         self._targets: list[Any] = []
         self._seen: Any = None
         self._filling = False
-        self._look: Pump | None = None
-        self._pause = qt.QTimer()
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
-        self._pause.timeout.connect(self._start_looking)
         for text in (AS_SHOWN, YES, NO):
             ui.invertedCombo.addItem(text)
         self.structures = StructureMenu(ui.structuresButton)
-        ui.invertedCombo.currentIndexChanged.connect(lambda *_: self._look_soon())
+        ui.invertedCombo.currentIndexChanged.connect(lambda *_: self.preflight.look_soon())
         ui.intoCombo.currentIndexChanged.connect(lambda *_: self._fill_structures())
         ui.segmentButton.clicked.connect(lambda *_: self.segment())
         desk.on("parameters", self.refresh)
@@ -139,7 +128,7 @@ class SegmentPanel:
             self._seen = seen
             self.layout.refresh()
             self._fill_targets()
-            self._look_soon()
+            self.preflight.look_soon()
         self._enable()
 
     # ------------------------------------------------------------------ where it is written
@@ -187,63 +176,6 @@ class SegmentPanel:
         self.structures.fill(() if target is None else target.classes[1:])
         self.ui.structuresButton.setVisible(target is not None)
 
-    # ------------------------------------------------------------------ whether it is wise
-
-    def _look_soon(self) -> None:
-        if not self._filling:
-            self._pause.start()
-
-    def _start_looking(self) -> None:
-        if self.desk.parameters is None:
-            return
-        if self._look is not None:
-            self._look.cancel()
-        self._look = Pump(lambda _: None, self._on_looked)
-        self._look.start(self._looking())
-
-    def _looking(self) -> Generator[None, None, None]:
-        ui, card = self.ui, None
-        try:
-            card = self.models.card()
-            ui.cardLabel.setText("" if card is None else card.text())
-        except (ValueError, OSError) as error:
-            ui.cardLabel.setText(str(error))
-        yield
-        try:
-            source = self.input()
-        except ValueError as error:
-            chosen = self.desk.parameters.inputVolume is not None
-            ui.preflightLabel.setText(str(error) if chosen else "")
-            ui.deviceLine.setText("")
-            return
-        if card is None:
-            return
-        if "torch" not in sys.modules:
-            ui.deviceLine.setText("loading PyTorch, which takes some seconds…")
-            yield  # so that it is read before the wait
-            yield
-        self.models.list_devices()
-        yield
-        self._show_time(card, source)
-        yield
-        ui.preflightLabel.setText("\n".join(warnings_of(source, card)))
-
-    def _on_looked(self, outcome: BaseException | None) -> None:
-        if outcome is not None and not isinstance(outcome, Cancelled):
-            self.ui.preflightLabel.setText(str(outcome))
-        self.ui.preflightLabel.setVisible(bool(get(self.ui.preflightLabel, "text")))
-
-    def _show_time(self, card: Any, source: Source) -> None:
-        try:
-            count = len(self.bscans(source))
-        except ValueError as error:
-            self.ui.deviceLine.setText(str(error))
-            return
-        p, device = self.desk.parameters, self.models.device
-        chains = p.samples or card.sampling.samples, p.steps or card.sampling.steps
-        line = device_line(device, self.pace.seconds(card.name, device, count, *chains), count)
-        self.ui.deviceLine.setText(". ".join(filter(None, (line, self.models.note))))
-
     # ------------------------------------------------------------------ the run
 
     def segment(self) -> None:
@@ -283,7 +215,7 @@ class SegmentPanel:
         self, done: Done, source: Source, target: Result | None, structures: list[int] | None
     ) -> str:
         made = done.segmentation
-        self._note_pace(done)
+        self.preflight.note(done)
         count = len(made.labels)
         said = "".join(f" {text}." for text in made.provenance.get("said", []))
         if target is None:
@@ -307,12 +239,6 @@ class SegmentPanel:
         pixels = sum(c.pixels for c in changed)
         return f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
 
-    def _note_pace(self, done: Done) -> None:
-        made, count = done.segmentation.provenance, len(done.segmentation.labels)
-        chains = made["samples"], made["steps"]
-        model, device = made["checkpoint"]["name"], str(made.get("device", "cpu"))
-        self.pace.note(model, device, count, *chains, done.seconds)
-
     def _show(self, result: Result) -> None:
         here = self.desk.bscan_of(result.volume)
         self.desk.show(result)
@@ -325,4 +251,4 @@ class SegmentPanel:
     def _on_busy(self) -> None:
         self._enable()
         if not self.runs.busy:
-            self._look_soon()  # the pace may be known by now
+            self.preflight.look_soon()  # the pace may be known by now
