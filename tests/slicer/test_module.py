@@ -28,12 +28,12 @@ def module(scene):
 
 def test_the_self_tests_of_the_module_pass(module):
     """As `slicer_add_python_unittest` and the button “Reload and Test” run them."""
-    from SPADLib.install import install
+    from SPADLib.install import SlicerHost, missing
 
     source, _ = module
     suite = unittest.TestLoader().loadTestsFromTestCase(source.SPADTest)
     assert suite.countTestCases() >= 5
-    lacking = install.missing(install.SlicerHost())
+    lacking = missing(SlicerHost())
     outcome = unittest.TextTestRunner(verbosity=0).run(suite)
     assert outcome.wasSuccessful(), outcome.failures + outcome.errors
     assert len(outcome.skipped) == (suite.countTestCases() if lacking else 0), outcome.skipped

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from SPADLib.install.install import sha256_of, wheel_argument
+from SPADLib.install.requirements import sha256_of, wheel_argument
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "slicer_module" / "SPAD"
@@ -65,6 +65,8 @@ OLD = (
     "SPADLib/install/__init__.py",
     "SPADLib/install/install.py",
     "SPADLib/install/pip_errors.py",
+    "SPADLib/install/requirements.py",
+    "SPADLib/install/slicer_host.py",
     "SPADLib/read/phantom_sample.py",
 )
 

@@ -517,12 +517,12 @@ def test_an_old_slicer_is_refused_in_words(app):
 
 def test_a_missing_engine_is_asked_for_and_nothing_is_installed_unasked(app, monkeypatch):
     import SPAD
-    from SPADLib.install import install
+    from SPADLib.install import SlicerHost
 
     ran = []
-    monkeypatch.setattr(install.SlicerHost, "version", lambda self, name: None)
+    monkeypatch.setattr(SlicerHost, "version", lambda self, name: None)
     monkeypatch.setattr(
-        install.SlicerHost, "pip", lambda self, arguments: iter(ran.append(arguments) or [])
+        SlicerHost, "pip", lambda self, arguments: iter(ran.append(arguments) or [])
     )
     widget = standin.open_module(SPAD)
     assert widget.desk is None

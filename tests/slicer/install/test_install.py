@@ -13,16 +13,15 @@ import pytest
 
 from SPADLib.host.commands import run_command
 from SPADLib.host.gpus import torch_note
-from SPADLib.install.install import (
-    InstallError,
-    SlicerHost,
-    install,
+from SPADLib.install.install import InstallError, install
+from SPADLib.install.requirements import (
     missing,
     offline_command,
     plan,
     version_refusal,
     wheel_argument,
 )
+from SPADLib.install.slicer_host import SlicerHost
 
 SHIPPED = {"numpy": "2.0.2", "scipy": "1.13.1", "SimpleITK": "2.4.0", "vtk": "9.4.0"}
 

@@ -1,222 +1,40 @@
-"""Getting the engine into Slicer's Python without breaking what Slicer ships.
+"""Installing the engine in Slicer's Python without breaking what Slicer ships.
 
 PyTorch comes through the PyTorch extension, the engine from the wheel that this extension carries,
 without its dependencies, and safetensors with everything that Slicer ships held at its version.
-Nothing is installed at import, nor in tests. This file also runs on the Python of old Slicers: it
-is what tells them apart.
+Nothing is installed at import, nor in tests. This file also runs on the Python of old Slicers.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
-import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
 
-from SPADLib.host import Overheard, run_command
+from SPADLib.host import Overheard
 from SPADLib.install.pip_errors import InstallError, in_words
+from SPADLib.install.requirements import (
+    ENGINE,
+    SAFETENSORS,
+    TORCH,
+    Host,
+    carried_wheel,
+    missing,
+    wheel_argument,
+)
 
-__all__ = [
-    "Host",
-    "InstallError",
-    "SlicerHost",
-    "install",
-    "missing",
-    "offline_command",
-    "plan",
-    "sha256_of",
-    "version_refusal",
-    "wheel_argument",
-]
+__all__ = ["InstallError", "install"]
 
-OLDEST_SLICER, OLDEST_PYTHON = (5, 10), (3, 11)
-TORCH = ">=2.4"
-SAFETENSORS = "safetensors>=0.4.3"
-ENGINE = "napari-spad"
-"""The distribution that holds the engine; of the napari plugin in it nothing is loaded here."""
 FROZEN = (
     *("numpy", "scipy", "SimpleITK", "vtk", "requests", "packaging", "pydicom", "pillow"),
     "torch",
 )
 """What no installation may change."""
-WHEELS = Path(__file__).resolve().parents[2] / "Resources" / "Wheel"
-
-
-class Host(Protocol):
-    """What an installation needs of Slicer. Tests put another one here."""
-
-    wheel_folder: Path
-
-    def version(self, name: str) -> str | None:
-        """Version of an installed distribution; None where there is none."""
-
-    def wheel_sha256(self, name: str) -> str | None:
-        """Hash of the wheel that a distribution was installed from; None where none is known."""
-
-    def pip(self, arguments: list[str]) -> Iterator[str]:
-        """Run pip; yield its lines as they come; CalledProcessError, with them, if it fails."""
-
-    def torch_installer(self) -> Any:
-        """Logic of the PyTorch extension; None where that is not installed."""
-
-    def testing(self) -> bool:
-        """Whether this is a self-test."""
-
-
-class SlicerHost:
-    """The Slicer that this runs in."""
-
-    wheel_folder = WHEELS
-
-    def version(self, name: str) -> str | None:
-        """Version of an installed distribution; None where there is none."""
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return None
-
-    def wheel_sha256(self, name: str) -> str | None:
-        """Hash of the wheel that a distribution was installed from; None where none is known."""
-        try:
-            origin = json.loads(metadata.distribution(name).read_text("direct_url.json") or "{}")
-        except (metadata.PackageNotFoundError, ValueError):
-            return None
-        info = origin.get("archive_info", {})
-        return info.get("hashes", {}).get("sha256") or info.get("hash", "")[7:] or None
-
-    def pip(self, arguments: list[str]) -> Iterator[str]:
-        """Run pip in a process of its own; yield its lines, and "" while it says nothing."""
-        python = shutil.which("PythonSlicer") or sys.executable
-        if "python" not in Path(python).name.lower():  # it would open a second Slicer
-            raise OSError("PythonSlicer was not found beside Slicer")
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        yield from run_command([*pip, *arguments])
-
-    def torch_installer(self) -> Any:
-        """Logic of the PyTorch extension; None where that is not installed."""
-        try:
-            import PyTorchUtils
-        except ImportError:
-            return None
-        return PyTorchUtils.PyTorchUtilsLogic()
-
-    def testing(self) -> bool:
-        """Whether this is a self-test."""
-        import slicer
-
-        return bool(slicer.app.testingEnabled())
-
-
-# ---------------------------------------------------------------------- what there is
-
-
-def version_refusal(slicer_version: tuple[int, int], python: tuple[int, ...]) -> str:
-    """Say why this Slicer cannot run SPAD, and what helps; empty where it can.
-
-    Parameters
-    ----------
-    slicer_version, python : (major, minor)
-    """
-    if slicer_version >= OLDEST_SLICER and python[:2] >= OLDEST_PYTHON:
-        return ""
-    have, need = (".".join(map(str, v)) for v in (slicer_version, OLDEST_SLICER))
-    old, new = (".".join(map(str, v[:2])) for v in (python, OLDEST_PYTHON))
-    return (
-        f"SPAD needs Slicer {need} or newer (Python {new}); this is Slicer {have} with Python "
-        f"{old}. Install a newer Slicer beside this one: settings and scenes stay as they are."
-    )
-
-
-def missing(host: Host) -> list[str]:
-    """Name what must be installed before SPAD can run, in the order of installation."""
-    found = []
-    if not _at_least(host.version("torch"), TORCH[2:]):
-        found.append("torch")
-    if not _at_least(host.version("safetensors"), SAFETENSORS.partition(">=")[2]):
-        found.append("safetensors")
-    if _engine_is_old(host):
-        found.append(ENGINE)
-    return found
-
-
-def _engine_is_old(host: Host) -> bool:
-    """Whether there is no engine, or the extension carries another one."""
-    have, wheel = host.version(ENGINE), _wheel(host)
-    if have is None or wheel is None:
-        return have is None
-    # An extension is updated more often than a version changes. Who installed the engine otherwise,
-    # as developers do, has no hash, and is left with it.
-    known = host.wheel_sha256(ENGINE)
-    if known is not None:
-        return known != sha256_of(wheel)
-    return _version_of(wheel) != have
-
-
-def sha256_of(file: Path) -> str:
-    """Hash of a file, in hexadecimal digits."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def wheel_argument(wheel: Path) -> str:
-    """A wheel as pip takes it, so that its hash is known afterwards."""
-    return f"{ENGINE} @ {wheel.resolve().as_uri()}#sha256={sha256_of(wheel)}"
-
-
-def plan(host: Host, folder: Path | None = None) -> str:
-    """Say what would be installed, for the question that is asked once."""
-    steps = {
-        "torch": "PyTorch, by the PyTorch extension: a download of 200 MB to 3 GB",
-        "safetensors": "safetensors, which reads checkpoints: less than 1 MB",
-        ENGINE: "the engine of SPAD, from this extension: no download",
-    }
-    if folder is not None:
-        steps["torch"] = "PyTorch"
-        steps["safetensors"] = "safetensors, which reads checkpoints"
-    listed = "\n".join(f"•  {steps[name]}" for name in missing(host))
-    source = "" if folder is None else f" from “{folder}”, without a network"
-    return f"SPAD needs these in Slicer's Python{source}:\n\n{listed}\n\nInstall them now?"
-
-
-def offline_command(host: Host) -> str:
-    """The line that fills a folder, on a computer with a network, for “From a folder…”."""
-    version = ".".join(map(str, sys.version_info[:2]))
-    numpy = host.version("numpy")
-    held = f' "numpy=={numpy}"' if numpy else ""
-    return (
-        f"python -m pip download --dest spad-offline --only-binary :all: --python-version {version}"
-        f' "torch{TORCH}" "{SAFETENSORS}"{held}'
-    )
-
-
-def _at_least(have: str | None, least: str) -> bool:
-    return have is not None and _numbers(have) >= _numbers(least)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version.partition("+")[0])[:3])
-
-
-def _wheel(host: Host) -> Path | None:
-    """The newest engine that the extension carries."""
-    found = sorted(host.wheel_folder.glob("napari_spad-*.whl"), key=lambda p: p.stat().st_mtime)
-    return found[-1] if found else None
-
-
-def _version_of(wheel: Path) -> str:
-    return wheel.name.split("-")[1]
-
-
-# ---------------------------------------------------------------------- the installation
 
 
 def install(host: Host, folder: Path | None = None) -> Iterator[str]:
@@ -243,7 +61,7 @@ def install(host: Host, folder: Path | None = None) -> Iterator[str]:
     lacking = missing(host)
     if folder is not None and not folder.is_dir():
         raise InstallError(f"There is no folder “{folder}”", "Choose the one with the wheels")
-    wheel = _wheel(host)
+    wheel = carried_wheel(host)
     if ENGINE in lacking and wheel is None:
         raise InstallError(
             f"The extension carries no engine in {host.wheel_folder}",

@@ -11,15 +11,9 @@ import qt
 import slicer
 
 from SPADLib.host import Cancelled, Pump
-from SPADLib.install.install import (
-    Host,
-    InstallError,
-    SlicerHost,
-    install,
-    missing,
-    offline_command,
-    plan,
-)
+from SPADLib.install.install import InstallError, install
+from SPADLib.install.requirements import Host, missing, offline_command, plan
+from SPADLib.install.slicer_host import SlicerHost
 
 __all__ = ["InstallPanel"]
 

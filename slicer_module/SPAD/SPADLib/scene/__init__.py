@@ -14,7 +14,8 @@ if TYPE_CHECKING:
         open_source,
         spacing_is_default,
     )
-    from SPADLib.scene.result import PERCENT, Change, Result, results
+    from SPADLib.scene.result import Change, Result, results
+    from SPADLib.scene.result_nodes import PERCENT
     from SPADLib.scene.segments import (
         BINARY,
         Segments,

@@ -19,19 +19,22 @@ from numpy.typing import NDArray
 
 from spad.annotation import changes, refuse_other_structures
 from spad.cases import without_paths
-from spad.checkpoint import NOTICE, LabelClass
+from spad.checkpoint import LabelClass
 from SPADLib.scene.attributes import kept
 from SPADLib.scene.bscan_layout import Layout
-from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels, write_segments
-from SPADLib.scene.structures import class_segments, structures_of
-from SPADLib.scene.uncertainty_colours import show_uncertainty
-from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of, spacing_of
+from SPADLib.scene.result_nodes import (
+    PROPOSAL,
+    UNCERTAINTY,
+    VOLUME,
+    add_probability,
+    make_nodes,
+    percent,
+)
+from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
+from SPADLib.scene.structures import structures_of
+from SPADLib.scene.volumes import array_of, nodes_of, spacing_of
 
-__all__ = ["PERCENT", "Change", "Result", "results"]
-
-VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposal"
-"""Roles of the node references of a result's segmentation."""
-PERCENT = 100
+__all__ = ["Change", "Result", "results"]
 
 
 @dataclass(frozen=True)
@@ -106,39 +109,9 @@ class Result:
         -------
         Result
         """
-        scene = volume.GetScene()
-        name = f"{volume.GetName()} {run.provenance['checkpoint']['name']}"
-        node = slicer.vtkMRMLSegmentationNode()
-        node.SetName(scene.GenerateUniqueName(name))
-        # Before it enters the scene: node selectors look whether it is a result as it comes.
-        node.SetAttribute("SPAD.classes", json.dumps([c.as_json() for c in run.classes]))
-        node = scene.AddNode(node)
-        node.CreateDefaultDisplayNodes()
-        shape = array_of(volume).shape[:3]
-        count = len(run.labels)
-        part = slice(first, first + count)
-        labels = np.zeros(shape, np.uint8)
-        layout.stack(labels)[part] = run.labels
-        write_segments(node, labels, class_segments(run.classes), volume)
-        into_study(node, volume)
-        doubt = np.zeros(shape, np.uint8)
-        for z in range(count):
-            layout.stack(doubt)[first + z] = _percent(run.uncertainty[z])
-        uncertainty = new_volume(f"{node.GetName()} uncertainty (%)", doubt, volume)
-        show_uncertainty(uncertainty)
-        proposal = new_volume(
-            f"{node.GetName()} proposal", labels, volume, kind="vtkMRMLLabelMapVolumeNode"
-        )
-        proposal.SetHideFromEditors(True)
-        node.SetNodeReferenceID(VOLUME, volume.GetID())
-        node.SetNodeReferenceID(UNCERTAINTY, uncertainty.GetID())
-        node.SetNodeReferenceID(PROPOSAL, proposal.GetID())
-        node.SetAttribute("SPAD.layout", layout.code)
-        node.SetAttribute("SPAD.notice", NOTICE)
-        node.SetAttribute("SPAD.checkpoint", run.provenance["checkpoint"]["name"])
-        result = cls(node)
+        result = cls(make_nodes(volume, layout, run, first))
         if probability and run.probability is not None:
-            result._add_probability(run, first, volume)
+            add_probability(result.segmentation, volume, layout, run, first)
         result._remember(run, first)
         return result
 
@@ -157,15 +130,6 @@ class Result:
             return cls(segmentation)
         except (ValueError, KeyError, TypeError):  # a scene may come from anywhere
             return None
-
-    def _add_probability(self, run: Any, first: int, volume: Any) -> None:
-        for c in self.classes[1:]:
-            array = np.zeros(array_of(volume).shape[:3], np.uint8)
-            for z in range(len(run.labels)):
-                self.layout.stack(array)[first + z] = _percent(run.probability[c.value][z])
-            node = new_volume(f"{self.segmentation.GetName()} {c.name} (%)", array, volume)
-            node.CreateDefaultDisplayNodes()
-            node.SetAttribute("SPAD.probability_of", c.name)
 
     def _remember(self, run: Any, first: int) -> None:
         known = self.segmented
@@ -323,7 +287,7 @@ class Result:
                     Change(z, where, now[z][where], new[where], self.proposal()[z][where].copy())
                 )
             shown = self.uncertainty()[z]
-            fresh = _percent(run.uncertainty[n])
+            fresh = percent(run.uncertainty[n])
             np.copyto(shown, fresh, where=True if part is None else part)
         self._write(todo, [c.after for c in todo], [c.after for c in todo])
         slicer.util.arrayFromVolumeModified(self.uncertainty_node)
@@ -384,7 +348,3 @@ def results(scene: Any) -> list[Result]:
     """All results of a scene, in the order in which they were made."""
     found = nodes_of(scene, "vtkMRMLSegmentationNode")
     return [r for node in found if (r := Result.of(node)) is not None]
-
-
-def _percent(share: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.rint(np.asarray(share, np.float32) * PERCENT).astype(np.uint8)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import slicer
-import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import vtk_to_numpy
 
-from SPADLib.scene.volumes import array_of, ijk_to_ras, oriented, shape_of
+from SPADLib.scene.grid import lattice_box, on_grid, transform_between
+from SPADLib.scene.volumes import array_of, oriented, shape_of
 
 __all__ = [
     "BINARY",
@@ -87,7 +85,7 @@ def read_segments(segmentation: Any, values: Segments, volume: Any) -> Read:
     for image, members in _layers(inner, values):
         if image.IsEmpty():
             continue
-        array, box, moved = _on_grid(image, segmentation, volume)
+        array, box, moved = on_grid(image, segmentation, volume)
         resampled |= moved
         if array is None:
             continue
@@ -117,7 +115,7 @@ def labels_of_volume(labels: Any, volume: Any) -> Read:
             f"“{labels.GetName()}” holds {array.dtype} pixels, not one whole number each: choose a "
             "label map, or a segmentation"
         )
-    found, box, moved = _on_grid(oriented(array, labels), labels, volume)
+    found, box, moved = on_grid(oriented(array, labels), labels, volume)
     out = np.zeros(shape_of(volume), array.dtype)
     if found is not None:
         out[box] = found
@@ -145,73 +143,6 @@ def _layers(inner: Any, values: Segments) -> list[tuple[Any, list[str]]]:
         else:
             found.append((image, [segment]))
     return found
-
-
-def _on_grid(
-    image: Any, owner: Any, volume: Any
-) -> tuple[NDArray[Any] | None, tuple[slice, ...], bool]:
-    """Pixels of an image where they lie on a volume's grid; whether they had to be resampled."""
-    between = _transform(owner, volume)
-    box = None if between is not None else _lattice_box(image, volume)
-    whole = tuple(slice(0, n) for n in shape_of(volume))
-    if box is None:
-        target = slicer.vtkOrientedImageData()
-        reference = slicer.vtkOrientedImageData()
-        i, j, k = volume.GetImageData().GetDimensions()
-        reference.SetDimensions(i, j, k)
-        matrix = vtk.vtkMatrix4x4()
-        volume.GetIJKToRASMatrix(matrix)
-        reference.SetGeometryFromImageToWorldMatrix(matrix)
-        done = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-            image, reference, target, False, False, between
-        )
-        if not done:
-            raise ValueError(
-                f"“{owner.GetName()}” cannot be resampled to the grid of “{volume.GetName()}”: "
-                "harden its transform, or resample it by hand"
-            )
-        return _pixels(target), whole, True
-    low, shape = box
-    first = np.maximum(low, 0)
-    last = np.minimum(np.add(low, shape), shape_of(volume))
-    if (last <= first).any():
-        return None, whole, False
-    part = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(first, last, low, strict=True))
-    here = tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
-    return _pixels(image)[part], here, False
-
-
-def _pixels(image: Any) -> NDArray[Any]:
-    i, j, k = image.GetDimensions()
-    array: NDArray[Any] = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
-    return array
-
-
-def _lattice_box(image: Any, volume: Any) -> tuple[NDArray[np.intp], tuple[int, ...]] | None:
-    """Where an image begins on a volume's grid (k, j, i), and its shape; None off the lattice."""
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    own = np.asarray(slicer.util.arrayFromVTKMatrix(matrix))
-    grid = ijk_to_ras(volume)
-    step = np.linalg.solve(grid, own)
-    if not np.allclose(step[:3, :3], np.eye(3), atol=1e-4):
-        return None
-    extent = image.GetExtent()
-    at = step[:3, 3] + np.array(extent[::2])
-    if np.abs(at - np.rint(at)).max() > 1e-2:
-        return None
-    i, j, k = image.GetDimensions()
-    return np.rint(at[::-1]).astype(np.intp), (k, j, i)
-
-
-def _transform(owner: Any, volume: Any) -> Any:
-    """Transform from a node's coordinates to a volume's own; None where they are the same."""
-    first, second = owner.GetParentTransformNode(), volume.GetParentTransformNode()
-    if first is second:
-        return None
-    between = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(first, second, between)
-    return between
 
 
 def _look_up(array: NDArray[Any], table: Mapping[int, int]) -> NDArray[np.uint8]:
@@ -292,7 +223,10 @@ def replace_labels(
     for image, _ in layers:
         if image.IsEmpty():
             continue
-        if _transform(segmentation, volume) is not None or _lattice_box(image, volume) is None:
+        if (
+            transform_between(segmentation, volume) is not None
+            or lattice_box(image, volume) is None
+        ):
             raise ValueError(
                 f"“{segmentation.GetName()}” lies on another grid or under another transform than "
                 f"“{volume.GetName()}”: harden the transforms, or segment anew"
@@ -301,7 +235,7 @@ def replace_labels(
         present = {s: inner.GetSegment(s).GetLabelValue() for s in members}
         full = np.zeros(shape_of(volume), np.min_scalar_type(max(_all_values(inner, image))))
         if not image.IsEmpty():
-            found, here, _ = _on_grid(image, segmentation, volume)
+            found, here, _ = on_grid(image, segmentation, volume)
             if found is not None:
                 full[here] = found
         part, mask, new = full[box], where[box], labels[box]

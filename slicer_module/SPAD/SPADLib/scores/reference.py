@@ -1,40 +1,34 @@
-"""Any segmentation or label map as the reference of a result: its structures, and where they lie.
+"""Any segmentation or label map as the reference of a result, brought to the result's grid.
 
-It may have names, values, a grid and a transform of its own. Its structures are matched with the
-model's by name (a result of ours by the class behind each segment), by value only where there are
-no names; what the user changes is kept with the result's segmentation, and so with the scene.
+It may have names, values, a grid and a transform of its own.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE, MAX_CLASSES, named_like
-from spad.metrics import match, translate, values_in
+from spad.checkpoint import IGNORE, MAX_CLASSES
+from spad.metrics import translate, values_in
 from SPADLib.scene import (
     BINARY,
     Result,
     ijk_to_ras,
     inner_source,
-    kept,
     labels_of_volume,
     read_segments,
     spacing_of,
-    structures_of,
 )
+from SPADLib.scores.reference_match import MatchedNode
 
 __all__ = ["Reference"]
 
-MATCH = "SPAD.match"
-"""Attribute of a result's segmentation: {reference's node id: {key: class value or null}}."""
 _LISTED = 4
 
 
-class Reference:
+class Reference(MatchedNode):
     """A reference for one result. Made by `of`.
 
     Attributes
@@ -48,9 +42,8 @@ class Reference:
     """
 
     def __init__(self, node: Any, result: Result) -> None:
-        self.node, self.result = node, result
+        super().__init__(node, result)
         self.resampled, self.remark = False, ""
-        self._seen: tuple[tuple[int, int], dict[int, str], bool] | None = None
 
     @classmethod
     def of(cls, node: Any, result: Result) -> Reference:
@@ -78,11 +71,11 @@ class Reference:
                 "“Convert to label map” makes one of a volume of whole numbers"
             )
         found = cls(node, result)
-        if found._segments:
+        if found.is_segmentation:
             if not node.GetSegmentation().GetNumberOfSegments():
                 raise ValueError(f"“{name}” has no segments: choose another reference")
             return found
-        values = values_in(found._own())
+        values = values_in(found.own())
         if values in ([IGNORE], [0, IGNORE]):
             raise ValueError(
                 f"“{name}” has no value but {IGNORE}, which means “not annotated”: give the "
@@ -94,133 +87,6 @@ class Reference:
                 "each structure, not for each instance"
             )
         return found
-
-    @property
-    def _segments(self) -> bool:
-        return bool(self.node.IsA("vtkMRMLSegmentationNode"))
-
-    # ------------------------------------------------------------------ its structures
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Its structures: key (segment id, or label value as text) and name."""
-        if self._segments:
-            inner = self.node.GetSegmentation()
-            return {s: inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs()}
-        named, own = self._values()
-        listed = own or match(named, self.result.classes)[1]
-        return {str(v): (n if listed else "") or f"label {v}" for v, n in named.items()}
-
-    @property
-    def match(self) -> dict[str, int | None]:
-        """Class value that each structure stands for, by key.
-
-        None where it is none of the model's, `spad.checkpoint.labels.IGNORE` where its pixels are
-        not counted.
-        """
-        chosen = self._chosen()
-        return {key: chosen.get(key, value) for key, value in self._guess()[0].items()}
-
-    def set_match(self, key: str, value: int | None) -> None:
-        """Say which structure of the model one of the reference's is.
-
-        Parameters
-        ----------
-        key : str
-            From `names`.
-        value : int or None
-            A class value; None or 0: none of them; `spad.checkpoint.labels.IGNORE`: do not count
-            there.
-
-        Raises
-        ------
-        ValueError
-            There is no such structure.
-        """
-        guessed = self._guess()[0]
-        value = value or None
-        known = {c.value for c in self.result.classes[1:]}
-        if key not in guessed:
-            raise ValueError(
-                f"“{self.node.GetName()}” has no structure {key!r} (it has "
-                f"{', '.join(guessed) or 'none'}): choose again"
-            )
-        if value not in {None, IGNORE, *known}:
-            raise ValueError(
-                f"{value!r} is no structure of the model, which has {sorted(known)}: choose again"
-            )
-        chosen = {k: v for k, v in self._chosen().items() if k in guessed and k != key}
-        if value != guessed[key]:
-            chosen[key] = value
-        every = {**self._kept(), self.node.GetID(): chosen}
-        self.result.segmentation.SetAttribute(
-            MATCH, json.dumps({k: v for k, v in every.items() if v})
-        )
-
-    def _kept(self) -> dict[str, dict[str, int | None]]:
-        found = kept(self.result.segmentation, MATCH, {})
-        return {k: v for k, v in found.items() if isinstance(v, dict)}
-
-    def _chosen(self) -> dict[str, int | None]:
-        return self._kept().get(self.node.GetID(), {})
-
-    def _guess(self) -> tuple[dict[str, int | None], str]:
-        """Match by key, and a remark on how it came about."""
-        classes = self.result.classes
-        if self._segments:
-            tags = structures_of(self.node)
-            theirs = {
-                c["value"]: c["name"]
-                for c in kept(self.node, "SPAD.classes", [])
-                if isinstance(c, dict) and {"value", "name"} <= set(c)
-            }
-            return {
-                key: self._meant(theirs.get(tags.get(key), name), tags.get(key), bool(theirs))
-                for key, name in self.names.items()
-            }, ""
-        named, own = self._values()
-        table, by_name = match(named, classes)
-        if by_name or not named:
-            return {str(v): c for v, c in table.items()}, ""
-        if own:
-            remark = "No names agree: say which structure is which."
-            return {str(v): None for v in table}, remark
-        remark = "The reference has no names that agree: structures are matched by value."
-        return {str(v): c for v, c in table.items()}, remark
-
-    def _meant(self, name: str, tag: int | None, theirs: bool) -> int | None:
-        """Class of a segment with this name, and the tag that a result gave it, if one did."""
-        classes = self.result.classes
-        same = [c.value for c in classes[1:] if c.value == tag and c.name == name]
-        like = named_like(name, classes)
-        if same:
-            return same[0]
-        if like is not None:
-            return like.value
-        # Without its model's classes beside it, as in a file, a renamed segment has only the tag.
-        known = {c.value for c in classes[1:]}
-        return tag if not theirs and tag in known else None
-
-    def _own(self) -> NDArray[Any]:
-        return labels_of_volume(self.node, self.node).labels
-
-    def _values(self) -> tuple[dict[int, str], bool]:
-        """Values of a label map with their names, and whether the names are its own."""
-        display = self.node.GetDisplayNode()
-        table = display.GetColorNode() if display is not None else None
-        if table is not None and not table.IsA("vtkMRMLColorTableNode"):
-            table = None
-        image = self.node.GetImageData()
-        stamp = image.GetMTime() if image else 0, table.GetMTime() if table else 0
-        if self._seen is None or self._seen[0] != stamp:
-            values = set(values_in(self._own())) - {0, IGNORE}
-            named = {v: _color_name(table, v) for v in sorted(values)}
-            # Slicer gives label maps a table of its own unasked; its names say nothing.
-            own = table is not None and not table.GetSingletonTag() and any(named.values())
-            self._seen = stamp, named, own
-        return self._seen[1], self._seen[2]
-
-    # ------------------------------------------------------------------ where they lie
 
     def labels(self) -> NDArray[np.uint8]:
         """Class values on the result's grid, (Z, H, W); `IGNORE` where nothing is counted.
@@ -243,8 +109,8 @@ class Reference:
                 "origin, or choose another reference"
             )
         table = {k: v for k, v in self.match.items() if v is not None}
-        said = [] if self._chosen() else [self._guess()[1]]
-        if self._segments:
+        said = [] if self.chosen() else [self.guess()[1]]
+        if self.is_segmentation:
             read = read_segments(self.node, table, volume)
             labels = read.labels
             if read.overlap:
@@ -277,8 +143,8 @@ class Reference:
         return said
 
     def _grid(self) -> str:
-        spacing = () if self._segments else spacing_of(self.node)
-        if self._segments:
+        spacing = () if self.is_segmentation else spacing_of(self.node)
+        if self.is_segmentation:
             inner = self.node.GetSegmentation()
             for segment in inner.GetSegmentIDs():
                 image = inner.GetSegment(segment).GetRepresentation(BINARY)
@@ -289,7 +155,7 @@ class Reference:
 
     def stamp(self) -> tuple[Any, ...]:
         """What `labels` depends on: while it stays the same, so do they."""
-        if self._segments:
+        if self.is_segmentation:
             inner, source = self.node.GetSegmentation(), inner_source(self.node.GetSegmentation())
             pixels: tuple[Any, ...] = tuple(
                 (s, inner.GetSegment(s).GetLabelValue(), _changed(inner, s, source))
@@ -306,13 +172,6 @@ class Reference:
             _moved(volume),
             ijk_to_ras(volume).tobytes(),
         )
-
-
-def _color_name(table: Any, value: int) -> str:
-    if table is None or not 0 <= value < table.GetNumberOfColors():
-        return ""
-    name = table.GetColorName(value) or ""
-    return "" if name == "(none)" else name  # how a table calls what it has no entry for
 
 
 def _box(node: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
