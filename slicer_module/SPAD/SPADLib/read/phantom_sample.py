@@ -56,7 +56,6 @@ def register_sample() -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="SPAD",
         sampleName=NAME,
-        sampleDescription="Phantom OCT volume with reference",
         uris=[""],
         fileNames=[""],
         nodeNames=[NAME],
