@@ -120,8 +120,9 @@ class ReviewPanel:
         self.ui.reviewLabel.setText(self.review.summary())
 
     def _on_row(self, row: int) -> None:
-        if self.review is not None and row < len(self.review.rows()):
-            self.desk.guarded(lambda: self._go(self.review.rows()[row][0]))
+        rows = [] if self.review is None else self.review.rows()
+        if row < len(rows):
+            self.desk.guarded(lambda: self._go(rows[row][0]))
 
     def next(self) -> None:
         """Go to the B-scan that most needs a look, where it is most uncertain."""
