@@ -22,3 +22,60 @@ def scene():
     made, _, _ = new_scene()
     yield made
     made.Clear(1)
+
+
+@pytest.fixture
+def app(scene):
+    """The stand-in for Slicer's Qt world."""
+    import standin
+
+    application = standin.install(scene)
+    yield application
+    standin.remove()
+
+
+@pytest.fixture
+def panel_engine(tmp_path, monkeypatch):
+    from fakes import FakeEngine
+
+    from spad.inference.hosts import Engine
+
+    fake = FakeEngine(tmp_path)
+    monkeypatch.setattr(Engine, "spad", classmethod(lambda cls: fake))
+    return fake
+
+
+@pytest.fixture
+def panel(app, panel_engine):
+    """The module's panel, open, with a quick model chosen."""
+    import standin
+
+    import SPAD
+
+    widget = standin.open_module(SPAD)
+    widget.desk.parameters.checkpoint = "fake"
+    return widget
+
+
+@pytest.fixture
+def panel_volume(panel):
+    """The volume that is chosen in the panel."""
+    import numpy as np
+    from driving import SHAPE, settle
+    from scene import add_volume
+
+    image = np.zeros(SHAPE, np.uint8)
+    image[:, 10:, 10:] = 200
+    image[:, 0, 0] = range(len(image))  # else the training set knows them for one B-scan
+    node = add_volume(image, spacing=(0.2, 0.004, 0.01), name="OCT")
+    panel.desk.parameters.inputVolume = node
+    settle(panel)
+    return node
+
+
+@pytest.fixture
+def panel_result(panel, panel_volume):
+    """What the button Segment made of it."""
+    from driving import run
+
+    return run(panel)

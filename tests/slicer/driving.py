@@ -5,9 +5,31 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import slicer
 import standin
 
-__all__ = ["settle"]
+__all__ = ["SHAPE", "run", "said", "segmentations", "settle"]
+
+SHAPE = (4, 24, 32)
+"""Of the volume in the panel."""
+
+
+def run(panel: Any) -> Any:
+    """Press Segment, and wait; the result at work."""
+    panel.ui.segmentButton.click()
+    settle(panel)
+    return panel.desk.result
+
+
+def segmentations() -> list[Any]:
+    """Those of the scene."""
+    count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    return [slicer.mrmlScene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode") for n in range(count)]
+
+
+def said(panel: Any) -> str:
+    """What the status line says."""
+    return panel.ui.statusLabel.text()
 
 
 def settle(panel: Any, seconds: float = 20.0) -> None:

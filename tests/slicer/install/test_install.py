@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import types
@@ -11,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from SPADLib.host.commands import run_command
-from SPADLib.host.gpus import torch_note
 from SPADLib.install.install import InstallError, install
 from SPADLib.install.requirements import (
     missing,
@@ -271,35 +268,6 @@ def test_slicers_before_5_10_are_refused_in_words(slicer, python, refused):
     assert not refused or f"this is Slicer {slicer[0]}.{slicer[1]}" in said
 
 
-def torch_of(cuda="12.1", available=True, capability=(8, 6), archs=("sm_80", "sm_86")):
-    return types.SimpleNamespace(
-        __version__="2.6.0",
-        version=types.SimpleNamespace(cuda=cuda),
-        cuda=types.SimpleNamespace(
-            is_available=lambda: available,
-            get_device_capability=lambda: capability,
-            get_arch_list=lambda: list(archs),
-        ),
-    )
-
-
-@pytest.mark.parametrize(
-    ("torch", "words"),
-    [
-        (torch_of(), ""),
-        (torch_of(capability=(8, 9)), ""),
-        (torch_of(capability=(12, 0), archs=("sm_90", "compute_90")), ""),
-        (torch_of(cuda=None, available=False), "built for the CPU"),
-        (torch_of(available=False), "update the driver"),
-        (torch_of(capability=(12, 0)), "not built for this GPU"),
-    ],
-)
-def test_a_gpu_that_this_pytorch_cannot_use_is_told(torch, words):
-    said = torch_note(torch, True)
-    assert words in said if words else said == ""
-    assert torch_note(torch, False) == ""
-
-
 def test_the_host_of_this_process_finds_what_is_installed_and_runs_pip():
     host = SlicerHost()
     assert host.version("numpy")
@@ -309,37 +277,6 @@ def test_the_host_of_this_process_finds_what_is_installed_and_runs_pip():
     with pytest.raises(subprocess.CalledProcessError) as caught:
         list(host.pip(["no-such-command"]))
     assert "no-such-command" in caught.value.output
-
-
-def python(code):
-    return [sys.executable, "-c", code]
-
-
-def test_all_that_a_command_says_is_kept_while_its_progress_is_read():
-    code = "for i in range(20000): print(f'line {i:05}', flush=True)\nraise SystemExit(3)"
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        list(run_command(python(code)))
-    assert caught.value.output.splitlines() == [f"line {i:05}" for i in range(20000)]
-
-
-def test_a_slow_command_shows_its_lines_and_does_not_keep_the_processor_busy():
-    code = "import time\nfor i in range(9): print('step', i, flush=True); time.sleep(0.1)"
-    said = list(run_command(python(code)))
-    shown = [s for s in said if s]
-    assert shown == sorted(set(shown))
-    assert len(shown) > 5  # a busy computer may show two as one
-    assert len(said) < 200  # it yields some fifty times a second, not as fast as it is asked
-
-
-def test_a_command_ends_when_its_reader_does(tmp_path):
-    started = tmp_path / "started"
-    code = f"import os, time\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    running = run_command(python(code))
-    while not (started.exists() and started.read_text()):
-        next(running)
-    running.close()
-    with pytest.raises(OSError):  # noqa: PT011 - another kind on each system
-        os.kill(int(started.read_text()), 0)
 
 
 def test_slicer_itself_is_never_started_in_place_of_its_python(monkeypatch):

@@ -1,0 +1,42 @@
+"""Running a command while the window stays alive."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from SPADLib.host.commands import run_command
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def test_all_that_a_command_says_is_kept_while_its_progress_is_read():
+    code = "for i in range(20000): print(f'line {i:05}', flush=True)\nraise SystemExit(3)"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        list(run_command(python(code)))
+    assert caught.value.output.splitlines() == [f"line {i:05}" for i in range(20000)]
+
+
+def test_a_slow_command_shows_its_lines_and_does_not_keep_the_processor_busy():
+    code = "import time\nfor i in range(9): print('step', i, flush=True); time.sleep(0.1)"
+    said = list(run_command(python(code)))
+    shown = [s for s in said if s]
+    assert shown == sorted(set(shown))
+    assert len(shown) > 5  # a busy computer may show two as one
+    assert len(said) < 200  # it yields some fifty times a second, not as fast as it is asked
+
+
+def test_a_command_ends_when_its_reader_does(tmp_path):
+    started = tmp_path / "started"
+    code = f"import os, time\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    running = run_command(python(code))
+    while not (started.exists() and started.read_text()):
+        next(running)
+    running.close()
+    with pytest.raises(OSError):  # noqa: PT011 - another kind on each system
+        os.kill(int(started.read_text()), 0)
