@@ -11,7 +11,7 @@ from fakes import CLASSES
 from scene import add_volume
 
 from spad.checkpoint.labels import IGNORE
-from spad.metrics.confusion import confusion_matrix, hd95, structure_scores
+from spad.metrics import confusion_matrix, hd95, structure_scores
 from SPADLib.scene.segments import write_segments
 from SPADLib.scores.live_scores import LiveScores
 from SPADLib.scores.reference import Reference

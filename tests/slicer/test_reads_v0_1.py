@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import slicer
 from files_of_v0_1 import V0_1, arrays
+from SPADLib.compare import Comparison, Reference
+from SPADLib.compare.score_nodes import to_table
 
 from spad.phantom import stack
 from SPADLib.batch import load_segmentation
-from SPADLib.compare import Comparison, Reference
-from SPADLib.compare.score_nodes import to_table
 from SPADLib.correct.review import Review
 from SPADLib.scene import Result, read_segments, results
 

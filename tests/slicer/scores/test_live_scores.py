@@ -19,7 +19,7 @@ from references import (
 )
 from scene import add_volume
 
-from spad.metrics.confusion import confusion_matrix, hd95, structure_scores
+from spad.metrics import confusion_matrix, hd95, structure_scores
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.volumes import array_of

@@ -18,7 +18,7 @@ from references import (
 )
 from scene import add_volume, save_scene
 
-from spad.metrics.confusion import hd95
+from spad.metrics import hd95
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scores.score_export import to_csv, to_table
