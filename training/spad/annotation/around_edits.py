@@ -1,6 +1,6 @@
 """A person's corrections: what to sample anew around them, and what of the outcome to take over.
 
-Between an annotator's label map and a run of the sampler (method, section 10) stand rules that are
+Between an annotator's label map and a run (docs/method.md, section 10) stand rules that are
 the same in every host: a pixel painted by hand is never touched, a locked structure neither grows
 nor shrinks, and nothing changes outside the region that was asked for.
 """

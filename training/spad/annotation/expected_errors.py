@@ -91,7 +91,7 @@ def expected_error(
 
 
 def mismatch(uncertainty: NDArray[np.floating], num_classes: int) -> NDArray[np.float32]:
-    """Chance that a pixel's label is wrong.
+    """Chance that a pixel's label is wrong (method, Eq. 31).
 
     Exact where two classes share the pixel; from log 2 upwards a straight line, to 1 - 1/K where
     all classes are as likely.
@@ -146,6 +146,7 @@ def _expected_dice(
     right = predicted - float(wrong[structure].sum(dtype=np.float64))
     near = ndimage.maximum_filter(structure.view(np.uint8), 2 * BAND_PX + 1, mode="constant")
     missed = float(wrong[(near > 0) & background].sum(dtype=np.float64))
+    # method, Eq. 32
     return 2 * right / (predicted + right + missed)
 
 

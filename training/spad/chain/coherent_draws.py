@@ -103,7 +103,7 @@ def coherent_draw(
         )  # fmt: skip
         # exp(-G) of a Gumbel number G is exponential, and so is -log u, u being the distribution
         # function at the field: the largest log p + G is the largest p / -log u. Never 0, since
-        # 0 / 0 is no number.
+        # 0 / 0 is no number (method, Eq. 13).
         wait = fields.mul_(-(2**-0.5)).erfc_().mul_(0.5).log_().neg_().clamp_min_(1e-12)
         ratio = torch.div(probabilities[:, :, value], wait.view(size))
         x = torch.where(ratio > best, value, x)

@@ -49,6 +49,7 @@ def q_sample(x_0: Tensor, alpha_bar: Tensor, num_classes: int, u: Tensor) -> Ten
     -------
     Tensor of x_0's dtype, shape (B, H, W)
     """
+    # method, Eq. 3
     replacement = (u - alpha_bar) / (1 - alpha_bar).clamp_min(1e-12) * num_classes
     replacement = replacement.clamp_(0, num_classes - 1).to(x_0.dtype)
     return torch.where(u < alpha_bar, x_0, replacement)
@@ -88,13 +89,13 @@ def prior_logits(logits: Tensor, x_t: Tensor, jump: Jump) -> Tensor:
     Returns
     -------
     Tensor, shape (..., K, H, W)
-        Not normalised.
+        Not normalised (method, Eq. 5).
     """
     return logits - likelihood(x_t, jump, logits.shape[-3]).log()
 
 
 def posterior(x_t: Tensor, prior: Tensor, jump: Jump) -> Tensor:
-    """``p(x_s | x_t)`` for any s < t, exact, from a prior over x_0.
+    """``p(x_s | x_t)`` for any s < t, exact, from a prior over x_0 (method, Eq. 4).
 
     Bayes: ``p(x_s | x_t) ~ q(x_t | x_s) p(x_s)``, where the prior noised to s is
     ``p(x_s) = alpha_bar_s pi + (1 - alpha_bar_s) / K``. This is D3PM's mixture
@@ -168,7 +169,7 @@ def kl(x_t: Tensor, x_0: Tensor, log_prior: Tensor, jump: Jump) -> Tensor:
         + torch.where(same, 0, torch.xlogy(q_here, lost_s))
         + torch.xlogy(q_other * others, lost_s)
     )
-    # q's and p's common factor q(x_t | x_s) cancels, their normalisations do not.
+    # q's and p's common factor q(x_t | x_s) cancels, their normalisations do not: method, Eq. 7.
     return (own - cross - q_x_t.log()).squeeze(1) + evidence(x_t, log_prior, jump)
 
 
@@ -211,7 +212,7 @@ def draw_posterior(x_t: Tensor, prior: Tensor, jump: Jump, u: Tensor) -> Tensor:
 
 
 def end(x_t: Tensor, logits: Tensor, jump: Jump, temperature: float = 1.0) -> Tensor:
-    """``p(x_0 | x_t)``: :func:`posterior` at s = 0, from the prior's logits.
+    """``p(x_0 | x_t)``: :func:`posterior` at s = 0, from the prior's logits (method, Eq. 6).
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class Jump:
 
 
 class NoiseSchedule:
-    """Tables of a noise schedule for t = 0..T.
+    """Tables of a noise schedule for t = 0..T (method, Eq. 2).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class NoiseSchedule:
 def cosine_schedule(
     steps: int = 250, offset: float = 0.008, beta_max: float = 0.999
 ) -> NoiseSchedule:
-    """Cosine schedule: alpha_bar_t follows cos^2, each beta at most ``beta_max``.
+    """Cosine schedule: alpha_bar_t follows cos^2, each beta at most ``beta_max`` (method, Eq. 1).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The reverse chain: from noise, or from an edited label map, down to labels. A generator of steps.
 
-Any grid of times may be visited, since the posterior between any two is exact (method, section 1).
+Any grid of times may be visited, as the posterior of any two is exact (docs/method.md, section 1).
 The last call goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
 add noise. With all T times it is CCDM's ancestral chain.
 """
@@ -31,7 +31,7 @@ It may overwrite neither; what it returns is overwritten."""
 def step_times(
     schedule: NoiseSchedule, steps: int, grid: str = "uniform", t0: int | None = None
 ) -> list[int]:
-    """Times at which the network is asked, falling, from ``t0`` (or T) to at least 1.
+    """Times at which the network is asked, falling from ``t0`` (or T) to >= 1 (method, Eq. 12).
 
     Parameters
     ----------
@@ -135,11 +135,11 @@ def sample(
         so that chain 2 of 3 is chain 2 of 8.
     device : torch.device
     start : Tensor of uint8, shape (B, H, W), optional
-        Label map that is noised to ``times[0]`` for a restart (method, section 10); without it the
+        Label map, noised to ``times[0]`` for a restart (docs/method.md, section 10); without it the
         chains start from uniform noise.
     clamp : Tensor of uint8, shape (B, H, W), optional
         Class value of each pixel fixed by a person, 255 where free. Fixed pixels follow
-        ``q(x_s | x_t, x_0)`` and end exactly at their value.
+        ``q(x_s | x_t, x_0)`` and end exactly at their value (method, Eq. 33).
     temperature : float, optional
         Divisor of the logarithms of what is returned, to calibrate it; it changes no draw, and no
         chain's most probable classes.

@@ -99,7 +99,7 @@ class NetworkConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleConfig(Checked):
-    """Cosine noise schedule: T steps, offset s, largest beta (method, section 1)."""
+    """Cosine noise schedule: T steps, offset s, largest beta (docs/method.md, section 1)."""
 
     steps: Steps = 250
     offset: Annotated[float, Within(0, 1)] = 0.008

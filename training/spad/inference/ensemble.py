@@ -56,6 +56,7 @@ class Ensemble:
         if self._sum is None:
             raise ValueError("no chain has been added; add one first")
         mean = self._sum.div_(len(self._drawn))
+        # Entropy over log K (method, Eq. 29).
         # log(0) * 0 would be NaN; xlogy knows that, at ten times the cost.
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log_()
         entropy = log.mul_(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)

@@ -1,6 +1,6 @@
 """The network's grid: how an image comes onto it, and how a result comes back.
 
-Letterbox, not stretch (method, section 7): the aspect is kept, and right and bottom are padded with
+Not stretched (docs/method.md, section 7): the aspect is kept; right and bottom are padded with
 the edge's value up to the next multiple of the network's stride, no further. Trainer and segmenter
 share this file, so that a model sees the same images in both.
 """
@@ -75,7 +75,7 @@ class Frame:
 
 
 def frame_of(shape: tuple[int, int], config: InputConfig, stride: int) -> Frame:
-    """The frame of an image.
+    """The frame of an image (method, Eq. 23).
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def luminance(image: NDArray[Any]) -> NDArray[Any]:
 def normalise(
     image: NDArray[Any], config: InputConfig, *, inverted: bool = False
 ) -> NDArray[np.float32]:
-    """Map an image's percentiles to -1 and 1 and clip what is outside.
+    """Map an image's percentiles to -1 and 1 and clip what is outside (method, Eq. 22).
 
     Parameters
     ----------

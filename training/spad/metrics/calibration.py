@@ -90,6 +90,7 @@ def calibration_error(histogram: Float64) -> Float64:
     """
     pixels, confidence, right = np.moveaxis(histogram, -1, 0)
     total = pixels.sum(-1)
+    # method, Eq. 30
     gap = np.abs(right - confidence).sum(-1)
     error: Float64 = np.divide(gap, total, out=np.full(total.shape, np.nan), where=total > 0)
     return error

@@ -1,4 +1,4 @@
-"""What a person fixed, spread to pixels that look alike (method, section 10).
+"""What a person fixed, spread to pixels that look alike (docs/method.md, section 10).
 
 A pixel that the encoder got wrong tells of others: those nearby whose features are like its own are
 likely wrong in the same way. So the encoder's error at the fixed pixels, one-hot label less
@@ -27,7 +27,7 @@ _MOST = 512  # fixed pixels that are heeded, those with the largest errors
 
 
 def spread(logits: Tensor, features: Tensor, hints: Tensor) -> Tensor:
-    """Logits that heed what a person fixed.
+    """Logits that heed what a person fixed (method, Eq. 34).
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def around_edits(
     roi: Any = None,
     structures: Collection[int] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Edits to sample a B-scan anew with, what is painted by hand held (method, section 10).
+    """Edits to sample a B-scan anew with what is painted by hand held (docs/method.md, section 10).
 
     Parameters
     ----------

@@ -56,6 +56,7 @@ def energy_distance(samples: NDArray[Any], raters: NDArray[np.uint8], classes: i
             np.mean([label_distance(confusion_matrix(a, b, classes)) for a in one for b in two])
         )
 
+    # method, Eq. 28
     return 2 * mean(*maps) - sum(_own_distance(own, classes) for own in maps)
 
 

@@ -1,4 +1,4 @@
-"""How much the samples of one image differ (method, section 2)."""
+"""How much the samples of one image differ (docs/method.md, section 8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["diversity"]
 
 
 def diversity(samples: NDArray[Any], classes: int) -> float:
-    """Mean of 1 - Dice over pairs of samples and the structures that a pair shows.
+    """Mean of 1 - Dice over pairs of samples and the structures that a pair shows (method, Eq. 27).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Simulated corrections of a segmentation: an annotator's brush strokes over its mistakes.
 
-To measure what correcting brings (method, section 10). A stroke lies in one wrong component, along
+What does correcting bring (docs/method.md, section 10)? A stroke lies in one wrong component, along
 its middle, in the reference's class there; where the brush is wider than the mistake it also fixes
 pixels that were right. It never paints a class where the reference has another.
 """

@@ -1,7 +1,7 @@
 """The arms of an ablation and the values of a sweep: a name, and the settings that it replaces.
 
 `ARMS` holds Table 3 of SPAD (arXiv 2603.07889), the plain U-Net that every comparison needs, and
-what we add against leakage, one by one (method, section 5). An arm is a row of the table and a line
+what we add against leakage (docs/method.md, section 5). An arm is a row of the table and a line
 here; `GROUPS` names several at once. A sweep is Fig. 6 (a), (b) with `perturbation.alpha` and
 `perturbation.anchors`.
 """

@@ -1,6 +1,6 @@
 """The table of an experiment: what its folder holds, arm by arm and measure by measure.
 
-Both conventions of the scores are named (method, section 8). Differences between arms are paired by
+Both conventions of scores are named (docs/method.md, section 8). Differences of arms are paired by
 seed: they matter more than levels, and two arms of one seed share the order of the cases and every
 draw of the augmentation.
 """

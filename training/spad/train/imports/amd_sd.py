@@ -37,8 +37,8 @@ COLOURS = MappingProxyType(
 )
 """Colour of each class, in the order of the class values. The nearest of them to a pixel whose
 channels are all below 70, as on the dark rim of an anti-aliased structure, is black."""
-EPOCHS, BATCH = 200, 8  # method, section 7
-SHARES = {"train": 0.8, "val": 0.2}  # of the patients; method, section 7
+EPOCHS, BATCH = 200, 8  # docs/method.md, section 7
+SHARES = {"train": 0.8, "val": 0.2}  # of the patients; docs/method.md, section 7
 # Distances are Euclidean in RGB, where two colours are at least 255 apart. A pixel half-way between
 # a structure and the background is 128 from both; what JPEG and resizing do is mostly far less.
 _FAR = 100
@@ -242,7 +242,7 @@ def import_amd_sd(
     dst : Path
         Absent or empty.
     split : {"official", "random"} or None
-        The official lists, or 80/20 of the patients (method, section 7); None: the lists if both
+        The official lists, or 80/20 of patients (docs/method.md, section 7); None: lists if both
         are there.
     seed : int
         Of the random split.

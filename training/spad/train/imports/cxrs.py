@@ -25,8 +25,8 @@ from spad.train.imports.transfer import Progress, check_folders, transfer
 
 __all__ = ["EPOCHS", "Overlaps", "import_cxrs", "paint", "read_masks"]
 
-EPOCHS, BATCH = 100, 8  # method, section 7
-SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the patients; method, section 7
+EPOCHS, BATCH = 100, 8  # docs/method.md, section 7
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the patients; docs/method.md, section 7
 _PAIRS = 20
 
 
@@ -159,7 +159,7 @@ def import_cxrs(
     unannotated : bool
         A structure without a mask was not looked for (written to ``cases.json``), else absent.
     seed : int
-        Of the split 7:1:2 of the patients (method, section 7).
+        Of the split 7:1:2 of the patients (docs/method.md, section 7).
     progress : callable
 
     Returns

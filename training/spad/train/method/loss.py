@@ -1,4 +1,4 @@
-"""The loss of a batch: KL between posteriors, cross-entropy and Dice (method, section 1)."""
+"""A batch's loss: KL between posteriors, cross-entropy and Dice (docs/method.md, section 1)."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def soft_dice(
     pixels = right.new_zeros(k).scatter_add(0, truth.flatten(), known.flatten().to(right.dtype))[1:]
     if pool is not None:
         both, predicted, pixels = pool(torch.stack([both, predicted, pixels]))
+    # method, Eq. 9
     dice = (2 * both + 1) / (predicted + pixels + 1)
     present = (pixels > 0).to(right.dtype)
     return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
@@ -80,6 +81,7 @@ def _merged(log_p: Tensor, judged: Tensor | None) -> Tensor:
     judged = judged[:, :, None, None]
     open_ = ~judged
     open_[:, 0] = True
+    # method, Eq. 11
     background = log_p.masked_fill(~open_, -torch.inf).logsumexp(1, keepdim=True)
     return torch.cat([background, torch.where(judged, log_p, _NEVER)[:, 1:]], dim=1)
 
@@ -87,7 +89,7 @@ def _merged(log_p: Tensor, judged: Tensor | None) -> Tensor:
 def diffusion_times(
     schedule: NoiseSchedule, at_T: float, seed: int, numbers: list[int]
 ) -> list[int]:
-    """Time of each sample: T for a share ``at_T`` of them, else uniform in 1..T."""
+    """Time of each sample: T for a share ``at_T``, else uniform in 1..T (method, Eq. 10)."""
     u = draws.uniform(draws.keys(seed, numbers, "time"), (2,)).numpy().astype(np.float64)
     times = np.where(u[:, 0] < at_T, schedule.steps, 1 + np.floor(u[:, 1] * schedule.steps))
     return [int(t) for t in times]
@@ -108,7 +110,7 @@ def loss_terms(
     count: Callable[[int], Tensor] | None = None,
     pool: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The weighted terms of the loss; their sum is trained on.
+    """The weighted terms of the loss; their sum is trained on (method, Eq. 8).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Leakage: whether the network reads the labels off the noise (method, section 5).
+"""Leakage: whether the network reads the labels off the noise (docs/method.md, section 5).
 
 The noise of ScD and BcD lies on the label, so that a network can learn to find noise instead of
 anatomy. Whether it does shows where the same noise lies at another case's label: one that reads
@@ -47,7 +47,7 @@ def leakage(
     -------
     dict of str to float
         ``clean``, ``perturbed``, ``misplaced`` (0..1), and ``gap``, perturbed less misplaced: about
-        0 where nothing leaks.
+        0 where nothing leaks (method, Eq. 20).
 
     Raises
     ------

@@ -16,7 +16,7 @@ EPOCHS = 200
 
 
 def intensity(config: Perturbation, progress: float, epoch: float) -> float:
-    """Sigma, the standard deviation of the noise on images in [-1, 1].
+    """Sigma, the standard deviation of the noise on images in [-1, 1] (method, Eq. 19).
 
     ``paper``: ``sigma_0 / (1 + alpha e)`` at epoch e. ``default``: the same fall over the whole
     run, whatever its length, shifted and scaled to end at exactly 0. Without PaS it stays at
@@ -49,4 +49,5 @@ def target_count(config: Perturbation, progress: float, epoch: float) -> int:
     if not config.progressive:
         return config.targets_0
     e = math.floor(epoch) if config.curve == "paper" else EPOCHS * progress
+    # SPAD, sections 4.2 and 4.4; method, Eq. 15
     return max(config.targets_min, math.floor(config.targets_0 / (1 + config.gamma * e) + 0.5))

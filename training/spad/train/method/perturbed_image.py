@@ -113,7 +113,7 @@ def perturb(
 def _noisy(
     config: Perturbation, batch: Batch, sigma: float, count: int, seed: int, numbers: list[int]
 ) -> Tensor:
-    """Images (B, 1, H, W) of which none is clean."""
+    """Images (B, 1, H, W) of which none is clean (SPAD, section 4.5; method, Eq. 21)."""
     image = batch["image"]
     where = torch.zeros_like(batch["labels"], dtype=torch.bool)
     for of, prefix in (("own", ""), ("decoy", "decoy_"))[: 1 + config.decoys]:

@@ -79,7 +79,7 @@ def choose(targets: Tensor, count: int, u: Tensor) -> Tensor:
 def semantic_perturbation(
     targets: Tensor, count: int, anchor_share: float, u_targets: Tensor, u_pixels: Tensor
 ) -> Tensor:
-    """M_ScP: the pixels of the chosen targets that are no anchors.
+    """M_ScP: the pixels of the chosen targets that are no anchors (method, Eq. 16).
 
     Parameters
     ----------
