@@ -20,6 +20,7 @@ METHOD = (ROOT / "docs" / "method.md").read_text("utf-8")
 CODE = {path: path.read_text("utf-8") for path in sorted(ENGINE.rglob("*.py"))}
 
 FILE = r"[\w./-]+\.(?:py|toml|md|yaml|ui|txt)"
+TOP = "training|napari_spad|slicer_module|tests|docs|benchmarks"
 EQUATIONS = {
     int(number): text  # up to its formula
     for number, text in re.findall(r"^\*\*Eq\. (\d+)\*\*(.*?)^```math$", METHOD, re.M | re.S)
@@ -56,6 +57,8 @@ def test_every_place_that_a_page_names_is_there(page: Path) -> None:
     for file, name in re.findall(rf"`({FILE}): ([\w.]+)`", text):
         assert (ROOT / file).is_file(), file
         assert name in names_in(ROOT / file), f"{file} has no {name}"
+    for path in re.findall(rf"`((?:{TOP})/[\w./-]*)`", text):
+        assert (ROOT / path).exists(), path
     # Elsewhere a path may begin at the house that the page is about.
     homes = [ROOT, ROOT / "training", ROOT / "slicer_module" / "SPAD" / "SPADLib"]
     for file in re.findall(rf"`([\w.-]+/{FILE})[`:]", text):
