@@ -64,10 +64,9 @@ def scans_of(cases: Sequence[Case]) -> list[Scan]:
 class Measured:
     """One setting on one image with R annotations; lists, as JSON has them.
 
-    ``matrices`` (R, K, K) and ``distances`` (R, K) as of
-    :func:`spad.train.evaluation.compare`, None for NaN; ``histograms`` (2, K + 1, bins, 3)
-    of all pixels and of those near a contour, summed over the annotations; ``surprise``: sum of
-    -log p of the annotated class, and its pixels.
+    ``matrices`` (R, K, K) and ``distances`` (R, K) as of :func:`spad.train.evaluation.compare`,
+    None for NaN; ``histograms`` (2, K + 1, bins, 3) of all pixels and of those near a contour,
+    summed over the annotations; ``surprise``: sum of -log p of the annotated class, and its pixels.
     """
 
     matrices: list[Any]
