@@ -35,13 +35,13 @@ REMOVED: dict[str, dict[str, _Removed]] = {
     "perturbation": {
         "band": _Removed(
             lambda value, _: value == "fixed",
-            "a band that narrows where a structure is thin lowered Dice, that of thin ones too",
+            "a band that narrows where a structure is thin did not raise Dice, nor that of thin ones",
             "Past the paper",
             "remove the key, or lower perturbation.radius",
         ),
         "adapt": _Removed(
             _off,
-            "sparing small structures lowered Dice",
+            "sparing small structures did not raise Dice",
             "Past the paper",
             "remove the key, or lower perturbation.sigma_0",
         ),
@@ -51,7 +51,7 @@ REMOVED: dict[str, dict[str, _Removed]] = {
         "at_visited": _Removed(
             # Recycling does so itself, for the share that was measured.
             lambda value, loss: value == 0.75 if loss.get("recycled") else _off(value, loss),
-            "by itself, weight on the visited times lowered Dice in four of four pairs of runs",
+            "by itself, weight on the visited times cost Dice in four of four pairs of runs",
             "Training for few steps",
             "remove the key; loss.recycled above 0 lets 0.75 of the samples take the chain's jumps",
         ),
