@@ -35,7 +35,7 @@ REMOVED: dict[str, dict[str, _Removed]] = {
     "perturbation": {
         "band": _Removed(
             lambda value, _: value == "fixed",
-            "a band that narrows where a structure is thin did not raise Dice, nor that of thin ones",
+            "a band that narrows where a structure is thin did not raise Dice, not even theirs",
             "Past the paper",
             "remove the key, or lower perturbation.radius",
         ),
