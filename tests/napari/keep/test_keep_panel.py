@@ -142,8 +142,8 @@ def test_choices_are_remembered(desk, panel, qtbot, tmp_path):
     panel.export_panel.export()
     qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
     again = KeepPanel(desk)
-    assert again.format.currentData() == ".seg.nrrd"
-    assert again.folder.text() == str(tmp_path)
+    assert again.export_panel.format.currentData() == ".seg.nrrd"
+    assert again.export_panel.folder.text() == str(tmp_path)
     again.disconnect_viewer()
 
 
