@@ -76,7 +76,7 @@ def measure(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     from napari_spad.desk.desk import Desk
     from napari_spad.desk.result import Result
     from napari_spad.desk.run import Engine
-    from napari_spad.layers.inputs import open_source
+    from napari_spad.layers.image_source import open_source
     from napari_spad.scores.scores_panel import ScoresPanel
     from spad.checkpoint.labels import label_classes
     from spad.metrics import confusion_matrix

@@ -10,7 +10,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from napari_spad.layers.by_hand import Edit, Hand
     from napari_spad.layers.geometry import leading_index, level_0, placement, spacing_mm
-    from napari_spad.layers.inputs import Part, Source, open_source, part_at
+    from napari_spad.layers.image_source import Part, Source, open_source, part_at
     from napari_spad.layers.packed_samples import Packed
     from napari_spad.layers.reference_layer import outline, reference_settings
     from napari_spad.layers.result_layers import add_result_layers, hand_colormap

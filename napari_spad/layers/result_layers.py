@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_spad.layers.inputs import Source
+    from napari_spad.layers.image_source import Source
     from spad.checkpoint import LabelClass
 
 __all__ = ["add_result_layers", "hand_colormap"]

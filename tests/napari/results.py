@@ -7,7 +7,7 @@ import numpy as np
 from napari_spad.desk.desk import Desk
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Finished
-from napari_spad.layers.inputs import open_source
+from napari_spad.layers.image_source import open_source
 
 from conftest import CLASSES, fake_labels  # isort: skip
 

@@ -153,7 +153,6 @@ def perturbed() -> dict[str, dict[str, Any]]:
             [target_map(x, "structures") for x in batch["labels"].numpy()]
         ),
         "band": boundary_band(batch["labels"], 2),
-        "adaptive band": boundary_band(batch["labels"], 2, adaptive=True),
     }
     for name, one in (("ScD", Perturbation(boundary=False)), ("BcD", Perturbation(semantic=False))):
         found[f"pixels of {name}"] = perturbed_pixels(

@@ -15,7 +15,7 @@ import dask.array as da
 from napari.components import ViewerModel
 
 from napari_spad.desk.run import Engine, Finished, Request, segment_parts
-from napari_spad.layers.inputs import Source, open_source
+from napari_spad.layers.image_source import Source, open_source
 from spad import phantom
 from spad.checkpoint.labels import label_classes
 

@@ -21,7 +21,7 @@ from napari_spad.desk.desk import Desk
 from napari_spad.keep.autosave_folders import kept_layers
 from napari_spad.keep.keep_panel import KeepPanel
 from napari_spad.layers.by_hand import Hand
-from napari_spad.layers.inputs import open_source
+from napari_spad.layers.image_source import open_source
 
 from conftest import CLASSES  # isort: skip
 from results import PLACED, SHAPE, segment, stack, stroke  # isort: skip

@@ -230,7 +230,7 @@ def test_resamplings_count_and_one_that_was_taken_back_does_not(desk, log, qtbot
 
 
 def _parts(desk, result):
-    from napari_spad.layers.inputs import open_source
+    from napari_spad.layers.image_source import open_source
 
     return open_source(result.image, desk.viewer, whole_stack=True).parts
 

@@ -20,7 +20,7 @@ def bench(make_napari_viewer, engine, qtbot, tmp_path: Path):
 
     from napari_spad.desk.desk import Desk
     from napari_spad.desk.result import Result
-    from napari_spad.layers.inputs import open_source
+    from napari_spad.layers.image_source import open_source
     from napari_spad.scores.scores_panel import ScoresPanel
 
     def opened(**options):

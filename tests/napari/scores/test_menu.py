@@ -16,7 +16,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_spad.desk.annotators import AnnotatorField, hand_over, whose
 from napari_spad.desk.result import Result
-from napari_spad.layers.inputs import open_source
+from napari_spad.layers.image_source import open_source
 from napari_spad.scores.annotators_compared import Comparison
 from napari_spad.scores.spreadsheet import copy_table
 

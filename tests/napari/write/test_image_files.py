@@ -14,7 +14,7 @@ from conftest import CLASSES
 from docked import stack
 
 from napari_spad.desk.result import Result
-from napari_spad.layers.inputs import open_source
+from napari_spad.layers.image_source import open_source
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 

@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from SPADLib.scores.compare_panel import ComparePanel
     from SPADLib.scores.live_scores import LiveScores
     from SPADLib.scores.reference import Reference
-    from SPADLib.scores.score_export import to_csv
+    from SPADLib.scores.spreadsheet import to_csv
 
 __getattr__, __all__ = lazily(__name__)

@@ -1,7 +1,7 @@
 """What a preset sets, and what a kind of network does, where the file says nothing.
 
 The preset ``default`` is what serves the user best, as measured; ``paper`` is the SPAD paper, and
-CCDM where that is silent (method, sections 1 to 7).
+CCDM where that is silent (docs/method.md, sections 1 to 7).
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Data(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perturbation(Checked):
-    """ScD, BcD and PaS, and what we add against leakage (method, sections 3 to 6).
+    """ScD, BcD and PaS, and what we add against leakage (docs/method.md, sections 3 to 6).
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class Perturbation(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss(Checked):
-    """Weights of the loss (method, section 1).
+    """Weights of the loss (docs/method.md, section 1).
 
     Parameters
     ----------

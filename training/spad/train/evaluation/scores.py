@@ -1,4 +1,4 @@
-"""Scores from the confusion matrices of images, by both conventions (method, section 8).
+"""Scores from the confusion matrices of images, by both conventions (docs/method.md, section 8).
 
 *Pooled*: true and false positives and false negatives are summed over all images. *Per image*: the
 mean over the images where the structure is in either map. Intervals are percentiles of a bootstrap
@@ -34,7 +34,7 @@ def score(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Report:
-    """Scores from the confusion matrices of images.
+    """Scores from the confusion matrices of images (method, Eq. 25).
 
     Parameters
     ----------

@@ -29,6 +29,7 @@ def contour(labels: Tensor) -> Tensor:
     """
     # The largest and the smallest known value around a pixel; 255 is made the smallest for the one
     # (it wraps) and is the largest for the other, so that an ignored pixel never counts.
+    # SPAD, section 4.3; method, Eq. 17
     raised = labels + 1
     edge = _around(raised, torch.maximum) != raised
     edge |= _around(labels, torch.minimum) != labels
@@ -51,6 +52,7 @@ def boundary_band(labels: Tensor, radius: int) -> Tensor:
     -------
     Tensor of bool, shape (B, H, W)
     """
+    # SPAD, section 4.3; method, Eq. 18
     return _grown(contour(labels), radius)
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("pytestqt")
 
 from docked import SHAPE, segment, stack
 
-from napari_spad.layers.inputs import open_source
+from napari_spad.layers.image_source import open_source
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 

@@ -21,7 +21,7 @@ from scene import add_volume, save_scene
 from spad.metrics import hd95
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
-from SPADLib.scores.score_export import to_csv, to_table
+from SPADLib.scores.spreadsheet import to_csv, to_table
 
 
 def cells(table):
