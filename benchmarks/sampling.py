@@ -30,8 +30,8 @@ from timing import interleaved, spread, text
 from torch.profiler import ProfilerActivity, profile
 
 import spad
-import spad.inference.device
 import spad.inference.model
+import spad.network.device
 from spad import phantom
 from spad.checkpoint.card import InputConfig, NetworkConfig
 from spad.inference.segmenter import Segmenter
@@ -140,9 +140,9 @@ def main() -> None:
 
     shipped = spad.load(args.model, device=args.device)
     precisions = {"float32": lambda device: nullcontext()}
-    with spad.inference.device.autocast(shipped.device) as used:
+    with spad.network.device.autocast(shipped.device) as used:
         if used.fast_dtype == torch.bfloat16 and torch.is_autocast_enabled(shipped.device.type):
-            precisions = {"bfloat16": spad.inference.device.autocast, **precisions}
+            precisions = {"bfloat16": spad.network.device.autocast, **precisions}
     sampling = shipped.card.sampling
     print(
         f"{args.model}: {sampling.steps} steps, {sampling.grid} grid; {platform.machine()}, "

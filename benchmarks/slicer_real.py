@@ -38,7 +38,7 @@ from SPADLib.desk.views import overlay, show_bscan
 from SPADLib.scene.result import results
 from SPADLib.scene.segments import replace_labels
 from SPADLib.scores.live_scores import LiveScores
-from SPADLib.scores.reference import Reference
+from SPADLib.scores.reference_on_grid import Reference
 
 EDITS = 9
 

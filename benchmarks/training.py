@@ -32,9 +32,9 @@ from spad import phantom
 from spad.chain.noise_schedule import cosine_schedule
 from spad.checkpoint.card import Card, InputConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
-from spad.inference.device import pick_device
 from spad.inference.segmenter import Segmenter
 from spad.network import build
+from spad.network.device import pick_device
 from spad.train.config import Config, load_config
 from spad.train.data import write_folder
 from spad.train.data.phantoms import phantom_cases

@@ -298,15 +298,14 @@ def slicer(work: Path) -> None:
     import slicer as program
     from fakes import paint
     from scene import add_volume, new_scene, save_scene
+    from SPADLib.compare import Comparison
     from SPADLib.layout import Layout
     from SPADLib.reference import Reference
     from SPADLib.result import Result
     from SPADLib.review import Review
+    from SPADLib.save import save
     from SPADLib.score_nodes import to_table
     from SPADLib.segments import write_segments
-
-    from SPADLib.compare import Comparison
-    from SPADLib.save import save
 
     scene, _, _ = new_scene()
     made = eye()

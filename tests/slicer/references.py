@@ -14,7 +14,7 @@ from spad.checkpoint.labels import IGNORE
 from spad.metrics import confusion_matrix, hd95, structure_scores
 from SPADLib.scene.segments import write_segments
 from SPADLib.scores.live_scores import LiveScores
-from SPADLib.scores.reference import Reference
+from SPADLib.scores.reference_on_grid import Reference
 
 SHAPE = (4, 24, 32)
 SPACING = (0.2, 0.004, 0.01)

@@ -86,8 +86,8 @@ new_scene()
 from pathlib import Path
 from SPADLib.batch import segment
 from SPADLib.scores.live_scores import LiveScores
-from SPADLib.scores.reference import Reference
-from SPADLib.correct.review import Review
+from SPADLib.scores.reference_on_grid import Reference
+from SPADLib.correct.review_records import Review
 options = dict(device="cpu", samples=1, steps=1)
 segment(add_volume(np.eye(64, dtype=np.int16)[None]), "oct-phantom", **options)  # warm
 image = np.zeros((100, 512, 512), np.int16)

@@ -18,7 +18,7 @@ from SPADLib.compare.score_nodes import to_table
 
 from spad.phantom import stack
 from SPADLib.batch import load_segmentation
-from SPADLib.correct.review import Review
+from SPADLib.correct.review_records import Review
 from SPADLib.scene import Result, read_segments, results
 
 EXPECTED = json.loads((V0_1 / "slicer" / "expected.json").read_text("utf-8"))

@@ -10,7 +10,7 @@ from scene import add_volume, save_scene
 
 from SPADLib.correct.alternatives import Alternatives
 from SPADLib.correct.around_edits import SCOPES, around_edits, inside, onward, take
-from SPADLib.correct.review import Review
+from SPADLib.correct.review_records import Review
 from SPADLib.desk.history import History
 from SPADLib.desk.run import Request, drain, events
 from SPADLib.desk.views import world_of

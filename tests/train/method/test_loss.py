@@ -16,8 +16,8 @@ from spad.chain import draws
 from spad.chain.diffusion import kl, likelihood, one_hot, posterior, q_sample
 from spad.chain.noise_schedule import cosine_schedule
 from spad.checkpoint.card import NetworkConfig
-from spad.inference.device import autocast
 from spad.network import Network, Outputs, build
+from spad.network.device import autocast
 from spad.train.config import Loss, Perturbation
 from spad.train.method import loss as loss_module
 from spad.train.method.loss import diffusion_times, loss_terms, soft_dice

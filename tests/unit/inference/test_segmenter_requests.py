@@ -7,7 +7,7 @@ import torch
 import spad
 from spad import phantom
 from spad.inference import model as model_module
-from spad.inference.device import devices, pick_device
+from spad.network.device import devices, pick_device
 
 K, FREE = 4, 255
 SHAPE = (37, 53)  # neither the network's size nor a multiple of anything

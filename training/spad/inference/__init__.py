@@ -9,7 +9,6 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.inference import hosts
-    from spad.inference.device import autocast, pick_device
     from spad.inference.hosts import Engine, explain, open_model
     from spad.inference.letterbox import frame_of, luminance, normalise
     from spad.inference.segmentation import Segmentation

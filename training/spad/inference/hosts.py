@@ -32,9 +32,9 @@ class Engine:
             return segmenter.load(path, device=device)
 
         def devices() -> list[str]:
-            from spad.inference import device
+            from spad import network
 
-            return device.devices()
+            return network.devices()
 
         from spad.checkpoint import read_card, shipped
 

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from spad.chain import cosine_schedule, prior_logits, sample
 from spad.checkpoint import Card
-from spad.inference.device import autocast
-from spad.network import Network
+from spad.network import Network, autocast
 
 __all__ = ["Model"]
 

@@ -26,16 +26,16 @@ from torch import Tensor
 from spad import checkpoint
 from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
 from spad.inference.batches import Runner, Slice
-from spad.inference.device import devices, pick_device
+from spad.inference.clamped_edits import held_pixels
 from spad.inference.ensemble import Outcome
 from spad.inference.letterbox import Frame, frame_of, luminance, normalise
 from spad.inference.memory_ladder import Limits
 from spad.inference.model import Model
-from spad.inference.request import Request, checked, held_pixels
+from spad.inference.request import Request, checked
 from spad.inference.segmentation import Segmentation, Step
 from spad.inference.stack import BadSlice, order_of
 from spad.inference.store import Store
-from spad.network import Network, build
+from spad.network import Network, build, devices, pick_device
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import qt
 
-from SPADLib.correct.review import Review
+from SPADLib.correct.review_records import Review
 from SPADLib.desk import Desk, go_to
 from SPADLib.host import Cancelled, Pump, set_up_table
 

@@ -13,7 +13,7 @@ from SPADLib.desk import Desk, RunBox, go_to, isolate
 from SPADLib.host import Cancelled, Pump, get, set_up_table
 from SPADLib.scene import Watch, segment_id
 from SPADLib.scores.live_scores import LiveScores, Row
-from SPADLib.scores.reference import Reference
+from SPADLib.scores.reference_on_grid import Reference
 from SPADLib.scores.spreadsheet import csv_steps, to_table
 
 __all__ = ["ComparePanel"]

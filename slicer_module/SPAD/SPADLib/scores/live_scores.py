@@ -27,7 +27,7 @@ from spad.metrics import (
     worst_slices,
 )
 from SPADLib.scene import Result, spacing_is_default
-from SPADLib.scores.reference import Reference
+from SPADLib.scores.reference_on_grid import Reference
 
 __all__ = ["WORDS", "LiveScores", "Row"]
 

@@ -12,8 +12,8 @@ from spad import metrics
 from spad.cases import Case
 from spad.checkpoint import IGNORE
 from spad.train.data import judged_classes, read_image, read_labels
+from spad.train.evaluation.bootstrap_scores import score
 from spad.train.evaluation.case_report import Report
-from spad.train.evaluation.scores import score
 from spad.train.processes import ALONE, Group
 
 __all__ = ["compare", "evaluate"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import spad
 from spad.cases import read_json, write_bytes, write_json
-from spad.inference import pick_device
+from spad.network import pick_device
 from spad.train.config import Config, ConfigError, stored_config, without_removed
 from spad.train.evaluation import diversity, evaluate
 from spad.train.loop import changed_values, prepare, train

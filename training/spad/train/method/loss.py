@@ -12,8 +12,7 @@ from torch import Tensor
 
 from spad.chain import Jump, NoiseSchedule, draws, evidence, kl, prior_logits, q_sample
 from spad.checkpoint import IGNORE
-from spad.inference import autocast
-from spad.network import Network, Outputs
+from spad.network import Network, Outputs, autocast
 from spad.train.config import Loss
 from spad.train.method.recycling import recycled_x_t, visited_jumps
 

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from spad.chain import draws
-from spad.inference import autocast
-from spad.network import Network
+from spad.network import Network, autocast
 from spad.train.config import Perturbation
 from spad.train.method.loss import soft_dice
 from spad.train.method.perturbed_image import Batch, perturb

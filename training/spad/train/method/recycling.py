@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from spad.chain import NoiseSchedule, draws, posterior, prior_logits
-from spad.inference import autocast
-from spad.network import Network, Outputs
+from spad.network import Network, Outputs, autocast
 
 __all__ = ["AT_VISITED", "Logits", "from_noise", "recycled_x_t", "visited_jumps"]
 

@@ -28,7 +28,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from spad.inference import pick_device
+from spad.network import pick_device
 from spad.train.config import ConfigError
 
 __all__ = ["ALONE", "Agreement", "Group", "Lost", "join", "restarted"]
@@ -176,7 +176,7 @@ def join(device: str) -> Iterator[tuple[Group, torch.device]]:
     Parameters
     ----------
     device : str
-        As of :func:`spad.inference.device.pick_device`. Under torchrun ``auto`` and ``cuda`` are
+        As of :func:`spad.network.device.pick_device`. Under torchrun ``auto`` and ``cuda`` are
         the GPU of the process's number on its machine.
 
     Yields

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.checkpoint import IGNORE, Card
-from spad.inference import Segmenter, pick_device
+from spad.inference import Segmenter
 from spad.metrics import calibration_error, calibration_histogram, contour_band
-from spad.network import Condition, Network, build
+from spad.network import Condition, Network, build, pick_device
 from spad.train.data import judged_classes, read_image, read_labels
 from spad.train.evaluation import compare, diversity, energy_distance, score
 from spad.train.tune.measurements import (

@@ -22,8 +22,8 @@ from spad.train.tune.choice import (
     worth,
 )
 from spad.train.tune.measurements import Scan, Summary
+from spad.train.tune.progress_and_tables import Progress, say, table, verdict
 from spad.train.tune.settings import GRIDS, LONGEST_GRID, Setting
-from spad.train.tune.telling import Progress, say, table, verdict
 
 __all__ = ["Tuning"]
 

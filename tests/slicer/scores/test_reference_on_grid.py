@@ -24,7 +24,7 @@ from spad.checkpoint.labels import IGNORE
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.watch import Watch
-from SPADLib.scores.reference import Reference
+from SPADLib.scores.reference_on_grid import Reference
 
 
 @pytest.mark.parametrize("code", ["k", "jT", "iUM", "kUM"])

@@ -22,7 +22,7 @@ from spad.checkpoint.labels import label_classes
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scores.live_scores import LiveScores
-from SPADLib.scores.reference import Reference
+from SPADLib.scores.reference_on_grid import Reference
 
 
 def test_segments_are_matched_by_name_whatever_their_values(result, volume, labels):

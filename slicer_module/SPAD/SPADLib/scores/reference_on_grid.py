@@ -21,7 +21,7 @@ from SPADLib.scene import (
     read_segments,
     spacing_of,
 )
-from SPADLib.scores.reference_match import MatchedNode
+from SPADLib.scores.reference_structures import MatchedNode
 
 __all__ = ["Reference"]
 
