@@ -79,12 +79,12 @@ def recovered(dock, qtbot):
 def test_the_choices_are_those_of_the_last_session(dock, left: Path):
     form, keep, training = dock.form, dock.keep, dock.training
     assert form.checkpoint.path == left / "model" / "cached.safetensors"
-    assert "tiny cached" in form.card.text()
+    assert "tiny cached" in form.model.card_text.text()
     assert (form.samples.value(), form.whole.isChecked()) == (3, True)
     assert form.device.currentData() == "cpu"
     assert dock.correct.scope == "doubtful"
-    assert keep.format.currentData() == ".nrrd"
-    assert Path(keep.folder.text()) == left / "exports" / "nrrd"
+    assert keep.export_panel.format.currentData() == ".nrrd"
+    assert Path(keep.export_panel.folder.text()) == left / "exports" / "nrrd"
     assert training.cases.folder.path == left / "cases"
     assert training.batch.images.path == left / "scans"
     assert training.fine_tune.minutes.value() == 0.1

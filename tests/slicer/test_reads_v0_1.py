@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import slicer
 from files_of_v0_1 import V0_1, arrays
-from SPADLib.compare import Comparison, Reference
-from SPADLib.compare.score_nodes import to_table
 
 from spad.phantom import stack
-from SPADLib.batch import load_segmentation
 from SPADLib.correct.review_records import Review
+from SPADLib.read.volume_files import load_segmentation
 from SPADLib.scene import Result, read_segments, results
+from SPADLib.scores import LiveScores, Reference
+from SPADLib.scores.spreadsheet import to_table
 
 EXPECTED = json.loads((V0_1 / "slicer" / "expected.json").read_text("utf-8"))
 EYE = stack(49, shape=(3, 32, 48))
@@ -90,7 +90,7 @@ def test_the_scores_are_those_of_the_kept_table(result, scene):
     table = scene.GetFirstNodeByName(EXPECTED["table"]["name"])
     kept = columns(table)
     assert list(kept) == list(wanted)
-    comparison = Comparison(result, Reference.of(scene.GetFirstNodeByName("reader 2"), result))
+    comparison = LiveScores(result, Reference.of(scene.GetFirstNodeByName("reader 2"), result))
     comparison.refresh()
     assert to_table(comparison, scene) is table  # the same node is kept up to date
     now = columns(table)

@@ -14,10 +14,11 @@ from produced import RECORDED_ON, machine
 
 from spad import checkpoint
 from spad.annotation import config_text, read_progress
+from spad.cases import open_folder
 from spad.checkpoint import IGNORE
 from spad.phantom import stack
 from spad.train.config import load_config
-from spad.train.data import cases as reader
+from spad.train.data import check, read_image, read_labels
 from spad.train.loop import train
 
 SHAPE = (3, 32, 48)
@@ -87,20 +88,20 @@ def test_the_same_configuration_is_written_today(tmp_path: Path) -> None:
 
 
 def test_a_case_folder_of_the_plugin_holds_the_corrected_labels() -> None:
-    opened = reader.open_folder(V0_1 / "napari" / "cases")
-    reader.check([opened], None, ["train"])
+    opened = open_folder(V0_1 / "napari" / "cases")
+    check([opened], None, ["train"])
     exported = arrays("napari/exported.npz")["labels"]
     same = np.arange(256, dtype=np.uint8)
     for z, case in enumerate(opened.splits["train"]):
-        image, labels = reader.read_image(case), reader.read_labels(case, same)
+        image, labels = read_image(case), read_labels(case, same)
         np.testing.assert_array_equal(image, stack(49, shape=SHAPE).image[z])
         # PED was not looked for.
         np.testing.assert_array_equal(labels, np.where(exported[z] == 3, IGNORE, exported[z]))
 
 
 def test_a_case_folder_of_phantoms_is_read() -> None:
-    opened = reader.open_folder(V0_1 / "trainer" / "set")
-    reader.check([opened], None, ["train", "val"])
+    opened = open_folder(V0_1 / "trainer" / "set")
+    check([opened], None, ["train", "val"])
     details = json.loads((V0_1 / "trainer" / "set" / "cases.json").read_text("utf-8"))
     assert {split: len(some) for split, some in opened.splits.items()} == {"train": 4, "val": 2}
     assert [c.name for c in opened.splits["val"]] == ["phantom-1000002", "phantom-1000003"]
