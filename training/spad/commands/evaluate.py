@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=VALUES",
         help='the data set\'s values of each class: "SRF=1 PED=3 background=0,5 ignore=6"',
     )
+    parser.add_argument(
+        "--merge",
+        nargs="+",
+        metavar="NEW=CLASSES",
+        default=(),
+        help='the model\'s classes that the data do not tell apart: "fluid=SRF,IRF"',
+    )
     add_sampling(parser)
     parser.add_argument(
         "-o", "--out", type=Path, metavar="REPORT.json", help="write the scores here"
@@ -40,14 +47,15 @@ def run(args: argparse.Namespace) -> int:
     from spad.cases import open_folder, write_json
     from spad.checkpoint import read_card, sha256
     from spad.train.data import check, class_table
-    from spad.train.evaluation import evaluate
+    from spad.train.evaluation import evaluate, merge_classes
 
     path = model_path(args.model)
     card = read_card(path)
+    names, merged = merge_classes([one.name for one in card.classes], args.merge)
     folder = open_folder(args.cases)
     for text in folder.said:
         say(text)
-    mapping = mapping_of(folder, card, args.map)
+    mapping = mapping_of(folder, card, args.map, names)
     check([folder], mapping, [args.split])
 
     import spad
@@ -55,10 +63,10 @@ def run(args: argparse.Namespace) -> int:
     segmenter = spad.load(path, device=args.device)
     options = sampling(args)
     report = evaluate(
-        lambda image: segmenter.segment(image, **options).labels,
+        lambda image: merged[segmenter.segment(image, **options).labels],
         folder.splits[args.split],
         class_table(folder.names, mapping),
-        [one.name for one in card.classes],
+        names,
         names=folder.names,
         progress=lambda done, total: print(
             f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +87,15 @@ def model_path(name: str) -> Path:
     return models[name]
 
 
-def mapping_of(folder: CaseFolder, card: Card, given: list[str] | None = None) -> Any:
+def mapping_of(
+    folder: CaseFolder,
+    card: Card,
+    given: list[str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> Any:
     """Values of each class of a model: as given, by equal names, or as it was trained.
+
+    ``classes`` are the card's, unless some of them are scored together.
 
     None where the folder names no class, which `spad.train.data.check` then says.
     """
@@ -99,7 +106,7 @@ def mapping_of(folder: CaseFolder, card: Card, given: list[str] | None = None) -
     stored = card.training.get("mapping")
     return model_mapping(
         folder,
-        [one.name for one in card.classes],
+        classes or [one.name for one in card.classes],
         given=None if given is None else parse_mapping(given),
         stored=stored.get(folder.path.resolve().name) if isinstance(stored, Mapping) else None,
     )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from spad.train.evaluation.case_report import Report
     from spad.train.evaluation.case_scores import compare, evaluate
     from spad.train.evaluation.ged import energy_distance
+    from spad.train.evaluation.merged_classes import merge_classes
     from spad.train.evaluation.sample_diversity import diversity
 
 __getattr__, __all__ = lazily(__name__)
