@@ -29,6 +29,7 @@ __all__ = [
 FORMAT = 1
 """Version of the card; a reader refuses what is newer than itself."""
 _MAX_ATTENDED = 2**20  # pixels; attention at stride 8 compares the pairs of a 64th of them
+_MAX_LEVELS = 5  # maps that a pre-trained encoder gives, at strides 2 to 32
 NOTICE = "For research use only. Not a medical device."
 
 Name = Annotated[str, Within(1, 80)]
@@ -48,6 +49,9 @@ class NetworkConfig(Checked):
     kind : {"cached", "concat", "unet", "dynunet"}
         Condition encoder and denoiser; CCDM's one U-Net on label map and image; and two plain
         U-Nets, the condition encoder alone and nnU-Net's.
+    encoder : {"own", "efficientnet-lite0"}
+        Of kinds cached and unet: what reads the image. ``own`` learns from random weights, the
+        other one (Tan & Le, 2019; up to five widths, no blocks) has learnt on ImageNet.
     widths : tuple of int
         Channels of the encoder at strides 2, 4, 8, ... (concat, dynunet: 1, 2, 4, ...); 1 to 8
         multiples of 8 up to 1024.
@@ -62,6 +66,7 @@ class NetworkConfig(Checked):
     """
 
     kind: Literal["cached", "unet", "concat", "dynunet"] = "cached"
+    encoder: Literal["own", "efficientnet-lite0"] = "own"
     widths: Annotated[tuple[Width, ...], Within(1, 8)] = (32, 64, 96, 160, 192)
     blocks: Blocks = 2
     denoiser_widths: Annotated[tuple[Width, ...], Within(1, 8)] = (48, 96, 128)
@@ -74,6 +79,12 @@ class NetworkConfig(Checked):
                 f"network: denoiser_widths {self.denoiser_widths} reach stride "
                 f"{2 ** (len(self.denoiser_widths) + 1)}, beyond the encoder's {self.stride}; "
                 "drop levels of the denoiser or add levels to widths"
+            )
+        if self.encoder != "own" and (self.full_resolution or len(self.widths) > _MAX_LEVELS):
+            raise ValueError(
+                f"network: encoder {self.encoder!r} has {_MAX_LEVELS} levels and belongs to kinds "
+                f"cached and unet, not to {self.kind!r} with {len(self.widths)} widths; change "
+                "these, or set encoder to 'own'"
             )
         if self.kind == "dynunet" and len(self.widths) < 3:
             raise ValueError(
@@ -304,6 +315,8 @@ class Card(Checked):
         """Write the card for a person: plain text, control characters escaped."""
         network, given, use = self.network, self.input, self.sampling
         encoder = "-".join(map(str, network.widths))
+        if network.encoder != "own":
+            encoder = f"{network.encoder} to {encoder}"
         denoiser = "-".join(map(str, network.denoiser_widths))
         shape = {
             "cached": f"condition encoder {encoder}, denoiser {denoiser}",

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from spad.chain import one_hot
 from spad.checkpoint import NetworkConfig
+from spad.network.encoder_decoder import TimeEmbedding
 from spad.network.interface import Condition, Network
-from spad.network.time_embedding import TimeEmbedding
 
 __all__ = ["Concat"]
 

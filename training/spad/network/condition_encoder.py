@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spad.checkpoint import NetworkConfig
+from spad.network.efficientnet import CHANNELS, EfficientNet
 from spad.network.encoder_decoder import EncoderDecoder, Norm
 
 __all__ = ["ConditionEncoder"]
@@ -20,18 +21,34 @@ _STEM = 2  # stride at which the condition encoder reads and writes
 
 
 class ConditionEncoder(nn.Module):
-    """The image ``(B, 1, H, W)`` to logits and features; H, W multiples of ``config.stride``."""
+    """The image ``(B, 1, H, W)`` to logits and features; H, W multiples of ``config.stride``.
+
+    With a pre-trained ``backbone`` its maps take the place of the U-Net's own encoder; the stem
+    adds what a first layer at stride 2 that learnt on photographs does not tell.
+    """
 
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
         widths = config.widths
         self.stem = nn.Conv2d(_STEM**2, widths[0], 3, padding=1)
-        self.unet = EncoderDecoder(widths, config.blocks)
+        own = config.encoder == "own"
+        self.backbone = None if own else EfficientNet(len(widths))
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(channels, width, 1)
+            for channels, width in zip(() if own else CHANNELS, widths, strict=False)
+        )
+        self.unet = EncoderDecoder(widths, config.blocks if own else 0)
         self.norm = Norm(widths[0])
         self.head = nn.Conv2d(widths[0], _STEM**2 * num_classes, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K, H, W) and the decoder's features at stride 4, (B, widths[1], H/4, W/4)."""
-        maps = self.unet(self.stem(F.pixel_unshuffle(image, _STEM)))
+        stem = self.stem(F.pixel_unshuffle(image, _STEM))
+        if self.backbone is None:
+            maps = self.unet(stem)
+        else:
+            seen = zip(self.lateral, self.backbone(image), strict=True)
+            finest, *coarser = (lateral(x) for lateral, x in seen)
+            maps = self.unet.decode([finest + stem, *coarser])
         logits = F.pixel_shuffle(self.head(F.silu(self.norm(maps[0]))), _STEM)
         return logits, maps[min(1, len(maps) - 1)]

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from spad.chain import one_hot
 from spad.checkpoint import NetworkConfig
 from spad.network.correction_spread import spread
-from spad.network.encoder_decoder import EncoderDecoder, Norm
+from spad.network.encoder_decoder import EncoderDecoder, Norm, TimeEmbedding
 from spad.network.interface import Condition
-from spad.network.time_embedding import TimeEmbedding
 from spad.network.unet import PlainUNet, planes
 
 __all__ = ["Cached", "Denoiser"]

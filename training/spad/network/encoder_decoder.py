@@ -1,14 +1,15 @@
-"""The residual encoder-decoder that condition encoder and denoiser are both made of."""
+"""What condition encoder and denoiser are both made of: residual blocks, told the time or not."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Block", "EncoderDecoder", "Norm"]
+__all__ = ["Block", "EncoderDecoder", "Norm", "TimeEmbedding"]
 
 
 class Norm(nn.GroupNorm):
@@ -59,7 +60,10 @@ class Block(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """Encoder-decoder of :class:`Block` over the given widths, each level on half the grid."""
+    """Encoder-decoder of :class:`Block` over the given widths, each level on half the grid.
+
+    Without ``blocks`` it is the decoder alone, of maps that come from elsewhere.
+    """
 
     def __init__(self, widths: tuple[int, ...], blocks: int, time_width: int = 0) -> None:
         super().__init__()
@@ -67,7 +71,7 @@ class EncoderDecoder(nn.Module):
         self.encoder = nn.ModuleList()
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for level, width in enumerate(widths):
+        for level, width in enumerate(widths if blocks else ()):
             if level:
                 self.down.append(nn.Conv2d(widths[level - 1], width, 3, stride=2, padding=1))
             self.encoder.append(
@@ -86,7 +90,40 @@ class EncoderDecoder(nn.Module):
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, time)
             maps.append(x)
+        return self.decode(maps, time)
+
+    def decode(self, maps: list[Tensor], time: Tensor | None = None) -> list[Tensor]:
+        """Bring what the coarser maps know to the finer ones, in place."""
         for level in reversed(range(len(self.up))):
             upper = F.interpolate(self.up[level](maps[level + 1]), scale_factor=2.0, mode="nearest")
             maps[level] = self.decoder[level](torch.cat([maps[level], upper], dim=1), time)
         return maps
+
+
+class TimeEmbedding(nn.Sequential):
+    """Sines and cosines of t / T, and two layers; (B,) or (B, n) to (..., width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.width = width
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Embed the times."""
+        out: Tensor = super().forward(_fourier(t, self.width))  # type: ignore[no-untyped-call]
+        return out
+
+    def chains(self, t: Tensor, b: int, n: int) -> Tensor:
+        """Embed the times of n chains of B images, (B n, width); or one of all, (1, width)."""
+        if t.numel() == 1:
+            return self(t).view(1, self.width)  # type: ignore[no-any-return]
+        return self(t).view(b, -1, self.width).expand(b, n, -1).flatten(0, 1)  # type: ignore[no-any-return]
+
+
+def _fourier(t: Tensor, width: int) -> Tensor:
+    """Sines and cosines of the time t / T at frequencies 1 to 1000, (..., width)."""
+    half = width // 2
+    frequencies = torch.exp(
+        torch.arange(half, device=t.device, dtype=torch.float32) * (math.log(1000.0) / (half - 1))
+    )
+    angles = t.float().unsqueeze(-1) * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)

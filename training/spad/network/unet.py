@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from spad.checkpoint import NetworkConfig
 from spad.network.condition_encoder import ConditionEncoder
+from spad.network.efficientnet import InvertedResidual
 from spad.network.encoder_decoder import Block
 from spad.network.interface import Condition, Network
 
@@ -30,7 +31,7 @@ class PlainUNet(Network):
 
     def segments(self) -> list[nn.Module]:
         """The residual blocks."""
-        return [m for m in self.modules() if isinstance(m, Block)]
+        return [m for m in self.modules() if isinstance(m, Block | InvertedResidual)]
 
 
 def planes(logits: Tensor) -> Tensor:

@@ -49,6 +49,9 @@ class Config(Checked):
         Checkpoint to start from, a path or a shipped model's name; empty: random weights.
         Fine-tuning is not perturbed unless
         ``perturbation`` is given.
+    pretrained : bool
+        Start a ``network.encoder`` other than own from its ImageNet weights, unless ``init`` has
+        it already; false: from random ones, for comparison.
     classes : mapping
         Name of each class, background first: the data set's values (or names) that become it.
         Empty: the classes of ``labels.json``.
@@ -59,6 +62,7 @@ class Config(Checked):
     preset: Literal["default", "paper"] = "default"
     seed: Annotated[int, Within(0, 2**31)] = 0
     init: Text = ""
+    pretrained: bool = True
     classes: Mapping[str, Any] = field(default_factory=dict)
     data: Data
     input: InputConfig = field(default_factory=InputConfig)

@@ -179,6 +179,17 @@ class Augmentation(Checked):
         Largest standard deviation of added noise, images in [-1, 1].
     blur_px : float
         Largest standard deviation of a blur, for a third of the samples.
+    gamma_inverted : float
+        Share of the samples whose ``gamma`` acts on the inverted image (nnU-Net: 0.1 to 0.15), so
+        that it spreads what is bright instead of what is dark.
+    low_resolution : float
+        For a quarter of the samples: shrunk by up to ``1 + low_resolution`` and enlarged again
+        (nnU-Net: 1).
+    speckle : float
+        Largest relative standard deviation of multiplied, gamma-distributed noise, for half of the
+        samples (an image as clinics store it: about 0.3).
+    shadows : float
+        Largest darkening by one of up to four vertical shadows, for half of the samples; 1: black.
     """
 
     flip: bool = True
@@ -192,6 +203,10 @@ class Augmentation(Checked):
     brightness: Share = 0.1
     noise: Share = 0.1
     blur_px: Annotated[float, Within(0, 10)] = 1.0
+    gamma_inverted: Share = 0.0
+    low_resolution: Annotated[float, Within(0, 4)] = 0.0
+    speckle: Share = 0.0
+    shadows: Share = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +225,9 @@ class Optimiser(Checked):
         memory at once. Terms that are sums over pixels stay the same; Dice is then pooled over
         each micro-batch instead of the batch.
     learning_rate, weight_decay : float
+    encoder_factor : float
+        Factor of the learning rate for the weights that are pre-trained elsewhere (those of
+        ``network.encoder`` other than own).
     warmup : int
         Updates over which the learning rate rises.
     fall : bool
@@ -234,6 +252,7 @@ class Optimiser(Checked):
     accumulate: Annotated[int, Within(1, 4096)] = 1
     learning_rate: Annotated[float, Within(0, 1)] = 1e-3
     weight_decay: Share = 1e-4
+    encoder_factor: Share = 0.2
     warmup: Annotated[int, Within(0, 1_000_000)] = 100
     fall: bool = True
     ema: Annotated[float, Within(0, 0.99999)] = 0.998

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from spad.checkpoint import IGNORE
 from spad.train.config import Augmentation
 
-__all__ = ["swap_table", "tone", "warp", "warp_matrix"]
+__all__ = ["degrade", "swap_table", "tone", "warp", "warp_matrix"]
+
+_F32 = NDArray[np.float32]
+_SHADOWS = 4  # at most, in one image
+_WIDTH = (0.005, 0.04)  # of a shadow (standard deviation), of the image's width
 
 
 def swap_table(config: Augmentation, names: Sequence[str]) -> NDArray[np.uint8]:
@@ -100,11 +104,74 @@ def tone(
     sigma = rng.random() * config.noise if rng.random() < 0.5 else 0.0
     # Scaling and warping overshoot -1 by a rounding, and a power of a negative number is NaN.
     base = np.clip((image + 1) / 2, 0, 1)
-    x: NDArray[np.float32] = np.power(base, np.exp(gamma), dtype=np.float32) * 2 - 1
+    x: NDArray[np.float32]
+    if config.gamma_inverted and rng.random() < config.gamma_inverted:
+        x = 1 - 2 * np.power(1 - base, np.exp(gamma), dtype=np.float32)
+    else:
+        x = np.power(base, np.exp(gamma), dtype=np.float32) * 2 - 1
     x = x * np.float32(np.exp(contrast)) + np.float32(brightness)
     if blur > 0.2:
         x = np.asarray(cv2.GaussianBlur(x, (0, 0), blur), dtype=np.float32)
     if sigma:
         x += sigma * rng.standard_normal(x.shape, dtype=np.float32)
-    x = np.clip(x, -1, 1, dtype=np.float32)
-    return x
+    return degrade(np.clip(x, -1, 1, dtype=np.float32), config, rng)
+
+
+def degrade(image: _F32, config: Augmentation, rng: np.random.Generator) -> _F32:
+    """Change an image's looks.
+
+    Parameters
+    ----------
+    image : array of float32, shape (H, W)
+        In [-1, 1].
+    config : Augmentation
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    array of float32, shape (H, W)
+        In [-1, 1]; the same array where every switch is off.
+    """
+    if not (config.shadows or config.speckle or config.low_resolution):
+        return image
+    x = np.asarray((image + 1) / 2, dtype=np.float32)
+    if config.shadows and rng.random() < 0.5:
+        x = x * _shadows(x.shape[1], config.shadows, rng)
+    if config.speckle and rng.random() < 0.5:
+        x = x * _speckle(x.shape, config.speckle * rng.random(), rng)
+    if config.low_resolution and rng.random() < 0.25:
+        x = _coarser(x, 1 + config.low_resolution * rng.random())
+    return np.asarray(np.clip(x * 2 - 1, -1, 1), dtype=np.float32)
+
+
+def _shadows(width: int, darkest: float, rng: np.random.Generator) -> _F32:
+    """Factor of each column, (1, W): vessels and floaters swallow the light of what lies below."""
+    columns = np.arange(width)
+    light = np.ones(width)
+    for _ in range(rng.integers(1, _SHADOWS + 1)):
+        middle, sigma = rng.uniform(0, width), width * rng.uniform(*_WIDTH)
+        profile = np.exp(-0.5 * ((columns - middle) / sigma) ** 2)
+        light *= 1 - darkest * rng.random() * profile
+    return light[None].astype(np.float32)
+
+
+def _speckle(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> _F32:
+    """Factor of each pixel, of mean 1: gamma-distributed, as speckle that was averaged is.
+
+    Goodman, *Speckle Phenomena in Optics* (2007): the sum of N independent patterns has the
+    relative standard deviation ``1 / sqrt(N)``.
+    """
+    if sigma < 1e-3:
+        return np.ones(shape, np.float32)
+    looks = sigma**-2
+    return rng.standard_gamma(looks, shape, dtype=np.float32) / np.float32(looks)
+
+
+def _coarser(x: _F32, factor: float) -> _F32:
+    """Shrink by nearest pixels and enlarge by cubics, as nnU-Net does."""
+    height, width = x.shape
+    small = max(1, round(width / factor)), max(1, round(height / factor))
+    shrunk = cv2.resize(x, small, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(
+        cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32
+    )

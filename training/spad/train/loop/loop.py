@@ -22,10 +22,9 @@ from spad.train.config import Config, ConfigError
 from spad.train.data import Samples, batches
 from spad.train.loop.case_inventory import changed_cases, inventory
 from spad.train.loop.events import Events
-from spad.train.loop.loss_watch import Diverged, Watch
+from spad.train.loop.loss_watch import Clock, Diverged, Watch
 from spad.train.loop.preparation import Prepared, prepare
 from spad.train.loop.state import Run, read_state, start, sweep
-from spad.train.loop.step_clock import Clock
 from spad.train.loop.update import Job, told_of_leakage, update, visited_times
 from spad.train.loop.validation import as_rows, as_scalars, scored, validate
 from spad.train.method import Batch

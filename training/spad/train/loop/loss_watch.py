@@ -2,14 +2,17 @@
 
 A loss that is no number is named with its step. So is one that explodes: `_IN_A_ROW` steps, all
 above `_TIMES` the median of up to the last `_RECENT` steps. Losses of lesions jump from batch to
-batch, so a few high ones mean nothing; but while the last one is high, no state is saved.
+batch, so a few high ones mean nothing; but while the last one is high, no state is saved. Between
+two looks a clock tells where the time goes.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -17,7 +20,7 @@ from torch import Tensor, nn
 
 from spad.train.processes import ALONE, Group
 
-__all__ = ["Diverged", "Watch"]
+__all__ = ["Clock", "Diverged", "Watch"]
 
 _IN_A_ROW = 20  # steps
 _TIMES = 20
@@ -122,3 +125,30 @@ class Watch:
             f"{self._kept} keeps the last good state. Look at these cases, or train into another "
             "folder with a lower optimiser.learning_rate"
         )
+
+
+class Clock:
+    """Where the time between two looks at the loss goes."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew, after what was no training (a save, a validation)."""
+        self._began, self._waited, self._steps = time.perf_counter(), 0.0, 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """The next step's data are waited for."""
+        began = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - began
+        self._steps += 1
+
+    def speed(self, batch: int) -> dict[str, float]:
+        """Of the steps since the start; to be asked after the host has waited for the device."""
+        spent = time.perf_counter() - self._began
+        return {
+            "speed/images per second": self._steps * batch / spent,
+            "speed/share of time waiting for data": self._waited / spent,
+        }

@@ -14,6 +14,7 @@ from spad.checkpoint import Card, LabelClass
 from spad.inference import normalise
 from spad.train.config import Config
 from spad.train.data import endless, read_image
+from spad.train.loop.pretrained_encoder import credit
 
 __all__ = ["unscored_card"]
 
@@ -40,6 +41,7 @@ def unscored_card(
             "steps": config.optimiser.steps,
             "batch": config.optimiser.batch,
             "data": _origin(config, folders),
+            **({"encoder": owed} if (owed := credit(config.network)) else {}),
             "cases": {"training": len(training), "validation": len(validation)},
             "mapping": {f.path.name: dict(config.classes) for f in folders},
         },

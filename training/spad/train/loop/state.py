@@ -6,7 +6,7 @@ import contextlib
 import os
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from spad.checkpoint import LabelClass
 from spad.network import Network, build, transfer
 from spad.train.config import Config, ConfigError, stored_config, without_removed
 from spad.train.loop.acceleration import prepare_network
+from spad.train.loop.pretrained_encoder import load_pretrained, parameter_groups
 
 __all__ = ["Run", "changed_values", "read_state", "start", "sweep"]
 
@@ -172,11 +173,14 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
     ------
     ConfigError
         The checkpoint shares no tensor with this network.
+    ImportError
+        ImageNet weights are asked for whose package is missing.
     ValueError, OSError
         As of :func:`spad.checkpoint.safetensors_file.load`.
     """
     torch.manual_seed(config.seed)
     network = build(config.network, len(classes), None)
+    taken: Mapping[str, Tensor] = {}
     if config.init:
         card, tensors = checkpoint.load(checkpoint.shipped().get(config.init, Path(config.init)))
         before, now = [c.name for c in card.classes], [c.name for c in classes]
@@ -200,13 +204,15 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
             + (f"; classes left out: {', '.join(dropped)}" if dropped else ""),
             stacklevel=2,
         )
+    if config.pretrained:
+        load_pretrained(network, config.network, taken)
     network.to(device).train()
     o = config.optimiser
     if o.freeze_encoder:
         for name, p in network.named_parameters():
             p.requires_grad_(not name.startswith("encoder."))
     optimiser = torch.optim.AdamW(
-        network.parameters(),
+        parameter_groups(network, o),
         lr=o.learning_rate,
         weight_decay=o.weight_decay,
         fused=device.type in ("cpu", "cuda"),

@@ -52,7 +52,7 @@ def update(run: Run, job: Job, batch: Batch) -> dict[str, Tensor]:
     """One step of the optimiser; the terms of its loss and the gradient's norm, on the device."""
     config, o, group = job.config, job.config.optimiser, job.group
     for each in run.optimiser.param_groups:
-        each["lr"] = o.learning_rate * _rate(run.step, config)
+        each["lr"] = o.learning_rate * each.get("factor", 1.0) * _rate(run.step, config)
 
     def count(stride: int) -> Tensor:
         known = batch["labels"][:, ::stride, ::stride] != IGNORE
