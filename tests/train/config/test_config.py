@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spad.checkpoint.card import NetworkConfig
+from spad.checkpoint import Card, label_classes
+from spad.checkpoint.card import InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from spad.checkpoint.safetensors_file import save
+from spad.network import build
 from spad.train.config import Augmentation, Config, ConfigError, Perturbation, load_config
 
 SHIPPED = sorted((Path(__file__).parents[3] / "training" / "configs").glob("*.toml"))
@@ -299,6 +303,36 @@ def test_fine_tuning_from_a_shipped_model_goes_by_its_name(
     monkeypatch.setattr("spad.train.config.reading.shipped", lambda: shipped)
     assert load(tmp_path, SMALLEST, "init=oct-x").init == "oct-x"
     assert load(tmp_path, SMALLEST, "init=oct-y").init == str(tmp_path / "oct-y")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "needed"),
+    [("cached", "spad", "cached"), ("unet", "spad", "cached"), ("cached", "unet", "unet")],
+)
+def test_a_run_from_a_checkpoint_has_its_network(
+    tmp_path: Path, kind: Any, method: str, needed: str
+) -> None:
+    network = NetworkConfig(kind=kind, widths=(8, 16, 24), blocks=1, denoiser_widths=(8, 16))
+    weights = build(network, 2, None).state_dict()
+    card = Card(
+        name="before",
+        classes=label_classes(["background", "SRF"]),
+        network=network,
+        schedule=ScheduleConfig(),
+        input=InputConfig(),
+        sampling=SamplingConfig(),
+    )
+    save(tmp_path / "before.safetensors", card, weights)
+    text = f'method = "{method}"\ninit = "before.safetensors"\n' + SMALLEST
+    assert load(tmp_path, text).network == replace(network, kind=needed)
+    own = load(tmp_path, text, "network.widths=[8, 8, 8, 8, 8]").network
+    assert own.widths == (8, 8, 8, 8, 8)
+    assert own.blocks == NetworkConfig().blocks
+
+
+def test_a_checkpoint_that_is_not_there_is_said_by_the_run(tmp_path: Path) -> None:
+    text = 'init = "gone.safetensors"\n' + SMALLEST
+    assert load(tmp_path, text).network == NetworkConfig()
 
 
 def test_a_configuration_survives_json(tmp_path: Path) -> None:

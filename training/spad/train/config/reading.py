@@ -1,6 +1,7 @@
 """Reading a configuration: TOML, ``key=value`` words, and what earlier versions have stored.
 
-Values come from the defaults of the sections, then the preset, then the file, then the words.
+Values come from the defaults of the sections, then the preset, then the file, then the words. A run
+that starts from a checkpoint has that one's network, unless the file or the words speak of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spad.checkpoint import from_json, plain, shipped
+from spad.checkpoint import from_json, plain, read_card, shipped
 from spad.train.config.config import Config, ConfigError
 from spad.train.config.presets import KINDS, PRESETS
 from spad.train.config.removed import without_removed
@@ -54,7 +55,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(PRESETS)}")
     network = given.get("network")
     kind = network.get("kind") if isinstance(network, dict) else None
-    below = dict(PRESETS[preset])
+    below = _merge(PRESETS[preset], _network_of_init(given, path.parent))
     if given.get("method") == "unet":
         below.pop("loss", None)  # the presets say how a diffusion is trained
         if kind != "dynunet":
@@ -75,6 +76,21 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return config
+
+
+def _network_of_init(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The network of the checkpoint that a run starts from, as the run's method needs it."""
+    init = given.get("init")
+    if not init or not isinstance(init, str) or "network" in given:
+        return {}
+    try:
+        network = plain(read_card(shipped().get(init, folder / init)).network)
+    except (OSError, ValueError):
+        return {}  # which is said when the run opens it
+    trained = {"unet": "unet", "spad": "cached"}.get(given.get("method", "spad"))
+    if trained and network["kind"] in ("unet", "cached"):
+        network["kind"] = trained
+    return {"network": network}
 
 
 def stored_config(stored: Any, where: str, remedy: str = "") -> Config:
