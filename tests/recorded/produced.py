@@ -1,7 +1,8 @@
 """What version 0.1 produces: draws, label maps and a short training run.
 
 ``python tests/recorded/produced.py`` writes the record beside this file. That was done once, with
-version 0.1: recorded anew, it would prove nothing. `tests/unit/test_recorded.py` compares.
+version 0.1: recorded anew, it would prove nothing. `tests/unit/test_recorded.py` compares. Only
+oct-lesions was recorded once more, when it became another model.
 """
 
 from __future__ import annotations

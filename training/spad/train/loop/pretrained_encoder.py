@@ -144,6 +144,6 @@ def credit(config: NetworkConfig) -> str:
     if config.encoder == "own":
         return ""
     return (
-        f"encoder: {config.encoder} (Tan & Le, 2019), ImageNet weights from "
+        f"{config.encoder} (Tan & Le, 2019), ImageNet weights from "
         f"{SOURCES[config.encoder].package}, Apache-2.0"
     )
