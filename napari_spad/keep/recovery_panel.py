@@ -69,7 +69,7 @@ class RecoveryPanel(QGroupBox):
         self.offer = Question("offer")
         self.question = Question("question")
         self.copies: list[_Copy] = []
-        self._asked = False
+        self._asked = self._over = False
         self._worker: FunctionWorker[Any] | None = None
         self.list = named(QListWidget(), "kept_list")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -106,13 +106,15 @@ class RecoveryPanel(QGroupBox):
 
     def look(self) -> None:
         """Look what is kept, in a worker thread."""
-        if self._worker is None:
+        if self._worker is None and not self._over:
             self._worker = FunctionWorker(_look, self.autosave.root)
             self._worker.returned.connect(self._on_looked)
             self._worker.start()
 
     def _on_looked(self, found: list[_Copy]) -> None:
         self._worker = None
+        if self._over:  # its widgets may be gone already
+            return
         ours = [
             _Copy(w.saved, w.layer.name, n, w.saved.seconds(), lost=False, what="removed")
             for w in self.autosave.removed
@@ -196,6 +198,7 @@ class RecoveryPanel(QGroupBox):
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
+        self._over = True
         self.recovery.disconnect_viewer()
 
 
