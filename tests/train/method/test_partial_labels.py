@@ -16,6 +16,7 @@ from torch import Tensor
 from spad import phantom
 from spad.cases import NewCase
 from spad.chain.noise_schedule import cosine_schedule
+from spad.learning import soft_dice
 from spad.network import Outputs
 from spad.train.config import ConfigError, Loss, load_config
 from spad.train.data import write_folder
@@ -24,7 +25,7 @@ from spad.train.evaluation import evaluate
 from spad.train.loop.loop import train
 from spad.train.loop.preparation import Prepared, prepare
 from spad.train.method import loss as loss_module
-from spad.train.method.loss import loss_terms, soft_dice
+from spad.train.method.loss import loss_terms
 from spad.train.method.perturbed_image import Batch
 
 K = 6

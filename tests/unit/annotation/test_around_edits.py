@@ -9,7 +9,8 @@ from hypothesis.extra import numpy as hnp
 
 from spad.annotation.around_edits import changes, doubtful, edits_for
 from spad.checkpoint.labels import IGNORE
-from spad.inference.clamped_edits import check_edits, held_pixels
+from spad.inference.request import _check_edits as check_edits
+from spad.inference.request import held_pixels
 
 SHAPE = (9, 11)
 MAPS = hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 3))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spad.checkpoint import LabelClass
 
-__all__ = ["Segmentation", "Step"]
+__all__ = ["Segmentation", "Step", "finished"]
+
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +70,15 @@ class Segmentation:
     classes: tuple[LabelClass, ...]
     spacing_mm: tuple[float, ...] | None
     provenance: dict[str, Any]
+
+
+def finished(run: Generator[Step, None, _Outcome]) -> _Outcome:
+    """What a run gives in the end; what it says meanwhile comes as a warning."""
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as stop:
+            outcome: _Outcome = stop.value
+            return outcome
+        if step.said:
+            warnings.warn(step.said, stacklevel=3)

@@ -10,8 +10,7 @@ letterboxed (:mod:`spad.inference.letterbox`), encoded once for all its chains
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -24,17 +23,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spad import checkpoint
-from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
+from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig, LabelClass
 from spad.inference.batches import Runner, Slice
-from spad.inference.clamped_edits import held_pixels
 from spad.inference.ensemble import Outcome
+from spad.inference.learning_steps import learning_steps
 from spad.inference.letterbox import Frame, frame_of, luminance, normalise
 from spad.inference.memory_ladder import Limits
 from spad.inference.model import Model
-from spad.inference.request import Request, checked
-from spad.inference.segmentation import Segmentation, Step
+from spad.inference.request import Request, checked, held_pixels
+from spad.inference.segmentation import Segmentation, Step, finished
 from spad.inference.stack import BadSlice, order_of
 from spad.inference.store import Store
+from spad.learning import Recipe
 from spad.network import Network, build, devices, pick_device
 
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
@@ -76,15 +76,7 @@ class Segmenter:
 
         What the steps say comes as a ``UserWarning``.
         """
-        run = self.steps(image, spacing_mm, **options)
-        while True:
-            try:
-                step = next(run)
-            except StopIteration as stop:
-                result: Segmentation = stop.value
-                return result
-            if step.said:
-                warnings.warn(step.said, stacklevel=2)
+        return finished(self.steps(image, spacing_mm, **options))
 
     def steps(
         self,
@@ -199,6 +191,88 @@ class Segmenter:
             spacing_mm=spacing_mm,
             provenance=self._provenance(request, runner, said),
         )
+
+    def learn(
+        self, images: Sequence[Any], label_maps: Sequence[NDArray[np.uint8]], **options: Any
+    ) -> Segmenter:
+        """Learn from corrected B-scans in one call; arguments and errors as of :meth:`learn_steps`.
+
+        What the steps say comes as a ``UserWarning``.
+        """
+        return finished(self.learn_steps(images, label_maps, **options))
+
+    def learn_steps(
+        self,
+        images: Sequence[Any],
+        label_maps: Sequence[NDArray[np.uint8]],
+        *,
+        classes: Sequence[LabelClass] | None = None,
+        earlier: Sequence[tuple[Any, NDArray[np.uint8]]] = (),
+        seed: int = 0,
+        inverted: bool = False,
+        **options: Any,
+    ) -> Generator[Step, None, Segmenter]:
+        """Learn from corrected B-scans step by step; to cancel, stop iterating.
+
+        This segmenter stays as it is. Where a device has not enough memory, fewer views are learnt
+        from at once, or the CPU learns, and a step says so.
+
+        Parameters
+        ----------
+        images : sequence of arrays of any real dtype, shape (H, W), or (H, W, 3) for colours
+            B-scans of one case, of any sizes.
+        label_maps : sequence of arrays of uint8, shape (H, W)
+            Class value of each pixel, 255 where it does not count.
+        classes : sequence of LabelClass, optional
+            The segmenter's own, then new ones.
+        earlier : sequence of (image, label map), optional
+            B-scans of earlier cases, so that they are not forgotten.
+        seed : int
+            The same seed gives the same model on one device.
+        inverted : bool
+            High values are dark (MONOCHROME1).
+        **options
+            Of :class:`spad.learning.recipe.Recipe`.
+
+        Yields
+        ------
+        Step
+            ``slice_index`` is 0 and ``labels`` None.
+
+        Returns
+        -------
+        Segmenter
+            On the same device, not saved yet.
+
+        Raises
+        ------
+        ValueError
+            No pixel counts, or images, label maps, classes or options that do not fit.
+        MemoryError
+            Even one view at once does not fit into the CPU's memory.
+        """
+        card, network = yield from learning_steps(
+            self._model,
+            images,
+            label_maps,
+            classes=classes,
+            earlier=earlier,
+            seed=seed,
+            inverted=inverted,
+            recipe=Recipe(**options),
+        )
+        return Segmenter(card, network, self.device, limits=self._limits)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        checkpoint.save(path, self.card, self._model.network.state_dict())
+        self.sha256 = checkpoint.sha256(path)
 
     def _provenance(self, request: Request, runner: Runner, said: list[str]) -> dict[str, Any]:
         return {

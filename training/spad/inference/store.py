@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from spad.checkpoint import IGNORE
-from spad.inference.clamped_edits import held_pixels, restore_edits
 from spad.inference.ensemble import Outcome
+from spad.inference.request import held_pixels, restore_edits
 
 __all__ = ["IN_MEMORY_BYTES", "Store"]
 

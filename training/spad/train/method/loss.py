@@ -12,58 +12,14 @@ from torch import Tensor
 
 from spad.chain import Jump, NoiseSchedule, draws, evidence, kl, prior_logits, q_sample
 from spad.checkpoint import IGNORE
+from spad.learning import soft_dice, truth
 from spad.network import Network, Outputs, autocast
 from spad.train.config import Loss
 from spad.train.method.recycling import recycled_x_t, visited_jumps
 
-__all__ = ["diffusion_times", "loss_terms", "soft_dice"]
+__all__ = ["diffusion_times", "loss_terms"]
 
 _NEVER = -69.0  # logarithm of 1e-30: a probability of 0 with which every term stays finite
-
-
-def soft_dice(
-    probabilities: Tensor,
-    labels: Tensor,
-    judged: Tensor | None = None,
-    *,
-    pool: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """1 - soft Dice, pooled over the batch, mean over the structures present in it; a scalar.
-
-    Parameters
-    ----------
-    probabilities : Tensor, shape (B, K, H, W)
-    labels : Tensor of uint8, shape (B, H, W)
-        255 is ignored.
-    judged : Tensor of bool, shape (B, K), optional
-        Which structures were looked for in each image; the others are left out of it.
-    pool : callable, optional
-        Sums of this part of a batch to those of the whole; see
-        `spad.train.processes.group.Group.pool`.
-    """
-    k = probabilities.shape[1]
-    known = labels != IGNORE
-    truth = _truth(labels, judged)
-    right = probabilities.gather(1, truth.unsqueeze(1)).flatten() * known.flatten()
-    both = right.new_zeros(k).scatter_add(0, truth.flatten(), right)[1:]
-    if judged is not None:
-        probabilities = probabilities * judged[:, :, None, None]
-    predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
-    pixels = right.new_zeros(k).scatter_add(0, truth.flatten(), known.flatten().to(right.dtype))[1:]
-    if pool is not None:
-        both, predicted, pixels = pool(torch.stack([both, predicted, pixels]))
-    # method, Eq. 9
-    dice = (2 * both + 1) / (predicted + pixels + 1)
-    present = (pixels > 0).to(right.dtype)
-    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
-
-
-def _truth(labels: Tensor, judged: Tensor | None) -> Tensor:
-    """x_0, int64 (B, H, W): background where nothing is known, or of a class not looked for."""
-    truth = torch.where(labels != IGNORE, labels, 0).long()
-    if judged is None:
-        return truth
-    return truth * judged.gather(1, truth.flatten(1)).view_as(truth)
 
 
 def _merged(log_p: Tensor, judged: Tensor | None) -> Tensor:
@@ -198,7 +154,7 @@ def _noised(
     u = draws.uniform(draws.keys(seed, numbers, "x_t"), labels.shape[1:], device=image.device)
     # An ignored pixel tells nothing: pure noise, whatever the time.
     kept = jump.alpha_bar_t.view(-1, 1, 1) * (labels != IGNORE)
-    x_t = q_sample(_truth(labels, judged), kept, network.num_classes, u).to(torch.uint8)
+    x_t = q_sample(truth(labels, judged), kept, network.num_classes, u).to(torch.uint8)
     # Made on the CPU: on the device, torch.tensor would wait for it.
     time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
     if recycled:
@@ -225,13 +181,13 @@ def _denoiser_terms(
     x_t, jump, _ = noised
     known = labels != IGNORE
     pixels = (known.sum() if count is None else count(1)).clamp_min(1)
-    truth = _truth(labels, judged)
+    x_0 = truth(labels, judged)
     terms = {}
     if config.kl:
-        terms["kl"] = config.kl * (kl(x_t, truth, log_prior, jump) * known).sum() / pixels
+        terms["kl"] = config.kl * (kl(x_t, x_0, log_prior, jump) * known).sum() / pixels
     if config.cross_entropy:
-        at_truth = log_prior.gather(1, truth.unsqueeze(1)).squeeze(1)
-        hit = torch.where(x_t == truth, jump.alpha_bar_t.squeeze(1), 0)
+        at_truth = log_prior.gather(1, x_0.unsqueeze(1)).squeeze(1)
+        hit = torch.where(x_t == x_0, jump.alpha_bar_t.squeeze(1), 0)
         log_q = (hit + jump.alpha_bar_t_lost.squeeze(1) / log_prior.shape[1]).log()
         log_p_0 = at_truth + log_q - evidence(x_t, log_prior, jump)
         terms["cross_entropy"] = -config.cross_entropy * (log_p_0 * known).sum() / pixels
@@ -258,7 +214,7 @@ def _encoder_terms(
         if config.encoder_cross_entropy:
             pixels = (known.sum() if count is None else count(stride)).clamp_min(1)
             ce = F.nll_loss(
-                _merged(F.log_softmax(logits, 1), judged), _truth(here, judged), reduction="none"
+                _merged(F.log_softmax(logits, 1), judged), truth(here, judged), reduction="none"
             )
             term = config.encoder_cross_entropy * (ce * known).sum() / pixels
             _add(terms, "encoder_cross_entropy", share * term)

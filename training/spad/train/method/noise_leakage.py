@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from spad.chain import draws
+from spad.learning import soft_dice
 from spad.network import Network, autocast
 from spad.train.config import Perturbation
-from spad.train.method.loss import soft_dice
 from spad.train.method.perturbed_image import Batch, perturb
 
 __all__ = ["leakage", "predict_at_T"]

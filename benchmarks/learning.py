@@ -1,0 +1,169 @@
+"""What a model learns of an eye from the B-scans that a person corrected, and what it forgets.
+
+    python benchmarks/learning.py oct-lesions DUKE --teach fluid=IRF --score fluid=SRF,IRF
+    python benchmarks/learning.py oct-lesions DUKE_LAYERS --new ONL-ISM --given 3
+
+A patient's B-scans, in the order of their names, are one eye. Given the middle one, or three at a
+quarter, the middle and three quarters of the way, with their reference, the model learns
+(`Segmenter.learn`); the others are segmented before and after and scored at the image's own size:
+Dice pooled over them, and the mean per image in brackets. All goes through
+`Segmenter`, 8 samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import spad
+from spad.cases import open_folder
+from spad.checkpoint import IGNORE, label_classes
+from spad.inference import Segmenter
+from spad.train.data import read_image, read_labels
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is taught and scored.
+
+    Parameters
+    ----------
+    teach : mapping
+        Value in the reference to the class that is taught; others are background.
+    score : mapping
+        The same to the classes that count as it in a result.
+    """
+
+    teach: dict[int, int]
+    score: dict[int, tuple[int, ...]]
+
+    def taught(self, reference: U8) -> U8:
+        """Label map to learn from."""
+        out = np.where(reference == IGNORE, IGNORE, 0).astype(np.uint8)
+        for value, to in self.teach.items():
+            out[reference == value] = to
+        return out
+
+
+def places(count: int, given: int) -> list[int]:
+    """Numbers of the B-scans that are given."""
+    if given == 1:
+        return [count // 2]
+    return [round((i + 1) * (count - 1) / (given + 1)) for i in range(given)]
+
+
+def scores(model: Segmenter, eye: Sequence[tuple[Any, U8]], task: Task) -> tuple[float, float]:
+    """Pooled Dice over the B-scans, and its mean per image where the structure is there."""
+    both = size = 0.0
+    each = []
+    for image, reference in eye:
+        labels = model.segment(image, seed=0).labels
+        known = reference != IGNORE
+        for value, classes in task.score.items():
+            a, b = np.isin(labels, classes) & known, reference == value
+            both += float((a & b).sum())
+            size += float(a.sum() + b.sum())
+            if b.any():
+                each.append(2.0 * float((a & b).sum()) / float(a.sum() + b.sum()))
+    return 2 * both / max(size, 1), float(np.mean(each)) if each else float("nan")
+
+
+def task_of(args: argparse.Namespace, names: dict[int, str], model: Segmenter) -> Task:
+    """The task, and for a new structure its value: the first that the model has not."""
+
+    def value(name: str) -> int:
+        found = [v for v, n in names.items() if name in (n, n.split(" (")[0])]
+        if not found:
+            raise SystemExit(f"{name!r} is none of {', '.join(names.values())}")
+        return found[0]
+
+    if args.new:
+        new = len(model.card.classes)
+        return Task({value(args.new): new}, {value(args.new): (new,)})
+    own = {c.name: c.value for c in model.card.classes}
+    teach = dict(pair.split("=") for pair in args.teach)
+    score = dict(pair.split("=") for pair in args.score)
+    return Task(
+        {value(k): own[v] for k, v in teach.items()},
+        {value(k): tuple(own[n] for n in v.split(",")) for k, v in score.items()},
+    )
+
+
+def options_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings of the recipe."""
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        out[key] = float(text) if "." in text or "e" in text else int(text)
+    return out
+
+
+def main() -> None:
+    """Run the lessons, and print a row an eye."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--given", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--teach", nargs="+", default=[], metavar="NAME=CLASS")
+    parser.add_argument("--score", nargs="+", default=[], metavar="NAME=CLASS,CLASS")
+    parser.add_argument("--new", help="a structure of the folder that the model does not know")
+    parser.add_argument("--eyes", nargs="+", help="only these patients")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--options", nargs="+", default=[], metavar="option=value", help="recipe")
+    args = parser.parse_args()
+    model = spad.load(args.model)
+    folder = open_folder(args.folder)
+    task = task_of(args, dict(folder.names), model)
+    classes = None
+    if args.new:
+        names = [c.name for c in model.card.classes]
+        classes = (*model.card.classes, label_classes([*names, args.new])[-1])
+    cases = [case for split in folder.splits.values() for case in split]
+    eyes: dict[str, list[tuple[Any, U8]]] = {}
+    for case in sorted(cases, key=lambda c: c.name):
+        if args.eyes and case.patient not in args.eyes:
+            continue
+        pair = read_image(case), read_labels(case, np.arange(256, dtype=np.uint8))
+        eyes.setdefault(case.patient, []).append(pair)
+    for given in args.given:
+        rows = []
+        for name, eye in eyes.items():
+            at = places(len(eye), given)
+            others = [pair for i, pair in enumerate(eye) if i not in at]
+            before = (0.0, 0.0) if args.new else scores(model, others, task)
+            began = time.perf_counter()
+            learnt = model.learn(
+                [eye[i][0] for i in at],
+                [task.taught(eye[i][1]) for i in at],
+                classes=classes,
+                seed=args.seed,
+                **options_of(args.options),
+            )
+            seconds = time.perf_counter() - began
+            after = scores(learnt, others, task)
+            rows.append((*before, *after, seconds))
+            print(
+                f"{name} | {given} | {before[0]:.3f} ({before[1]:.2f}) | "
+                f"{after[0]:.3f} ({after[1]:.2f}) | {seconds:.1f} s",
+                flush=True,
+            )
+        mean = np.mean(rows, axis=0)
+        worst = min(after - before for before, _, after, _, _ in rows)
+        print(
+            f"mean | {given} | {mean[0]:.3f} ({mean[1]:.2f}) | {mean[2]:.3f} ({mean[3]:.2f}) | "
+            f"{mean[4]:.1f} s | least gain {worst:+.3f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""A lesson: what was corrected is learnt, the old model stays, and what does not fit is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+import spad.learning.updates as updates
+from spad.checkpoint import (
+    IGNORE,
+    Card,
+    InputConfig,
+    LabelClass,
+    NetworkConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    label_classes,
+    load,
+    read_card,
+)
+from spad.inference import learning_steps as steps_module
+from spad.inference.segmenter import Segmenter
+from spad.inference.segmenter import load as open_segmenter
+from spad.learning import Example, Recipe, learning_loss
+from spad.learning.views import views, window_of
+from spad.network import build
+
+SHAPE = (32, 48)
+QUICK = {"steps": 4, "batch": 2}
+
+
+def taught(bscan, value=2):
+    """An image with a bright disc, and the label map that says what it is."""
+    image = bscan(SHAPE).astype(np.float32)
+    y, x = np.indices(SHAPE)
+    disc = (y - 16) ** 2 + (x - 20) ** 2 < 64
+    image[disc] = 400
+    return image, np.where(disc, value, 0).astype(np.uint8)
+
+
+def state(segmenter):
+    return {k: v.clone() for k, v in segmenter._model.network.state_dict().items()}
+
+
+def test_what_is_taught_is_found_and_the_old_model_stays_as_it_is(model, bscan):
+    old = model("unet")
+    image, labels = taught(bscan)
+    before = state(old)
+    learnt = old.learn([image], [labels], steps=60, learning_rate=1e-2, old_share=0.0)
+
+    def right(segmenter):
+        return ((segmenter.segment(image).labels == 2) == (labels == 2)).mean()
+
+    assert right(learnt) > max(0.95, right(old))
+    assert all(torch.equal(before[k], v) for k, v in state(old).items())
+    assert learnt.sha256 == ""
+    assert learnt.card == old.card
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another(model, bscan):
+    old = model()
+    one, two, other = (
+        state(old.learn([taught(bscan)[0]], [taught(bscan)[1]], seed=s, **QUICK)) for s in (0, 0, 1)
+    )
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert any(not torch.equal(one[k], other[k]) for k in one)
+
+
+def test_only_the_decoder_learns_unless_the_rest_is_asked_for(model, bscan):
+    old = model()
+    before = state(old)
+
+    still = {k for k in before if k.startswith(("denoiser", "encoder.unet.encoder"))}
+    after = state(old.learn([taught(bscan)[0]], [taught(bscan)[1]], **QUICK))
+    assert all(after[k].equal(before[k]) for k in still)
+    assert not after["encoder.head.weight"].equal(before["encoder.head.weight"])
+    assert not after["encoder.unet.decoder.0.conv_1.weight"].equal(
+        before["encoder.unet.decoder.0.conv_1.weight"]
+    )
+    wide = state(old.learn([taught(bscan)[0]], [taught(bscan)[1]], encoder_factor=0.5, **QUICK))
+    assert not wide["encoder.unet.encoder.0.0.conv_1.weight"].equal(
+        before["encoder.unet.encoder.0.0.conv_1.weight"]
+    )
+
+
+def test_the_outcome_lies_between_old_and_learnt_weights(model, bscan):
+    old = model()
+    image, labels = taught(bscan)
+    far, half, none = (
+        state(old.learn([image], [labels], old_share=share, **QUICK)) for share in (0.0, 0.5, 1.0)
+    )
+    before = state(old)
+    for name, value in before.items():
+        torch.testing.assert_close(half[name], (far[name] + value) / 2)
+        assert none[name].equal(value) or torch.allclose(none[name], value)
+
+
+def test_pixels_that_do_not_count_teach_nothing(model, bscan):
+    old = model()
+    image, labels = taught(bscan)
+    a, b = labels.copy(), labels.copy()
+    a[:, 30:] = b[:, 30:] = IGNORE
+    changed = image.copy()
+    one = state(old.learn([image], [a], **QUICK))
+    two = state(old.learn([changed], [b], **QUICK))
+    assert all(one[k].equal(two[k]) for k in one)
+    logits = torch.randn(1, 4, *SHAPE, requires_grad=True)
+    learning_loss(logits, torch.from_numpy(a)[None]).backward()
+    assert (logits.grad[..., 30:] == 0).all()
+    assert (logits.grad[..., :30] != 0).any()
+
+
+def test_the_model_s_own_pixels_count_as_much_as_the_option_says():
+    logits = torch.zeros(1, 4, 2, 2)
+    labels = torch.tensor([[[1, 255], [255, 255]]], dtype=torch.uint8)
+    own = torch.tensor([[[3, 2], [255, 255]]], dtype=torch.uint8)
+    logits[0, 2, 0, 1] = 5.0
+    alone = learning_loss(logits, labels)
+    both = learning_loss(logits, labels, own, 0.5)
+    sure = -torch.log_softmax(logits[0, :, 0, 1], 0)[2]
+    unsure = torch.log(torch.tensor(4.0))
+    dice = alone - unsure
+    torch.testing.assert_close(both, (unsure + 0.5 * sure) / 1.5 + dice)
+
+
+def test_a_new_structure_is_painted_learnt_saved_and_named(model, bscan, tmp_path):
+    old = model()
+    image, labels = taught(bscan, value=4)
+    classes = (*old.card.classes, LabelClass(4, "ONL", (1, 2, 3)))
+    learnt = old.learn(
+        [image], [labels], classes=classes, new_steps=60, learning_rate=1e-2, old_share=0.0
+    )
+    assert [c.name for c in learnt.card.classes] == ["background", "SRF", "IRF", "PED", "ONL"]
+    found = learnt.segment(image).labels == 4
+    assert 2 * (found & (labels == 4)).sum() / (found.sum() + (labels == 4).sum()) > 0.5
+    learnt.save(tmp_path / "mine.safetensors")
+    assert read_card(tmp_path / "mine.safetensors").classes == classes
+    again = open_segmenter(tmp_path / "mine.safetensors", device="cpu")
+    assert again.sha256 == learnt.sha256 != ""
+    assert (again.segment(image).labels == learnt.segment(image).labels).mean() > 0.98
+
+
+def test_earlier_cases_are_rehearsed(model, bscan, monkeypatch):
+    seen = []
+
+    def spy(examples, window, generator):
+        seen.extend(float(e.labels.max()) for e in examples)
+        return views(examples, window, generator)
+
+    monkeypatch.setattr(updates, "views", spy)
+    old = model()
+    image, labels = taught(bscan)
+    past = (image, np.where(labels, 3, 0).astype(np.uint8))
+    old.learn([image], [labels], earlier=[past], steps=5, batch=4, earlier_share=0.25)
+    assert seen == [2, 2, 2, 3] * 5
+    seen.clear()
+    old.learn([image], [labels], steps=2, batch=2)
+    assert seen == [2] * 4
+
+
+def test_who_stops_iterating_has_cancelled(model, bscan):
+    old = model()
+    run = old.learn_steps([taught(bscan)[0]], [taught(bscan)[1]], **QUICK)
+    step = next(run)
+    assert (step.done, step.total, step.labels) == (1, 4, None)
+    run.close()
+    assert torch.is_grad_enabled()
+
+
+def test_too_little_memory_means_fewer_views_then_an_error(model, bscan, monkeypatch):
+    old = model()
+    image, labels = taught(bscan)
+    sizes = []
+    true_lesson = steps_module.lesson
+
+    def scarce(network, about, recipe, **options):
+        sizes.append(recipe.batch)
+        if recipe.batch > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (yield from true_lesson(network, about, recipe, **options))
+
+    monkeypatch.setattr(steps_module, "lesson", scarce)
+    with pytest.warns(UserWarning, match="learning from 1 views at once"):
+        old.learn([image], [labels], steps=2, batch=4)
+    assert sizes == [4, 2, 1]
+
+    def none(*_args, **_options):
+        raise MemoryError("not enough memory")
+        yield
+
+    monkeypatch.setattr(steps_module, "lesson", none)
+    with pytest.raises(MemoryError), pytest.warns(UserWarning, match="from 1 views"):
+        old.learn([image], [labels], steps=2, batch=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label_maps": []}, "1 images and 0 label maps"),
+        ({"label_maps": [np.zeros((3, 4), np.uint8)]}, r"label map 1 has shape \(3, 4\)"),
+        ({"label_maps": [np.zeros(SHAPE, np.int32)]}, "type int32"),
+        (
+            {"label_maps": [np.full(SHAPE, 7, np.uint8)]},
+            r"values \[7\]; the model has classes 0..3",
+        ),
+        ({"label_maps": [np.full(SHAPE, 255, np.uint8)]}, "no pixel of the label maps counts"),
+        ({"images": [np.full(SHAPE, np.nan)]}, "NaN"),
+        ({"images": [np.zeros((2, 2, 2, 2))]}, "neither a B-scan"),
+        ({"steps": 0}, "steps"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"classes": (LabelClass(0, "x", (0, 0, 0)),)}, "the model's are 0 background"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(model, bscan, change, said):
+    old = model()
+    image, labels = taught(bscan)
+    given = {"images": [image], "label_maps": [labels], **QUICK, **change}
+    with pytest.raises((ValueError, TypeError), match=said):
+        old.learn(given.pop("images"), given.pop("label_maps"), **given)
+
+
+def test_a_new_class_needs_the_next_value_and_a_name_of_its_own(model, bscan):
+    old = model()
+    image, labels = taught(bscan)
+    for new, said in (
+        (LabelClass(6, "ONL", (0, 0, 0)), "renumber the new ones"),
+        (LabelClass(4, "IRF", (0, 0, 0)), "given twice"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            old.learn([image], [labels], classes=(*old.card.classes, new), **QUICK)
+
+
+def test_ccdm_s_network_has_no_decoder_of_its_own_to_teach(model, bscan):
+    config = NetworkConfig(kind="concat", widths=(8, 16), blocks=1, time_width=16)
+    card = Card(
+        name="ccdm", classes=label_classes(["background", "A"]), network=config,
+        input=InputConfig(size=(32, 48)), schedule=ScheduleConfig(), sampling=SamplingConfig(),
+    )  # fmt: skip
+    old = Segmenter(card, build(config, 2, None), torch.device("cpu"))
+    with pytest.raises(ValueError, match="cannot learn from corrections"):
+        old.learn([taught(bscan)[0]], [np.zeros(SHAPE, np.uint8)], **QUICK)
+
+
+def test_a_view_keeps_image_and_labels_together_and_marks_what_lies_beyond():
+    image = torch.full((1, 1, 64, 96), -1.0)
+    labels = torch.zeros(64, 96, dtype=torch.uint8)
+    image[..., 20:40, 30:60] = 1.0
+    labels[20:40, 30:60] = 3
+    example = Example(image, labels)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        x, y = views([example, example], (32, 64), generator)
+        assert x.shape == (2, 1, 32, 64)
+        assert y.shape == (2, 32, 64)
+        assert set(y.unique().tolist()) <= {0, 3, 255}
+        inside = y == 3
+        assert inside.any()
+        known = y != 255
+        bright = (x[:, 0] > 0) == inside
+        assert bright[known].float().mean() > 0.9
+    tiny = Example(torch.zeros(1, 1, 16, 16), torch.zeros(16, 16, dtype=torch.uint8))
+    _, y = views([tiny], (32, 64), generator)
+    assert (y == 255).any()
+    assert (y == 0).any()
+
+
+def test_views_are_no_larger_than_the_largest_example():
+    small = Example(torch.zeros(1, 1, 40, 90), torch.zeros(40, 90, dtype=torch.uint8))
+    assert window_of((192, 512), 32, [small]) == (64, 96)
+    assert window_of((32, 64), 32, [small]) == (32, 64)
+
+
+def test_the_recipe_refuses_what_makes_no_sense():
+    with pytest.raises(ValueError, match="old_share"):
+        Recipe(old_share=2.0)
+
+
+def test_a_saved_model_says_what_it_is_and_cannot_be_saved_where_nothing_is(model, bscan, tmp_path):
+    learnt = model().learn([taught(bscan)[0]], [taught(bscan)[1]], **QUICK)
+    with pytest.raises(OSError, match="nowhere"):
+        learnt.save(tmp_path / "nowhere" / "x.safetensors")
+    learnt.save(tmp_path / "x.safetensors")
+    card, _ = load(tmp_path / "x.safetensors")
+    assert card == learnt.card

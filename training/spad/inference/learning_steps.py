@@ -1,0 +1,108 @@
+"""A lesson as a host asks for it: arrays in, a card and a network out, within any memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spad.chain import times_of_use
+from spad.checkpoint import IGNORE, Card, LabelClass
+from spad.inference.letterbox import frame_of, luminance, normalise
+from spad.inference.memory_ladder import CPU, is_out_of_memory, release
+from spad.inference.model import Model
+from spad.inference.segmentation import Step
+from spad.inference.stack import Stack
+from spad.learning import Example, Lesson, Recipe, lesson, widened
+from spad.network import Network
+
+__all__ = ["learning_steps"]
+
+
+def learning_steps(
+    model: Model,
+    images: Sequence[Any],
+    label_maps: Sequence[NDArray[np.uint8]],
+    *,
+    classes: Sequence[LabelClass] | None,
+    earlier: Sequence[tuple[Any, NDArray[np.uint8]]],
+    seed: int,
+    inverted: bool,
+    recipe: Recipe,
+) -> Generator[Step, None, tuple[Card, Network]]:
+    """See :meth:`spad.inference.segmenter.Segmenter.learn_steps`."""
+    network, card = model.network, model.card
+    if classes is not None:
+        card, network = widened(card, network, classes)
+    about = Lesson(
+        _examples(card, images, label_maps, inverted=inverted),
+        _examples(card, [i for i, _ in earlier], [m for _, m in earlier], inverted=inverted),
+        card.input.size,
+        model.schedule,
+        [t for t in times_of_use(model.schedule, card.sampling) if not model.schedule.forgets(t)],
+        new=len(card.classes) > len(model.card.classes),
+    )
+    if not any((example.labels != IGNORE).any() for example in about.examples):
+        raise ValueError("no pixel of the label maps counts; correct a B-scan, or accept one")
+    device = model.device
+    total = recipe.new_steps if about.new else recipe.steps
+    while True:
+        run = lesson(network, about, recipe, device=device, seed=seed)
+        try:
+            while True:
+                try:
+                    done = next(run)
+                except StopIteration as stop:
+                    return card, stop.value
+                yield Step(done, total, 0, None)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or (recipe.batch == 1 and device == CPU):
+                raise
+        run.close()
+        release(device)
+        # From the start: what is learnt depends on how many views are learnt from at once.
+        if recipe.batch > 1:
+            recipe = replace(recipe, batch=recipe.batch // 2)
+            instead = f"from {recipe.batch} views at once"
+        else:
+            device, instead = CPU, "on the CPU"
+        yield Step(0, total, 0, None, f"not enough memory: learning {instead}")
+
+
+def _examples(
+    card: Card, images: Sequence[Any], label_maps: Sequence[Any], *, inverted: bool
+) -> list[Example]:
+    """Corrected B-scans on the network's grid."""
+    if len(images) != len(label_maps):
+        raise ValueError(
+            f"{len(images)} images and {len(label_maps)} label maps; give one of each a B-scan"
+        )
+    examples = []
+    for number, (image, labels) in enumerate(zip(images, label_maps, strict=True), start=1):
+        colours = np.ndim(image) == 3
+        stack = Stack(image, colours)
+        _check_label_map(np.asarray(labels), stack.shape, len(card.classes), number)
+        pixels = stack.read(0)
+        grey = normalise(luminance(pixels) if colours else pixels, card.input, inverted=inverted)
+        frame = frame_of(stack.plane, card.input, card.network.stride)
+        on_grid = torch.from_numpy(frame.labels(np.asarray(labels), IGNORE))
+        examples.append(Example(frame.image(grey), on_grid))
+    return examples
+
+
+def _check_label_map(labels: NDArray[Any], shape: tuple[int, ...], count: int, number: int) -> None:
+    if labels.shape != shape or labels.dtype != np.uint8:
+        raise ValueError(
+            f"label map {number} has shape {labels.shape} and type {labels.dtype}; its image asks "
+            f"for {shape} and uint8"
+        )
+    values = np.unique(labels)
+    if (wrong := values[(values >= count) & (values != IGNORE)]).size:
+        raise ValueError(
+            f"label map {number} holds the values {wrong.tolist()}; the model has classes "
+            f"0..{count - 1} (and 255 for what does not count); give new classes as `classes`"
+        )

@@ -1,0 +1,84 @@
+"""Soft Dice, which the trainer takes too, and a lesson's loss: cross-entropy and soft Dice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spad.checkpoint import IGNORE
+
+__all__ = ["learning_loss", "soft_dice", "truth"]
+
+
+def soft_dice(
+    probabilities: Tensor,
+    labels: Tensor,
+    judged: Tensor | None = None,
+    *,
+    pool: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """1 - soft Dice, pooled over the batch, mean over the structures present in it; a scalar.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (B, K, H, W)
+    labels : Tensor of uint8, shape (B, H, W)
+        255 is ignored.
+    judged : Tensor of bool, shape (B, K), optional
+        Which structures were looked for in each image; the others are left out of it.
+    pool : callable, optional
+        Sums of this part of a batch to those of the whole; see
+        `spad.train.processes.group.Group.pool`.
+    """
+    k = probabilities.shape[1]
+    known = labels != IGNORE
+    x_0 = truth(labels, judged)
+    right = probabilities.gather(1, x_0.unsqueeze(1)).flatten() * known.flatten()
+    both = right.new_zeros(k).scatter_add(0, x_0.flatten(), right)[1:]
+    if judged is not None:
+        probabilities = probabilities * judged[:, :, None, None]
+    predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
+    pixels = right.new_zeros(k).scatter_add(0, x_0.flatten(), known.flatten().to(right.dtype))[1:]
+    if pool is not None:
+        both, predicted, pixels = pool(torch.stack([both, predicted, pixels]))
+    # method, Eq. 9
+    dice = (2 * both + 1) / (predicted + pixels + 1)
+    present = (pixels > 0).to(right.dtype)
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def truth(labels: Tensor, judged: Tensor | None = None) -> Tensor:
+    """x_0, int64 (B, H, W): background where nothing is known, or of a class not looked for."""
+    x_0 = torch.where(labels != IGNORE, labels, 0).long()
+    if judged is None:
+        return x_0
+    return x_0 * judged.gather(1, x_0.flatten(1)).view_as(x_0)
+
+
+def learning_loss(
+    logits: Tensor, labels: Tensor, own: Tensor | None = None, own_weight: float = 0.0
+) -> Tensor:
+    """Cross-entropy and soft Dice of what a person said; and little of what the model is sure of.
+
+    Parameters
+    ----------
+    logits : Tensor of float32, shape (B, K, H, W)
+    labels : Tensor of uint8, shape (B, H, W)
+        255 where the person said nothing.
+    own : Tensor of uint8, shape (B, H, W), optional
+        The old model's own labels, 255 where it is not sure; heeded where ``labels`` is 255.
+    own_weight : float
+        Weight of such a pixel beside one of the person's.
+    """
+    weight = (labels != IGNORE).float()
+    x_0 = truth(labels)
+    if own is not None:
+        heeded = (labels == IGNORE) & (own != IGNORE)
+        weight = torch.where(heeded, own_weight, weight)
+        x_0 = torch.where(heeded, own.long(), x_0)
+    each = F.cross_entropy(logits, x_0, reduction="none")
+    mean = (each * weight).sum() / weight.sum().clamp_min(1e-6)
+    return mean + soft_dice(logits.softmax(1), labels)

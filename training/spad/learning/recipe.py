@@ -1,0 +1,53 @@
+"""How a lesson is learnt. The defaults were chosen by measurement: docs/results.md, Learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from spad.checkpoint import Checked, Within
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Checked):
+    """Settings of a lesson.
+
+    Parameters
+    ----------
+    steps : int
+        Updates of the weights.
+    new_steps : int
+        The same where a structure is new to the model: its weights start from nothing.
+    batch : int
+        Views an update.
+    learning_rate : float
+        Of AdamW; rises over five steps and falls to 0 in a straight line.
+    encoder_factor : float
+        The same for what is pre-trained, as a factor; 0 leaves it as it is.
+    denoiser_factor : float
+        The same for the denoiser; with a new structure it is 1, for the denoiser must learn it too.
+    old_share : float
+        Share of the old weights in the outcome, which is the mean of old and learnt ones
+        (Wortsman et al., CVPR 2022): what was learnt of one B-scan reaches the others, and what was
+        known before is not lost. A model with a new structure keeps none.
+    own_weight : float
+        Weight, beside a pixel of a person's, of one that is 255 and that the old model is sure of;
+        0: such a pixel does not count.
+    own_confidence : float
+        From which probability on it is sure.
+    earlier_share : float
+        Share of the views that come from earlier cases, where there are any.
+    """
+
+    steps: Annotated[int, Within(1, 10_000)] = 60
+    new_steps: Annotated[int, Within(1, 10_000)] = 200
+    batch: Annotated[int, Within(1, 64)] = 2
+    learning_rate: Annotated[float, Within(1e-6, 0.1)] = 1e-3
+    encoder_factor: Annotated[float, Within(0, 1)] = 0.0
+    denoiser_factor: Annotated[float, Within(0, 1)] = 0.0
+    old_share: Annotated[float, Within(0, 1)] = 0.5
+    own_weight: Annotated[float, Within(0, 1)] = 0.0
+    own_confidence: Annotated[float, Within(0.5, 1)] = 0.9
+    earlier_share: Annotated[float, Within(0, 0.9)] = 0.5

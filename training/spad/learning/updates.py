@@ -1,0 +1,186 @@
+"""The lesson itself: some updates of the decoder on what a person corrected, step by step.
+
+Only the condition encoder's decoder learns (and what is pre-trained, if asked for): it holds what
+is particular to the structures, and ten seconds of two cores move it far enough. The outcome is the
+mean of old and learnt weights, see :class:`spad.learning.recipe.Recipe`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spad.chain import NoiseSchedule, q_sample
+from spad.checkpoint import IGNORE
+from spad.learning.loss import learning_loss
+from spad.learning.recipe import Recipe
+from spad.learning.views import Example, views, window_of
+from spad.network import Condition, Network, autocast
+
+__all__ = ["Lesson", "lesson"]
+
+_WARM_UP = 5  # steps
+_CLIP = 5.0  # norm of the gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a lesson is about.
+
+    Parameters
+    ----------
+    examples : list of Example
+        What the person corrected; at least one says something.
+    earlier : list of Example
+        Of earlier cases.
+    size : (int, int)
+        Height and width that the model was trained at, pixels.
+    schedule : NoiseSchedule
+    times : list of int
+        Below T, at which a chain asks the denoiser.
+    new : bool
+        Whether it has a structure that the model did not know.
+    """
+
+    examples: list[Example]
+    earlier: list[Example]
+    size: tuple[int, int]
+    schedule: NoiseSchedule
+    times: list[int]
+    new: bool = False
+
+
+def lesson(
+    network: Network, about: Lesson, recipe: Recipe, *, device: torch.device, seed: int
+) -> Generator[int, None, Network]:
+    """Learn; to cancel, stop iterating.
+
+    Parameters
+    ----------
+    network : Network
+        Stays as it is.
+    about : Lesson
+    recipe : Recipe
+    device : torch.device
+    seed : int
+        The same seed gives the same model on one device.
+
+    Yields
+    ------
+    int
+        Number of steps done.
+
+    Returns
+    -------
+    Network
+        On the device, in evaluation mode.
+    """
+    learner = copy.deepcopy(network).to(device).requires_grad_(False)
+    optimiser = torch.optim.AdamW(_parts(learner, about, recipe))
+    rates = [group["lr"] for group in optimiser.param_groups]
+    learnt = [p for group in optimiser.param_groups for p in group["params"]]
+    begun = [p.detach().clone() for p in learnt]
+    generator = torch.Generator().manual_seed(seed)
+    window = window_of(about.size, network.config.stride, about.examples)
+    steps = recipe.new_steps if about.new else recipe.steps
+    for step in range(steps):
+        rate = min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
+        for group, full in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = full * rate
+        chosen = _chosen(about, recipe, generator)
+        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
+        with torch.inference_mode(False), torch.enable_grad():
+            images, labels = (x.to(device) for x in views(chosen, window, generator))
+            loss = _loss(network, learner, images, labels, about, recipe, generator)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(learnt, _CLIP)
+            optimiser.step()
+        yield step + 1
+    if not about.new:
+        with torch.no_grad():
+            for now, before in zip(learnt, begun, strict=True):
+                now.lerp_(before, recipe.old_share)
+    return learner.eval()
+
+
+def _parts(network: Network, about: Lesson, recipe: Recipe) -> list[dict[str, Any]]:
+    """The parameters that learn, by learning rate: the decoder's, and those that see the image."""
+    if network.config.kind not in ("cached", "unet"):
+        raise ValueError(
+            f"a network of kind {network.config.kind!r} cannot learn from corrections: it has no "
+            "condition encoder; take a model of kind cached or unet"
+        )
+    encoder: Any = network.encoder
+    sees: Any = getattr(encoder, "backbone", None) or encoder.unet.encoder
+    seeing = {id(p) for p in sees.parameters()}
+    decoder = [p for p in encoder.parameters() if id(p) not in seeing]
+    parts = [(decoder, 1.0), (list(sees.parameters()), recipe.encoder_factor)]
+    if isinstance(denoiser := getattr(network, "denoiser", None), nn.Module):
+        parts.append((list(denoiser.parameters()), _denoiser_rate(about, recipe)))
+    return [
+        {
+            "params": [p.requires_grad_(True) for p in parameters],
+            "lr": recipe.learning_rate * factor,
+        }
+        for parameters, factor in parts
+        if factor and parameters
+    ]
+
+
+def _denoiser_rate(about: Lesson, recipe: Recipe) -> float:
+    return 1.0 if about.new else recipe.denoiser_factor
+
+
+def _chosen(about: Lesson, recipe: Recipe, generator: torch.Generator) -> list[Example]:
+    """Examples of a step, drawn: from this case, and a share from earlier ones."""
+
+    def drawn(of: Sequence[Example], count: int) -> list[Example]:
+        return [of[int(i)] for i in torch.randint(len(of), (count,), generator=generator)]
+
+    past = round(recipe.batch * recipe.earlier_share) if about.earlier else 0
+    chosen = drawn(about.examples, max(recipe.batch - past, 1))
+    return chosen + drawn(about.earlier, past) if past else chosen
+
+
+def _loss(
+    network: Network,
+    learner: Network,
+    images: Tensor,
+    labels: Tensor,
+    about: Lesson,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Tensor:
+    own = None
+    if recipe.own_weight and not about.new and bool((labels == IGNORE).any()):
+        with torch.no_grad(), autocast(images.device):
+            share, of_all = _logits(network.encode(images)).softmax(1).max(1)
+        own = torch.where(share >= recipe.own_confidence, of_all, IGNORE).to(torch.uint8)
+    with autocast(images.device):
+        condition = learner.encode(images)
+    loss = learning_loss(_logits(condition), labels, own, recipe.own_weight)
+    if not (learner.diffuses and about.times and _denoiser_rate(about, recipe)):
+        return loss
+    # The denoiser meets what a chain would bring it: the encoder's own answer, noised again.
+    which = torch.randint(len(about.times), (len(images),), generator=generator).tolist()
+    times = [about.times[i] for i in which]
+    u, v = torch.rand((2, *labels.shape), generator=generator).to(images.device)
+    shares = _logits(condition).detach().softmax(1).cumsum(1)[:, :-1]
+    x_0 = (shares < u.unsqueeze(1)).sum(1)
+    kept = about.schedule.jump(times, [0] * len(times), device=images.device).alpha_bar_t
+    x_t = q_sample(x_0, kept.view(-1, 1, 1), learner.num_classes, v).to(torch.uint8)
+    t = torch.tensor(times, dtype=torch.float32).to(images.device) / about.schedule.steps
+    with autocast(images.device):
+        prior = learner.denoise(x_t.unsqueeze(1), t, condition)
+    return loss + learning_loss(prior.squeeze(1), labels, own, recipe.own_weight)
+
+
+def _logits(condition: Condition) -> Tensor:
+    assert condition.logits is not None  # noqa: S101  (`_parts` has seen to it)
+    return condition.logits
