@@ -53,7 +53,12 @@ def test_what_is_taught_is_found_and_the_old_model_stays_as_it_is(model, bscan):
     assert right(learnt) > max(0.95, right(old))
     assert all(torch.equal(before[k], v) for k, v in state(old).items())
     assert learnt.sha256 == ""
-    assert learnt.card == old.card
+    assert learnt.card.name == "tiny, learnt"
+    assert learnt.card.training["learnt"] == [{"bscans": 1, "pixels": 32 * 48, "earlier_bscans": 0}]
+    assert learnt.card.scores == {}
+    twice = learnt.learn([image], [labels], **QUICK).card
+    assert twice.name == "tiny, learnt"
+    assert len(twice.training["learnt"]) == 2
 
 
 def test_the_same_seed_gives_the_same_model_and_another_one_another(model, bscan):

@@ -22,6 +22,8 @@ from spad.network import Network
 
 __all__ = ["learning_steps"]
 
+_LEARNT = ", learnt"
+
 
 def learning_steps(
     model: Model,
@@ -57,7 +59,7 @@ def learning_steps(
                 try:
                     done = next(run)
                 except StopIteration as stop:
-                    return card, stop.value
+                    return _named(card, about), stop.value
                 yield Step(done, total, 0, None)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or (recipe.batch == 1 and device == CPU):
@@ -71,6 +73,22 @@ def learning_steps(
         else:
             device, instead = CPU, "on the CPU"
         yield Step(0, total, 0, None, f"not enough memory: learning {instead}")
+
+
+def _named(card: Card, about: Lesson) -> Card:
+    """The card of what was learnt: from what, and of how many B-scans; no patient.
+
+    The scores were the old model's.
+    """
+    record = {
+        "bscans": len(about.examples),
+        "pixels": sum(int((e.labels != IGNORE).sum()) for e in about.examples),
+        "earlier_bscans": len(about.earlier),
+    }
+    before = card.training.get("learnt", [])
+    name = card.name if card.name.endswith(_LEARNT) else card.name[: 80 - len(_LEARNT)] + _LEARNT
+    training = {**card.training, "learnt": [*before, record]}
+    return replace(card, name=name, training=training, scores={})
 
 
 def _examples(

@@ -41,7 +41,7 @@ class Recipe(Checked):
         Share of the views that come from earlier cases, where there are any.
     """
 
-    steps: Annotated[int, Within(1, 10_000)] = 60
+    steps: Annotated[int, Within(1, 10_000)] = 40
     new_steps: Annotated[int, Within(1, 10_000)] = 200
     batch: Annotated[int, Within(1, 64)] = 2
     learning_rate: Annotated[float, Within(1e-6, 0.1)] = 1e-3

@@ -1,0 +1,76 @@
+"""Whether learning helped: what each model's draft of a B-scan needed until a person accepted it.
+
+The honest test of a model that has learnt an eye is the next B-scan of it: the draft of the model
+as it was and that of the learnt one, both against what the person made of it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Drafts"]
+
+
+@dataclass
+class Drafts:
+    """Drafts of B-scans before and after learning, and what each needed of correction."""
+
+    _before: dict[Hashable, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
+    _after: dict[Hashable, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
+    _needed: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+
+    def put(self, place: Hashable, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+        """Take in both models' drafts of a B-scan that nobody has corrected, (H, W) each.
+
+        The first draft of it stays the one before learning, however often is learnt.
+        """
+        self._before.setdefault(place, _packed(before))
+        self._after[place] = _packed(after)
+
+    def accept(self, place: Hashable, labels: NDArray[np.uint8]) -> bool:
+        """Compare a B-scan's drafts with what was accepted; whether there were any."""
+        if place not in self._after:
+            return False
+        before, after = _unpacked(self._before[place]), _unpacked(self._after[place])
+        self._needed[place] = int((before != labels).sum()), int((after != labels).sum())
+        return True
+
+    def forget(self) -> None:
+        """The model has gone back: what it needed from now on is another's."""
+        self._before.clear()
+        self._after.clear()
+        self._needed.clear()
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """Pixels that were changed of the accepted B-scans' drafts: before learning, and now."""
+        before, after = zip(*self._needed.values(), strict=True) if self._needed else ((), ())
+        return sum(before), sum(after)
+
+    @property
+    def hurts(self) -> bool:
+        """Whether the learnt model's drafts needed more than the old one's."""
+        before, after = self.needed
+        return after > before
+
+    @property
+    def told(self) -> str:
+        """What both needed, in words; empty before a B-scan was accepted."""
+        if not self._needed:
+            return ""
+        before, after = self.needed
+        of = f"{len(self._needed)} B-scans" if len(self._needed) > 1 else "1 B-scan"
+        return f"The model's drafts of {of} needed {before:,} px of correction, now {after:,} px."
+
+
+def _packed(labels: NDArray[np.uint8]) -> tuple[bytes, tuple[int, ...]]:
+    return zlib.compress(np.asarray(labels, np.uint8).tobytes(), 1), labels.shape
+
+
+def _unpacked(packed: tuple[bytes, tuple[int, ...]]) -> NDArray[np.uint8]:
+    return np.frombuffer(zlib.decompress(packed[0]), np.uint8).reshape(packed[1])

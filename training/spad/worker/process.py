@@ -1,0 +1,222 @@
+"""The front end's side: a worker process that is started warm, asked, listened to and killed.
+
+A crash of it costs nothing: the front end is another process, and the old model is still there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spad.annotation import RunProgress, seconds_left
+from spad.worker.lesson_plan import LessonPlan
+from spad.worker.messages import receive, send
+
+__all__ = ["Learnt", "Worker", "WorkerError"]
+
+
+class WorkerError(Exception):
+    """What went wrong in the worker, in words. Not a `RuntimeError`, which every torch error is."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came of a lesson.
+
+    Parameters
+    ----------
+    out : Path
+        The new model; beside it, NAME.lessons.npz, what it was taught, for the next case.
+    seconds : float
+    said : tuple of str
+        What the engine noticed.
+    earlier : int
+        B-scans of earlier cases that were rehearsed.
+    guard : (float, float) or None
+        Pooled Dice on some of them: of the model as it was, and of the learnt one.
+    """
+
+    out: Path
+    seconds: float
+    said: tuple[str, ...] = ()
+    earlier: int = 0
+    guard: tuple[float, float] | None = None
+
+
+class Worker:
+    """A process that learns.
+
+    Parameters
+    ----------
+    python : str, optional
+        The interpreter; this one's by default.
+    """
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self._python = python
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._lock = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def warm_up(self, checkpoint: Path | None = None, device: str = "auto") -> None:
+        """Start the process, unless it runs, and let it open a model; returns at once.
+
+        Raises
+        ------
+        WorkerError
+            It cannot be started.
+        """
+        with self._lock:
+            if not self.running:
+                self._start()
+        if checkpoint is not None:
+            content = {"kind": "open", "checkpoint": str(checkpoint), "device": device}
+            self._send(content)
+
+    def _start(self) -> None:
+        self._answers = queue.Queue()
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        try:
+            process = self._process = subprocess.Popen(  # noqa: S603
+                [self._python, "-m", "spad.worker.serve"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                start_new_session=os.name != "nt",  # Ctrl-C in the terminal is not meant for it
+            )
+        except OSError as error:
+            raise WorkerError(f"the process that learns could not be started: {error}") from error
+        listener = threading.Thread(
+            target=_listen, args=(process, self._answers), daemon=True, name="spad worker"
+        )
+        listener.start()
+
+    def _send(self, content: dict[str, Any], arrays: Any = ()) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            raise WorkerError("the process that learns is not running")
+        try:
+            send(process.stdin, content, arrays)
+        except (OSError, ValueError) as error:  # it has ended, or was closed meanwhile
+            raise WorkerError(self._ended()) from error
+
+    def learn(
+        self, plan: LessonPlan, *, wait_s: float = 0.05
+    ) -> Generator[str | RunProgress | None, None, Learnt]:
+        """Learn; to cancel, close the generator: the process is killed then.
+
+        Parameters
+        ----------
+        plan : LessonPlan
+        wait_s : float
+            How long to wait for news, at most, before it yields; 0 in the thread of a window.
+
+        Yields
+        ------
+        str
+            What goes on, in words.
+        RunProgress
+        None
+            No news.
+
+        Returns
+        -------
+        Learnt
+
+        Raises
+        ------
+        WorkerError
+            It failed, or the process ended; in words.
+        """
+        finished = False
+        try:
+            if not self.running:
+                yield "starting the process that learns…"
+            self.warm_up()
+            began = time.monotonic()
+            # In a thread: a pipe takes some kilobytes, and a window must not wait for the rest.
+            sender = threading.Thread(
+                target=self._send_plan, args=(plan,), daemon=True, name="spad lesson"
+            )
+            sender.start()
+            while True:
+                try:
+                    answer = (
+                        self._answers.get(timeout=wait_s)
+                        if wait_s
+                        else (self._answers.get_nowait())
+                    )
+                except queue.Empty:
+                    yield None
+                    continue
+                if answer is None:
+                    raise WorkerError(self._ended())
+                kind = answer["kind"]
+                if kind == "failed":
+                    finished = True
+                    raise WorkerError(answer["text"])
+                if kind == "step":
+                    if answer["said"]:
+                        yield answer["said"]
+                    done, total = answer["done"], answer["total"]
+                    left = seconds_left(began, done, total)
+                    yield RunProgress(done, total, left, unit="step")
+                if kind == "done":
+                    finished = True
+                    guard = answer["guard"]
+                    return Learnt(
+                        Path(answer["out"]),
+                        answer["seconds"],
+                        tuple(answer["said"]),
+                        answer["earlier"],
+                        None if guard is None else (guard[0], guard[1]),
+                    )
+        finally:
+            if not finished:
+                self.close()
+
+    def _send_plan(self, plan: LessonPlan) -> None:
+        try:
+            self._send(plan.content(), [*plan.images, *plan.label_maps])
+        except WorkerError:
+            self._answers.put(None)
+
+    def _ended(self) -> str:
+        code = None if self._process is None else self._process.wait(5)
+        why = "it was killed; was there too little memory?" if code and code < 0 else f"code {code}"
+        return f"the process that learns has ended ({why}). The model is as it was; try again"
+
+    def close(self) -> None:
+        """End the process at once; a model that it was making is not made."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(5)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):  # what could not be sent any more
+                        pipe.close()
+
+
+def _listen(process: subprocess.Popen[bytes], answers: queue.Queue[dict[str, Any] | None]) -> None:
+    """Put what a process answers into a queue; None when it has ended."""
+    try:
+        while process.stdout is not None and (message := receive(process.stdout)) is not None:
+            answers.put(message[0])
+    except (OSError, ValueError):
+        pass  # closed from this side, or cut
+    answers.put(None)
