@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spad.cases.case_folder import Case, CaseError, CaseFolder, open_folder
     from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
     from spad.cases.new_cases import NewCase, Written, describe, faults, write_cases
+    from spad.cases.pixel_values import luminance, without_empty
     from spad.cases.pseudonyms import pseudonym
     from spad.cases.sidecars import edited_pixels, sidecar, without_paths
 

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spad import checkpoint
+from spad.cases import luminance
 from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
 from spad.inference.batches import Runner, Slice
 from spad.inference.clamped_edits import held_pixels
 from spad.inference.ensemble import Outcome
-from spad.inference.letterbox import Frame, frame_of, luminance, normalise
+from spad.inference.letterbox import Frame, frame_of, normalise
 from spad.inference.memory_ladder import Limits
 from spad.inference.model import Model
 from spad.inference.request import Request, checked
