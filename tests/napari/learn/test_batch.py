@@ -76,7 +76,7 @@ def run(panel, qtbot, button=None) -> str:
 
 
 def test_a_folder_becomes_label_maps_with_sidecars(panel, scans: Path, qtbot):
-    tifffile.imwrite(scans / "volume.tif", bscan(5, (4, *SHAPE)), imagej=True)
+    tifffile.imwrite(scans / "volume.tif", bscan(5, (4, *SHAPE)), photometric="minisblack")
     (scans / "letter.txt").write_text("Dear")
     panel.batch.images.choose(scans)
     assert run(panel, qtbot) == "4 segmented."

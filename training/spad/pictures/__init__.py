@@ -10,6 +10,6 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.pictures import image_files
     from spad.pictures.image_files import SUFFIXES
-    from spad.pictures.limits import LARGEST_IMAGE
+    from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
 
 __getattr__, __all__ = lazily(__name__)

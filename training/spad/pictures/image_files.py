@@ -115,7 +115,7 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
                     width, height = height, width
                 deep = {"F": "f4", "I": "f8"}.get(file.mode, "u2" if "16" in file.mode else "u1")
                 return (height, width), np.dtype(deep)
-    read = read_file(path)
+    read = read_file(path, quiet=True)
     return read.shape, read.dtype
 
 
@@ -169,7 +169,7 @@ def _kept(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if small else np.float64)
 
 
-def _luminance(array: NDArray[Any]) -> NDArray[Any]:
+def _luminance(array: NDArray[Any], quiet: bool) -> NDArray[Any]:
     if array.shape[-1] not in (3, 4):
         raise ValueError(f"{array.shape[-1]} colour channels, not 3 or 4; save it as grey")
     rgb = array[..., :3]
@@ -177,18 +177,21 @@ def _luminance(array: NDArray[Any]) -> NDArray[Any]:
     if np.array_equal(first, rgb[..., 1]) and np.array_equal(first, rgb[..., 2]):
         return first
     # One text and one place, so that Python's default filter says it once.
-    warnings.warn("colour images are reduced to their luminance (Rec. 601)", stacklevel=3)
+    if not quiet:
+        warnings.warn("colour images are reduced to their luminance (Rec. 601)", stacklevel=3)
     luma = luminance(rgb)
     return luma if array.dtype.kind == "f" else np.rint(luma).astype(array.dtype)
 
 
-def read_file(path: str | os.PathLike[str]) -> NDArray[Any]:
+def read_file(path: str | os.PathLike[str], *, quiet: bool = False) -> NDArray[Any]:
     """Read an image or a stack as grey values.
 
     Parameters
     ----------
     path : path
         PNG, TIFF, JPEG or BMP. All pages of a TIFF together are a stack.
+    quiet : bool, optional
+        Do not warn of colours.
 
     Returns
     -------
@@ -210,7 +213,7 @@ def read_file(path: str | os.PathLike[str]) -> NDArray[Any]:
     array, colour = decoded(path)
     if colour:
         try:
-            array = _luminance(array)
+            array = _luminance(array, quiet)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if array.dtype.kind == "b":
@@ -302,7 +305,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     path = Path(path)
     _refuse_missing(path)
     if not _start(path).startswith(_PNG_START) or _may_be_turned(path):
-        shape = read_file(path).shape
+        shape = read_file(path, quiet=True).shape
         if len(shape) != 2:
             raise ValueError(f"{path}: is a stack of shape {shape}; save each slice as a case")
         return shape[0], shape[1]

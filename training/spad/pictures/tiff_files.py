@@ -125,7 +125,8 @@ def _axes(series: Any) -> tuple[tuple[int, ...], str]:
     if planes != "YX" and not (planes[1:] == "YX" and planes[0] in _STACK_AXES):
         raise Refused(
             f"its axes are {axes} {shape}; a grey or colour image or one stack of them is needed, "
-            "so save each channel as a file of its own"
+            "so save each channel as a file of its own; if they are B-scans, save them as slices "
+            "(Fiji: Image › Properties)"
         )
     rows = len(planes) - 2
     refuse_large(shape[rows], shape[rows + 1])
