@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_spad.layers.colour_planes import may_be_colours
 from napari_spad.layers.geometry import leading_index, level_0, spacing_mm
 from spad.cases import without_empty
 from spad.inference import order_of
@@ -173,6 +174,8 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
             f"A B-scan of “{layer.name}” has {height}×{width} pixels, more than "
             f"{LARGEST_BSCAN / 1e6:.0f} million; crop it or choose a lower resolution"
         )
+    if may_be_colours(layer):
+        notes.append(f"its {shape[-3]} planes are taken for B-scans, not for colours")
     here = leading_index(layer, viewer)
     places: list[tuple[int, ...]] = [here]
     if whole_stack and here:
