@@ -6,7 +6,6 @@ runs of its images. A bad image is named and does not end the others; what is do
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -21,6 +20,7 @@ from napari_spad.desk import Finished, Request, explain, segment_parts
 from napari_spad.layers import Source, class_features, colormap, open_source
 from napari_spad.write import write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
+from spad.cases import read_json
 from spad.inference import Engine, open_model
 from spad.pictures import SUFFIXES
 from spad.pictures import image_files as pictures
@@ -116,7 +116,7 @@ class FileItem:
                 )
             return False
         try:
-            runs = json.loads(beside.read_text("utf-8"))["provenance"]
+            runs = read_json(beside)["provenance"]
             made = {(r["checkpoint"]["sha256"], r["samples"], r["steps"], r["seed"]) for r in runs}
         except (ValueError, KeyError, TypeError):
             return False

@@ -69,13 +69,20 @@ def decoded(path: str | os.PathLike[str], *, indexes: bool = False) -> tuple[NDA
     path = Path(path)
     _refuse_missing(path)
     with _in_words(path):
-        if _start(path).startswith(_TIFF_STARTS):
-            try:
-                return tiff_files.decoded(path, indexes=indexes)
-            except tiff_files.LeftToPillow as error:
-                if isinstance(error.__cause__, ImportError):
-                    return _without_tifffile(path, indexes)
-        return pillow_files.decoded(path, indexes=indexes)
+        array, colour = _by_kind(path, indexes)
+        if not array.size:
+            raise Refused(f"has no pixels (shape {array.shape}); export it again")
+        return array, colour
+
+
+def _by_kind(path: Path, indexes: bool) -> tuple[NDArray[Any], bool]:
+    if _start(path).startswith(_TIFF_STARTS):
+        try:
+            return tiff_files.decoded(path, indexes=indexes)
+        except tiff_files.LeftToPillow as error:
+            if isinstance(error.__cause__, ImportError):
+                return _without_tifffile(path, indexes)
+    return pillow_files.decoded(path, indexes=indexes)
 
 
 def _without_tifffile(path: Path, indexes: bool) -> tuple[NDArray[Any], bool]:

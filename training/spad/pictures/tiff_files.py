@@ -48,6 +48,7 @@ def _series(path: Path) -> Iterator[Any]:
     before, log.disabled = log.disabled, True
     try:
         with module.TiffFile(path) as file:
+            _refuse_broken_chain(file)
             if len(file.series) != 1:
                 raise Refused(
                     f"holds {len(file.series)} series of images; save each as a file of its own"
@@ -55,6 +56,15 @@ def _series(path: Path) -> Iterator[Any]:
             yield file.series[0]
     finally:
         log.disabled = before
+
+
+def _refuse_broken_chain(file: Any) -> None:
+    """Each page tells where the next one begins, the last 0; in a cut file tifffile ends early."""
+    len(file.pages)  # reads them all
+    file.filehandle.seek(file.pages.next_page_offset)
+    told = file.filehandle.read(file.tiff.offsetsize)
+    if len(told) < file.tiff.offsetsize or any(told):
+        raise ValueError(f"after page {len(file.pages)} the next one is missing")
 
 
 def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -148,13 +148,12 @@ def read_state(
     ValueError
         The file is no saved state.
     """
+    path.open("rb").close()  # a file that cannot be opened is told in the system's words
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         old, step = state["config"], state["step"]
         if not (isinstance(old, dict) and type(step) is int and isinstance(state["data"], str)):
             raise ValueError("its configuration, step or cases are missing")
-    except OSError:
-        raise
     except Exception as error:  # torch and pickle raise anything on a damaged file
         raise _no_state(path, error) from None
     afresh = (
