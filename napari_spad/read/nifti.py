@@ -57,6 +57,8 @@ def read_nifti(path: str | Path) -> list[LayerData]:
             f"{path.name} cannot be read as NIfTI ({type(error).__name__}): it is damaged, cut "
             "short or of another kind; copy or export it again"
         ) from None
+    if not pixels.size:
+        raise ValueError(f"{path.name} has no voxels (shape {pixels.shape}); export it again")
     notes: list[str] = []
     spacing = _spacing(zooms, unit, notes)
     if pixels.dtype.names:  # RGB as a structure

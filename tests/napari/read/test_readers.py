@@ -236,6 +236,15 @@ def test_nifti_axes_are_taken_as_simpleitk_does(tmp_path: Path):
     assert "notes" not in image.metadata
 
 
+def test_a_nifti_without_voxels_is_named(tmp_path: Path):
+    path = nifti(tmp_path / "a.nii", np.zeros((5, 4), np.uint8))
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<h", raw, 42, 0)
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.nii has no voxels"):
+        read(path)
+
+
 def test_a_nifti_on_its_side_is_turned_and_that_is_said(tmp_path: Path):
     path = nifti(tmp_path / "a.nii", np.stack([bscan()] * 3), (0.3, 0.004, 0.011))
     image = layers(nifti(path, bscan(), (0.004, 0.011)))[0]
