@@ -5,6 +5,7 @@
 #:     CHECKPOINT=file   another model. Without a display: screenshots in demo-output/
 #:   make test         set up, then the linters and all tests (coverage: ARGS=--cov)
 #:   make test-fast    the tests that need neither a display nor more than seconds
+#:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
 #:   make wheel        wheel and sdist in dist/
 #:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)
@@ -29,7 +30,7 @@ DEBS_XVFB := xvfb xauth libgl1-mesa-dri libglx-mesa0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 NO_DISPLAY := [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]
 
-.PHONY: help demo test test-fast lint format wheel slicer clean distclean system
+.PHONY: help demo test test-fast fuzz lint format wheel slicer clean distclean system
 .NOTPARALLEL:
 
 help:
@@ -56,6 +57,11 @@ test: system $(VENV)/.dev lint
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not gui" $(ARGS)
+
+N ?= 1000
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/runner.py $(N) $(if $(KINDS),--kinds $(KINDS)) \
+	  $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev
 	@bad=; for tool in "ruff check" "ruff format --check" mypy lint-imports; do \

@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_spad.desk import explain
 from spad.cases import replaced
+from spad.metrics import plain_text
 
 __all__ = ["append_lines", "export_log"]
 
@@ -53,24 +54,31 @@ def export_log(folder: Path, target: Path) -> int:
     if not lines:
         raise ValueError("The log is empty: correct a B-scan first")
     groups = {"pixels": "pixels", "dice_before": "Dice before", "dice_after": "Dice after"}
-    names = sorted({name for line in lines for key in groups for name in line.get(key) or {}})
+    names = sorted({name for line in lines for key in groups for name in _counts(line, key)})
     more = [f"{title} {name}" for title in groups.values() for name in names]
     with replaced(target) as beside, beside.open("w", encoding="utf-8-sig", newline="") as file:
         table = csv.DictWriter(file, [*COLUMNS, *more], extrasaction="ignore")
         table.writeheader()
         for line in lines:
-            row = line | {"bscan": " ".join(map(str, line.get("bscan", ())))}
+            place = line.get("bscan")
+            row = line | {"bscan": " ".join(map(str, place)) if isinstance(place, list) else ""}
             for key, title in groups.items():
-                row |= {f"{title} {n}": value for n, value in (line.get(key) or {}).items()}
-            table.writerow(row)
+                row |= {f"{title} {n}": value for n, value in _counts(line, key).items()}
+            table.writerow({k: plain_text(v) if isinstance(v, str) else v for k, v in row.items()})
     return len(lines)
 
 
+def _counts(line: dict[str, Any], key: str) -> dict[str, Any]:
+    """Numbers by structure of a line; none where it was written otherwise."""
+    found = line.get(key)
+    return found if isinstance(found, dict) else {}
+
+
 def _read(file: Path) -> Iterable[dict[str, Any]]:
-    for text in file.read_text("utf-8").splitlines():
+    for text in file.read_bytes().split(b"\n"):  # a name may hold what else ends a line of text
         try:
-            line = json.loads(text)
-        except ValueError:
-            continue  # cut off when the machine stopped
+            line = json.loads(text.decode("utf-8"))
+        except (ValueError, RecursionError):
+            continue  # cut off when the machine stopped, also within a letter
         if isinstance(line, dict):
             yield line

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_spad.layers.colour_planes import may_be_colours
 from napari_spad.layers.geometry import leading_index, level_0, spacing_mm
+from spad.cases import without_empty
 from spad.inference import order_of
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "Source", "open_source", "part_at"]
 
-NO_PIXEL = 1e37
 LARGEST_BSCAN = 64_000_000
 """Pixels; more than that is no B-scan, and its samples would not fit into memory."""
 
@@ -121,10 +122,10 @@ class Source:
                 f"{where} holds NaN or infinite pixels; replace them, for instance with "
                 "numpy.nan_to_num, and add the image again"
             )
-        if pixels.dtype.kind == "f" and (empty := pixels > NO_PIXEL).any() and not empty.all():
+        known = without_empty(pixels, inverted=self.inverted)
+        if known is not pixels:
             self._note("pixels without a value (3.4e38) are taken as the darkest")
-            pixels = np.where(empty, pixels[~empty].min(), pixels)
-        return pixels
+        return known
 
     def _without_colours(self, pixels: NDArray[Any]) -> NDArray[Any]:
         if (pixels == pixels[..., :1]).all():
@@ -173,6 +174,8 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
             f"A B-scan of “{layer.name}” has {height}×{width} pixels, more than "
             f"{LARGEST_BSCAN / 1e6:.0f} million; crop it or choose a lower resolution"
         )
+    if may_be_colours(layer):
+        notes.append(f"its {shape[-3]} planes are taken for B-scans, not for colours")
     here = leading_index(layer, viewer)
     places: list[tuple[int, ...]] = [here]
     if whole_stack and here:

@@ -6,7 +6,6 @@ runs of its images. A bad image is named and does not end the others; what is do
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -21,11 +20,13 @@ from napari_spad.desk import Finished, Request, explain, segment_parts
 from napari_spad.layers import Source, class_features, colormap, open_source
 from napari_spad.write import write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
+from spad.cases import read_json
 from spad.inference import Engine, open_model
+from spad.pictures import SUFFIXES
+from spad.pictures import image_files as pictures
 
 __all__ = ["Batch", "Choices", "Done", "Failed", "FileItem", "LayerItem", "Skipped", "image_files"]
 
-PLAIN = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 SHARES = 1000  # of an image, for the progress bar
 
 
@@ -90,19 +91,9 @@ class FileItem:
     def open(self) -> Source:
         """Read the file with whatever opens it in napari. In a worker."""
         from napari.layers import Image
-        from npe2 import read
 
-        try:
-            opened = read([str(self.path)], stack=False)
-        except Exception as error:  # a decoder raises anything; its first line tells enough
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"cannot be read ({reason}); is it damaged? Save it again") from error
-        found = [one for one in opened if _kind(one) == "image"]
-        if not found:
-            raise ValueError("holds no image; open it in napari to see what it is")
-        data, options = (*found[0], {})[:2]
-        known = {"rgb", "scale", "translate", "units", "axis_labels", "metadata", "multiscale"}
-        layer = Image(data, **{k: v for k, v in options.items() if k in known})
+        data, options = _picture(self.path) if _is_plain(self.path) else _opened(self.path)
+        layer = Image(data, **options)
         layer.name = self.path.name
         nowhere: Any = SimpleNamespace(dims=SimpleNamespace(point=(0.0,) * layer.ndim))
         return open_source(layer, nowhere, whole_stack=True)
@@ -125,7 +116,7 @@ class FileItem:
                 )
             return False
         try:
-            runs = json.loads(beside.read_text("utf-8"))["provenance"]
+            runs = read_json(beside)["provenance"]
             made = {(r["checkpoint"]["sha256"], r["samples"], r["steps"], r["seed"]) for r in runs}
         except (ValueError, KeyError, TypeError):
             return False
@@ -303,20 +294,53 @@ def image_files(folder: Path, out: Path) -> list[FileItem]:
     found = images_in(folder, _opens)
     if not found:
         raise ValueError(
-            f"{folder} has no image that napari opens ({', '.join(PLAIN)}, or what its plugins "
+            f"{folder} has no image that napari opens ({', '.join(SUFFIXES)}, or what its plugins "
             "read); choose another folder"
         )
     return [FileItem(path, out / stem) for path, stem in result_stems(found).items()]
 
 
 def _opens(path: Path) -> bool:
-    if path.suffix.lower() in PLAIN:
+    if _is_plain(path):
         return True
     from npe2 import PluginManager
 
     readers = PluginManager.instance().iter_compatible_readers([str(path)])
     # napari's own also open tables and scripts.
     return any(reader.plugin_name != "napari" for reader in readers)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _picture(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Pixels and layer settings of a picture, all pages of it, as the command line reads it."""
+    try:
+        pixels, colour = pictures.decoded(path)
+    except ValueError as error:  # the name comes before it anyway
+        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+    if pixels.dtype.kind == "b":
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    planes = pixels.ndim - colour
+    return pixels, {"rgb": colour, "axis_labels": ("B-scan", "row", "column")[-planes:]}
+
+
+def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Pixels and layer settings of what one of napari's plugins opens."""
+    from npe2 import read
+
+    try:
+        opened = read([str(path)], stack=False)
+    except Exception as error:  # a decoder raises anything; its first line tells enough
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"cannot be read ({reason}); is it damaged? Save it again") from error
+    found = [one for one in opened if _kind(one) == "image"]
+    if not found:
+        raise ValueError("holds no image; open it in napari to see what it is")
+    data, options = (*found[0], {})[:2]
+    known = {"rgb", "scale", "translate", "units", "axis_labels", "metadata", "multiscale"}
+    return data, {k: v for k, v in options.items() if k in known}
 
 
 def _kind(layer_data: tuple[Any, ...]) -> str:

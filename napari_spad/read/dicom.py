@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, image_layer, missing
 from napari_spad.read.pseudonym import pseudonym
+from spad.pictures import Refused, refuse_bomb, refuse_large
 
 __all__ = ["read_dicom"]
 
@@ -59,9 +60,12 @@ def read_dicom(path: str | Path) -> list[LayerData]:
                 f"{path.name} holds no pixels (a report, a directory or a presentation state); "
                 "choose a file with images"
             )
-        pixels, rgb = _pixels(path, data)
         try:
+            _refuse_large(path, data)
+            pixels, rgb = _pixels(path, data)
             return [_layer(data, pixels, rgb)]
+        except Refused as error:
+            raise ValueError(f"{path.name} {error}") from None
         except Exception as error:  # values that do not fit their tags, of any kind
             raise _damaged(path, error) from None
 
@@ -73,6 +77,21 @@ def _damaged(path: Path, error: Exception) -> ValueError:
     )
 
 
+def _refuse_large(path: Path, data: Any) -> None:
+    rows, columns = int(data.Rows), int(data.Columns)
+    refuse_large(rows, columns)
+    values = max(1, int(_one(data, "NumberOfFrames", 1))) * rows * columns
+    bits = 8 if "PixelData" in data else 64
+    bits = max(bits, int(data.get("BitsAllocated", 0) or 0))
+    refuse_bomb(values * int(_one(data, "SamplesPerPixel", 1)) * bits // 8, path.stat().st_size)
+
+
+def _one(data: Any, tag: str, default: float) -> float:
+    """A tag's number; the default where it is missing or empty."""
+    value = data.get(tag)
+    return default if value is None or str(value).strip() in ("", "[]") else float(value)
+
+
 def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
     """Stored pixels (H, W) or (Z, H, W), with a trailing axis of 3 where in colour."""
     from pydicom.pixels import apply_color_lut, pixel_array
@@ -80,9 +99,9 @@ def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
     syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     try:
         pixels = pixel_array(data)
-    except Exception as error:
+    except Exception:
         if syntax is None or not syntax.is_compressed:
-            raise _damaged(path, error) from None
+            raise
         from pydicom.pixels import get_decoder
 
         try:
@@ -90,9 +109,9 @@ def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
         except NotImplementedError:
             able = False
         if able:
-            raise _damaged(path, error) from None
-        raise ValueError(
-            f"{path.name} is compressed as {syntax.name}, which pydicom cannot undo alone. Install "
+            raise
+        raise Refused(
+            f"is compressed as {syntax.name}, which pydicom cannot undo alone. Install "
             f"what can and open the file again:  {sys.executable} -m pip install pylibjpeg "
             "pylibjpeg-libjpeg pylibjpeg-openjpeg"
         ) from None
@@ -101,7 +120,7 @@ def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
         if pixels.dtype == np.uint16:
             pixels = (pixels >> 8).astype(np.uint8)
         return pixels[..., :3], True
-    if int(data.get("SamplesPerPixel", 1)) == 3:
+    if int(_one(data, "SamplesPerPixel", 1)) == 3:
         return pixels, True
     return _rescaled(data, _stored_bits(data, pixels)), False
 
@@ -110,7 +129,7 @@ def _stored_bits(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     """Take away what the bits beyond BitsStored hold: overlays, in old files."""
     if pixels.dtype.kind not in "iu":
         return pixels
-    spare = 8 * pixels.dtype.itemsize - int(data.get("BitsStored", 8 * pixels.dtype.itemsize))
+    spare = 8 * pixels.dtype.itemsize - int(_one(data, "BitsStored", 8 * pixels.dtype.itemsize))
     if spare <= 0:
         return pixels
     return np.asarray((pixels << spare) >> spare)  # keeps the sign
@@ -118,10 +137,9 @@ def _stored_bits(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     """Fill what the file calls padding with the darkest value, then rescale to the modality's."""
-    padding = data.get("PixelPaddingValue")
-    if padding is not None and pixels.dtype.kind in "iu":
-        last = data.get("PixelPaddingRangeLimit", padding)
-        low, high = sorted((int(padding), int(last)))
+    padding = _one(data, "PixelPaddingValue", math.nan)
+    if not math.isnan(padding) and pixels.dtype.kind in "iu":
+        low, high = sorted((padding, _one(data, "PixelPaddingRangeLimit", padding)))
         outside = (pixels >= low) & (pixels <= high)
         if outside.any() and not outside.all():
             inside = pixels[~outside]
@@ -131,11 +149,11 @@ def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
         from pydicom.pixels import apply_modality_lut
 
         return np.asarray(apply_modality_lut(pixels, data))
-    slope = float(data.get("RescaleSlope") or 1)
-    intercept = float(data.get("RescaleIntercept") or 0)
-    if (slope, intercept) == (1, 0):
+    slope, intercept = _one(data, "RescaleSlope", 1), _one(data, "RescaleIntercept", 0)
+    if (slope or 1, intercept) == (1, 0):
         return pixels
-    return (pixels * np.float32(slope) + np.float32(intercept)).astype(np.float32)
+    kind = np.float32 if pixels.dtype.itemsize <= 2 else np.float64  # holds every value
+    return (pixels * kind(slope or 1) + kind(intercept)).astype(kind)
 
 
 def _inverted(data: Any) -> bool:

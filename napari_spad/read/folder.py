@@ -8,7 +8,6 @@ splits and its spacing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, placed
+from napari_spad.read.opened_layers import LayerData, named_values, placed
 from napari_spad.read.pseudonym import pseudonym
+from spad.cases import CaseError, is_length, label_names, read_json
+from spad.pictures import SUFFIXES, image_files
 
 __all__ = ["folder_stack", "holds_bscans"]
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 PAD = 255  # of a reference: no score looks there (`spad.checkpoint.labels.IGNORE`)
 IN_MEMORY = 2**26
 """A stack of more bytes is read B-scan by B-scan, when it is looked at or segmented."""
@@ -60,7 +60,7 @@ def folder_stack(
     Raises
     ------
     ValueError, OSError
-        No images, or one that cannot be read, named.
+        No images, or one that cannot be read or has several pages, named.
     """
     images, paths = _folder_of_images(Path(images))
     root = images.parent if images.name == "images" else images
@@ -119,10 +119,7 @@ def _json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file."""
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON ({error}); mend or remove it") from None
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no JSON object ({{...}}); mend or remove it")
     return content
@@ -130,42 +127,53 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _splits(path: Path) -> dict[str, str]:
     """Split of each image by name."""
-    content = _json(path)
-    return {
-        str(image): split
-        for split, members in content.items()
-        if isinstance(members, dict)
-        for image in members.get("images", [])
-    }
+    found: dict[str, str] = {}
+    for split, members in _json(path).items():
+        listed = members.get("images") if isinstance(members, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+            raise ValueError(
+                f"{path}: split “{split[:40]}” has no list of images' names; write "
+                '{"images": ["NAME", ...]} for it, or remove the file'
+            )
+        found |= dict.fromkeys(listed, split)
+    return found
 
 
 def _spacing(
     cases: Sequence[Mapping[str, Any]], metadata: dict[str, Any]
 ) -> tuple[float | None, float | None]:
     """Spacing of all B-scans where they have one in common, else a note."""
-    found = {tuple(s) if isinstance(s := c.get("spacing_mm"), list) else None for c in cases}
-    if len(found) == 1 and (only := found.pop()) is not None and len(only) == 2:
+    given = [case.get("spacing_mm") for case in cases]
+    if any(s is not None and not _is_spacing(s) for s in given):
+        metadata["notes"] = [
+            "a spacing in cases.json is not [row, column] in mm, so sizes are in pixels"
+        ]
+        return None, None
+    found = {None if s is None else tuple(s) for s in given}
+    if len(found) == 1 and (only := found.pop()) is not None:
         return float(only[0]), float(only[1])
     if any(s is not None for s in found):
         metadata["notes"] = ["its B-scans have several spacings, so sizes are in pixels"]
     return None, None
 
 
+def _is_spacing(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_length, value))
+
+
 def _sizes(paths: Sequence[Path]) -> tuple[list[tuple[int, int]], Any]:
     """Heights and widths, and the type that holds all pixels. Reads the files' headers alone."""
-    from PIL import Image
-
     sizes, kinds = [], set()
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                sizes.append((image.height, image.width))
-                kinds.add(
-                    {"F": "f4", "I": "i4"}.get(image.mode, "u2" if "16" in image.mode else "u1")
-                )
-        except OSError as error:
-            raise _unreadable(path, error) from error
-    return sizes, np.dtype(kinds.pop() if len(kinds) == 1 else np.float32)
+        shape, dtype = image_files.header(path)
+        if len(shape) != 2:
+            raise ValueError(
+                f"{path}: holds {shape[0]} pages; in a folder each B-scan is a file of its own, so "
+                "move it out and open it alone (File › Open), or save each page as a file"
+            )
+        sizes.append((shape[0], shape[1]))
+        kinds.add(dtype)
+    return sizes, np.result_type(*kinds)
 
 
 def _reference(
@@ -179,7 +187,7 @@ def _reference(
         def read() -> NDArray[Any]:
             if path.stem not in found:
                 return np.full(size, PAD, np.uint8)
-            label_map = _read(found[path.stem], grey=False)
+            label_map = image_files.read_label_file(found[path.stem])
             if label_map.shape != size:
                 raise ValueError(
                     f"{found[path.stem]} has shape {label_map.shape}, its image {size}; "
@@ -190,39 +198,21 @@ def _reference(
         return read
 
     readers = [reader(p, s) for p, s in zip(paths, sizes, strict=True)]
-    names = _json(masks.parent / "labels.json")
     settings: dict[str, Any] = {"name": "reference", "metadata": {"role": "reference"}}
-    if names:
+    if (told := masks.parent / "labels.json").is_file():
         from napari_spad.layers import reference_settings
-        from spad.checkpoint import label_classes
 
-        in_order = [str(names.get(str(v), f"label {v}")) for v in range(max(map(int, names)) + 1)]
-        settings = reference_settings("reference", label_classes(in_order))
+        problems: list[str] = []
+        names = label_names(told, problems)
+        if problems:
+            raise CaseError(problems)
+        settings = reference_settings("reference", named_values(names))
         settings["colormap"].color_dict[PAD] = np.zeros(4)
     return _in_memory(readers, sizes, np.dtype(np.uint8), PAD), settings
 
 
 def _reader(path: Path, dtype: Any) -> Callable[[], NDArray[Any]]:
-    return lambda: _read(path, grey=True).astype(dtype, copy=False)
-
-
-def _read(path: Path, *, grey: bool) -> NDArray[Any]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if grey and image.mode in ("RGB", "RGBA", "P", "LA", "CMYK", "YCbCr", "1"):
-                return np.asarray(image.convert("L"))
-            pixels = np.asarray(image)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if pixels.ndim != 2:
-        raise ValueError(f"{path} has shape {pixels.shape}; a label map has one value a pixel")
-    return pixels
-
-
-def _unreadable(path: Path, error: OSError) -> OSError:
-    return OSError(f"{path} cannot be read as an image ({error}); remove or mend it")
+    return lambda: image_files.read_file(path, quiet=True).astype(dtype, copy=False)
 
 
 def _stacked(

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, reference_layer
+from napari_spad.read.opened_layers import LayerData, image_layer, missing, reference_layer
 from napari_spad.read.pseudonym import pseudonym
+from spad.pictures import image_files
 
 __all__ = ["is_heyex", "read_heyex"]
 
@@ -42,7 +43,7 @@ def read_heyex(path: str | Path) -> list[LayerData]:
         raise ValueError(
             f"{path.name} names no OCT B-scans; export the volume from HEYEX as XML again"
         )
-    bscans: list[NDArray[np.uint8]] = []
+    bscans: list[NDArray[Any]] = []
     lines: dict[str, NDArray[np.float32]] = {}
     for z, scan in enumerate(scans):
         bscans.append(_pixels(path, scan.findtext("ImageData/ExamURL") or ""))
@@ -77,41 +78,42 @@ def read_heyex(path: str | Path) -> list[LayerData]:
 
 
 def _parse(path: Path) -> Any:
-    from xml.etree import ElementTree
+    try:
+        from defusedxml import DefusedXmlException, ElementTree
+    except ImportError as error:
+        raise missing("defusedxml", path, error) from None
 
     if path.stat().st_size > _LARGEST:
         raise ValueError(f"{path.name} has more than {_LARGEST / 2**20:.0f} MB; is it an export?")
     raw = path.read_bytes()
-    # Entities that unfold without end need a DTD, which an export does not have.
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
-        raise ValueError(f"{path.name} has a DTD, which HEYEX does not write; export it again")
     try:
         try:
-            return ElementTree.fromstring(raw)  # noqa: S314
+            return ElementTree.fromstring(raw, forbid_dtd=True)
         except ElementTree.ParseError:  # names in Latin-1 without saying so
-            return ElementTree.fromstring(raw.decode("latin-1"))  # noqa: S314
-    except (ElementTree.ParseError, ValueError) as error:
+            return ElementTree.fromstring(raw.decode("latin-1"), forbid_dtd=True)
+    except DefusedXmlException:  # entities that unfold without end need a DTD
+        raise ValueError(
+            f"{path.name} has a DTD, which HEYEX does not write; export it again"
+        ) from None
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ValueError(
             f"{path.name} is damaged or cut short ({error}); copy or export it again"
         ) from None
 
 
-def _pixels(path: Path, url: str) -> NDArray[np.uint8]:
+def _pixels(path: Path, url: str) -> NDArray[Any]:
     """B-scan beside the XML, whatever folder the export once lay in."""
-    from PIL import Image
-
     name = PureWindowsPath(url.strip()).name  # takes both kinds of slashes
     file = path.parent / name
-    if not name or not file.is_file():
+    if not name or "\0" in name or not file.is_file():
         raise OSError(
-            f"{path.name} names the image {name or '(none)'}, which is not beside it; copy the "
-            "whole folder of the export"
+            f"{path.name} names the image {name[:80] or '(none)'}, which is not beside it; copy "
+            "the whole folder of the export"
         )
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("L"))
-    except OSError as error:
-        raise OSError(f"{file.name} cannot be read ({error}); copy or export it again") from None
+    pixels = image_files.read_file(file, quiet=True)
+    if pixels.ndim != 2:
+        raise ValueError(f"{file}: holds {len(pixels)} pages, not one B-scan; export it again")
+    return pixels
 
 
 def _between(scans: Sequence[Any], notes: list[str]) -> float | None:

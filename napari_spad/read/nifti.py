@@ -8,6 +8,7 @@ on their side, whose layers run down the columns. Upside down or mirrored cannot
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, image_layer, missing
+from spad.pictures import Refused, refuse_bomb
 
 __all__ = ["read_nifti"]
 
@@ -43,14 +45,20 @@ def read_nifti(path: str | Path) -> list[LayerData]:
         raise missing("nibabel", path, error) from None
     try:
         image = nibabel.load(path)
+        voxels = math.prod(map(int, image.shape))
+        refuse_bomb(voxels * int(image.header["bitpix"]) // 8, path.stat().st_size)
         pixels = np.asanyarray(image.dataobj)
         zooms = [float(z) for z in image.header.get_zooms()]
         unit = image.header.get_xyzt_units()[0]
+    except Refused as error:
+        raise ValueError(f"{path.name} {error}") from None
     except Exception as error:  # of gzip, zlib, nibabel, NumPy
         raise ValueError(
             f"{path.name} cannot be read as NIfTI ({type(error).__name__}): it is damaged, cut "
             "short or of another kind; copy or export it again"
         ) from None
+    if not pixels.size:
+        raise ValueError(f"{path.name} has no voxels (shape {pixels.shape}); export it again")
     notes: list[str] = []
     spacing = _spacing(zooms, unit, notes)
     if pixels.dtype.names:  # RGB as a structure

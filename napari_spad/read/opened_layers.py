@@ -10,12 +10,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AXES", "LayerData", "bands", "image_layer", "missing", "placed", "reference_layer"]
+__all__ = [
+    "AXES",
+    "LayerData",
+    "NamedValue",
+    "bands",
+    "image_layer",
+    "missing",
+    "named_values",
+    "placed",
+    "reference_layer",
+]
 
 AXES = ("B-scan", "row", "column")
 LayerData = tuple[Any, dict[str, Any], str]
@@ -131,6 +141,38 @@ def reference_layer(
         "opacity": 1.0,
     }
     return [(labels, settings | placed(spacing_mm), "labels")]
+
+
+class NamedValue(NamedTuple):
+    """A value of a reference, which need be no class of any model: 0 to 254."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+
+
+def named_values(names: Mapping[int, str]) -> list[NamedValue]:
+    """Colours for the names of a reference's values: those that a model's classes have.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        From `spad.cases.label_names`: any values in 0..254, any texts.
+    """
+    from spad.checkpoint import MAX_CLASSES, label_classes
+
+    shown = {0: "background"}
+    for value, name in names.items():
+        text = "".join(c if c.isprintable() else " " for c in name).strip()[:60]
+        taken = text in shown.values() and shown.get(value) != text
+        shown[value] = f"{text} ({value})" if taken or not text else text
+    values = sorted(v for v in shown if v)
+    out = [NamedValue(0, shown[0], (0, 0, 0))]
+    for at in range(0, len(values), MAX_CLASSES - 1):
+        some = values[at : at + MAX_CLASSES - 1]
+        classes = label_classes([f"{shown[0]} ", *(shown[v] for v in some)])
+        out += [NamedValue(v, shown[v], c.color) for v, c in zip(some, classes[1:], strict=True)]
+    return out
 
 
 def missing(package: str, path: Path, error: ImportError) -> ImportError:

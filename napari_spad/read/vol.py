@@ -53,6 +53,13 @@ def read_vol(path: str | Path) -> list[LayerData]:
     size = path.stat().st_size
     with path.open("rb") as file:
         header = _header(path, file.read(_HEADER))
+    least = _HEADER + header.bscans * (256 + 4 * header.width * header.height)
+    if size < least:  # before memory is taken for what a damaged header tells
+        raise ValueError(
+            f"{path.name} is damaged or cut short: its header tells of {header.bscans} B-scans of "
+            f"{header.height}×{header.width} pixels, at least {least} bytes, and it has {size}; "
+            "copy or export it again"
+        )
     whole = np.memmap(path, np.uint8, "r")
     shape = (header.bscans, header.height, header.width)
     pixels = np.empty(shape, np.uint8)

@@ -22,12 +22,20 @@ from napari_spad.desk import (
     Desk,
     Edits,
     LayerCombo,
+    Question,
     Request,
     Result,
     form_layout,
     named,
 )
-from napari_spad.layers import Source, open_source
+from napari_spad.layers import (
+    Source,
+    as_bscans,
+    as_colours,
+    level_0,
+    may_be_colours,
+    open_source,
+)
 from napari_spad.segment.model_panel import ModelPanel
 
 __all__ = ["SegmentPanel"]
@@ -86,6 +94,7 @@ class SegmentPanel(QWidget):
         self.seed.setToolTip("The same seed gives the same segmentation")
 
     def _make_button(self) -> None:
+        self.question = Question("planes_question")
         self.button = named(QPushButton("Segment"), "segment")
         self.button.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
 
@@ -109,6 +118,7 @@ class SegmentPanel(QWidget):
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
         layout.addLayout(form)
+        layout.addWidget(self.question)
         layout.addWidget(self.button)
         layout.addStretch(1)
 
@@ -183,9 +193,28 @@ class SegmentPanel(QWidget):
         stack = layer is not None and layer.ndim > 2
         self.one.setEnabled(stack)
         self.whole.setEnabled(stack)
+        self._ask_of_planes(layer)
         if not self.desk.busy:
             self.button.setEnabled(layer is not None)
             self.say_ready()
+
+    def _ask_of_planes(self, layer: Image | None) -> None:
+        """Ask whether 3 or 4 planes are B-scans or colours, where nothing says it."""
+        if layer is None or not may_be_colours(layer):
+            self.question.hide()
+            return
+        self.question.ask(
+            f"“{layer.name}” has {level_0(layer).shape[-3]} planes: B-scans of a stack, or the "
+            "colours of one picture?",
+            {
+                "B-scans": lambda: as_bscans(layer),
+                "Colours": lambda: self._make_colours(layer),
+            },
+        )
+
+    def _make_colours(self, layer: Image) -> None:
+        if layer in self.viewer.layers and not self.desk.busy:
+            as_colours(layer, self.viewer)
 
     def say_ready(self) -> None:
         """Say what is at hand, or what to do first."""

@@ -15,6 +15,7 @@ from fakes import FakeEngine
 from PIL import Image
 from scene import add_volume
 
+from spad.pictures.image_files import png_bytes
 from SPADLib.batch import main, segment
 from SPADLib.read.volume_files import load_segmentation, load_volume
 from SPADLib.scene.result import Result
@@ -49,9 +50,9 @@ def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
     out = tmp_path / "out"
     assert run(engine, images, out, "--uncertainty") == 1
     told = capsys.readouterr()
-    assert "FAILED: “broken.png” cannot be read" in told.err
+    assert "broken.png: cannot be read" in told.err
     assert "2 of 3 done" in told.out
-    assert "“scan_002” is a colour image: the model sees its luminance" in told.out
+    assert "“scan_002.png” is a colour image: the model sees its luminance" in told.out
     assert told.out.count("unlike the training images") >= 2
     for name in ("scan_001", "scan_002"):
         node = load_segmentation(out / f"{name}.seg.nrrd")
@@ -87,6 +88,38 @@ def test_references_are_scored(engine, images, tmp_path, capsys):
     assert "Dice: SRF 1.000, IRF absent in both, PED absent in both" in told
     assert "no reference “scan_002”" in told
     assert "SRF" in (out / "scan_001.scores.csv").read_text()
+
+
+def test_what_is_written_serves_as_a_reference_and_a_bad_one_costs_only_the_scores(
+    engine, images, tmp_path, capsys
+):
+    out, references = tmp_path / "out", tmp_path / "references"
+    (images / "broken.png").unlink()
+    references.mkdir()
+    truth = np.zeros((20, 30), np.uint8)
+    truth[5:12, 4:20] = 1
+    palette = [v for c in engine.card.classes for v in c.color]
+    (references / "scan_001.png").write_bytes(png_bytes(truth, palette))
+    (references / "scan_002.png").write_bytes(b"no image")
+    assert run(engine, images, out, "--references", str(references)) == 1
+    told = capsys.readouterr()
+    assert "Dice: SRF 1.000" in told.out
+    assert "it is segmented, but not scored: " in told.err
+    assert "scan_002.png: cannot be read" in told.err
+    assert (out / "scan_002.seg.nrrd").is_file()
+
+
+def test_images_of_one_name_do_not_count_for_each_other(engine, images, tmp_path, capsys):
+    out = tmp_path / "out"
+    Image.open(images / "scan_001.png").save(tmp_path / "scan_001.tif")
+    assert run(engine, images / "scan_001.png", out) == 0
+    assert run(engine, tmp_path / "scan_001.tif", out) == 0
+    assert len(engine.asked) == 2
+    np.testing.assert_array_equal(engine.asked[0]["image"], engine.asked[1]["image"])
+    assert (out / "scan_001.seg.nrrd").is_file()
+    assert (out / "scan_001_tif.seg.nrrd").is_file()
+    assert run(engine, tmp_path / "scan_001.tif", out) == 0
+    assert len(engine.asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     failed = 0
     stems = result_stems(files, lambda path: _stem(path, IMAGES))
     for number, (path, stem) in enumerate(stems.items(), start=1):
-        target = ask.output / f"{stem}{ask.suffix}"
+        target = _target(path, stem, ask)
         print(f"{number} of {len(files)}: {path.name}", flush=True)
         if target.exists() and not ask.replace:
             print("  done before; --replace does it again")
@@ -131,6 +131,19 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     return 1 if failed else 0
 
 
+def _target(path: Path, stem: str, ask: Any) -> Path:
+    """Where an image's result goes: not where that of another image lies."""
+    from spad.cases import read_json
+
+    try:
+        made_of = read_json(ask.output / f"{stem}.spad.json")["image"]
+    except (OSError, ValueError, KeyError, TypeError):
+        made_of = path.name
+    if made_of not in (path.name, path.name.split(".")[0]):  # the latter by earlier versions
+        stem = path.name.replace(".", "_")
+    return Path(ask.output / f"{stem}{ask.suffix}")
+
+
 def _tell(text: str) -> None:
     print(f"  {text}", flush=True)
 
@@ -143,8 +156,10 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
     from SPADLib.write import save
 
     try:
+        volume = load_volume(path)
+        volume.SetName(path.name)  # which the sidecar tells
         result = segment(
-            load_volume(path),
+            volume,
             ask.checkpoint,
             layout=layout,
             device=ask.device,
@@ -154,11 +169,14 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
             told=_tell,
             engine=engine,
         )
-        if ask.references is not None:
-            _tell(_scored(path, target, ask.references, result))
         if ask.uncertainty:
             _write_volume(result.uncertainty_node, target, ".uncertainty.nrrd")
-        save(result, target, replace=ask.replace)  # last: its presence says that all is done
+        save(result, target, replace=ask.replace)
+        if ask.references is not None:
+            try:
+                _tell(_scored(path, target, ask.references, result))
+            except (ValueError, OSError) as error:
+                raise ValueError(f"it is segmented, but not scored: {error}") from error
     finally:
         slicer.mrmlScene.Clear(0)
 
@@ -208,7 +226,8 @@ def _images(folder: Path) -> list[Path]:
 def _opens(path: Path) -> bool:
     from SPADLib.read import IMAGES
 
-    return path.name.lower().endswith(IMAGES) and not path.name.endswith(".seg.nrrd")
+    name = path.name.lower()
+    return name.endswith(IMAGES) and not name.endswith((".seg.nrrd", ".uncertainty.nrrd"))
 
 
 def _stem(path: Path, suffixes: Sequence[str]) -> str:

@@ -297,3 +297,18 @@ def test_the_log_is_exported_as_a_table_with_a_column_for_each_structure(tmp_pat
     assert rows[1]["Dice before SRF"] == ""
     with pytest.raises(ValueError, match="correct a B-scan first"):
         export_log(tmp_path / "none", tmp_path / "log.csv")
+
+
+def test_a_log_cut_within_a_letter_is_exported_and_no_cell_is_a_formula(tmp_path):
+    lines = [
+        {"time": "t", "annotator": "=HYPERLINK(1)", "bscan": [1], "pixels": {"+SRF": -3}},
+        {"time": "u\u2028v", "annotator": "Åsa", "bscan": None, "pixels": [1], "dice_before": 2},
+    ]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    (tmp_path / "2026-01.jsonl").write_bytes(text + '{"annotator": "Å'.encode()[:-1])
+    (tmp_path / "2026-02.jsonl").write_bytes(b"[" * 100_000)
+    assert export_log(tmp_path, tmp_path / "t.csv") == 2
+    with (tmp_path / "t.csv").open(encoding="utf-8-sig", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["annotator"], first["pixels +SRF"]) == ("'=HYPERLINK(1)", "-3")
+    assert (second["time"], second["annotator"], second["bscan"]) == ("u\u2028v", "Åsa", "")

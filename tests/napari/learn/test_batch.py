@@ -76,7 +76,7 @@ def run(panel, qtbot, button=None) -> str:
 
 
 def test_a_folder_becomes_label_maps_with_sidecars(panel, scans: Path, qtbot):
-    tifffile.imwrite(scans / "volume.tif", bscan(5, (4, *SHAPE)), imagej=True)
+    tifffile.imwrite(scans / "volume.tif", bscan(5, (4, *SHAPE)), photometric="minisblack")
     (scans / "letter.txt").write_text("Dear")
     panel.batch.images.choose(scans)
     assert run(panel, qtbot) == "4 segmented."
@@ -182,10 +182,13 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(scans: Path):
     assert len({str(item.target).lower() for item in items}) == 4
 
 
+AXES = ("B-scan", "row", "column")
+
+
 def test_all_open_images_get_a_result_once(panel, engine: Hashed, qtbot):
     viewer = panel.desk.viewer
     viewer.add_image(bscan(0), name="one")
-    viewer.add_image(bscan(1, (3, *SHAPE)), name="stack")
+    viewer.add_image(bscan(1, (3, *SHAPE)), name="stack", axis_labels=AXES)
     written = []
     panel.desk.written.connect(lambda result, index: written.append((result.layer.name, index)))
     assert run(panel, qtbot, panel.batch.layers) == "2 segmented."

@@ -267,3 +267,29 @@ def test_patients_stay_apart_and_together(tmp_path: Path):
     assert patient() != patient(PatientID="HOSP-4712")
     assert patient(PatientID="") == patient(PatientID="", StudyID="other") is not None
     assert patient(PatientID="", PatientName="") is None
+
+
+@pytest.mark.parametrize("tag", ["PixelPaddingValue", "RescaleSlope", "RescaleIntercept"])
+def test_empty_and_several_values_of_a_tag_are_taken_or_told(tmp_path: Path, tag: str):
+    path, image = radiograph(tmp_path / "a.dcm")
+    data = pydicom.dcmread(path)
+    for value, taken in (("", True), ([1, 2], False)):
+        if tag == "PixelPaddingValue":
+            data.add_new(tag, "US", value)
+        else:
+            data.add_new(tag, "DS", value)
+        data.save_as(path)
+        if taken:
+            np.testing.assert_array_equal(layer(path).data, image)
+        else:
+            with pytest.raises(ValueError, match=r"a\.dcm is damaged"):
+                layer(path)
+
+
+def test_a_dicom_that_asks_for_gigabytes_is_refused(tmp_path: Path):
+    path, _ = radiograph(tmp_path / "a.dcm")
+    data = pydicom.dcmread(path)
+    data.Rows = data.Columns = 65535
+    data.save_as(path)
+    with pytest.raises(ValueError, match=r"a\.dcm has 65535 x 65535 pixels.*crop"):
+        layer(path)

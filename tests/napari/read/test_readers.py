@@ -236,6 +236,15 @@ def test_nifti_axes_are_taken_as_simpleitk_does(tmp_path: Path):
     assert "notes" not in image.metadata
 
 
+def test_a_nifti_without_voxels_is_named(tmp_path: Path):
+    path = nifti(tmp_path / "a.nii", np.zeros((5, 4), np.uint8))
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<h", raw, 42, 0)
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.nii has no voxels"):
+        read(path)
+
+
 def test_a_nifti_on_its_side_is_turned_and_that_is_said(tmp_path: Path):
     path = nifti(tmp_path / "a.nii", np.stack([bscan()] * 3), (0.3, 0.004, 0.011))
     image = layers(nifti(path, bscan(), (0.004, 0.011)))[0]
@@ -343,7 +352,7 @@ def test_a_large_folder_is_read_bscan_by_bscan(tmp_path: Path, monkeypatch):
 def test_files_that_are_broken_json_are_named(tmp_path: Path):
     save(tmp_path / "images" / "a.png", np.zeros((4, 5), np.uint8))
     (tmp_path / "split.json").write_text("{")
-    with pytest.raises(ValueError, match=r"split\.json is not readable JSON"):
+    with pytest.raises(ValueError, match=r"split\.json: is not JSON"):
         read(tmp_path)
 
 
@@ -412,3 +421,84 @@ def test_each_kind_of_file_has_its_reader():
         assert callable(
             getattr(__import__(f"napari_spad.read.{module}", fromlist=[function]), function)
         ), suffix
+
+
+def case_folder(root: Path, labels: dict, **more: object) -> Path:
+    """One image with the values 0, 1, 70, 255 in its label map."""
+    import json
+
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    Picture.fromarray(np.full((4, 6), 9, np.uint8)).save(root / "images" / "a.png")
+    values = np.resize(np.array([0, 1, 70, 255], np.uint8), (4, 6))
+    Picture.fromarray(values).save(root / "masks" / "a.png")
+    for name, content in {"labels": labels, **more}.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (root / f"{name}.json").write_text(text)
+    return root
+
+
+def test_a_case_folder_opens_as_the_trainer_takes_it(tmp_path: Path):
+    names = {"0": "background", "1": "SRF", "70": "drusen", "255": "ignore"}
+    root = case_folder(tmp_path, names, cases={"a": {"spacing_mm": [[1], 2]}})
+    image, reference = layers(root)
+    assert list(reference.features["index"]) == [0, 1, 70]
+    assert list(reference.features["name"]) == ["background", "SRF", "drusen"]
+    assert np.unique(reference.data).tolist() == [0, 1, 70, 255]
+    assert "not [row, column]" in image.metadata["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"labels": {"0": "b", "2147483648": "x"}}, r"labels\.json: value '2147483648' is not"),
+        ({"labels": {"0": "b", "9" * 5000: "x"}}, r"labels\.json: value .* is not"),
+        ({"split": {"train": {"images": None}}}, r"split\.json: split “train” has no list"),
+        ({"split": "[" * 100_000}, r"split\.json: is not JSON"),
+        ({"cases": "[" * 100_000}, r"cases\.json: is not JSON"),
+    ],
+)
+def test_odd_json_of_a_case_folder_is_named(tmp_path: Path, content: dict, said: str):
+    root = case_folder(tmp_path, **{"labels": {"0": "b", "1": "SRF"}, **content})
+    with pytest.raises(ValueError, match=said):
+        read(root)
+
+
+def test_spacings_beyond_every_number_are_none(tmp_path: Path):
+    root = case_folder(tmp_path, {"0": "b"}, cases=f'{{"a": {{"spacing_mm": [{"9" * 400}, 1]}}}}')
+    assert "not [row, column]" in layers(root)[0].metadata["notes"][0]
+
+
+def test_a_folder_is_read_upright_and_pages_are_not_dropped(tmp_path: Path):
+    image = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    exif = Picture.Exif()
+    exif[274] = 6
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        turned = Picture.fromarray(np.ascontiguousarray(np.rot90(image)))
+        turned.save(tmp_path / name / "a.tif", exif=exif)
+    scans, reference = layers(tmp_path)
+    np.testing.assert_array_equal(scans.data[0], image)
+    np.testing.assert_array_equal(reference.data[0], image)
+    pages = [Picture.fromarray(image)] * 2
+    pages[0].save(tmp_path / "images" / "b.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match=r"b\.tif: holds 2 pages; .*alone"):
+        read(tmp_path)
+
+
+def test_a_dtd_is_refused_in_every_encoding(tmp_path: Path):
+    from napari_spad.read.heyex_xml import read_heyex
+
+    text = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "b">]><HEDX>&a;</HEDX>'
+    (tmp_path / "a.xml").write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match=r"a\.xml has a DTD"):
+        read_heyex(tmp_path / "a.xml")
+
+
+def test_a_small_vol_does_not_ask_for_gigabytes(tmp_path: Path):
+    heyex_vol(tmp_path / "a.vol")
+    raw = bytearray((tmp_path / "a.vol").read_bytes())
+    struct.pack_into("<3i", raw, 12, 100, 2**22, 1)
+    (tmp_path / "a.vol").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.vol .*tells of 4194304 B-scans"):
+        read(tmp_path / "a.vol")

@@ -68,3 +68,36 @@ def test_image_choices_follow_the_viewer(open_dock, qtbot):
     viewer.layers.remove(one)
     assert dock.form.image.currentText() == "two"
     assert dock.form.whole.isEnabled()
+
+
+def test_three_planes_are_asked_about_and_the_answer_is_kept(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    question = dock.form.question
+    planes = np.random.default_rng(0).integers(0, 255, (3, 24, 36), np.uint8)
+    layer = viewer.add_image(planes, name="odd")
+    assert not question.isHidden()
+    assert "“odd” has 3 planes" in question.text.text()
+    question.buttons["B-scans"].click()
+    assert question.isHidden()
+    assert layer.axis_labels == ("B-scan", "row", "column")
+    viewer.layers.clear()
+    viewer.add_image(planes, name="odd")
+    question.buttons["Colours"].click()
+    (made,) = viewer.layers
+    assert (made.rgb, made.name, made.data.shape) == (True, "odd", (24, 36, 3))
+    np.testing.assert_array_equal(made.data[..., 1], planes[1])
+    segment(dock, qtbot)
+    assert (engine.calls[-1]["shape"], engine.calls[-1]["rgb"]) == ((24, 36, 3), True)
+
+
+def test_other_stacks_and_those_that_say_what_they_are_raise_no_question(open_dock):
+    viewer, dock = open_dock()
+    for options in (
+        {"data": np.zeros((5, 24, 36))},
+        {"data": np.zeros((3, 24, 36)), "scale": (0.12, 0.004, 0.01)},
+        {"data": np.zeros((3, 24, 36)), "axis_labels": ("B-scan", "row", "column")},
+        {"data": np.zeros((24, 36, 3)), "rgb": True},
+    ):
+        viewer.layers.clear()
+        viewer.add_image(**options)
+        assert dock.form.question.isHidden()

@@ -339,3 +339,18 @@ def test_a_configuration_survives_json(tmp_path: Path) -> None:
     config = load(tmp_path, SMALLEST, 'augmentation.flip_swaps=[["a", "b"]]', "seed=4")
     assert Config(**config.as_json()) == config
     assert config.augmentation == Augmentation(flip_swaps=(("a", "b"),))
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "9" * 5000, "\udcff"])
+def test_toml_that_no_parser_takes_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError, match=r"c\.toml is not TOML"):
+        load_config(path)
+
+
+def test_a_word_nested_without_end_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('name = "x"\n[data]\nphantoms = 1.0\n')
+    with pytest.raises(ConfigError, match="seed"):
+        load_config(path, ["seed=" + "[" * 100_000])

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spad.cases import CaseError, NewCase, open_folder, write_json
+from spad.pictures import image_files
 from spad.train.data import (
     check,
     class_table,
-    image_files,
     read_image,
     read_labels,
     split_validation,

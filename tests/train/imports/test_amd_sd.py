@@ -15,7 +15,8 @@ from PIL import Image
 from spad import phantom
 from spad.__main__ import main
 from spad.cases import CaseError, NewCase, open_folder
-from spad.train.data import check, class_table, image_files, read_image, read_labels
+from spad.pictures import image_files
+from spad.train.data import check, class_table, read_image, read_labels
 from spad.train.imports import transfer
 from spad.train.imports.amd_sd import COLOURS, import_amd_sd, read_pair
 from spad.train.imports.patient_splits import draw

@@ -14,7 +14,8 @@ from PIL import Image
 
 from spad.__main__ import main
 from spad.cases import Case, CaseError, CaseFolder, open_folder
-from spad.train.data import check, class_table, image_files, read_labels
+from spad.pictures import image_files
+from spad.train.data import check, class_table, read_labels
 from spad.train.imports.cxrs import import_cxrs
 from spad.train.imports.overlap_order import GROUPS, STATED, normal, order
 from spad.train.imports.report import Report

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from spad import phantom
 from spad.cases import NewCase
+from spad.checkpoint import label_classes
 from spad.train.config import ConfigError, load_config
 from spad.train.data import write_folder
 from spad.train.loop import validation
 from spad.train.loop.loop import train
-from spad.train.loop.state import read_state
+from spad.train.loop.state import read_state, start
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -288,9 +289,36 @@ def test_a_full_disk_ends_the_run_with_the_last_state(
     assert_same_run(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04" + bytes(100)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"no state", b"PK\x03\x04" + bytes(100), b"\x80\x02}q\x00(X"),
+        *(b"\x80\x02.", b"\x80\x02h\x05.", b"\x80\x02]."),  # empty stack, no memo, a list
+    ],
+)
 def test_a_state_that_is_none_is_refused(tiny: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "latest.pt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"latest\.pt is no saved state"):
         read_state(path, load_config(tiny), "")
+
+
+def test_a_state_with_something_missing_is_named(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "latest.pt"
+    for state in (
+        {"config": 1, "step": 2, "data": ""},
+        {"config": {}, "step": "2", "data": ""},
+        [1],
+    ):
+        torch.save(state, path)
+        with pytest.raises(ValueError, match=r"latest\.pt is no saved state.*remove it"):
+            read_state(path, load_config(tiny), "")
+    run = start(load_config(tiny), label_classes(["background", "SRF"]), torch.device("cpu"))
+    whole = {"network": run.network.state_dict(), "mean": run.mean, "best": 0.5, "step": 1}
+    whole["optimiser"] = run.optimiser.state_dict()
+    for key, value in (("optimiser", {}), ("optimiser", {"state": {}, "param_groups": [1]}),
+                       ("mean", {"x": 1}), ("network", None), ("best", "x")):  # fmt: skip
+        with pytest.raises(ValueError, match=r"latest\.pt is no saved state.*remove it"):
+            run.restore(whole | {key: value}, path)
+    run.restore(whole, path)
+    assert run.step == 1

@@ -19,3 +19,9 @@ def test_results_are_named_after_their_image_and_two_of_one_name_do_not_meet():
     images = [Path("eye.png"), Path("Eye.tif"), Path("scan.nii.gz")]
     named = result_stems(images, lambda path: path.name.split(".")[0])
     assert list(named.values()) == ["eye_png", "Eye_tif", "scan"]
+
+
+def test_a_made_up_name_is_not_that_of_another_image():
+    images = [Path("a.png"), Path("a.tif"), Path("a_png.bmp"), Path("A_TIF.bmp")]
+    names = list(result_stems(images).values())
+    assert names == ["a_png_", "a_tif_", "a_png", "A_TIF"]

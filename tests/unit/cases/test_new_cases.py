@@ -17,7 +17,8 @@ from spad.cases import Case, CaseError, open_folder
 from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
 from spad.cases.new_cases import NewCase, Written, write_cases
 from spad.checkpoint.labels import IGNORE
-from spad.train.data import check, image_files, read_image
+from spad.pictures import image_files
+from spad.train.data import check, read_image
 from spad.train.data.cases import read_values
 
 NAMES = {0: "background", 1: "SRF", 2: "IRF"}
@@ -116,6 +117,13 @@ def test_pixels_that_are_no_image_are_refused() -> None:
         as_grey(np.array([[np.nan, 1.0]]))
     with pytest.raises(ValueError, match="complex"):
         as_grey(np.ones((2, 2), complex))
+
+
+def test_grey_keeps_its_detail_beside_huge_numbers_and_pixels_without_a_value() -> None:
+    grey, _ = as_grey(np.array([[-1.7e308, 0, 1.7e308]]))
+    assert grey.tolist() == [[0, 32768, 65535]]
+    grey, _ = as_grey(np.array([[3.4028235e38, 0, 0.5, 1]], np.float32))
+    assert grey.tolist() == [[0, 0, 32768, 65535]]
 
 
 def test_a_bscan_corrected_again_replaces_itself_and_the_older_label_map_is_kept(

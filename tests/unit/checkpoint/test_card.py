@@ -112,6 +112,7 @@ def test_an_integer_may_stand_for_a_float_but_not_the_reverse():
         ("input.size", [256], "give 2"),
         ("input.size", [256, 8192], "32 to 4096"),
         ("input.size", [250, 256], "stride 32"),
+        ("input.size", [4096, 2048], "8.4 million pixels, more than 4.2"),
         ("input.fit", "stretch", "not one of inside, width"),
         ("input.low_percentile", 99.5, "not below"),
         ("input.high_percentile", math.inf, "inf"),

@@ -24,7 +24,8 @@ from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfi
 from spad.checkpoint.labels import label_classes
 from spad.network import build
 from spad.phantom import CLASS_NAMES
-from spad.train.data import check, image_files, read_image
+from spad.pictures import image_files
+from spad.train.data import check, read_image
 from spad.train.data.cases import read_values
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from spad.cases import luminance
 from spad.checkpoint.card import InputConfig
-from spad.inference.letterbox import frame_of, luminance, normalise
+from spad.inference.letterbox import frame_of, normalise
 
 
 def given(*strategies):
@@ -245,3 +246,33 @@ def test_integers_of_few_values_are_normalised_to_the_bit_as_their_float64(dtype
         out = normalise(image, config, inverted=inverted)
         assert out.dtype == np.float32
         assert np.array_equal(out, normalise(image.astype(np.float64), config, inverted=inverted))
+
+
+@pytest.mark.parametrize(
+    "ramp",
+    [
+        np.arange(2**31, 2**31 + 256, dtype=np.uint32),
+        np.arange(2**50, 2**50 + 256, dtype=np.int64),
+        1e9 + np.arange(256) * 1e-3,
+        np.arange(-128, 128) * 1.3e306,
+    ],
+)
+def test_every_grey_counts_however_large_the_numbers(ramp):
+    config = InputConfig(low_percentile=0, high_percentile=100)
+    out = normalise(ramp.reshape(16, 16), config)
+    assert len(np.unique(out)) == 256
+    assert (out.min(), out.max()) == (-1, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("empty", [3.4028235e38, -3.4028235e38])
+def test_pixels_without_a_value_are_as_dark_as_the_darkest(dtype, empty):
+    raw = np.linspace(2, 3, 100, dtype=dtype).reshape(10, 10)
+    raw[:, :4] = empty
+    config = InputConfig(low_percentile=0, high_percentile=100)
+    for inverted in (False, True):
+        filled = raw.copy()
+        filled[:, :4] = raw[:, 4:].max() if inverted else raw[:, 4:].min()
+        out = normalise(raw, config, inverted=inverted)
+        np.testing.assert_array_equal(out, normalise(filled, config, inverted=inverted))
+        assert len(np.unique(out)) == 60

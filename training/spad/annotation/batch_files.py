@@ -37,7 +37,14 @@ def result_stems(
         underscores: ``eye.png`` and ``eye.tif`` become ``eye_png`` and ``eye_tif``.
     """
     count = Counter(stem(path).lower() for path in images)
-    return {
-        path: stem(path) if count[stem(path).lower()] == 1 else path.name.replace(".", "_")
-        for path in images
-    }
+    taken = {name for name, n in count.items() if n == 1}
+    found = {}
+    for path in images:
+        name = stem(path)
+        if count[name.lower()] > 1:
+            name = path.name.replace(".", "_")
+            while name.lower() in taken:
+                name += "_"
+            taken.add(name.lower())
+        found[path] = name
+    return found

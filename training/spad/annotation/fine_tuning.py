@@ -222,19 +222,23 @@ def read_progress(out: Path) -> Progress:
     is cut short is left out.
     """
     try:
-        text = (out / PROGRESS).read_text("utf-8")
+        lines = (out / PROGRESS).read_bytes().split(b"\n")
     except OSError:
         return Progress()
     losses: dict[int, float] = {}
     validations: dict[int, Validation] = {}
     head: dict[str, Any] = {}
     seconds, began, scoring = 0.0, math.nan, False
-    for line in text.splitlines():
+    for line in lines:
         try:
-            entry = json.loads(line)
-            step, seconds = int(entry["step"]), float(entry["seconds"])
-        except (ValueError, KeyError, TypeError):
+            entry = json.loads(line.decode("utf-8"))  # may be cut within a letter, too
+            step, at = int(entry["step"]), float(entry["seconds"])
+            loss = _number(entry["loss"]) if "loss" in entry else None
+            scores = _validation(step, entry["validation"]) if "validation" in entry else None
+            float(entry.get("minutes", 0)), int(entry.get("steps", 0))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
             continue
+        seconds = at
         if "steps" in entry:  # a start, or a resume: what came later is not of this run
             head = entry
             losses = {s: x for s, x in losses.items() if s <= step}
@@ -242,10 +246,10 @@ def read_progress(out: Path) -> Progress:
         scoring = "scoring" in entry
         if "training" in entry:
             began = seconds
-        if "loss" in entry:
-            losses[step] = _number(entry["loss"])
-        if "validation" in entry:
-            validations[step] = _validation(step, entry["validation"])
+        if loss is not None:
+            losses[step] = loss
+        if scores is not None:
+            validations[step] = scores
     return Progress(
         losses=tuple(losses.items()),
         validations=tuple(validations[s] for s in sorted(validations)),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import luminance
 from spad.checkpoint import Card, InputConfig
 
 __all__ = ["LIMIT", "across", "measures", "reasons", "summary", "unlike"]
@@ -187,7 +188,7 @@ def measures(
     dict of float
         Lengths and ratios are logarithms.
     """
-    from spad.inference import luminance, normalise  # with torch, which `across` can do without
+    from spad.inference import normalise  # with torch, which `across` can do without
 
     height, width = image.shape[:2]
     found = {

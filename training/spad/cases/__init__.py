@@ -9,9 +9,17 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.cases.atomic_files import read_json, replaced, write_bytes, write_json
-    from spad.cases.case_folder import Case, CaseError, CaseFolder, open_folder
+    from spad.cases.case_folder import (
+        Case,
+        CaseError,
+        CaseFolder,
+        is_length,
+        label_names,
+        open_folder,
+    )
     from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
     from spad.cases.new_cases import NewCase, Written, describe, faults, write_cases
+    from spad.cases.pixel_values import luminance, without_empty
     from spad.cases.pseudonyms import pseudonym
     from spad.cases.sidecars import edited_pixels, sidecar, without_paths
 

@@ -8,7 +8,6 @@ A folder holds ``images/NAME.png|tif``, ``masks/NAME.png|tif`` (class values, 25
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from typing import Any
 
 from spad.cases.atomic_files import read_json
 from spad.cases.patients import patients_of
-from spad.checkpoint import IGNORE
+from spad.checkpoint import IGNORE, short
 
-__all__ = ["Case", "CaseError", "CaseFolder", "open_folder"]
+__all__ = ["Case", "CaseError", "CaseFolder", "is_length", "label_names", "open_folder"]
 
 _SUFFIXES = (".png", ".tif", ".tiff")
 _PRINTED = 30
+_LONGEST_MM = 1e6
 
 
 class CaseError(ValueError):
@@ -132,7 +132,7 @@ def open_folder(path: str | os.PathLike[str]) -> CaseFolder:
     said: list[str] = []
     images = _listing(path / "images", problems)
     labels = _listing(path / "masks", problems)
-    names = _label_names(path / "labels.json", problems)
+    names = label_names(path / "labels.json", problems)
     details = _details(path / "cases.json", images, names, problems)
     members, declared = _splits(path / "split.json", images, problems, said)
     patients = patients_of(path, images, details, declared, said)
@@ -197,19 +197,27 @@ def _object(path: Path, problems: list[str], needed: str) -> dict[str, Any]:
     return content
 
 
-def _label_names(path: Path, problems: list[str]) -> dict[int, str]:
+def label_names(path: Path, problems: list[str]) -> dict[int, str]:
+    """Read ``labels.json``: names by value, ascending, without that of 255 (ignore).
+
+    Parameters
+    ----------
+    path : Path
+    problems : list of str
+        Gets what is wrong, in words; faulty entries are left out.
+    """
     names: dict[int, str] = {}
     for key, name in _object(path, problems, '{"0": "background", "1": ...}').items():
-        value = int(key) if key.isascii() and key.isdigit() else -1
+        value = int(key) if key.isascii() and key.isdigit() and len(key) < 9 else -1
         if value == IGNORE and name == "ignore":
             continue
         if not 0 <= value < IGNORE:
             problems.append(
-                f"{path}: value {key!r} is not an integer in 0..{IGNORE - 1} "
+                f"{path}: value {short(key)} is not an integer in 0..{IGNORE - 1} "
                 f"({IGNORE} always means ignore); renumber it here and in masks/"
             )
         elif not isinstance(name, str) or not name.strip():
-            problems.append(f"{path}: value {key} has the name {name!r}; give it a text")
+            problems.append(f"{path}: value {key} has the name {short(name)}; give it a text")
         elif name in names.values():
             problems.append(f"{path}: the name {name!r} is given twice; names must differ")
         else:
@@ -235,27 +243,36 @@ def _details(
         if isinstance(patient, str | int) and str(patient).strip():
             detail["patient"] = str(patient)
         elif patient is not None:
-            problems.append(f"{here}: patient {patient!r} is no text; write the patient's id")
+            problems.append(f"{here}: patient {_shown(patient)} is no text; write the patient's id")
         if spacing is not None:
-            if isinstance(spacing, list) and len(spacing) == 2 and all(map(_is_length, spacing)):
+            if isinstance(spacing, list) and len(spacing) == 2 and all(map(is_length, spacing)):
                 detail["spacing_mm"] = (float(spacing[0]), float(spacing[1]))
             else:
                 problems.append(
-                    f"{here}: spacing_mm {spacing!r} is not [row, column] in mm, both above 0"
+                    f"{here}: spacing_mm {_shown(spacing)} is not [row, column] in mm, both above 0"
                 )
         if seen is not None:
             if isinstance(seen, list) and all(one in names.values() for one in seen):
                 detail["annotated"] = tuple(seen)
             else:
                 problems.append(
-                    f"{here}: annotated {seen!r} is not a list of names from labels.json"
+                    f"{here}: annotated {_shown(seen)} is not a list of names from labels.json"
                 )
         details[name] = detail
     return details
 
 
-def _is_length(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
+def is_length(value: object) -> bool:
+    """Whether a JSON value can be a spacing in mm."""
+    # An integer of JSON may have more digits than a float holds: compared, not converted.
+    return type(value) in (int, float) and 0 < value < _LONGEST_MM  # type: ignore[operator]
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, cut at a line's end."""
+    if not isinstance(value, list):
+        return short(value)
+    return f"[{', '.join(map(short, value[:4]))}{', ...' if len(value) > 4 else ''}]"
 
 
 def _splits(

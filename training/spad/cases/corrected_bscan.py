@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spad.cases.atomic_files import read_json
 from spad.cases.new_cases import NewCase
+from spad.cases.pixel_values import without_empty
 from spad.checkpoint import IGNORE
 
 __all__ = ["as_grey", "bscan_case", "image_pseudonym", "known_bscans"]
@@ -61,14 +62,17 @@ def as_grey(image: NDArray[Any], *, rgb: bool = False) -> tuple[NDArray[Any], st
         )
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise ValueError("the image holds NaN or infinite pixels; replace them by a number")
+    image = without_empty(image)
     low, high = (image.min(), image.max()) if image.size else (0, 0)
     if image.dtype.kind in "ui" and low >= 0 and high <= 65535:
         small = image.dtype if image.dtype in (np.uint8, np.uint16) else np.dtype(np.uint16)
         image = image.astype(small)
     else:
         said.append(f"{before} pixels, {low:.4g} to {high:.4g}, were scaled to 16 bit")
-        span = max(float(high) - float(low), np.finfo(np.float64).tiny)
-        image = np.rint((image.astype(np.float64) - float(low)) / span * 65535).astype(np.uint16)
+        # Halved: the distance of two finite numbers need not be one.
+        half = max(float(high) / 2 - float(low) / 2, np.finfo(np.float64).tiny)
+        share = (image.astype(np.float64) / 2 - float(low) / 2) / half
+        image = np.rint(share * 65535).astype(np.uint16)
     return np.ascontiguousarray(image), "; ".join(said)
 
 

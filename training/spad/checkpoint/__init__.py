@@ -25,6 +25,6 @@ if TYPE_CHECKING:
         sha256,
         shipped,
     )
-    from spad.checkpoint.schema import Checked, Within, from_json, plain
+    from spad.checkpoint.schema import Checked, Within, from_json, plain, short
 
 __getattr__, __all__ = lazily(__name__)

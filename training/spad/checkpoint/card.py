@@ -36,6 +36,7 @@ Name = Annotated[str, Within(1, 80)]
 Width = Annotated[int, Within(8, 1024, 8)]
 Blocks = Annotated[int, Within(1, 8)]
 Side = Annotated[int, Within(32, 4096)]
+_LARGEST_INPUT = 2048 * 2048
 Percentile = Annotated[float, Within(0, 100)]
 Steps = Annotated[int, Within(1, 4000)]
 
@@ -124,7 +125,7 @@ class InputConfig(Checked):
     Parameters
     ----------
     size : (int, int)
-        Height and width in pixels, 32 to 4096.
+        Height and width in pixels, 32 to 4096; together at most 2048 x 2048.
     fit : {"inside", "width"}
         Scale to fit inside `size`, or to its width alone.
     low_percentile, high_percentile : float
@@ -142,6 +143,12 @@ class InputConfig(Checked):
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
     def _check(self) -> None:
+        if math.prod(self.size) > _LARGEST_INPUT:
+            raise ValueError(
+                f"input.size {self.size} is {math.prod(self.size) / 1e6:.1f} million pixels, more "
+                f"than {_LARGEST_INPUT / 1e6:.1f} million, with which one step takes minutes; give "
+                "a smaller one"
+            )
         if self.low_percentile >= self.high_percentile:
             raise ValueError(
                 f"input: low_percentile {self.low_percentile} is not below high_percentile "

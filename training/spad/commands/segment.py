@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spad.cases import CaseError, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.commands.options import add_model, add_sampling, model_path, sampling, say
-from spad.train.data import image_files
+from spad.pictures import image_files
 
 if TYPE_CHECKING:
     from spad.inference import Segmentation

@@ -10,7 +10,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.inference import hosts
     from spad.inference.hosts import Engine, explain, open_model
-    from spad.inference.letterbox import frame_of, luminance, normalise
+    from spad.inference.letterbox import frame_of, normalise
     from spad.inference.segmentation import Segmentation
     from spad.inference.segmenter import Segmenter
     from spad.inference.stack import order_of

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spad.cases import luminance
 from spad.chain import times_of_use
 from spad.checkpoint import IGNORE, Card, LabelClass
-from spad.inference.letterbox import frame_of, luminance, normalise
+from spad.inference.letterbox import frame_of, normalise
 from spad.inference.memory_ladder import CPU, is_out_of_memory, release
 from spad.inference.model import Model
 from spad.inference.segmentation import Step

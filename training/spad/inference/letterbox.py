@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spad.cases import without_empty
 from spad.checkpoint import InputConfig
 
-__all__ = ["Frame", "frame_of", "luminance", "normalise"]
+__all__ = ["Frame", "frame_of", "normalise"]
 
+_HUGE = 1e300
 _TALLEST = 4  # with fit = "width": at most this many training heights, so that memory stays bounded
 
 
@@ -95,13 +97,6 @@ def frame_of(shape: tuple[int, int], config: InputConfig, stride: int) -> Frame:
     return Frame(shape, inner, padded)
 
 
-def luminance(image: NDArray[Any]) -> NDArray[Any]:
-    """Grey values (Rec. 601), float32, of an image whose last axis is RGB(A)."""
-    return np.asarray(image[..., :3], dtype=np.float32) @ np.array(
-        [0.299, 0.587, 0.114], dtype=np.float32
-    )
-
-
 def normalise(
     image: NDArray[Any], config: InputConfig, *, inverted: bool = False
 ) -> NDArray[np.float32]:
@@ -110,6 +105,7 @@ def normalise(
     Parameters
     ----------
     image : array of any real dtype, shape (H, W)
+        Pixels without a value (±3.4e38) count as the darkest ones.
     config : InputConfig
     inverted : bool
         The image shows high values dark (DICOM MONOCHROME1).
@@ -126,7 +122,9 @@ def normalise(
         low, high = (_percentile(counts, share) for share in shares)
         x = np.arange(len(counts), dtype=np.float64)
     else:
-        x = np.asarray(pixels, dtype=np.float64)
+        x = np.asarray(without_empty(pixels, inverted=inverted), dtype=np.float64)
+        if max(abs(float(x.min())), abs(float(x.max()))) > _HUGE:
+            x = x * 2.0**-64  # a power of two changes no digit, and differences stay finite
         low, high = np.percentile(x, shares)
     if not high > low:
         return np.zeros(pixels.shape, np.float32)

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spad import checkpoint
+from spad.cases import luminance
 from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig, LabelClass
 from spad.inference.batches import Runner, Slice
 from spad.inference.ensemble import Outcome
 from spad.inference.learning_steps import learning_steps
-from spad.inference.letterbox import Frame, frame_of, luminance, normalise
+from spad.inference.letterbox import Frame, frame_of, normalise
 from spad.inference.memory_ladder import Limits
 from spad.inference.model import Model
 from spad.inference.request import Request, checked, held_pixels

@@ -1,4 +1,7 @@
-"""PNG, TIFF and JPEG files by VTK alone: Slicer's own readers would look for a series of them."""
+"""PNG, TIFF, JPEG and BMP files by the engine's reader: the pixels that every host sees.
+
+Not by VTK, whose TIFF reader has other rows first than its PNG reader, and which damage can crash.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,48 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from numpy.typing import NDArray
 
-__all__ = ["PICTURES", "add_picture", "picture"]
+__all__ = ["PICTURES", "add_picture", "label_map", "picture"]
 
-PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-
-
-def picture(path: Path) -> Any:
-    """Pixels of a picture, (Z, H, W) or (Z, H, W, 3): Slicer's readers would look for a series."""
-    reader = vtk.vtkImageReader2Factory.CreateImageReader2(str(path))
-    if reader is None or not reader.CanReadFile(str(path)):
-        raise ValueError(f"“{path.name}” cannot be read as a picture: is it whole, and an image?")
-    reader.SetFileName(str(path))
-    reader.Update()
-    image = reader.GetOutput()
-    if not image.GetNumberOfPoints():
-        raise ValueError(f"“{path.name}” has no pixels: is it whole?")
-    width, height, depth = image.GetDimensions()
-    flat = vtk_to_numpy(image.GetPointData().GetScalars())
-    array = flat.reshape(depth, height, width, -1)[:, ::-1]  # VTK's first row is the lowest
-    return array[..., 0] if array.shape[-1] == 1 else array
+PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 
-def add_picture(array: Any, kind: str, path: Path) -> Any:
+def picture(path: Path) -> NDArray[Any]:
+    """Pixels of a picture, upright, (Z, H, W) or (Z, H, W, 3|4); all pages of a TIFF.
+
+    Raises
+    ------
+    ValueError, OSError
+        With the file's name and the remedy.
+    """
+    from spad.pictures import image_files
+
+    array, colour = image_files.decoded(path)
+    if array.dtype.kind == "c":
+        raise ValueError(f"{path}: its pixels are complex numbers; save their magnitude")
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8) * np.uint8(255)
+    wide = np.float32 if array.dtype == np.float16 else array.dtype.newbyteorder("=")
+    array = array.astype(wide, copy=False)
+    return array if array.ndim == (4 if colour else 3) else array[None]
+
+
+def label_map(path: Path) -> NDArray[np.uint8]:
+    """Class values of a label map, upright, (Z, H, W): of a palette the indexes.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `picture`; colours, or values that are no classes.
+    """
+    from spad.pictures import image_files
+
+    labels = image_files.read_label_file(path, stack=True)
+    return labels if labels.ndim == 3 else labels[None]
+
+
+def add_picture(array: NDArray[Any], kind: str, path: Path) -> Any:
     """A picture as a volume: columns to the left, rows to posterior, as Slicer loads one."""
     node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array))

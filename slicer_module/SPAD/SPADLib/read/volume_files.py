@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import slicer
 
-from SPADLib.read.pictures import PICTURES, add_picture, picture
+from SPADLib.read.nifti_files import is_nifti, refuse_cut
+from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture
 
 __all__ = ["IMAGES", "LABELS", "load_segmentation", "load_volume"]
 
 IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", *PICTURES)
-LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif")
+LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff", ".bmp")
 
 
 def load_volume(path: Path) -> Any:
@@ -20,7 +25,7 @@ def load_volume(path: Path) -> Any:
 
     Raises
     ------
-    ValueError
+    ValueError, OSError
         It cannot be read.
     """
     if path.name.lower().endswith(PICTURES):
@@ -28,14 +33,15 @@ def load_volume(path: Path) -> Any:
         kind = "vtkMRMLScalarVolumeNode" if array.ndim == 3 else "vtkMRMLVectorVolumeNode"
         return add_picture(array, kind, path)
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    storage.SetFileName(str(path))
     storage.SetSingleFile(True)  # else numbered pictures of a folder become one stack
-    for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):
-        node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
-        if storage.ReadData(node) and node.GetImageData() is not None:
-            node.CreateDefaultDisplayNodes()
-            return node
-        slicer.mrmlScene.RemoveNode(node)
+    with _alone(path) as file:
+        storage.SetFileName(str(file))
+        for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):
+            node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
+            if storage.ReadData(node) and node.GetImageData() is not None:
+                node.CreateDefaultDisplayNodes()
+                return node
+            slicer.mrmlScene.RemoveNode(node)
     raise ValueError(f"“{path.name}” cannot be read as a volume: is it whole, and an image?")
 
 
@@ -44,19 +50,39 @@ def load_segmentation(path: Path) -> Any:
 
     Raises
     ------
-    ValueError
+    ValueError, OSError
         It cannot be read.
     """
     if path.name.lower().endswith(PICTURES):
-        return add_picture(picture(path), "vtkMRMLLabelMapVolumeNode", path)
+        return add_picture(label_map(path), "vtkMRMLLabelMapVolumeNode", path)
     kind, storage = "vtkMRMLLabelMapVolumeNode", slicer.vtkMRMLVolumeArchetypeStorageNode()
-    if path.name.endswith(".seg.nrrd"):
+    if path.name.lower().endswith(".seg.nrrd"):
         kind, storage = "vtkMRMLSegmentationNode", slicer.vtkMRMLSegmentationStorageNode()
     else:
         storage.SetSingleFile(True)
-    storage.SetFileName(str(path))
     node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.split(".")[0])
-    if not storage.ReadData(node):
+    with _alone(path) as file:
+        storage.SetFileName(str(file))
+        read = storage.ReadData(node)
+    if not read:
         slicer.mrmlScene.RemoveNode(node)
-        raise ValueError(f"“{path.name}” cannot be read as a segmentation or label map")
+        raise ValueError(
+            f"“{path.name}” cannot be read as a segmentation or label map: is it whole? Copy or "
+            "export it again"
+        )
     return node
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """A file that is whole, where its reader takes no other: of a.nii.gz it prefers a.nii."""
+    if not is_nifti(path):
+        yield path
+        return
+    refuse_cut(path)
+    with tempfile.TemporaryDirectory(prefix="spad-", ignore_cleanup_errors=True) as folder:
+        packed = path.name.lower().endswith(".gz")
+        if not packed or not path.with_suffix("").exists():
+            yield path
+            return
+        yield Path(shutil.copy(path, folder))

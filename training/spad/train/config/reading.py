@@ -45,7 +45,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     path = Path(path)
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, huge numbers, deep nesting
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for word in overrides:
         _override(given, word)
@@ -116,7 +116,7 @@ def _override(values: dict[str, Any], word: str) -> None:
         raise ConfigError(f"{word!r} is not of the form key=value, like optimiser.steps=500")
     try:
         value = tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     *sections, last = name.strip().split(".")
     for section in sections:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.train.data import image_files
     from spad.train.data.cache import Cache
     from spad.train.data.case_checks import check
     from spad.train.data.cases import limit_cases, read_image, read_labels, split_validation
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
         parse_mapping,
     )
     from spad.train.data.folder_writing import write_folder
-    from spad.train.data.image_files import SUFFIXES
     from spad.train.data.inspection import Facts, Inspector, shown_classes
     from spad.train.data.phantoms import (
         VALIDATION_SEEDS,

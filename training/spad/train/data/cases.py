@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import Case, CaseError
-from spad.train.data import image_files
+from spad.pictures import image_files
 from spad.train.data.phantoms import PhantomCase, phantom_of
 from spad.train.data.sample_order import generator
 
@@ -28,7 +28,7 @@ def read_image(case: Case) -> NDArray[Any]:
     Raises
     ------
     ValueError, OSError, ImportError
-        As `spad.train.data.image_files.read_file`.
+        As `spad.pictures.image_files.read_file`.
     """
     if isinstance(case, PhantomCase):
         return phantom_of(case).image
@@ -54,7 +54,7 @@ def read_labels(case: Case, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     CaseError
         The case has no label map.
     ValueError, OSError, ImportError
-        As `spad.train.data.image_files.read_label_file`.
+        As `spad.pictures.image_files.read_label_file`.
     """
     labels: NDArray[np.uint8] = table[read_values(case)]
     return labels

@@ -25,7 +25,7 @@ import spad.inference.letterbox
 from spad.cases import Case
 from spad.checkpoint import IGNORE, InputConfig, plain
 from spad.inference import frame_of, normalise
-from spad.train.data import image_files
+from spad.pictures import image_files
 from spad.train.data.cache import Cache
 from spad.train.data.case_checks import case_faults
 from spad.train.data.cases import read_image, read_values
@@ -106,10 +106,9 @@ class Decoder:
 @functools.cache
 def _code() -> str:
     """Hash of the code that makes an entry, and the versions of what it calls."""
-    text = b"".join(
-        Path(str(module)).read_bytes()
-        for module in (spad.inference.letterbox.__file__, image_files.__file__, __file__)
-    )
+    reading = sorted(Path(str(image_files.__file__)).parent.glob("*.py"))
+    files = [spad.inference.letterbox.__file__, *reading, __file__]
+    text = b"".join(Path(str(file)).read_bytes() for file in files)
     return f"{hashlib.sha256(text).hexdigest()} {np.__version__} {torch.__version__}"
 
 

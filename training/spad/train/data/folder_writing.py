@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from spad.cases import NewCase, write_cases
-from spad.train.data import image_files
+from spad.pictures import image_files
 
 __all__ = ["write_folder"]
 

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import Case
-from spad.train.data import image_files
+from spad.pictures import image_files
 from spad.train.data.cache import Cache
 
 __all__ = ["Facts", "Inspector", "shown_classes"]
 
-_VERSION = 1
+_VERSION = 2  # sizes are those of the upright image
 _YOUNG_NS = 3_000_000_000  # the coarsest clock of a file system (FAT) ticks every 2 s
 
 

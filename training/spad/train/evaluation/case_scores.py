@@ -80,7 +80,7 @@ def evaluate(
     ValueError
         No case, or a result that is not of the image's shape.
     OSError, ImportError
-        As `spad.train.data.image_files.read_file`.
+        As `spad.pictures.image_files.read_file`.
     """
     k = len(classes)
     in_mm = all(case.spacing_mm is not None for case in cases)

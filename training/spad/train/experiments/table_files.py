@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spad.cases import write_bytes
+from spad.metrics import plain_text
 from spad.train.experiments.plot import plot
 from spad.train.experiments.table import (
     GAP,
@@ -58,7 +59,7 @@ def comma_separated(table: Table) -> str:
             numbers += [max(values, default=math.nan), difference.mean, difference.sd]
             numbers += [spread.values.get(s, math.nan) for s in seeds]
             cells = ["" if math.isnan(n) else repr(float(n)) for n in numbers]
-            writer.writerow([arm, measure, len(values), *cells])
+            writer.writerow([plain_text(arm), plain_text(measure), len(values), *cells])
     return stream.getvalue()
 
 

@@ -16,8 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, NewCase
-from spad.train.data import image_files
+from spad.cases import CaseError, NewCase, luminance
+from spad.pictures import image_files
 from spad.train.imports.amd_sd_lists import assign, find_lists
 from spad.train.imports.patient_splits import draw, natural
 from spad.train.imports.report import Report, listed
@@ -197,7 +197,7 @@ def read_pair(
     Raises
     ------
     ValueError, OSError, ImportError
-        As `spad.train.data.image_files.read_rgb`; an odd width; a right half that is no colour
+        As `spad.pictures.image_files.read_rgb`; an odd width; a right half that is no colour
         mask.
     """
     both = image_files.read_rgb(path)
@@ -221,12 +221,7 @@ def read_pair(
             "has the image on the left and the mask on the right"
         )
     spread = image.max(-1) - image.min(-1)
-    if not spread.any():
-        grey = image[..., 0]
-    else:
-        from spad.inference import luminance  # brings torch, which exact grey does not need
-
-        grey = np.rint(luminance(image)).astype(np.uint8)
+    grey = np.rint(luminance(image)).astype(np.uint8) if spread.any() else image[..., 0]
     return np.ascontiguousarray(grey), labels, distances, float((spread > _COLOURED).mean())
 
 

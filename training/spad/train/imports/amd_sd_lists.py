@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spad.cases import CaseError
-from spad.train.data import SUFFIXES
+from spad.pictures import SUFFIXES
 from spad.train.imports.patient_splits import natural
 from spad.train.imports.report import Report, listed
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import CaseError, NewCase
-from spad.train.data import image_files
+from spad.pictures import image_files
 from spad.train.imports.cxrs_layout import Layout, Radiograph, find_layout
 from spad.train.imports.overlap_order import STATED, order
 from spad.train.imports.patient_splits import draw

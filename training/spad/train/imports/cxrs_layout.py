@@ -17,7 +17,7 @@ from typing import Literal
 
 from spad.cases import CaseError, read_json
 from spad.checkpoint import IGNORE, MAX_CLASSES
-from spad.train.data import image_files
+from spad.pictures import image_files
 from spad.train.imports.overlap_order import normal
 from spad.train.imports.patient_splits import natural
 from spad.train.imports.report import listed

@@ -92,7 +92,8 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                     config,
                     prepared.fingerprint,
                     lambda: changed_cases(cases, inventory(prepared)),
-                )
+                ),
+                state_file,
             )
         else:
             run.pending = config.validation.before

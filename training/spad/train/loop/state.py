@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -77,14 +76,31 @@ class Run:
         finally:
             fresh.unlink(missing_ok=True)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a saved state."""
-        self.network.load_state_dict(state["network"])
-        for name, value in state["mean"].items():
-            self.mean[name].copy_(value)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.best = state["step"], state["best"]
-        self.pending = state.get("pending", False)
+    def restore(self, state: dict[str, Any], path: Path) -> None:
+        """Take over a saved state, read from `path`.
+
+        Raises
+        ------
+        ValueError
+            It is damaged: something is missing in it, or has another shape.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            for name, value in state["mean"].items():
+                self.mean[name].copy_(value)
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.best = state["step"], float(state["best"])
+            self.pending = bool(state.get("pending", False))
+        except Exception as error:  # torch raises anything on what does not fit
+            raise _no_state(path, error) from None
+
+
+def _no_state(path: Path, error: Exception) -> ValueError:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    return ValueError(
+        f"{path} is no saved state of a run, or damaged ({said}); remove it to start afresh, or "
+        "put a copy in its place"
+    )
 
 
 def sweep(out: Path) -> None:
@@ -132,13 +148,14 @@ def read_state(
     ValueError
         The file is no saved state.
     """
+    path.open("rb").close()  # a file that cannot be opened is told in the system's words
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         old, step = state["config"], state["step"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is no saved state of a run ({error}); remove it to start afresh"
-        ) from None
+        if not (isinstance(old, dict) and type(step) is int and isinstance(state["data"], str)):
+            raise ValueError("its configuration, step or cases are missing")
+    except Exception as error:  # torch and pickle raise anything on a damaged file
+        raise _no_state(path, error) from None
     afresh = (
         f"train into another folder (init={path.with_name('best.safetensors')} starts from what "
         "was learnt)"

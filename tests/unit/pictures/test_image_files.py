@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from spad.train.data import image_files
+from spad.pictures import image_files
 
 
 def labels_of(*values: int) -> NDArray[np.uint8]:
@@ -43,12 +43,25 @@ def test_16_bits_stay_16_bits(tmp_path: Path, end: str) -> None:
     np.testing.assert_array_equal(image_files.read_label_file(path), labels)
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64, np.uint32])
-def test_other_types_become_float32(tmp_path: Path, dtype: Any) -> None:
-    tifffile.imwrite(tmp_path / "x.tif", np.arange(96).reshape(8, 12).astype(dtype))
+@pytest.mark.parametrize(
+    ("dtype", "offset", "kept"),
+    [
+        (np.int16, -40, np.float32),
+        (np.float32, 0.5, np.float32),
+        (np.uint32, 2**31 - 48, np.float64),
+        (np.int32, -(2**31), np.float64),
+        (np.float64, 1e9, np.float64),
+    ],
+)
+def test_other_types_become_floats_that_hold_every_value(
+    tmp_path: Path, dtype: Any, offset: float, kept: Any
+) -> None:
+    image = (np.arange(96).reshape(8, 12) + np.array(offset)).astype(dtype)
+    tifffile.imwrite(tmp_path / "x.tif", image)
     read = image_files.read_file(tmp_path / "x.tif")
-    assert read.dtype == np.float32
-    np.testing.assert_array_equal(read, np.arange(96).reshape(8, 12))
+    assert read.dtype == kept
+    assert image_files.header(tmp_path / "x.tif") == ((8, 12), read.dtype)
+    np.testing.assert_array_equal(read, image)
 
 
 def test_tiff_stacks_colours_and_inverted_greys(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Is a NIfTI file whole? Slicer's reader fills with zeros what is missing, and says nothing."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+__all__ = ["is_nifti", "refuse_cut"]
+
+_PLENTY = 2**30  # bytes
+_UNPACKED = 64
+_BLOCK = 2**20
+_FAULTS = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, OverflowError, ValueError)
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is NIfTI by its name."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def refuse_cut(path: Path) -> None:
+    """Read a NIfTI file to its end.
+
+    Raises
+    ------
+    ValueError
+        It is cut short or damaged, or holds gigabytes in a small file; with its name.
+    OSError
+        It cannot be opened.
+    """
+    own = path.stat().st_size
+    packed = path.name.lower().endswith(".gz")
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            needed = _bytes_needed(file.read(544))
+            if packed and needed > max(_PLENTY, _UNPACKED * own):
+                raise ValueError(f"says in {own} bytes that it holds {needed / 2**30:.1f} GB")
+            held = own
+            if packed:  # to its end, where the check sum stands
+                held = file.tell()
+                while block := file.read(_BLOCK):
+                    held += len(block)
+    except _FAULTS as error:
+        raise ValueError(
+            f"“{path.name}” is damaged or cut short ({error}): copy or export it again"
+        ) from None
+    if held < needed:
+        raise ValueError(
+            f"“{path.name}” is cut short: it holds {held} bytes of the {needed} that its header "
+            "tells of; copy or export it again"
+        )
+
+
+def _bytes_needed(header: bytes) -> int:
+    """From the beginning of the file to its last voxel."""
+    for order in "<>":
+        size = struct.unpack_from(f"{order}i", header)[0]
+        if size == 348:
+            dims = struct.unpack_from(f"{order}8h", header, 40)
+            bits = struct.unpack_from(f"{order}h", header, 72)[0]
+            offset = struct.unpack_from(f"{order}f", header, 108)[0]
+        elif size == 540:
+            dims = struct.unpack_from(f"{order}8q", header, 16)
+            bits = struct.unpack_from(f"{order}h", header, 14)[0]
+            offset = struct.unpack_from(f"{order}q", header, 168)[0]
+        else:
+            continue
+        shape = dims[1 : dims[0] + 1]
+        if not 1 <= dims[0] <= 7 or min(shape) < 1 or bits < 1 or not math.isfinite(offset):
+            raise ValueError(f"{dims[0]} axes of {shape} voxels of {bits} bits cannot be")
+        return int(max(offset, 0) + math.prod(shape) * bits // 8)
+    raise ValueError("it does not begin as NIfTI does")

@@ -1,0 +1,82 @@
+"""Files into the scene: the right way up, whole or refused, and no file beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+import tifffile
+from PIL import Image
+from scene import add_volume
+
+from SPADLib.read.volume_files import load_segmentation, load_volume
+
+IMAGE = (np.arange(20 * 30).reshape(20, 30) % 251).astype(np.uint8)
+
+
+def pixels(node):
+    return slicer.util.arrayFromVolume(node)
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("x.png", {}), ("x.bmp", {}), ("x.tif", {}), ("x.tif", {"compression": "tiff_lzw"}),
+    ("x.tiff", {"compression": "tiff_adobe_deflate"}),
+])  # fmt: skip
+def test_a_picture_has_the_same_rows_first_in_every_format(scene, tmp_path, name, options):
+    Image.fromarray(IMAGE).save(tmp_path / name, **options)
+    np.testing.assert_array_equal(pixels(load_volume(tmp_path / name)), IMAGE[None])
+    np.testing.assert_array_equal(pixels(load_segmentation(tmp_path / name)), IMAGE[None])
+
+
+def test_pages_are_slices_and_a_palette_is_colours_or_class_values(scene, tmp_path):
+    stack = np.stack([IMAGE, IMAGE[::-1]]).astype(np.uint16) * 200
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack")
+    np.testing.assert_array_equal(pixels(load_volume(tmp_path / "s.tif")), stack)
+    labels = Image.fromarray(IMAGE % 3, "L").convert("P")
+    labels.putdata((IMAGE % 3).ravel().tolist())
+    labels.putpalette([0, 0, 0, 86, 180, 233, 230, 159, 0])
+    labels.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(pixels(load_segmentation(tmp_path / "p.png"))[0], IMAGE % 3)
+    colours = pixels(load_volume(tmp_path / "p.png"))
+    assert colours.shape == (1, 20, 30, 3)
+    assert colours[0, 0, 1].tolist() == [86, 180, 233]
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_cut_nifti_is_refused_and_none_beside_it_is_read(scene, tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(1, 255, (4, 20, 30), np.uint8)
+    path = written(noise, tmp_path / f"a{suffix}")
+    written(noise[::-1], tmp_path / ("a.nii" if suffix == ".nii.gz" else "a.nii.gz"))
+    np.testing.assert_array_equal(pixels(load_volume(path)), noise)
+    np.testing.assert_array_equal(pixels(load_segmentation(path)), noise)
+    data = path.read_bytes()
+    for keep in (0, 200, 347, 400, len(data) // 2, len(data) - 5):
+        path.write_bytes(data[:keep])
+        for load in (load_volume, load_segmentation):
+            with pytest.raises(ValueError, match=rf"“a{suffix}” is .*cut short.*again"):
+                load(path)
+    flipped = bytearray(data)
+    flipped[42:44] = b"\xff\xff"  # an axis of -1 voxels, or a broken stream
+    path.write_bytes(flipped)
+    with pytest.raises(ValueError, match="damaged"):
+        load_volume(path)
+
+
+def written(array: np.ndarray, path: Path) -> Path:
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(path))
+    assert storage.WriteData(add_volume(np.ascontiguousarray(array)))
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif"])
+def test_a_cut_picture_is_refused_and_ends_nothing(scene, tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48), np.uint8)
+    Image.fromarray(noise).save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    for keep in (0, 20, len(data) // 2, len(data) - 200):
+        (tmp_path / name).write_bytes(data[:keep])
+        with pytest.raises(ValueError, match=rf"{name}: "):
+            load_volume(tmp_path / name)

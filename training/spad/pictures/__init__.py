@@ -1,0 +1,15 @@
+"""Image files in and out: PNG, TIFF, JPEG and BMP as arrays, alike in every host.
+
+The only room of the engine that opens image files. Pillow and tifffile are loaded with the first.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.pictures import image_files
+    from spad.pictures.image_files import SUFFIXES
+    from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,0 +1,151 @@
+"""Decoding by tifffile, which keeps every dtype; what it cannot do alone is left to Pillow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.pictures.limits import Refused, refuse_bomb, refuse_large
+from spad.pictures.pillow_files import ORIENTATION, upright
+
+__all__ = ["LeftToPillow", "decoded", "header", "tifffile"]
+
+_STACK_AXES = "ZTQI"  # tifffile: depth, time, and two ways to say that it does not know
+
+
+class LeftToPillow(Exception):
+    """A compression or a kind of colours that tifffile alone does not turn into pixels."""
+
+
+def tifffile() -> Any:
+    """The module.
+
+    Raises
+    ------
+    ImportError
+        With the remedy.
+    """
+    try:
+        import tifffile
+    except ImportError as error:
+        raise ImportError('TIFF files need tifffile: pip install "napari-spad[train]"') from error
+    return tifffile
+
+
+@contextmanager
+def _series(path: Path) -> Iterator[Any]:
+    try:
+        module = tifffile()
+    except ImportError as error:
+        raise LeftToPillow from error
+    log = logging.getLogger("tifffile")  # what it says of a damaged file is said by the caller
+    before, log.disabled = log.disabled, True
+    try:
+        with module.TiffFile(path) as file:
+            _refuse_broken_chain(file)
+            if len(file.series) != 1:
+                raise Refused(
+                    f"holds {len(file.series)} series of images; save each as a file of its own"
+                )
+            yield file.series[0]
+    finally:
+        log.disabled = before
+
+
+def _refuse_broken_chain(file: Any) -> None:
+    """Each page tells where the next one begins, the last 0; in a cut file tifffile ends early."""
+    len(file.pages)  # reads them all
+    file.filehandle.seek(file.pages.next_page_offset)
+    told = file.filehandle.read(file.tiff.offsetsize)
+    if len(told) < file.tiff.offsetsize or any(told):
+        raise ValueError(f"after page {len(file.pages)} the next one is missing")
+
+
+def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape of the grey pixels, upright, ``(H, W)`` or ``(Z, H, W)``, and their dtype in the file.
+
+    Raises
+    ------
+    LeftToPillow
+        Its pixels have to be decoded to know.
+    """
+    with _series(path) as series:
+        if series.keyframe.photometric.name not in ("MINISWHITE", "MINISBLACK", "RGB"):
+            raise LeftToPillow
+        shape, axes = _axes(series)
+        dtype = np.dtype(series.dtype)
+        tag = series.keyframe.tags.get(ORIENTATION)
+    shape = shape[: len(axes.removesuffix("S"))]
+    if tag is not None and tag.value in (5, 6, 7, 8):
+        shape = (*shape[:-2], shape[-1], shape[-2])
+    return shape, dtype
+
+
+def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
+    """As `spad.pictures.pillow_files.decoded`.
+
+    Raises
+    ------
+    LeftToPillow
+    """
+    with _series(path) as series:
+        page = series.keyframe
+        photometric, tag = page.photometric.name, page.tags.get(ORIENTATION)
+        if photometric not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE"):
+            raise LeftToPillow  # CMYK, YCbCr, CIELab
+        shape, axes = _axes(series)
+        refuse_bomb(series.size * series.dtype.itemsize, path.stat().st_size)
+        _refuse_holes(series)
+        try:
+            array = series.asarray().reshape(shape)
+        except ValueError as error:
+            if "imagecodecs" in str(error):  # LZW, JPEG and others
+                raise LeftToPillow from error
+            raise
+        palette = page.colormap if photometric == "PALETTE" else None
+        alpha = [int(one) in (1, 2) for one in page.extrasamples]
+    if photometric == "MINISWHITE" and not indexes and array.dtype.kind == "u":
+        array = np.iinfo(array.dtype).max - array  # as Pillow and every viewer do
+    colour = axes.endswith("S")
+    if colour and photometric != "RGB" and array.shape[-1] == 2 and any(alpha):
+        array, colour = array[..., 0], False  # grey with transparency
+    if palette is not None and not indexes:
+        array, colour = (palette.T[array] >> 8).astype(np.uint8), True
+    orientation = 1 if tag is None else tag.value
+    return upright(array, orientation, colour=colour), colour
+
+
+def _axes(series: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of a series without those of length 1, where it is an image or a stack."""
+    keep = [n > 1 or axis in "YX" for n, axis in zip(series.shape, series.axes, strict=True)]
+    shape = tuple(int(n) for n, k in zip(series.shape, keep, strict=True) if k)
+    axes = "".join(axis for axis, k in zip(series.axes, keep, strict=True) if k)
+    if axes == "SYX":  # what tifffile makes of a stack of 3 or 4 slices when not told better
+        raise Refused(
+            f"its {shape[0]} planes may be colours or the slices of a stack; save it with one page "
+            "a slice, or the colours pixel by pixel"
+        )
+    planes = axes.removesuffix("S")
+    if planes != "YX" and not (planes[1:] == "YX" and planes[0] in _STACK_AXES):
+        raise Refused(
+            f"its axes are {axes} {shape}; a grey or colour image or one stack of them is needed, "
+            "so save each channel as a file of its own; if they are B-scans, save them as slices "
+            "(Fiji: Image › Properties)"
+        )
+    rows = len(planes) - 2
+    refuse_large(shape[rows], shape[rows + 1])
+    return shape, axes
+
+
+def _refuse_holes(series: Any) -> None:
+    """Strips without bytes, which tifffile fills with zeros: a file that was never finished."""
+    for page in series.pages:
+        counts = getattr(page, "databytecounts", ())
+        if page is not None and counts and not all(counts):
+            raise ValueError("strips of it have no bytes")
