@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.correct.alternatives import Alternatives
 from napari_spad.correct.around_edits import Resampling
-from napari_spad.desk import Desk, Keys, named
+from napari_spad.desk import Desk, Keys, named, setting
 from napari_spad.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
@@ -87,7 +87,7 @@ class CorrectPanel(QWidget):
         layout.addStretch(1)
 
     def _scope_row(self) -> QHBoxLayout:
-        chosen = str(self.desk.settings.value("scope", "B-scan"))
+        chosen = setting(self.desk.settings, "scope", "B-scan")
         self.scope = chosen if chosen in SCOPES else "B-scan"
         self.scopes: dict[str, QRadioButton] = {}
         row = QHBoxLayout()

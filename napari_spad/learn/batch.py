@@ -127,7 +127,7 @@ class FileItem:
         try:
             runs = json.loads(beside.read_text("utf-8"))["provenance"]
             made = {(r["checkpoint"]["sha256"], r["samples"], r["steps"], r["seed"]) for r in runs}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return False
         young = results and results[0].stat().st_mtime >= self.path.stat().st_mtime
         return bool(young) and made == {(sha256, choices.samples, steps, choices.seed)}
