@@ -67,7 +67,8 @@ class SpadDock(QWidget):
         )
         self._done = self._kept = 0
         self._current: Result | None = None  # the layer that the run writes to
-        self._new = False  # whether the run made it
+        self._new = False  # whether the run makes it
+        self._model = ""  # with what
         self._device = ""
         self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self.footer = Footer(self.desk)
@@ -175,11 +176,10 @@ class SpadDock(QWidget):
         if self.desk.busy:
             return
         self._done, self._kept, self._device, self._told = 0, 0, "", {}
+        self._current, self._model = None, ""
         try:
             request = self.form.request()
-            # Now, not with the first B-scan: napari takes its time to make layers, and while a
-            # stack is sampled the window must not stand still.
-            self._current = self._result(request)
+            self._current = self._earlier(request)
         except Exception as error:
             self.desk.fail(error)
             return
@@ -196,33 +196,31 @@ class SpadDock(QWidget):
     def _on_part(self, request: Request, event: Finished) -> None:
         self._device = event.device
         self._told |= dict.fromkeys(event.said)
+        # With the first B-scan, not before it: a run that fails there leaves nothing to remove, for
+        # napari may end (SIGSEGV) where layers go while a notification comes.
+        if self._current is None:
+            classes = event.segmentation.classes
+            self._current = Result(self.viewer, request.source, classes, self._model)
+            self.desk.add_result(self._current)
         result, index = self._current, event.part.index
-        if result is None:
-            return  # its layer was removed
-        if self._new and result not in self.results:
-            self.desk.add_result(result)
         if result.put(event, undoable=not self._new):
             self._done += 1
             self.desk.written.emit(result, index)
         else:
             self._kept += 1
 
-    def _result(self, request: Request) -> Result:
-        """Return the layer for a run; the rules are those of `_result`."""
-        model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
-        if request.into_result:
-            ours = [r for r in self.results if r.fits(request.source, model)]
-            if ours and ours[-1].untouched(request.source.parts[0]):
-                self._new = False
-                return ours[-1]
-        self._new = True
-        classes = self.engine.read_card(request.checkpoint).classes
-        return Result(self.viewer, request.source, classes, model)
+    def _earlier(self, request: Request) -> Result | None:
+        """Return the result that a run goes into, None for a new one, by the rules of `Result`."""
+        self._model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
+        ours = [r for r in self.results if r.fits(request.source, self._model)]
+        earlier = ours[-1] if ours and request.into_result else None
+        if earlier is not None and not earlier.untouched(request.source.parts[0]):
+            earlier = None
+        self._new = earlier is None
+        return earlier
 
     def _on_end(self, request: Request, complete: bool) -> str:
-        result, self._current = self._current, None
-        if result is not None and result not in self.results and not result.hand.mask.any():
-            result.remove()  # nothing was written to it
+        self._current = None
         source = request.source
         if complete:
             said = [f"done on {self._device} in {self.desk.seconds:.1f} s"]
@@ -240,7 +238,6 @@ class SpadDock(QWidget):
 
     def _on_layer_removed(self, event: Any) -> None:
         if self._current is not None and self._current.layer is event.value:
-            self._current = None
             self.desk.stop("stopped: the result's layer was removed")
 
     # ------------------------------------------------------------------ the end
