@@ -23,8 +23,8 @@ from napari_spad.layers import (
     Part,
     Source,
     leading_index,
+    make_result_layers,
     part_at,
-    result_layers,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Result:
         self.locked: set[int] = set()
         self.hand_edited: Callable[[Edit], None] = lambda _: None
         mask = np.zeros(source.shape, np.uint8)
-        self.uncertainty, self.layer, self.by_hand = result_layers(
+        self.uncertainty, self.layer, self.by_hand = make_result_layers(
             viewer, source, self.classes, mask
         )
         # Drawn after the stroke: its outlines take far longer than all that follows a stroke.

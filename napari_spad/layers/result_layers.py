@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.image_source import Source
     from spad.checkpoint import LabelClass
 
-__all__ = ["hand_colormap", "result_layers"]
+__all__ = ["hand_colormap", "make_result_layers"]
 
 
 def uncertainty_colormap() -> Any:
@@ -41,7 +41,7 @@ def hand_colormap() -> Any:
     return DirectLabelColormap(color_dict={None: "white", 0: "transparent", 1: "white"})
 
 
-def result_layers(
+def make_result_layers(
     viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], mask: NDArray[np.uint8]
 ) -> tuple[Image, Labels, Labels]:
     """Make the layers of a result, empty; they are not in the viewer yet.

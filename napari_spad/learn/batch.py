@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_spad.desk import Finished, Request, explain, segment_parts
 from napari_spad.layers import Source, class_features, colormap, open_source
-from napari_spad.write import write_png, write_tiff
+from napari_spad.write import refuse_long_name, write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
 from spad.inference import Engine, open_model
 
@@ -113,8 +113,9 @@ class FileItem:
         Raises
         ------
         ValueError
-            There is a file in its place that no model made.
+            There is a file in its place that no model made, or its name would be too long.
         """
+        refuse_long_name(f"{self.target}.tif")  # before the computing, not after it
         results = self._results()
         beside = self._sidecar
         if not beside.exists():

@@ -342,6 +342,9 @@ def test_batches_that_cannot_work_are_refused_before_they_start(
     text = refused(capsys, "segment", model, tmp_path / "empty", tmp_path / "gone.png", "-o", out)
     assert "empty: has no" in text
     assert "gone.png: there is no such file" in text
+    write(tmp_path / "long" / f"{'n' * 251}.png")
+    text = refused(capsys, "segment", model, tmp_path / "long", "-o", out)
+    assert "shorten the name by" in text
     assert not out.exists()
     assert "is not on this machine" in refused(
         capsys, "segment", model, tmp_path / "x", "-o", out, "--device", "cuda:99"

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.cases.atomic_files import read_json, replaced, write_bytes, write_json
+    from spad.cases.atomic_files import (
+        read_json,
+        refuse_long_names,
+        replaced,
+        write_bytes,
+        write_json,
+    )
     from spad.cases.case_folder import Case, CaseError, CaseFolder, open_folder
     from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
     from spad.cases.new_cases import NewCase, Written, describe, faults, write_cases
