@@ -83,6 +83,9 @@ class SpadDock(QWidget):
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.desk.framing.note_fit()
+        self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._settled.timeout.connect(self.desk.framing.fit_again)
         self._warm_up()
         self.form.restore()
 
@@ -240,6 +243,24 @@ class SpadDock(QWidget):
         if self._current is not None and self._current.layer is event.value:
             self.desk.stop("stopped: the result's layer was removed")
 
+    # ------------------------------------------------------------------ the room that it takes
+
+    def showEvent(self, event: Any) -> None:
+        """Look out for the canvas, of which the dock takes its room."""
+        window = self.window()
+        if isinstance(window, QMainWindow) and (canvas := window.centralWidget()) is not None:
+            canvas.installEventFilter(self)
+            self._settled.start()
+        super().showEvent(event)
+
+    def eventFilter(self, watched: Any, event: QEvent) -> bool:
+        """What was fitted into the canvas is fitted again when that has come to another size."""
+        if event.type() == QEvent.Type.Resize:
+            if not self._settled.isActive():
+                self.desk.framing.note_fit()
+            self._settled.start()
+        return bool(super().eventFilter(watched, event))
+
     # ------------------------------------------------------------------ the end
 
     def event(self, event: QEvent) -> bool:
@@ -255,6 +276,7 @@ class SpadDock(QWidget):
 
     def shut_down(self) -> None:
         """Stop the run and listen to the viewer no more."""
+        self._settled.stop()
         self.keep.disconnect_viewer()
         self.training.disconnect_viewer()
         self.desk.shut_down()
@@ -266,6 +288,8 @@ class SpadDock(QWidget):
 
 
 LOADING = "loading PyTorch…"
+SETTLE_MS = 150
+"""So long after the last change of its size the canvas is taken to have settled."""
 
 
 def _prepare(engine: Engine) -> list[str]:

@@ -105,7 +105,7 @@ def test_info_prints_the_card(model: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_model_is_given_by_path_or_by_shipped_name(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checkpoint, "shipped", lambda: {"oct-phantom": model})
+    monkeypatch.setattr("spad.checkpoint.safetensors_file.shipped", lambda: {"oct-phantom": model})
     assert main(["info", "oct-phantom"]) == 0
     assert capsys.readouterr().out.startswith("untrained")
     assert "did you mean oct-phantom?" in refused(capsys, "info", "oct-fantom")

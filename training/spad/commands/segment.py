@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import CaseError, refuse_long_names, sidecar, write_bytes, write_json
-from spad.checkpoint import LabelClass
-from spad.commands.options import add_model, add_sampling, model_path, sampling, say
+from spad.checkpoint import LabelClass, model_path
+from spad.commands.options import add_model, add_sampling, sampling, say
 from spad.train.data import image_files
 
 if TYPE_CHECKING:
