@@ -137,7 +137,7 @@ class SpadDock(QWidget):
         """Tell the panels of one another what they ask for."""
         self.desk.framing.canvas = self._canvas
         self.training.follow(self.form)
-        self.training.cases.accepted = self.review.reviews.accepted
+        self.training.cases.accepted = self.desk.accepted
         self.review.reviews.changed.connect(self.training.cases.refresh)
         self.keep.log.scores = partial(dice_of, self.scores.live)
         self.scores.reference.layer_changed.connect(lambda _: self.keep.log.look_again())
@@ -217,7 +217,14 @@ class SpadDock(QWidget):
         self._model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
         ours = [r for r in self.results if r.fits(request.source, self._model)]
         earlier = ours[-1] if ours and request.into_result else None
-        if earlier is not None and not earlier.untouched(request.source.parts[0]):
+        part = request.source.parts[0]
+        if earlier is not None and part.index in self.desk.accepted(earlier):
+            self.desk.inform(
+                f"“{earlier.layer.name}” is accepted here and stays as it is: this run makes a new "
+                "layer."
+            )
+            earlier = None
+        if earlier is not None and not earlier.untouched(part):
             earlier = None
         self._new = earlier is None
         return earlier

@@ -55,6 +55,7 @@ class CorrectPanel(QWidget):
             (",", lambda: self.alternatives.flip(-1, under_pointer=True)),
             ("T", self.alternatives.take),
             ("O", lambda: self.resampling.onward(1, follow=True)),
+            ("Control-Alt-Z", desk.undo_here),
         ):
             self.keys.bind(key, function)
         desk.busy_changed.connect(self._enable)

@@ -3,7 +3,8 @@
 1. A run over an image or a whole stack makes a new layer.
 2. One B-scan of a stack goes into the last result of the same image and model, as one undo step,
    if that B-scan still holds exactly what a model put there (or nothing at all). Otherwise the run
-   makes a new layer. (Taking that step back counts as an edit.)
+   makes a new layer. (Taking that step back counts as an edit.) So it does where that B-scan was
+   accepted.
 3. While a run fills its layer B-scan by B-scan, one that was painted on meanwhile stays as painted.
 """
 
@@ -177,13 +178,24 @@ class Result:
         self.note(event)
         return True
 
-    def write(self, part: Part, where: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
-        """Write pixels (rows, columns) of a B-scan as one undo step, in the model's name."""
+    def write(
+        self,
+        part: Part,
+        where: tuple[NDArray[Any], ...],
+        values: NDArray[Any],
+        group: object = None,
+    ) -> None:
+        """Write pixels (rows, columns) of a B-scan as one undo step, in the model's name.
+
+        Steps of one `group` that follow on each other are undone together.
+        """
         index = tuple(np.full(len(where[0]), i) for i in part.index) + tuple(where)
-        with self.hand.model_writes():
+        with self.hand.model_writes(group):
             self.layer.data_setitem(index, values)
 
-    def take(self, event: Finished, *, within: NDArray[np.bool_] | None) -> int:
+    def take(
+        self, event: Finished, *, within: NDArray[np.bool_] | None, group: object = None
+    ) -> int:
         """Take over what was sampled around a person's edits, as one undo step.
 
         Parameters
@@ -191,6 +203,8 @@ class Result:
         event : Finished
         within : array of bool, shape (H, W), or None
             The region that was asked for; None for the whole B-scan.
+        group : object
+            As in `write`.
 
         Returns
         -------
@@ -205,7 +219,7 @@ class Result:
         self.written[part.region][change] = proposed[change]
         where = np.nonzero(change)
         if len(where[0]):
-            self.write(part, where, proposed[change])
+            self.write(part, where, proposed[change], group)
         self.note(event, within)
         return len(where[0])
 

@@ -46,7 +46,8 @@ class Request:
     edits : Edits
         clamp, region, start, t0.
     onward : bool
-        Each B-scan starts from the label map of the one before it (in the order of the parts).
+        Each B-scan starts from the label map of the one before it (in the order of the parts),
+        unless its edits say where from.
     """
 
     checkpoint: Path
@@ -130,7 +131,7 @@ def segment_parts(
     for number, part in enumerate(parts, start=1):
         edits = dict(request.edits.get(part.index, {}))
         if request.onward and last is not None:
-            edits["start"] = last
+            edits.setdefault("start", last)
         if number == 1:
             yield "reading the image…"
         place = part.index[-1] + 1 if part.index else None
