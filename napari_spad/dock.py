@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -300,7 +301,14 @@ SETTLE_MS = 150
 
 
 def _prepare(engine: Engine) -> list[str]:
-    """Import what the first run needs (PyTorch; pandas, for layer features); name the devices."""
+    """Load what the first run and the first label layer need; name the devices.
+
+    PyTorch; pandas, for layer features; and what napari and vispy else load, or compute and keep, in
+    the UI thread with the first label layer, for a quarter of a second.
+    """
     devices = engine.devices()
-    import_module("pandas")
+    for module in ("pandas", "skimage.color"):
+        import_module(module)
+    with suppress(Exception):  # another vispy may have no such thing: then it merely takes longer
+        import_module("vispy.visuals.line.dash_atlas").DashAtlas()
     return devices
