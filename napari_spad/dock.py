@@ -303,8 +303,8 @@ SETTLE_MS = 150
 def _prepare(engine: Engine) -> list[str]:
     """Load what the first run and the first label layer need; name the devices.
 
-    PyTorch; pandas, for layer features; and what napari and vispy else load, or compute and keep, in
-    the UI thread with the first label layer, for a quarter of a second.
+    PyTorch; pandas, for layer features; and what napari and vispy else load, or compute and keep,
+    in the UI thread with the first label layer, for a quarter of a second.
     """
     devices = engine.devices()
     for module in ("pandas", "skimage.color"):
