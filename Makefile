@@ -2,7 +2,7 @@
 #:
 #:   make demo         set up, open napari with a phantom stack, the model run on it, the scores
 #:     IMAGES=folder     your own B-scans instead; MASKS=folder their reference label maps,
-#:     CHECKPOINT=file   another model. Without a display: screenshots in demo-output/
+#:     CHECKPOINT=model  another one, by file or shipped name. Without a display: screenshots in demo-output/
 #:   make test         set up, then the linters and all tests (coverage: ARGS=--cov)
 #:   make test-fast    the tests that need neither a display nor more than seconds
 #:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")

@@ -24,23 +24,32 @@ __all__ = ["main", "open_demo"]
 
 
 def open_demo(
-    images: Path | None = None, masks: Path | None = None, checkpoint: Path | None = None
+    images: Path | None = None, masks: Path | None = None, checkpoint: str | None = None
 ) -> tuple[napari.Viewer, SpadDock]:
     """Open the viewer with images, reference and dock, and press Segment.
 
-    Without a checkpoint the shipped one for phantoms, or for the lesions of real B-scans, is taken.
+    The checkpoint is a path, or the name of a shipped one; without it the shipped one for phantoms,
+    or for the lesions of real B-scans, is taken.
 
     Returns
     -------
     viewer : napari.Viewer
     dock : SpadDock
         Running.
+
+    Raises
+    ------
+    ValueError, OSError
+        The images, their reference or the checkpoint cannot be opened; no viewer is left then.
     """
     import napari
 
     from napari_spad.dock import SpadDock
-    from spad.checkpoint import shipped
+    from spad.checkpoint import model_path, read_card, shipped
 
+    model = None if checkpoint is None else model_path(checkpoint)
+    if model is not None:
+        read_card(model)
     layers = phantom_stack() if images is None else folder_stack(images, masks)
     viewer = napari.Viewer(title="SPAD")
     for data, settings, kind in layers:
@@ -52,10 +61,10 @@ def open_demo(
         viewer.dims.set_current_step(0, layers[0][0].shape[0] // 2)
     else:
         _follow(viewer, layers[0][1]["metadata"])
-    if checkpoint is None:
-        checkpoint = shipped().get("oct-phantom" if images is None else "oct-lesions")
-    if checkpoint is not None:
-        dock.form.checkpoint.choose(checkpoint)
+    if model is None:
+        model = shipped().get("oct-phantom" if images is None else "oct-lesions")
+    if model is not None:
+        dock.form.checkpoint.choose(model)
     dock.form.whole.setChecked(True)
     dock.scores.stack.setChecked(False)
     dock.form.button.click()
@@ -89,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m napari_spad.demo", description=__doc__)
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="your B-scans")
     parser.add_argument("--masks", type=Path, metavar="FOLDER", help="their reference")
-    parser.add_argument("--checkpoint", type=Path, metavar="PATH", help="a .safetensors file")
+    parser.add_argument(
+        "--checkpoint", metavar="MODEL", help="a checkpoint, or the name of a shipped one"
+    )
     parser.add_argument(
         "--screenshots", type=Path, metavar="DIR", help="save screenshots there and leave"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -67,7 +68,8 @@ class SpadDock(QWidget):
         )
         self._done = self._kept = 0
         self._current: Result | None = None  # the layer that the run writes to
-        self._new = False  # whether the run made it
+        self._new = False  # whether the run makes it
+        self._model = ""  # with what
         self._device = ""
         self._told: dict[str, None] = {}  # what the engine said of the run, each once
         self.footer = Footer(self.desk)
@@ -82,6 +84,9 @@ class SpadDock(QWidget):
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.desk.framing.note_fit()
+        self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._settled.timeout.connect(self.desk.framing.fit_again)
         self._warm_up()
         self.form.restore()
 
@@ -133,7 +138,7 @@ class SpadDock(QWidget):
         """Tell the panels of one another what they ask for."""
         self.desk.framing.canvas = self._canvas
         self.training.follow(self.form)
-        self.training.cases.accepted = self.review.reviews.accepted
+        self.training.cases.accepted = self.desk.accepted
         self.review.reviews.changed.connect(self.training.cases.refresh)
         self.keep.log.scores = partial(dice_of, self.scores.live)
         self.scores.reference.layer_changed.connect(lambda _: self.keep.log.look_again())
@@ -175,11 +180,10 @@ class SpadDock(QWidget):
         if self.desk.busy:
             return
         self._done, self._kept, self._device, self._told = 0, 0, "", {}
+        self._current, self._model = None, ""
         try:
             request = self.form.request()
-            # Now, not with the first B-scan: napari takes its time to make layers, and while a
-            # stack is sampled the window must not stand still.
-            self._current = self._result(request)
+            self._current = self._earlier(request)
         except Exception as error:
             self.desk.fail(error)
             return
@@ -196,33 +200,38 @@ class SpadDock(QWidget):
     def _on_part(self, request: Request, event: Finished) -> None:
         self._device = event.device
         self._told |= dict.fromkeys(event.said)
+        # With the first B-scan, not before it: a run that fails there leaves nothing to remove, for
+        # napari may end (SIGSEGV) where layers go while a notification comes.
+        if self._current is None:
+            classes = event.segmentation.classes
+            self._current = Result(self.viewer, request.source, classes, self._model)
+            self.desk.add_result(self._current)
         result, index = self._current, event.part.index
-        if result is None:
-            return  # its layer was removed
-        if self._new and result not in self.results:
-            self.desk.add_result(result)
         if result.put(event, undoable=not self._new):
             self._done += 1
             self.desk.written.emit(result, index)
         else:
             self._kept += 1
 
-    def _result(self, request: Request) -> Result:
-        """Return the layer for a run; the rules are those of `_result`."""
-        model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
-        if request.into_result:
-            ours = [r for r in self.results if r.fits(request.source, model)]
-            if ours and ours[-1].untouched(request.source.parts[0]):
-                self._new = False
-                return ours[-1]
-        self._new = True
-        classes = self.engine.read_card(request.checkpoint).classes
-        return Result(self.viewer, request.source, classes, model)
+    def _earlier(self, request: Request) -> Result | None:
+        """Return the result that a run goes into, None for a new one, by the rules of `Result`."""
+        self._model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
+        ours = [r for r in self.results if r.fits(request.source, self._model)]
+        earlier = ours[-1] if ours and request.into_result else None
+        part = request.source.parts[0]
+        if earlier is not None and part.index in self.desk.accepted(earlier):
+            self.desk.inform(
+                f"“{earlier.layer.name}” is accepted here and stays as it is: this run makes a new "
+                "layer."
+            )
+            earlier = None
+        if earlier is not None and not earlier.untouched(part):
+            earlier = None
+        self._new = earlier is None
+        return earlier
 
     def _on_end(self, request: Request, complete: bool) -> str:
-        result, self._current = self._current, None
-        if result is not None and result not in self.results and not result.hand.mask.any():
-            result.remove()  # nothing was written to it
+        self._current = None
         source = request.source
         if complete:
             said = [f"done on {self._device} in {self.desk.seconds:.1f} s"]
@@ -240,8 +249,25 @@ class SpadDock(QWidget):
 
     def _on_layer_removed(self, event: Any) -> None:
         if self._current is not None and self._current.layer is event.value:
-            self._current = None
             self.desk.stop("stopped: the result's layer was removed")
+
+    # ------------------------------------------------------------------ the room that it takes
+
+    def showEvent(self, event: Any) -> None:
+        """Look out for the canvas, of which the dock takes its room."""
+        window = self.window()
+        if isinstance(window, QMainWindow) and (canvas := window.centralWidget()) is not None:
+            canvas.installEventFilter(self)
+            self._settled.start()
+        super().showEvent(event)
+
+    def eventFilter(self, watched: Any, event: QEvent) -> bool:
+        """What was fitted into the canvas is fitted again when that has come to another size."""
+        if event.type() == QEvent.Type.Resize:
+            if not self._settled.isActive():
+                self.desk.framing.note_fit()
+            self._settled.start()
+        return bool(super().eventFilter(watched, event))
 
     # ------------------------------------------------------------------ the end
 
@@ -258,6 +284,7 @@ class SpadDock(QWidget):
 
     def shut_down(self) -> None:
         """Stop the run and listen to the viewer no more."""
+        self._settled.stop()
         self.keep.disconnect_viewer()
         self.training.disconnect_viewer()
         self.desk.shut_down()
@@ -269,10 +296,19 @@ class SpadDock(QWidget):
 
 
 LOADING = "loading PyTorch…"
+SETTLE_MS = 150
+"""So long after the last change of its size the canvas is taken to have settled."""
 
 
 def _prepare(engine: Engine) -> list[str]:
-    """Import what the first run needs (PyTorch; pandas, for layer features); name the devices."""
+    """Load what the first run and the first label layer need; name the devices.
+
+    PyTorch; pandas, for layer features; and what napari and vispy else load, or compute and keep,
+    in the UI thread with the first label layer, for a quarter of a second.
+    """
     devices = engine.devices()
-    import_module("pandas")
+    for module in ("pandas", "skimage.color"):
+        import_module(module)
+    with suppress(Exception):  # another vispy may have no such thing: then it merely takes longer
+        import_module("vispy.visuals.line.dash_atlas").DashAtlas()
     return devices

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,13 +63,16 @@ class Resampling:
             within = doubtful(np.asarray(result.uncertainty.data[part.region]))
         labels = np.asarray(result.layer.data[part.region])
         edits = edits_for(labels, painted, len(result.classes), locked=result.locked, region=within)
-        before = labels.copy()
+        before, accepted = labels.copy(), index in set(self.desk.accepted(result))
 
         def take(event: Finished) -> str:
             result.take(event, within=within)
             after = np.asarray(result.layer.data[part.region])
             said = told(before, after, result.classes)
-            return said if np.array_equal(before, after) else f"{said} Ctrl+Z takes it back."
+            if np.array_equal(before, after):
+                return said
+            lost = " It is not accepted any more." if accepted else ""
+            return f"{said}{lost} Ctrl+Z takes it back."
 
         self._run(result, {index: edits}, take)
 
@@ -102,22 +105,35 @@ class Resampling:
         if not places:
             self.desk.say("This is the last B-scan in that direction.")
             return
+        accepted = set(self.desk.accepted(result)) & set(places)
+        kept = f" Accepted, and left alone: {_numbers(accepted)}." if accepted else ""
+        if len(accepted) == len(places):
+            self.desk.say(f"Nothing was carried.{kept} Undo, or paint on, what should change.")
+            return
         t0 = self._restart()
         edits: dict[tuple[int, ...], dict[str, Any]] = {}
+        before = index
         for place in places:
-            part = result.part(place)
-            labels = np.asarray(result.layer.data[part.region])
-            edits[place] = edits_for(labels, result.painted(part), len(result.classes))
-            edits[place] |= {"t0": t0}
-        here = np.asarray(result.layer.data[result.part(index).region])
-        edits[places[0]]["start"] = np.where(here < len(result.classes), here, 0).astype(np.uint8)
+            if place not in accepted:
+                part = result.part(place)
+                labels = np.asarray(result.layer.data[part.region])
+                edits[place] = edits_for(labels, result.painted(part), len(result.classes))
+                edits[place] |= {"t0": t0}
+                if before == index or before in accepted:  # else from what was sampled there
+                    start = np.asarray(result.layer.data[result.part(before).region])
+                    start = np.where(start < len(result.classes), start, 0)
+                    edits[place]["start"] = start.astype(np.uint8)
+            before = place
+        press = object()
 
         def take(event: Finished) -> str:
-            changed = result.take(event, within=None)
+            changed = result.take(event, within=None, group=press)
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
             number = event.part.index[-1] + 1
-            return f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
+            return (
+                f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed.{kept}"
+            )
 
         self._run(result, edits, take, onward=True)
 
@@ -216,3 +232,8 @@ class Resampling:
             )
             within[rows, columns] = True
         return within
+
+
+def _numbers(places: Collection[tuple[int, ...]]) -> str:
+    """Numbers of B-scans, in words."""
+    return ", ".join(str(place[-1] + 1) for place in sorted(places))

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.correct.alternatives import Alternatives
 from napari_spad.correct.around_edits import Resampling
-from napari_spad.desk import Desk, Keys, named
+from napari_spad.desk import Desk, Keys, named, setting
 from napari_spad.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
@@ -55,6 +55,7 @@ class CorrectPanel(QWidget):
             (",", lambda: self.alternatives.flip(-1, under_pointer=True)),
             ("T", self.alternatives.take),
             ("O", lambda: self.resampling.onward(1, follow=True)),
+            ("Control-Alt-Z", desk.undo_here),
         ):
             self.keys.bind(key, function)
         desk.busy_changed.connect(self._enable)
@@ -87,7 +88,7 @@ class CorrectPanel(QWidget):
         layout.addStretch(1)
 
     def _scope_row(self) -> QHBoxLayout:
-        chosen = str(self.desk.settings.value("scope", "B-scan"))
+        chosen = setting(self.desk.settings, "scope", "B-scan")
         self.scope = chosen if chosen in SCOPES else "B-scan"
         self.scopes: dict[str, QRadioButton] = {}
         row = QHBoxLayout()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         explain,
         segment_parts,
     )
+    from napari_spad.desk.settings import setting
     from napari_spad.desk.tabs import Tabs
     from napari_spad.desk.widgets import form_layout, named, narrow
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from napari_spad.desk.desk import Desk
 from napari_spad.desk.result import Result
+from napari_spad.desk.settings import setting
 from napari_spad.desk.widgets import named
 from napari_spad.layers import open_source
 
@@ -22,7 +23,7 @@ LONGEST = 40
 
 def annotator(desk: Desk) -> str:
     """Name of the person at the desk; empty where none was given."""
-    return str(desk.settings.value(KEY, "", str)).strip()
+    return setting(desk.settings, KEY, "").strip()
 
 
 def whose(layer: Labels) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSettings, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
+from napari_spad.desk.settings import setting
 from napari_spad.desk.widgets import narrow
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class CheckpointCombo(QComboBox):
         self._shipped, self._settings = shipped, settings
         self.path: Path | None = None
         self.activated.connect(self._on_activated)
-        last = str(settings.value("checkpoint", "", str))
+        last = setting(settings, "checkpoint", "")
         by_name = {str(p): p for p in shipped.values()}
         if last and Path(last).is_file():
             self.path = by_name.get(last, Path(last))
@@ -157,8 +158,9 @@ class CheckpointCombo(QComboBox):
 
     def _recent(self) -> list[Path]:
         stored: Any = self._settings.value("recent", [])
-        paths = [stored] if isinstance(stored, str) else list(stored or [])  # INI: one is a str
-        return [p for p in map(Path, paths) if p.is_file() and p not in self._shipped.values()]
+        paths = stored if isinstance(stored, (list, tuple)) else [stored]  # INI: one is a str
+        files = [Path(p) for p in paths if isinstance(p, str) and p]
+        return [p for p in files if p.is_file() and p not in self._shipped.values()]
 
     def _fill(self) -> None:
         self.clear()

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QObject, QSettings, QStandardPaths, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QObject, QSettings, QStandardPaths, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
 from napari_spad.desk.framing import Framing
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Finished, Request, Run, explain
-from napari_spad.layers import leading_index
+from napari_spad.layers import Edit, leading_index
 from spad.annotation import RunProgress
 
 __all__ = ["Desk", "data_folder"]
+
+HERE = "Ctrl+Alt+Z"
+TIDY_MS = 300
+"""After labels were removed: not while napari draws that, nor a notification."""
 
 
 def data_folder() -> Path:
@@ -44,6 +48,9 @@ class Desk(QObject):
         In the order in which they were made.
     result : Result or None
         The one at work: that of the active layer, else the last one that was.
+    accepted : callable
+        Gives the places of a result's B-scans that a person took for right; the review sets it.
+        No run changes them.
     """
 
     said = Signal(str)
@@ -67,6 +74,7 @@ class Desk(QObject):
         super().__init__()
         self.viewer, self.engine, self.settings, self.folder = viewer, engine, settings, folder
         self.framing = Framing(viewer)
+        self.accepted: Callable[[Result], Iterable[tuple[int, ...]]] = lambda _: ()
         self.results: list[Result] = []
         self.result: Result | None = None
         self._run: Run | None = None
@@ -74,6 +82,9 @@ class Desk(QObject):
         self._all_done: Callable[[bool], str] | None = None
         self._stopped = ""
         self.cancelling = False
+        self._orphans: list[Result] = []
+        self._tidy = QTimer(self, singleShot=True, interval=TIDY_MS)
+        self._tidy.timeout.connect(self._remove_orphans)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
 
@@ -115,9 +126,29 @@ class Desk(QObject):
     def add_result(self, result: Result) -> None:
         """Take in a result: from now on its edits are told."""
         self.results.append(result)
-        result.hand_edited = lambda edit: self.edited.emit(result, edit)
+        result.hand_edited = lambda edit: self._on_edit(result, edit)
         self.result_added.emit(result)
         self._set_result(result)
+
+    def _on_edit(self, result: Result, edit: Edit) -> None:
+        self.edited.emit(result, edit)
+        if edit.kind != "stroke" and self.place(result) not in edit.bscans:
+            # Seen, not only done: undo takes back what was last, on whichever B-scan.
+            self.go_to(result.layer, edit.bscans[0])
+            done = "taken back" if edit.kind == "undo" else "made again"
+            self.say(f"B-scan {edit.bscans[0][-1] + 1}: {done}. {HERE} undoes on one B-scan only.")
+
+    def undo_here(self) -> None:
+        """Take back the last step on the B-scan on screen, whatever was done on others since."""
+        result = self.result
+        if result is None:
+            return
+        place = self.place(result)
+        where = f"B-scan {place[-1] + 1}" if place else "this B-scan"
+        if result.hand.undo_at(place):
+            self.say(f"The last step on {where} is taken back; Ctrl+Z makes it again.")
+        else:
+            self.say(f"There is nothing on {where} alone that can be taken back.")
 
     def _set_result(self, result: Result | None) -> None:
         if result is not self.result:
@@ -135,8 +166,17 @@ class Desk(QObject):
         for result in [r for r in self.results if r.layer is removed]:
             result.stop()
             self.results.remove(result)
+            self._orphans.append(result)
+            self._tidy.start()
             if self.result is result:
                 self._set_result(self.results[-1] if self.results else None)
+
+    def _remove_orphans(self) -> None:
+        """Take away what belonged to results whose labels are gone; autosave keeps it with them."""
+        orphans, self._orphans = self._orphans, []
+        for result in orphans:
+            if result.layer not in self.viewer.layers:  # it may be back: moved, or put in again
+                result.remove()
 
     # ------------------------------------------------------------------ a run
 
@@ -234,6 +274,7 @@ class Desk(QObject):
         """Stop the run and listen to the viewer no more."""
         if self._run is not None:
             self._run.cancel()
+        self._tidy.stop()
         self.framing.disconnect_viewer()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)

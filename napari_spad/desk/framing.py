@@ -16,6 +16,8 @@ __all__ = ["Framing"]
 MARGIN = 1.05
 SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
 """Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
+OLD_FIT = (0.2, 5)
+"""So much may fit into a canvas change when a dock takes its room, or a window is maximised."""
 
 
 class Framing:
@@ -35,6 +37,7 @@ class Framing:
         self.viewer = viewer
         self.canvas: Callable[[], tuple[float, float] | None] = lambda: None
         self._framed: Any = None
+        self._fit: Any = None  # the camera as it was when it showed all
         viewer.dims.events.current_step.connect(self.frame)
 
     def disconnect_viewer(self) -> None:
@@ -44,6 +47,33 @@ class Framing:
     @property
     def _camera(self) -> Any:
         return getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
+
+    def note_fit(self) -> None:
+        """Take note whether the camera is where napari's Home puts it, in whatever canvas that was.
+
+        The zoom does not tell: canvas and camera learn of a new size one after the other. But who
+        zooms or pans by hand moves the middle too.
+        """
+        camera, before = self._camera, self._state
+        with camera.events.blocker():
+            self.viewer.reset_view()
+            fit = self._state
+            camera.center, camera.zoom = before
+        near = np.abs(np.subtract(fit[0], before[0])).max() * before[1] < 1  # pixel of the canvas
+        flat = self.viewer.dims.ndisplay == 2 and len(self.viewer.layers) > 0
+        if flat and near and OLD_FIT[0] < fit[1] / before[1] < OLD_FIT[1]:
+            self._fit = before
+
+    def fit_again(self) -> None:
+        """Show all, in a canvas of another size, unless the camera was moved since `note_fit`."""
+        if self._fit is not None and self._fit == self._state:
+            self.viewer.reset_view()
+            self._fit = self._state
+
+    @property
+    def _state(self) -> tuple[tuple[float, ...], float]:
+        camera = self._camera
+        return tuple(camera.center), float(camera.zoom)
 
     def go_to(
         self, layer: Any, index: tuple[int, ...], pixel: tuple[float, float] | None = None

@@ -3,7 +3,8 @@
 1. A run over an image or a whole stack makes a new layer.
 2. One B-scan of a stack goes into the last result of the same image and model, as one undo step,
    if that B-scan still holds exactly what a model put there (or nothing at all). Otherwise the run
-   makes a new layer. (Taking that step back counts as an edit.)
+   makes a new layer. (Taking that step back counts as an edit.) So it does where that B-scan was
+   accepted.
 3. While a run fills its layer B-scan by B-scan, one that was painted on meanwhile stays as painted.
 """
 
@@ -22,8 +23,8 @@ from napari_spad.layers import (
     Packed,
     Part,
     Source,
-    add_result_layers,
     leading_index,
+    make_result_layers,
     part_at,
 )
 
@@ -37,6 +38,8 @@ __all__ = ["Result"]
 
 REDRAW_MS = 60
 """After a stroke, the outlines of what is by hand are drawn anew."""
+PAUSE_MS = 30
+"""Between the layers of a result, which napari takes a tenth of a second each to show."""
 
 
 class Result:
@@ -75,7 +78,7 @@ class Result:
         self.locked: set[int] = set()
         self.hand_edited: Callable[[Edit], None] = lambda _: None
         mask = np.zeros(source.shape, np.uint8)
-        self.uncertainty, self.layer, self.by_hand = add_result_layers(
+        self.uncertainty, self.layer, self.by_hand = make_result_layers(
             viewer, source, self.classes, mask
         )
         # Drawn after the stroke: its outlines take far longer than all that follows a stroke.
@@ -84,23 +87,46 @@ class Result:
         self.hand = Hand(self.layer, mask, self._on_edit)
         self.layer.selected_label = next((c.value for c in classes if c.value), 1)
         # Just above the image, so that a reference's outlines stay on top.
-        if source.layer in viewer.layers:
-            above = viewer.layers.index(source.layer) + 1
-            viewer.layers.move(viewer.layers.index(self.by_hand), above)
-            viewer.layers.move(viewer.layers.index(self.layer), above)
-            viewer.layers.move(viewer.layers.index(self.uncertainty), above)
-        viewer.layers.selection.active = self.layer
+        layers = viewer.layers
+        above = layers.index(source.layer) + 1 if source.layer in layers else len(layers)
+        layers.insert(above, self.layer)
+        layers.selection.active = self.layer
+        self._hidden = [self.uncertainty, self.by_hand]
+        self._next = QTimer(singleShot=True, interval=PAUSE_MS)
+        self._next.timeout.connect(self._show_next)
+        self._next.start()
+
+    def _show_next(self) -> None:
+        """Put one more layer into the viewer; the window draws and listens between them."""
+        layers, active = self._viewer.layers, self._viewer.layers.selection.active
+        if not self._hidden or self.layer not in layers:
+            return
+        layer = self._hidden.pop()
+        with layers.selection.events.blocker_all():  # napari selects it; each change takes 30 ms
+            layers.insert(layers.index(self.layer) + (layer is self.by_hand), layer)
+            layers.selection.active = active
+        if self._hidden:
+            self._next.start()
+
+    def show_all(self) -> None:
+        """Put into the viewer what is still to come."""
+        self._next.stop()
+        while self._hidden and self.layer in self._viewer.layers:
+            self._show_next()
+        self._next.stop()
 
     def _on_edit(self, edit: Edit) -> None:
         self._redraw.start()
         self.hand_edited(edit)
 
     def _draw_by_hand(self) -> None:
-        self.by_hand.refresh(extent=False, thumbnail=False)
+        if self.by_hand in self._viewer.layers:
+            self.by_hand.refresh(extent=False, thumbnail=False)
 
     def stop(self) -> None:
         """Listen to the layer no more."""
         self._redraw.stop()
+        self._next.stop()
         self.hand.stop()
 
     def remove(self) -> None:
@@ -153,13 +179,24 @@ class Result:
         self.note(event)
         return True
 
-    def write(self, part: Part, where: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
-        """Write pixels (rows, columns) of a B-scan as one undo step, in the model's name."""
+    def write(
+        self,
+        part: Part,
+        where: tuple[NDArray[Any], ...],
+        values: NDArray[Any],
+        group: object = None,
+    ) -> None:
+        """Write pixels (rows, columns) of a B-scan as one undo step, in the model's name.
+
+        Steps of one `group` that follow on each other are undone together.
+        """
         index = tuple(np.full(len(where[0]), i) for i in part.index) + tuple(where)
-        with self.hand.model_writes():
+        with self.hand.model_writes(group):
             self.layer.data_setitem(index, values)
 
-    def take(self, event: Finished, *, within: NDArray[np.bool_] | None) -> int:
+    def take(
+        self, event: Finished, *, within: NDArray[np.bool_] | None, group: object = None
+    ) -> int:
         """Take over what was sampled around a person's edits, as one undo step.
 
         Parameters
@@ -167,6 +204,8 @@ class Result:
         event : Finished
         within : array of bool, shape (H, W), or None
             The region that was asked for; None for the whole B-scan.
+        group : object
+            As in `write`.
 
         Returns
         -------
@@ -181,7 +220,7 @@ class Result:
         self.written[part.region][change] = proposed[change]
         where = np.nonzero(change)
         if len(where[0]):
-            self.write(part, where, proposed[change])
+            self.write(part, where, proposed[change], group)
         self.note(event, within)
         return len(where[0])
 

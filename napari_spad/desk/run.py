@@ -46,7 +46,8 @@ class Request:
     edits : Edits
         clamp, region, start, t0.
     onward : bool
-        Each B-scan starts from the label map of the one before it (in the order of the parts).
+        Each B-scan starts from the label map of the one before it (in the order of the parts),
+        unless its edits say where from.
     """
 
     checkpoint: Path
@@ -112,6 +113,8 @@ def segment_parts(
 
     The B-scans of a stack are segmented one by one: each is complete, with its uncertainty and
     provenance, while the others are still to come, and is the same as if it had been run alone.
+    One that cannot be read, or that the engine refuses, costs the others nothing: it is named in an
+    error at the end.
     """
     from spad.annotation import LikenessWatch
 
@@ -123,31 +126,58 @@ def segment_parts(
         likeness = LikenessWatch(card, source.spacing_mm, inverted=source.inverted)
     began = time.monotonic()
     last: Any = None
+    bad: list[_BadBscan] = []
+    alone = len(parts) == 1 or request.onward  # then there is nothing to go on with
     for number, part in enumerate(parts, start=1):
         edits = dict(request.edits.get(part.index, {}))
         if request.onward and last is not None:
-            edits["start"] = last
+            edits.setdefault("start", last)
         if number == 1:
             yield "reading the image…"
-        pixels = source.read(part)
         place = part.index[-1] + 1 if part.index else None
-        if warning := likeness.look(pixels, place) if likeness is not None else "":
-            yield warning
-        if source.inverted:
-            edits["inverted"] = True
-        steps = segmenter.steps(
-            pixels,
-            source.spacing_mm,
-            samples=request.samples,
-            steps=request.steps,
-            seed=request.seed,
-            rgb=pixels.ndim == 3,
-            first_slice=part.index[-1] if part.index else 0,
-            **edits,
-        )
-        made = yield from followed(steps, number=number, count=len(parts), began=began)
+        try:
+            pixels = source.read(part)
+            if warning := likeness.look(pixels, place) if likeness is not None else "":
+                yield warning
+            if source.inverted:
+                edits["inverted"] = True
+            steps = segmenter.steps(
+                pixels,
+                source.spacing_mm,
+                samples=request.samples,
+                steps=request.steps,
+                seed=request.seed,
+                rgb=pixels.ndim == 3,
+                first_slice=part.index[-1] if part.index else 0,
+                **edits,
+            )
+            made = yield from followed(steps, number=number, count=len(parts), began=began)
+        except (ValueError, OSError) as error:
+            if alone:
+                raise
+            bad.append(_BadBscan(part, error))
+            continue
         last = made.labels
         yield Finished.of(part, made, (warning,) if warning else ())
+    if bad:
+        raise _told(bad, len(parts)) from bad[0].error
+
+
+@dataclass(frozen=True)
+class _BadBscan:
+    part: Part
+    error: ValueError | OSError
+
+
+def _told(bad: list[_BadBscan], count: int) -> ValueError:
+    """Say which B-scans were left out, and why the first of them."""
+    if len(bad) == count:
+        return ValueError(f"none of the {count} B-scans could be segmented: {bad[0].error}")
+    places = ", ".join(str(one.part.index[-1] + 1) for one in bad[:8])
+    more = " and others" * (len(bad) > 8)
+    return ValueError(
+        f"{count - len(bad)} of {count} B-scans are done; left out: {places}{more} ({bad[0].error})"
+    )
 
 
 TAKEN_S = 5.0

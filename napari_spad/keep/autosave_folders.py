@@ -12,12 +12,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from napari_spad.keep.autosaved_layer import HEADER, AutosavedLayer
+from napari_spad.keep.autosaved_layer import AutosavedLayer
+from napari_spad.keep.saved_header import HEADER
 
 __all__ = [
     "KEPT_BYTES",
@@ -113,16 +114,14 @@ def kept_layers(root: Path) -> list[Kept]:
             if not free:
                 continue
             crashed = not (folder / CLOSED).exists()
-            for header in folder.glob(f"*/{HEADER}"):
-                saved = AutosavedLayer(header.parent)
+            for each in _layers(folder):
+                saved = AutosavedLayer(each)
                 try:
                     said = saved.read_header()
-                except ValueError:  # told when one tries to recover it
-                    said = {"name": "a layer with a damaged header"}
+                except ValueError:  # of a newer version; told when one tries to recover it
+                    said = {"name": f"a layer of a newer version ({each.name})"}
                 lost = crashed and not said.get("removed") and not said.get("exported")
-                found.append(
-                    Kept(saved, str(said["name"]), len(saved.places()), saved.seconds(), lost)
-                )
+                found.append(Kept(saved, said["name"], len(saved.places()), saved.seconds(), lost))
     return sorted(found, key=lambda kept: -kept.seconds)
 
 
@@ -168,10 +167,11 @@ def prune(
     now = time.time() if now is None else now
     closed = []
     for folder in _sessions(root):
-        if (folder / CLOSED).exists():
-            files = [f for f in folder.rglob("*") if f.is_file()]
-            size = sum(f.stat().st_size for f in files)
-            closed.append(((folder / CLOSED).stat().st_mtime, size, folder))
+        with suppress(OSError):  # what cannot be looked at is not deleted
+            if (folder / CLOSED).exists():
+                files = [f for f in folder.rglob("*") if f.is_file()]
+                size = sum(f.stat().st_size for f in files)
+                closed.append(((folder / CLOSED).stat().st_mtime, size, folder))
     total = 0
     for ended, size, folder in sorted(closed, reverse=True):
         total += size
@@ -183,20 +183,33 @@ def prune(
 
 
 def _sessions(root: Path) -> list[Path]:
-    return sorted(p.parent for p in root.glob(f"*/{LOCK}")) if root.is_dir() else []
+    """Folders that are sessions': with a lock, or with layers whose lock went astray."""
+    if not root.is_dir():
+        return []
+    folders = (f for f in root.iterdir() if f.is_dir())
+    return sorted(f for f in folders if (f / LOCK).exists() or _layers(f))
+
+
+def _layers(session: Path) -> list[Path]:
+    """Folders of a session that hold something of a layer, its header or B-scans alone."""
+    files = (*session.glob(f"*/{HEADER}"), *session.glob("*/*.npz"))
+    return sorted({file.parent for file in files})
 
 
 def _drop_if_empty(folder: Path) -> None:
-    if not any(folder.glob(f"*/{HEADER}")):
+    """Delete a session's folder in which nothing but its lock is left."""
+    if {f.name for f in folder.iterdir()} <= {LOCK, CLOSED}:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _held(folder: Path) -> Iterator[bool]:
     """Hold a session's lock; yields False where a living process has it."""
-    try:
-        file = (folder / LOCK).open("rb+")
-    except OSError:
+    file: IO[bytes] | None = None
+    for mode in ("ab", "rb"):  # a lock that went astray is made anew; a folder may be read-only
+        with suppress(OSError):
+            file = file or (folder / LOCK).open(mode)
+    if file is None:
         yield False
         return
     with file:
@@ -211,6 +224,7 @@ def _held(folder: Path) -> Iterator[bool]:
 
 def _take(file: IO[bytes]) -> bool:
     """Lock a file until it is closed, or its process ends; False where another one has it."""
+    file.seek(0)  # where Windows begins to lock
     try:
         if os.name == "nt":
             import msvcrt

@@ -9,10 +9,13 @@ image is in them.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import re
+import shutil
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_spad.keep.saved_header import FORMAT, HEADER, fitting_shape, read_header
 from napari_spad.layers import Packed
 from spad.cases import replaced
 
-__all__ = ["FORMAT", "AutosavedLayer", "Loaded", "ModelPart"]
+__all__ = ["AutosavedLayer", "Loaded", "ModelPart"]
 
-FORMAT = 1
-HEADER = "layer.json"
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+OURS = re.compile(r"[bm](-\d{4,9})*\.npz", re.ASCII)
 
 Index = tuple[int, ...]
 
@@ -62,7 +64,9 @@ class Loaded:
     labels, by_hand : array
     model : dict of a B-scan's place to ModelPart
     problems : list of str
-        B-scans that could not be read back, in words.
+        What could not be read back, in words.
+    damaged : list of Path
+        Files of B-scans' labels that could not be read.
     """
 
     header: dict[str, Any]
@@ -70,6 +74,7 @@ class Loaded:
     by_hand: NDArray[np.uint8]
     model: dict[Index, ModelPart] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
 
 
 class AutosavedLayer:
@@ -87,6 +92,11 @@ class AutosavedLayer:
         self._digests: dict[Index, bytes] = {}
 
     # ------------------------------------------------------------------ out
+
+    @property
+    def described(self) -> bool:
+        """Whether it is known on the disk what the layer is."""
+        return bool(self._header)
 
     def save_header(self, header: Mapping[str, Any]) -> None:
         """Write what the layer is, if that changed."""
@@ -141,105 +151,148 @@ class AutosavedLayer:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     def _file(self, kind: str, index: Index) -> Path:
-        return self.folder / ("-".join([kind, *(f"{i:04d}" for i in index)]) + ".npz")
+        return self.folder / _name(kind, index)
 
     # ------------------------------------------------------------------ in
 
     def read_header(self) -> dict[str, Any]:
-        """Read what the layer is.
+        """Read what the layer is, as far as that can be read.
 
         Raises
         ------
         ValueError
-            It is damaged, or of a newer version, in words.
+            A newer version wrote it, in words.
         """
-        try:
-            header = json.loads((self.folder / HEADER).read_text("utf-8"))
-            version, shape = int(header["format"]), [int(n) for n in header["shape"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"the autosave in {self.folder} has no readable {HEADER} ({error}); its b-….npz "
-                "files hold the labels of single B-scans, readable with numpy.load"
-            ) from error
-        if version > FORMAT:
-            raise ValueError(
-                f"the autosave in {self.folder} is of format {version}, this version reads up to "
-                f"{FORMAT}: update napari-spad"
-            )
-        if len(shape) < 2 or min(shape) < 1:
-            raise ValueError(f"the autosave in {self.folder} says its shape is {shape}")
-        return dict(header)
+        return read_header(self.folder)[0]
 
     def places(self) -> list[Index]:
         """Places of the B-scans that are saved."""
-        return sorted(_place(file) for file in self.folder.glob("b*.npz"))
+        return sorted(index for index, _ in self._files("b"))
 
     def seconds(self) -> float:
         """Time of the last change, as `time.time` has it; 0 where there is none."""
-        files = [*self.folder.glob("*.npz"), *self.folder.glob("*.json")]
-        return max((file.stat().st_mtime for file in files), default=0.0)
+        times = [0.0]
+        for file in (*self.folder.glob("*.npz"), *self.folder.glob("*.json")):
+            with suppress(OSError):  # a link to nowhere
+                times.append(file.stat().st_mtime)
+        return max(times)
 
     def load(self) -> Loaded:
-        """Read everything back; a damaged file costs that B-scan only.
+        """Read everything back; a damaged file costs what it held, and nothing else.
 
         Raises
         ------
         ValueError
-            The header is damaged.
+            A newer version wrote it, or there is not one B-scan to tell its shape, in words.
         """
-        header = self.read_header()
-        shape = tuple(header["shape"])
-        out = Loaded(header, np.zeros(shape, header["dtype"]), np.zeros(shape, np.uint8))
-        for file in sorted(self.folder.glob("b*.npz")):
-            index = _place(file)
+        header, problems = read_header(self.folder)
+        name = header["name"]
+        bscans, damaged = {}, []
+        for index, file in self._files("b"):
             try:
-                labels, marks = self._read_bscan(file, shape)
-                out.labels[index], out.by_hand[index] = labels, marks
-            except DAMAGED as error:
-                out.problems.append(_lost(header, index, "the labels", error))
+                bscans[index] = _read_bscan(file)
+            except Exception as error:  # a flipped bit ends in any of a dozen kinds
+                problems.append(_lost(name, index, "the labels", error))
+                damaged.append(file)
+        try:
+            shape = fitting_shape(
+                header["shape"], {i: labels.shape for i, (labels, _) in bscans.items()}
+            )
+        except ValueError as error:
+            raise ValueError(f"the autosave in {self.folder} {error}") from error
+        dtypes = [header["dtype"], *(labels.dtype.str for labels, _ in bscans.values()), "|u1"]
+        header |= {"shape": list(shape), "dtype": next(filter(None, dtypes))}
+        labels, by_hand = np.zeros(shape, header["dtype"]), np.zeros(shape, np.uint8)
+        out = Loaded(header, labels, by_hand, {}, problems, damaged)
+        for index, (plane, marks) in bscans.items():
+            try:
+                labels[index] = _fitting(plane, index, shape)
+                by_hand[index] = np.unpackbits(marks, count=plane.size).reshape(plane.shape)
+            except (ValueError, TypeError) as error:
+                problems.append(_lost(name, index, "the labels", error))
+                damaged.append(self._file("b", index))
                 continue
-            self._digests[index] = _digest(labels, np.packbits(marks))
-        for file in sorted(self.folder.glob("m*.npz")):
-            index = _place(file)
+            self._digests[index] = _digest(labels[index], np.packbits(by_hand[index]))
+        for index, file in self._files("m"):
             try:
-                out.model[index] = _read_model(file, shape)
-            except DAMAGED as error:
-                out.problems.append(_lost(header, index, "the model's samples", error))
-        self._header = header
+                out.model[index] = _read_model(file, index, shape)
+            except Exception as error:
+                problems.append(_lost(name, index, "the model's samples", error))
+        problems += self._strangers()
+        if not problems:
+            self._header = header
         return out
 
     def set_aside_damaged(self, loaded: Loaded) -> None:
-        """Keep files that could not be read under another name: nothing writes over them."""
-        for index in {*self.places()} - {*self._digests}:
-            file = self._file("b", index)
-            file.replace(file.with_suffix(".npz.damaged"))
+        """Keep what could not be read under another name: nothing writes over it."""
+        for file in loaded.damaged:
+            file.replace(_free(file.with_suffix(".npz.damaged")))
+        header = self.folder / HEADER
+        if loaded.problems and header.is_file():
+            shutil.copyfile(header, _free(self.folder / f"{HEADER}.before"))
 
-    def _read_bscan(self, file: Path, shape: Index) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        plane = shape[-2:]
-        with np.load(file, allow_pickle=False) as archive:
-            labels = archive["labels"]
-            marks = np.unpackbits(archive["by_hand"], count=plane[0] * plane[1]).reshape(plane)
-        if labels.shape != plane:
-            raise ValueError(f"its shape is {labels.shape}, the layer's {plane}")
-        return labels, marks
+    def _files(self, kind: str) -> Iterator[tuple[Index, Path]]:
+        """Files that autosave wrote, with the B-scan's place."""
+        for file in sorted(self.folder.glob(f"{kind}*.npz")):
+            if (index := _place(file)) is not None:
+                yield index, file
+
+    def _strangers(self) -> list[str]:
+        names = sorted(f.name for f in self.folder.glob("*.npz") if _place(f) is None)
+        if not names:
+            return []
+        return [
+            f"{', '.join(names[:3])}{' and others' * (len(names) > 3)} in {self.folder} are not "
+            "autosave's (copies that a synchronisation made?): they were left there unread, and "
+            "numpy.load opens them"
+        ]
 
 
-def _read_model(file: Path, shape: Index) -> ModelPart:
-    with np.load(file, allow_pickle=False) as archive:
-        packed = None
-        if "samples" in archive:
-            packed = Packed(
-                archive["samples"].tobytes(), tuple(int(n) for n in archive["samples_shape"])
+def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+    """Arrays of an archive; each is read to its end, where its check sum is."""
+    with zipfile.ZipFile(file) as archive:
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(
+                io.BytesIO(archive.read(name)), allow_pickle=False
             )
-        part = ModelPart(
-            archive["written"],
-            archive["uncertainty"],
-            packed,
-            json.loads(archive["provenance"].tobytes()),
-        )
-    if part.written.shape != shape[-2:] or part.uncertainty.shape != shape[-2:]:
-        raise ValueError(f"its shape is {part.written.shape}, the layer's {shape[-2:]}")
-    return part
+            for name in archive.namelist()
+        }
+
+
+def _read_bscan(file: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    found = _arrays(file)
+    labels, marks = found["labels"], found["by_hand"]
+    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "uib":
+        raise ValueError(f"it holds {labels.dtype} of shape {labels.shape}, and no label map")
+    return labels, marks
+
+
+def _read_model(file: Path, index: Index, shape: Index) -> ModelPart:
+    found = _arrays(file)
+    packed = None
+    if "samples" in found:
+        sizes = tuple(int(n) for n in found["samples_shape"])
+        if len(sizes) != 3 or sizes[1:] != shape[-2:]:
+            raise ValueError(f"its samples are {sizes}, the layer's B-scans {shape[-2:]}")
+        packed = Packed(found["samples"].tobytes(), sizes)
+    provenance = json.loads(found["provenance"].tobytes())
+    if not isinstance(provenance, dict):
+        raise ValueError("its provenance is no JSON object")
+    return ModelPart(
+        _fitting(found["written"], index, shape),
+        _fitting(found["uncertainty"], index, shape),
+        packed,
+        provenance,
+    )
+
+
+def _fitting(plane: NDArray[Any], index: Index, shape: Index) -> NDArray[Any]:
+    if plane.shape != shape[-2:]:
+        raise ValueError(f"its shape is {plane.shape}, the layer's {shape[-2:]}")
+    lead = shape[:-2]
+    if len(index) != len(lead) or any(i >= n for i, n in zip(index, lead, strict=True)):
+        raise ValueError(f"the layer's shape is {shape}, and has no such place")
+    return plane
 
 
 def _digest(labels: NDArray[Any], marks: NDArray[Any]) -> bytes:
@@ -252,10 +305,26 @@ def _from_text(text: str) -> NDArray[np.uint8]:
     return np.frombuffer(text.encode(), np.uint8)
 
 
-def _place(file: Path) -> Index:
-    return tuple(int(part) for part in file.stem.split("-")[1:])
+def _place(file: Path) -> Index | None:
+    """Place of the B-scan that a file is for; None for a name that autosave does not give."""
+    if not OURS.fullmatch(file.name):
+        return None
+    index = tuple(int(part) for part in file.stem.split("-")[1:])
+    return index if _name(file.name[0], index) == file.name else None
 
 
-def _lost(header: Mapping[str, Any], index: Index, what: str, error: BaseException) -> str:
-    where = f"B-scan {index[-1] + 1} of “{header['name']}”" if index else f"“{header['name']}”"
+def _name(kind: str, index: Index) -> str:
+    return "-".join([kind, *(f"{i:04d}" for i in index)]) + ".npz"
+
+
+def _free(path: Path) -> Path:
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _lost(name: str, index: Index, what: str, error: BaseException) -> str:
+    where = f"B-scan {index[-1] + 1} of “{name}”" if index else f"“{name}”"
     return f"{where}: {what} could not be read back ({error or type(error).__name__})"

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_spad.write import refuse_long_name
+
 __all__ = ["FORMATS", "Format", "export", "file_name", "targets"]
 
 
@@ -47,7 +49,8 @@ FORMATS = (
 def file_name(name: str, form: Format) -> str:
     """A file name for a layer, without what file systems refuse."""
     clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .") or "labels"
-    return clean[:120] + form.suffix
+    # In bytes, as file systems count them, with room for numbers and the sidecar's end.
+    return clean.encode()[:200].decode(errors="ignore")[:120] + form.suffix
 
 
 def targets(target: Path, form: Format, shape: tuple[int, ...]) -> dict[tuple[int, ...], Path]:
@@ -90,7 +93,10 @@ def export(target: Path, form: Format, data: Any, meta: Mapping[str, Any]) -> li
     write = getattr(import_module(module), function)
     target.parent.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
-    for place, path in targets(target, form, data.shape).items():
+    files = targets(target, form, data.shape)
+    for path in files.values():
+        refuse_long_name(str(path))
+    for place, path in files.items():
         written += write(str(path), data[place], _of_bscan(meta, place) if place else meta)
     return written
 

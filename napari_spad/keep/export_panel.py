@@ -28,6 +28,7 @@ from napari_spad.desk import (
     form_layout,
     named,
     narrow,
+    setting,
 )
 from napari_spad.keep.autosave import Autosave
 from napari_spad.keep.export import FORMATS, export, file_name, targets
@@ -62,9 +63,9 @@ class ExportPanel(QGroupBox):
         for form in FORMATS:
             self.format.addItem(form.title, form.suffix)
         self.format.setCurrentIndex(
-            max(self.format.findData(self.settings.value("export_format", ".tif", str)), 0)
+            max(self.format.findData(setting(self.settings, "export_format", ".tif")), 0)
         )
-        self.folder = named(QLineEdit(str(self.settings.value("export_folder", ""))), "folder")
+        self.folder = named(QLineEdit(setting(self.settings, "export_folder", "")), "folder")
         self.folder.setPlaceholderText("choose a folder")
         self.folder.setToolTip("Where exported files go; each with a sidecar NAME.spad.json")
         self.browse = named(QPushButton("…"), "browse_folder")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -100,18 +101,34 @@ class Recovery(QObject):
             name, bscans = one.loaded.header["name"], len(one.saved.places())
             count = f"“{name}”: {bscans} B-scan{'s' if bscans != 1 else ''}"
             try:
-                if one.source is not None and one.source.layer in self.viewer.layers:
-                    self._add_result(one.saved, one.loaded, one.source)
-                    said.append(f"{count} on “{one.source.name}”")
-                else:
-                    self._add_labels(one.saved, one.loaded)
-                    image = one.loaded.header.get("image")
-                    hint = f"; open its image “{image}” to go on with the model" if image else ""
-                    said.append(f"{count}{hint}")
+                said.append(f"{count}{self._show(one)}")
             except Exception as error:  # the files are as they were: they can be tried again
                 said.append(f"“{name}” could not be shown: {explain(error)}")
             said += one.loaded.problems
         self.finished.emit(said)
+
+    def _show(self, one: _Found) -> str:
+        """Show a layer, with as much of what it was as can be; return what there is to say."""
+        loaded, name = one.loaded, one.loaded.header["name"]
+        if one.source is not None and one.source.layer in self.viewer.layers:
+            before = set(self.viewer.layers)
+            try:
+                self._add_result(one.saved, loaded, one.source)
+                return f" on “{one.source.name}”"
+            except Exception as error:
+                loaded.problems.append(
+                    f"“{loaded.header['name']}” is labels only: {explain(error)}"
+                )
+                for layer in set(self.viewer.layers) - before:
+                    layer.visible = False  # empty; to remove it now could end napari
+        image = loaded.header["image"]
+        try:
+            self._add_labels(one.saved, loaded)
+        except Exception as error:
+            loaded.problems.append(f"“{name}” is without its place and colours: {explain(error)}")
+            loaded.header |= {"placement": {}, "classes": [], "own_colors": False, "model": ""}
+            self._add_labels(one.saved, loaded)
+        return f"; open its image “{image}” to go on with the model" if image else ""
 
     # ------------------------------------------------------------------ into the viewer
 
@@ -225,9 +242,12 @@ def _known(loaded: Loaded) -> dict[str, Any]:
 
 
 def _placed(header: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in header["placement"].items() if key != "axis_labels"} | {
-        "axis_labels": tuple(header["placement"]["axis_labels"])
-    }
+    """What a header says of the layer's place, and nothing else it may have come to say."""
+    keys = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    placed = {key: value for key, value in header["placement"].items() if key in keys}
+    if "axis_labels" in placed:
+        placed["axis_labels"] = tuple(placed["axis_labels"])
+    return placed
 
 
 # ---------------------------------------------------------------------- which image it was
@@ -253,7 +273,8 @@ def _load(
             if saved.folder.parent != session.folder:
                 saved = move(saved, session)
             loaded = saved.load()
-            saved.set_aside_damaged(loaded)
+            with suppress(OSError):
+                saved.set_aside_damaged(loaded)
             source = next((s for s in sources if _fits(loaded, s)), None)
             found.append(_Found(saved, loaded, source))
         except Exception as error:
@@ -270,6 +291,8 @@ def _fits(loaded: Loaded, source: Source) -> bool:
     """Whether a layer was made from this image."""
     if not loaded.header["model"] or source.shape != tuple(loaded.labels.shape):
         return False
+    if loaded.labels.dtype != np.uint8:  # no model wrote these
+        return False
     hashes = {
         index: part.provenance["image_sha256"]
         for index, part in loaded.model.items()
@@ -282,7 +305,7 @@ def _fits(loaded: Loaded, source: Source) -> bool:
         size = sizes[index[-1]] if sizes is not None and index else source.shape[-2:]
         try:
             pixels = source.read(Part(index, *size))
-        except (ValueError, OSError):
+        except Exception:  # a lazy layer's reader raises anything
             return False
         if hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest() != hashes[index]:
             return False

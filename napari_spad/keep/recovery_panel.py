@@ -69,7 +69,7 @@ class RecoveryPanel(QGroupBox):
         self.offer = Question("offer")
         self.question = Question("question")
         self.copies: list[_Copy] = []
-        self._asked = self._over = False
+        self._asked = self._over = self._told = False
         self._worker: FunctionWorker[Any] | None = None
         self.list = named(QListWidget(), "kept_list")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -111,10 +111,14 @@ class RecoveryPanel(QGroupBox):
             self._worker.returned.connect(self._on_looked)
             self._worker.start()
 
-    def _on_looked(self, found: list[_Copy]) -> None:
+    def _on_looked(self, answer: tuple[list[_Copy], str]) -> None:
+        found, trouble = answer
         self._worker = None
         if self._over:  # its widgets may be gone already
             return
+        if trouble and not self._told:
+            self._told = True
+            self.desk.fail(f"What autosave kept cannot be listed: {trouble}")
         ours = [
             _Copy(w.saved, w.layer.name, n, w.saved.seconds(), lost=False, what="removed")
             for w in self.autosave.removed
@@ -202,13 +206,14 @@ class RecoveryPanel(QGroupBox):
         self.recovery.disconnect_viewer()
 
 
-def _look(root: Path) -> list[_Copy]:
+def _look(root: Path) -> tuple[list[_Copy], str]:
+    """What is kept, and why it cannot be told; nothing raised here would reach the window."""
     try:
         prune(root)
         kept = kept_layers(root)
-    except OSError:  # the folder cannot be read: autosave says so when it writes
-        return []
-    return [
+    except Exception as error:
+        return [], f"{explain(error)} (look into {root})"
+    copies = [
         _Copy(
             one.saved,
             one.name,
@@ -220,6 +225,7 @@ def _look(root: Path) -> list[_Copy]:
         for one in kept
         if one.bscans
     ]
+    return copies, ""
 
 
 def _when(seconds: float) -> str:

@@ -144,6 +144,8 @@ class SaveJob:
     def write(self) -> None:
         """Write what changed. In a worker."""
         saved = self.tracked.saved
+        if self.header is not None and not saved.described:
+            saved.save_header(self.header)  # first: B-scans without it can be read, but not placed
         for index, part in self.model.items():
             saved.save_model(index, part)
         everywhere = np.ndindex(*self.labels.shape[:-2])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
     from napari_spad.layers.packed_samples import Packed
     from napari_spad.layers.reference_layer import outline, reference_settings
-    from napari_spad.layers.result_layers import add_result_layers, hand_colormap
+    from napari_spad.layers.result_layers import hand_colormap, make_result_layers
     from napari_spad.layers.structure_controls import StructureControls
     from napari_spad.layers.structures import (
         class_features,

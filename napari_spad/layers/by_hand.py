@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,13 +50,16 @@ class Edit:
     by_model: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Step:
     places: NDArray[np.int64]  # in the flattened layer, each once
     before: NDArray[Any]
     after: NDArray[Any]
     marks: NDArray[np.uint8]  # by hand, before the step
+    then: NDArray[np.uint8]  # and after it
     by_model: bool
+    group: object = None  # steps that one press made, next to each other, go together
+    takes_back: _Step | None = None
 
 
 class Hand:
@@ -82,6 +85,8 @@ class Hand:
         self._done: deque[_Step] = deque(maxlen=STEPS)
         self._undone: list[_Step] = []
         self._by_model = False
+        self._group: object = None
+        self._takes_back: _Step | None = None
         layer.events.paint.connect(self._on_paint)
         layer.__dict__ |= {"undo": self._undo, "redo": self._redo}
 
@@ -92,13 +97,50 @@ class Hand:
             self.layer.__dict__.pop(name, None)
 
     @contextmanager
-    def model_writes(self) -> Iterator[None]:
-        """While this lasts, edits of the layer are the model's."""
-        self._by_model = True
+    def model_writes(self, group: object = None) -> Iterator[None]:
+        """While this lasts, edits of the layer are the model's.
+
+        Parameters
+        ----------
+        group : object
+            Steps of one group that follow on each other are undone and redone by one undo or redo.
+        """
+        self._by_model, self._group = True, group
         try:
             yield
         finally:
-            self._by_model = False
+            self._by_model, self._group = False, None
+
+    def undo_at(self, index: tuple[int, ...]) -> bool:
+        """Take back the last step on one B-scan, whatever was done on others since.
+
+        It becomes a step of its own, which undo takes back in turn.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Its place on the leading axes.
+
+        Returns
+        -------
+        bool
+            False where there is nothing to take back: or what was done touches other B-scans too,
+            or something else has changed its pixels.
+        """
+        gone = {id(step.takes_back) for step in self._done}
+        for step in reversed(self._done):
+            if index not in self._bscans(step.places) or step.takes_back or id(step) in gone:
+                continue
+            if self._bscans(step.places) != (index,) or not self._holds(step.places, step.after):
+                return False
+            self._takes_back = step
+            try:
+                where = np.unravel_index(step.places, self.mask.shape)
+                self.layer.data_setitem(where, step.before)
+            finally:
+                self._takes_back = None
+            return True
+        return False
 
     def _on_paint(self, event: Any) -> None:
         if self.layer.data.shape != self.mask.shape:
@@ -107,27 +149,55 @@ class Hand:
         # A step that changed nothing in the end is one too: undo and redo will stop there.
         places, before, after = _once(parts)
         marks = self.mask.reshape(-1)
-        self._done.append(_Step(places, before, after, marks[places], self._by_model))
+        then = np.full(len(places), not self._by_model, np.uint8)
+        back = self._takes_back
+        if back is not None and np.array_equal(places, back.places):
+            then = back.marks
+        by_model = self._by_model if back is None else back.by_model
+        step = _Step(places, before, after, marks[places], then, by_model, self._group, back)
+        self._done.append(step)
         self._undone.clear()
-        marks[places] = not self._by_model
-        if not self._by_model:
+        marks[places] = then
+        if back is not None:
+            self._tell("undo", places, after, by_model=by_model)
+        elif not self._by_model:
             self._tell("stroke", places, after, by_model=False)
 
     def _undo(self) -> None:
+        step = self._undo_one()
+        while step is not None and step.group is not None and self._next(self._done, step):
+            step = self._undo_one()
+
+    def _undo_one(self) -> _Step | None:
         type(self.layer).undo(self.layer)
         step = self._done[-1] if self._done else None
-        if step is not None and self._holds(step.places, step.before):
-            self._undone.append(self._done.pop())
-            self.mask.reshape(-1)[step.places] = step.marks
-            self._tell("undo", step.places, step.before, by_model=step.by_model)
+        if step is None or not self._holds(step.places, step.before):
+            return None
+        self._undone.append(self._done.pop())
+        self.mask.reshape(-1)[step.places] = step.marks
+        kind: Literal["undo", "redo"] = "undo" if step.takes_back is None else "redo"
+        self._tell(kind, step.places, step.before, by_model=step.by_model)
+        return step
 
     def _redo(self) -> None:
+        step = self._redo_one()
+        while step is not None and step.group is not None and self._next(self._undone, step):
+            step = self._redo_one()
+
+    def _redo_one(self) -> _Step | None:
         type(self.layer).redo(self.layer)
         step = self._undone[-1] if self._undone else None
-        if step is not None and self._holds(step.places, step.after):
-            self._done.append(self._undone.pop())
-            self.mask.reshape(-1)[step.places] = not step.by_model
-            self._tell("redo", step.places, step.after, by_model=step.by_model)
+        if step is None or not self._holds(step.places, step.after):
+            return None
+        self._done.append(self._undone.pop())
+        self.mask.reshape(-1)[step.places] = step.then
+        kind: Literal["undo", "redo"] = "redo" if step.takes_back is None else "undo"
+        self._tell(kind, step.places, step.after, by_model=step.by_model)
+        return step
+
+    @staticmethod
+    def _next(steps: Sequence[_Step], step: _Step) -> bool:
+        return bool(steps) and steps[-1].group is step.group
 
     def _holds(self, places: NDArray[np.int64], values: NDArray[Any]) -> bool:
         """Whether it was our step: napari's history is emptied, or others write, unheard."""
@@ -141,18 +211,21 @@ class Hand:
     def _tell(
         self, kind: Literal["stroke", "undo", "redo"], places: Any, now: Any, *, by_model: bool
     ) -> None:
+        if len(places):
+            self._on_edit(Edit(kind, self._bscans(places), len(places), _counts(now), by_model))
+
+    def _bscans(self, places: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+        """B-scans that these places, sorted, lie on."""
         if not len(places):
-            return
+            return ()
         shape = self.mask.shape
         size = shape[-2] * shape[-1]
         first, last = int(places[0]) // size, int(places[-1]) // size
         starts = np.searchsorted(places, np.arange(first, last + 2) * size)
-        bscans = tuple(
+        return tuple(
             tuple(int(i) for i in np.unravel_index(first + p, shape[:-2])) if shape[:-2] else ()
             for p in np.flatnonzero(np.diff(starts))
         )
-        became = _counts(now)
-        self._on_edit(Edit(kind, bscans, len(places), became, by_model))
 
 
 def _once(parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:

@@ -107,7 +107,9 @@ class Source:
         where = f"B-scan {part.index[-1] + 1} of “{self.name}”" if part.index else f"“{self.name}”"
         try:
             pixels = np.asarray(self.data[part.region])
-        except (OSError, ValueError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the reader of a lazy layer raises
             raise OSError(
                 f"{where} cannot be read ({error}); is its file still there? Open it again"
             ) from error

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.image_source import Source
     from spad.checkpoint import LabelClass
 
-__all__ = ["add_result_layers", "hand_colormap"]
+__all__ = ["hand_colormap", "make_result_layers"]
 
 
 def uncertainty_colormap() -> Any:
@@ -41,10 +41,10 @@ def hand_colormap() -> Any:
     return DirectLabelColormap(color_dict={None: "white", 0: "transparent", 1: "white"})
 
 
-def add_result_layers(
+def make_result_layers(
     viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], mask: NDArray[np.uint8]
 ) -> tuple[Image, Labels, Labels]:
-    """Add the layers of a result, empty.
+    """Make the layers of a result, empty; they are not in the viewer yet.
 
     Parameters
     ----------
@@ -59,10 +59,12 @@ def add_result_layers(
     uncertainty : napari.layers.Image
     segmentation, by_hand : napari.layers.Labels
     """
+    from napari.layers import Image, Labels
+
     from spad.checkpoint import NOTICE
 
     names = _free_names(viewer, source.name)
-    uncertainty = viewer.add_image(
+    uncertainty = Image(
         np.zeros(source.shape, np.float16),
         name=next(names),
         visible=False,
@@ -73,7 +75,7 @@ def add_result_layers(
         opacity=0.5,
         **source.placement,
     )
-    segmentation = viewer.add_labels(
+    segmentation = Labels(
         np.zeros(source.shape, np.uint8),
         name=next(names),
         colormap=colormap(classes),
@@ -90,7 +92,7 @@ def add_result_layers(
         opacity=0.5,
         **source.placement,
     )
-    by_hand = viewer.add_labels(
+    by_hand = Labels(
         mask,
         name=next(names),
         colormap=hand_colormap(),

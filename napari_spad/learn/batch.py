@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_spad.desk import Finished, Request, explain, segment_parts
 from napari_spad.layers import Source, class_features, colormap, open_source
-from napari_spad.write import write_png, write_tiff
+from napari_spad.write import refuse_long_name, write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
 from spad.cases import read_json
 from spad.inference import Engine, open_model
@@ -104,8 +104,9 @@ class FileItem:
         Raises
         ------
         ValueError
-            There is a file in its place that no model made.
+            There is a file in its place that no model made, or its name would be too long.
         """
+        refuse_long_name(f"{self.target}.tif")  # before the computing, not after it
         results = self._results()
         beside = self._sidecar
         if not beside.exists():
@@ -118,7 +119,7 @@ class FileItem:
         try:
             runs = read_json(beside)["provenance"]
             made = {(r["checkpoint"]["sha256"], r["samples"], r["steps"], r["seed"]) for r in runs}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return False
         young = results and results[0].stat().st_mtime >= self.path.stat().st_mtime
         return bool(young) and made == {(sha256, choices.samples, steps, choices.seed)}

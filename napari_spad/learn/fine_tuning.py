@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, explain, named
+from napari_spad.desk import Desk, explain, named, setting
 from napari_spad.learn.trainer_process import Ending, Training, find, start
 from napari_spad.learn.training_curve import Curve
 
@@ -75,10 +75,19 @@ class FineTune(QWidget):
         self._timer.timeout.connect(self.look)
         self._make()
         self.refresh()
-        self.training = find(desk.folder)
-        if self.training is not None:
-            self._timer.start()
-            self.look()
+        self._find()
+
+    def _find(self) -> None:
+        """Take up the fine-tuning of an earlier session; nothing in its files stops the dock."""
+        try:
+            self.training = find(self.desk.folder)
+            if self.training is not None:
+                self._timer.start()
+                self.look()
+        except Exception as error:
+            self.training = None
+            self._timer.stop()
+            self.status.setText(f"The last fine-tuning is not shown: {explain(error)}")
 
     def _make(self) -> None:
         self.origin = named(QLabel(), "fine_tune_origin")
@@ -89,7 +98,7 @@ class FineTune(QWidget):
         self.minutes.setRange(0.1, 600)
         self.minutes.setDecimals(1)
         self.minutes.setSuffix(" min")
-        self.minutes.setValue(float(str(self.desk.settings.value("minutes", 5.0))))
+        self.minutes.setValue(setting(self.desk.settings, "minutes", 5.0))
         self.minutes.setToolTip(
             "Time to train; loading and the two validations come on top. The set alone is trained "
             "on: what the model was made from does not come with it, so it may forget"
@@ -189,7 +198,7 @@ class FineTune(QWidget):
             raise ValueError(f"{cases} has no B-scans that train; add some of a new patient")
         # The trainer itself refuses to validate with one patient's own B-scans unasked.
         alone = not folder.splits.get("val") and len({case.patient for case in train}) < 2
-        seconds = float(str(self.desk.settings.value("seconds_a_step", GUESS_S)))
+        seconds = max(setting(self.desk.settings, "seconds_a_step", GUESS_S), 1e-3)
         minutes = self.minutes.value()
         config = config_text(
             read_card(path),

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
-from napari_spad.desk import Desk, named
+from napari_spad.desk import Desk, named, setting
 
 __all__ = ["FolderRow"]
 
@@ -41,7 +41,7 @@ class FolderRow(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.label, 1)
         row.addWidget(self.button)
-        last = str(desk.settings.value(name, "", str))
+        last = setting(desk.settings, name, "")
         self.path: Path | None = Path(last) if last else None
         self._show()
 

@@ -10,9 +10,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from spad.cases import write_json
 
 __all__ = ["Ending", "Training", "find", "start"]
 
@@ -54,6 +57,18 @@ class Training:
     own_images: bool
     pid: int = 0
     began: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what a state file may say and no fine-tuning is."""
+        texts, numbers = (self.name, self.start, self.out), (self.minutes, self.began)
+        if not (
+            all(isinstance(text, str) and text.isprintable() for text in texts)
+            and all(type(n) in (int, float) and 0 <= n < 1e12 for n in numbers)
+            and type(self.pid) is int
+            and 0 <= self.pid < 2**31
+            and type(self.own_images) is bool
+        ):
+            raise ValueError(f"{asdict(self)} is no fine-tuning")
 
     @property
     def folder(self) -> Path:
@@ -146,7 +161,9 @@ def start(training: Training, config: str, device: str, folder: Path) -> Trainin
     """
     import psutil
 
-    earlier = find(folder)
+    earlier = None
+    with suppress(ValueError):
+        earlier = find(folder)
     if earlier is not None and earlier.ending() is None:
         raise ValueError(f"“{earlier.name}” is still being trained; stop it first, or wait")
     out = training.folder
@@ -176,16 +193,28 @@ def start(training: Training, config: str, device: str, folder: Path) -> Trainin
         pass  # a sandbox may forbid it; then it is merely less polite
     training = replace(training, pid=popen.pid, began=process.create_time())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STATE).write_text(json.dumps(asdict(training), indent=1), "utf-8")
+    write_json(folder / STATE, asdict(training))
     return training
 
 
 def find(folder: Path) -> Training | None:
-    """Return the last fine-tuning that was started, by this session or an earlier one."""
+    """Return the last fine-tuning that was started, by this session or an earlier one.
+
+    Raises
+    ------
+    ValueError
+        The note of it cannot be read, in words.
+    """
+    path = folder / STATE
     try:
-        return Training(**json.loads((folder / STATE).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Training(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); models that were trained are in {folder / 'runs'}, "
+            "and the next fine-tuning writes the file anew"
+        ) from error
 
 
 def _last_words(log: Path) -> str:

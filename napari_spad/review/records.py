@@ -65,6 +65,7 @@ class Reviews(QObject):
         self._dwell = self._timer(LOOK_MS, self._on_looked)
         self._save = self._timer(SAVE_MS, self._start_saving)
         self._open_book()
+        desk.accepted = self.accepted
         desk.written.connect(self._judge_soon)
         desk.edited.connect(self._on_edited)
         desk.result_changed.connect(self._on_result)

@@ -12,7 +12,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QTableWidget, QWidget
 from superqt.utils import GeneratorWorker
 
-from napari_spad.desk import Desk, EngineError, explain, whose
+from napari_spad.desk import Desk, EngineError, explain, setting, whose
 from napari_spad.layers import spacing_mm
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.table import DICE
@@ -71,7 +71,7 @@ class ScoreFile(QObject):
         if layer is None:
             return
         settings = self._desk.settings
-        folder = Path(str(settings.value(FOLDER, str(Path.home()), str)))
+        folder = Path(setting(settings, FOLDER, str(Path.home())))
         proposed = folder / (re.sub(r"[^\w .–-]+", "_", layer.name) + " – scores.csv")
         name, _ = QFileDialog.getSaveFileName(
             self._parent, "Save scores", str(proposed), "CSV (*.csv)"

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QScrollArea,
 )
 
-from napari_spad.desk import CheckpointCombo, Desk, explain, named, narrow
+from napari_spad.desk import CheckpointCombo, Desk, explain, named, narrow, setting
 
 __all__ = ["ModelPanel"]
 
@@ -88,7 +88,7 @@ class ModelPanel(QObject):
         """Show the chosen checkpoint's card, and hand it on."""
         try:
             card = self.card()
-        except (ValueError, OSError) as error:
+        except Exception as error:  # the last choice is read when the dock opens
             self.card_text.setText(explain(error))
             self.desk.fail(error)
             return
@@ -110,5 +110,5 @@ class ModelPanel(QObject):
         self.devices.setItemText(0, f"auto ({names[0]})" if names else "auto")
         for name in names:
             self.devices.addItem(name, name)
-        chosen = self.devices.findData(self.desk.settings.value("device", "auto", str))
+        chosen = self.devices.findData(setting(self.desk.settings, "device", "auto"))
         self.devices.setCurrentIndex(max(chosen, 0))

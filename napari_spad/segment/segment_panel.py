@@ -27,6 +27,7 @@ from napari_spad.desk import (
     Result,
     form_layout,
     named,
+    setting,
 )
 from napari_spad.layers import (
     Source,
@@ -127,8 +128,8 @@ class SegmentPanel(QWidget):
     def restore(self) -> None:
         """Take up the card's settings, then the user's last ones."""
         self.model.show_card()
-        self.samples.setValue(int(str(self.settings.value("samples", self.samples.value()))))
-        self.whole.setChecked(bool(self.settings.value("whole_stack", False, bool)))
+        self.samples.setValue(setting(self.settings, "samples", self.samples.value()))
+        self.whole.setChecked(setting(self.settings, "whole_stack", False))
 
     def _take_settings(self, card: Any) -> None:
         with QSignalBlocker(self.samples):  # the card's choice is not the user's

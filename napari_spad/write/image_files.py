@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from napari_spad.write.label_layer import layer_name, palette, smallest, spacing_mm, write_sidecar
+from napari_spad.write.label_layer import (
+    layer_name,
+    palette,
+    refuse_long_name,
+    smallest,
+    spacing_mm,
+    write_sidecar,
+)
 from spad.cases import replaced
 
 __all__ = ["write_png", "write_tiff"]
@@ -36,6 +43,7 @@ def write_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """
     import tifffile
 
+    refuse_long_name(path)
     labels = smallest(np.asarray(data))
     if labels.ndim > 3:
         raise ValueError(
@@ -82,6 +90,7 @@ def write_png(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """
     from PIL import Image
 
+    refuse_long_name(path)
     labels = smallest(np.asarray(data))
     labels = labels.reshape([n for n in labels.shape[:-2] if n != 1] + list(labels.shape[-2:]))
     if labels.ndim != 2:

@@ -174,6 +174,17 @@ def classes_of(meta: Mapping[str, Any], found: Sequence[int]) -> list[dict[str, 
     return [classes[value] for value in sorted(classes)]
 
 
+def refuse_long_name(path: str) -> None:
+    """Refuse a label image whose name, or whose sidecar's, is too long; nothing is written then."""
+    from spad.cases import refuse_long_names
+
+    refuse_long_names(Path(path), _sidecar_of(path))
+
+
+def _sidecar_of(path: str) -> Path:
+    return Path(path).with_name(f"{stem(Path(path))}.spad.json")
+
+
 def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> str:
     """Write ``NAME.spad.json`` beside a label image; returns its path.
 
@@ -198,7 +209,7 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
         annotator=str(metadata.get("annotator", "")),
         edited=None if by_hand is None else edited_pixels(labels, by_hand, classes),
     )
-    beside = Path(path).with_name(f"{stem(Path(path))}.spad.json")
+    beside = _sidecar_of(path)
     with replaced(beside) as file:
         file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return str(beside)

@@ -22,6 +22,7 @@ from napari_spad.write.label_layer import (
     classes_of,
     grid_of,
     layer_name,
+    refuse_long_name,
     smallest,
     write_sidecar,
 )
@@ -53,6 +54,7 @@ def write_nifti(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     ValueError
         It has more than three axes, or values below 0.
     """
+    refuse_long_name(path)
     nibabel = _library("nibabel", "nibabel", ".nii")
     labels, grid = _volume(data, meta)
     to_ras = np.diag([-1.0, -1.0, 1.0])  # NIfTI's axes run to the right and to anterior
@@ -145,6 +147,7 @@ def _volume(data: Any, meta: Mapping[str, Any]) -> tuple[NDArray[Any], Grid]:
 
 
 def _save_nrrd(path: str, labels: NDArray[Any], grid: Grid, fields: Mapping[str, str]) -> None:
+    refuse_long_name(path)
     nrrd = _library("nrrd", "pynrrd", ".nrrd")
     header: dict[str, Any] = {
         "space": "left-posterior-superior",

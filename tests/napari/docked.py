@@ -24,6 +24,8 @@ def segment(dock, qtbot) -> None:
     qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
     assert dock.form.button.isEnabled()
     assert dock.footer.cancel_button.isHidden()
+    for result in dock.results:
+        result.show_all()
 
 
 def shown_errors() -> list[str]:

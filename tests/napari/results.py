@@ -47,6 +47,7 @@ def segment(desk: Desk, image, places=range(SHAPE[0])) -> Result:
             result.put(Finished.of(part, segmentation(source.read(part))), undoable=False)
             desk.written.emit(result, part.index)
     desk.add_result(result)
+    result.show_all()
     return result
 
 

@@ -43,7 +43,7 @@ def test_the_dock_may_be_closed_while_running(open_dock, engine, qtbot):
     viewer.add_image(stack((40, 24, 36)), name="eye")
     dock.form.whole.setChecked(True)
     press_segment(dock, qtbot)
-    qtbot.waitUntil(lambda: viewer.layers["eye – SPAD"].data.any(), timeout=10_000)
+    qtbot.waitUntil(lambda: "eye – SPAD" in viewer.layers, timeout=10_000)
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: not dock.running, timeout=2000)
     viewer.add_image(stack(), name="another")

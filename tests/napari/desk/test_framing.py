@@ -63,3 +63,54 @@ def test_without_a_canvas_it_still_goes_there(framed):
     framing.go_to(image, (1,), (2, 3))
     assert viewer.dims.current_step[0] == 1
     np.testing.assert_allclose(camera(viewer).center[-2:], (2, 3))
+
+
+def moved(viewer, zoom: float) -> None:
+    camera(viewer).zoom = zoom
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_what_was_fitted_is_fitted_again_unless_the_camera_was_moved(touched):
+    viewer = ViewerModel()
+    framing = Framing(viewer)
+    viewer.add_image(np.zeros((40, 100)))
+    viewer.reset_view()
+    before = (camera(viewer).center, camera(viewer).zoom)
+    framing.note_fit()
+    assert (camera(viewer).center, camera(viewer).zoom) == before
+    if touched:
+        moved(viewer, before[1] * 1.3)
+    resized(viewer, 0.5)
+    framing.fit_again()
+    expected = before[1] * (1.3 if touched else 0.5)
+    assert camera(viewer).zoom == pytest.approx(expected, rel=0.01)
+
+
+def test_a_camera_that_shows_something_else_is_left_alone():
+    viewer = ViewerModel()
+    framing = Framing(viewer)
+    viewer.add_image(np.zeros((40, 100)))
+    viewer.reset_view()
+    camera(viewer).center = (*camera(viewer).center[:-1], camera(viewer).center[-1] + 1)
+    zoom = camera(viewer).zoom
+    framing.note_fit()
+    resized(viewer, 0.5)
+    framing.fit_again()
+    assert camera(viewer).zoom == zoom
+
+
+def test_a_demo_of_a_model_that_is_none_says_so_and_opens_nothing(capsys, tmp_path):
+    import napari
+
+    from napari_spad.demo import main
+
+    before = napari.current_viewer()
+    for name in ("oct-lesion", str(tmp_path / "none.safetensors"), str(tmp_path)):
+        assert main(["--checkpoint", name]) == 2
+        assert "demo: " in capsys.readouterr().err
+    assert napari.current_viewer() is before
+
+
+def resized(viewer, factor: float) -> None:
+    where = (viewer.canvas, "size") if hasattr(viewer, "canvas") else (viewer, "_canvas_size")
+    setattr(*where, tuple(round(n * factor) for n in getattr(*where)))

@@ -21,7 +21,7 @@ def test_cancel_keeps_what_is_done(open_dock, engine, qtbot):
     viewer.add_image(stack((60, 24, 36)), name="eye")
     dock.form.whole.setChecked(True)
     press_segment(dock, qtbot)
-    qtbot.waitUntil(lambda: viewer.layers["eye – SPAD"].data.any(), timeout=10_000)
+    qtbot.waitUntil(lambda: "eye – SPAD" in viewer.layers, timeout=10_000)
     qtbot.waitUntil(lambda: "of 60" in dock.footer.status.text(), timeout=5000)
     assert "left" in dock.footer.status.text()
     assert not dock.form.button.isEnabled()
@@ -54,6 +54,55 @@ def test_every_error_is_shown_and_the_button_comes_back(open_dock, engine, qtbot
     engine.fails_with = None
     segment(dock, qtbot)
     assert "done" in dock.footer.status.text()
+
+
+def test_a_run_that_fails_at_once_makes_no_layers_to_remove(open_dock, engine, qtbot):
+    """napari ends (SIGSEGV) where layers go while the notification of the error comes."""
+    viewer, dock = open_dock()
+    viewer.add_image(stack())
+    seen = []
+    viewer.layers.events.inserted.connect(seen.append)
+    viewer.layers.events.removed.connect(seen.append)
+    dock.form.whole.setChecked(True)
+    engine.fails_with = ValueError("pixels are NaN")
+    segment(dock, qtbot)
+    assert "none of the 4 B-scans" in dock.footer.status.text()
+    assert "NaN" in dock.footer.status.text()
+    assert seen == []
+
+
+class Chunks:
+    """A lazy stack, some of whose B-scans cannot be read."""
+
+    def __init__(self, whole, bad, error):
+        self.whole, self.bad, self.error = whole, bad, error
+        self.shape, self.dtype, self.ndim = whole.shape, whole.dtype, whole.ndim
+
+    def __getitem__(self, key):
+        if key[0] in self.bad:
+            raise self.error
+        return self.whole[key]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("cut"), RuntimeError("blosc"), KeyError("c/2"), ValueError("x")], ids=repr
+)
+def test_a_bscan_that_cannot_be_read_costs_the_others_nothing(open_dock, engine, qtbot, error):
+    viewer, dock = open_dock()
+    pixels = stack((6, 24, 36))
+    viewer.add_image(pixels, name="eye")
+    dock.form.whole.setChecked(True)
+    request = dock.form.request()
+    request.source.data = Chunks(pixels, {2, 4}, error)
+    dock.form.request = lambda: request
+    segment(dock, qtbot)
+    filled = viewer.layers["eye – SPAD"].data.any(axis=(1, 2))
+    assert filled.tolist() == [True, True, False, True, False, True]
+    said = dock.footer.status.text()
+    assert "4 of 6 B-scans are done; left out: " in said
+    assert "cannot be read" in said
+    runs = dock.results[0].layer.metadata["spad"]["provenance"]
+    assert [run["bscan"] for run in runs] == [[0], [1], [3], [5]]
 
 
 def test_what_the_engine_says_of_a_run_is_shown_once(open_dock, engine, qtbot):

@@ -364,6 +364,41 @@ def test_a_damaged_bscan_is_named_when_its_layer_comes_back(open_desk, qtbot):
     assert isinstance(back.hand, Hand)
 
 
+ODD_HEADERS = {
+    "nothing": {},
+    "place": {"placement": {"scale": "x", "axis_labels": 3}},
+    "colours": {"classes": [{"value": 900, "name": "A", "color": [1, 2, 3]}]},
+    "no dict": [],
+}
+
+
+@pytest.mark.parametrize("odd", ODD_HEADERS)
+def test_odd_files_hide_no_layer(open_desk, qtbot, odd):
+    viewer, desk, panel = open_desk()
+    result = segment(desk, viewer.add_image(stack(), name="eye"))
+    stroke(result, 1)
+    saved(panel, qtbot)
+    (tracked,) = panel.autosave.tracked.values()
+    crash(panel)
+    folder, change = tracked.saved.folder, ODD_HEADERS[odd]
+    (folder / "b-0001-LAPTOP.npz").write_bytes(b"rubbish")
+    header = json.loads((folder / "layer.json").read_text("utf-8"))
+    del header["name"]
+    new = header | change if isinstance(change, dict) else change
+    (folder / "layer.json").write_text(json.dumps(new), "utf-8")
+    viewer, desk, panel = open_desk()
+    viewer.add_image(stack(), name="eye")
+    offered(panel, qtbot)
+    press(panel, qtbot, "Recover")
+    said = recovered(desk, qtbot)
+    assert "b-0001-LAPTOP.npz" in said
+    assert "no readable name" in said or "no JSON object" in said
+    named = [la for la in viewer.layers if la.name.startswith("labels without a name")]
+    back = next(la for la in named if la.data.any())
+    np.testing.assert_array_equal(back.data, result.layer.data)
+    assert len(desk.results) == (odd in ("nothing", "place"))
+
+
 # ---------------------------------------------------------------------- killed
 
 KILLED = """

@@ -130,15 +130,108 @@ def test_a_damaged_file_costs_that_bscan_only_and_is_named_and_kept(tmp_path: Pa
     assert again.places() == [(0,), (2,), (4,)]
 
 
-def test_a_damaged_or_newer_header_is_said(tmp_path: Path):
+HEADERS = {
+    "cut": "{",
+    "no object": "[1, 2]",
+    "deep": "[" * 200_000,
+    "gone": None,
+    "empty": "{}",
+    "no name": '{"format": 1, "shape": [5, 24, 36], "dtype": "|u1"}',
+    "odd": '{"format": "x", "name": 7, "shape": [5, "24"], "dtype": "spam", "classes": [{}, 3], '
+    '"locked": "no", "placement": 8, "model": null}',
+    "other shape": '{"format": 1, "name": "eye", "shape": [5, 24, 37], "dtype": "|u1"}',
+    "huge": '{"format": 1, "name": "eye", "shape": [9, 1000000, 1000000], "dtype": "|u1"}',
+}
+
+
+@pytest.mark.parametrize("content", HEADERS.values(), ids=HEADERS)
+def test_a_damaged_header_costs_no_bscan(tmp_path: Path, content):
+    labels = some_labels()
+    session = Session(tmp_path)
+    session.begin()
+    saved = session.new_layer()
+    save(saved, labels)
+    session.close(properly=False)
+    if content is None:
+        (saved.folder / "layer.json").unlink()
+    else:
+        (saved.folder / "layer.json").write_text(content)
+    (kept,) = kept_layers(tmp_path)
+    assert (kept.lost, kept.bscans) == (True, 5)
+    back = AutosavedLayer(saved.folder).load()
+    np.testing.assert_array_equal(back.labels, labels)
+    assert back.labels.dtype == np.uint8
+    assert {"name", "image", "classes", "placement", "locked", "annotator"} <= set(back.header)
+    kept.saved.set_aside_damaged(back)
+    assert len(AutosavedLayer(saved.folder).places()) == 5
+    said = content is not None and bool(back.problems)
+    assert (saved.folder / "layer.json.before").is_file() == said
+
+
+def test_a_newer_header_is_said(tmp_path: Path):
     saved = AutosavedLayer(tmp_path / "a")
     save(saved, some_labels())
-    (saved.folder / "layer.json").write_text("{")
-    with pytest.raises(ValueError, match=r"layer\.json"):
-        saved.load()
     (saved.folder / "layer.json").write_text(json.dumps(header() | {"format": 99}))
     with pytest.raises(ValueError, match=r"format 99.*update"):
         saved.load()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["b-0001-LAPTOP.npz", "b-0001 (1).npz", "b-١١١١.npz", "b.npz", "b-0001-0002.npz", "b-0099.npz",
+     "b-x.npz", "m-0001 (1).npz", "m-0001-conflict.npz", "b-00001.npz", "bb.npz", "b-0001~.npz"],
+)  # fmt: skip
+def test_a_stray_file_hides_nothing_is_told_and_left(tmp_path: Path, name):
+    labels = some_labels()
+    (saved,) = crashed(tmp_path)
+    stray = saved.folder / name
+    stray.write_bytes((saved.folder / "b-0001.npz").read_bytes())
+    (kept,) = kept_layers(tmp_path)
+    assert kept.lost
+    again = AutosavedLayer(saved.folder)
+    back = again.load()
+    np.testing.assert_array_equal(back.labels, labels)
+    (said,) = back.problems
+    assert name in said or "B-scan" in said or "could not be read back" in said
+    again.set_aside_damaged(back)
+    assert stray.is_file() or stray.with_suffix(".npz.damaged").is_file()
+
+
+def test_no_flipped_bit_costs_more_than_its_bscan(tmp_path: Path):
+    """And one that is not seen changes nothing."""
+    labels = some_labels((3, 6, 7))
+    saved = AutosavedLayer(tmp_path / "a")
+    save(saved, labels)
+    saved.save_model((1,), ModelPart(labels[1], labels[1] * 0.1, None, {"seed": 7}))
+    draw = np.random.default_rng(3)
+    for name in ("b-0001.npz", "m-0001.npz"):
+        whole = (saved.folder / name).read_bytes()
+        for _ in range(300):
+            content = bytearray(whole)
+            content[draw.integers(len(whole))] ^= 1 << draw.integers(8)
+            (saved.folder / name).write_bytes(content)
+            back = AutosavedLayer(saved.folder).load()
+            np.testing.assert_array_equal(back.labels[[0, 2]], labels[[0, 2]])
+            one = back.labels[1]
+            lost = [p for p in back.problems if p.startswith("B-scan 2 of")]
+            assert np.array_equal(one, labels[1]) or (lost and not one.any())
+            assert back.problems == lost
+        (saved.folder / name).write_bytes(whole)
+
+
+def test_a_lock_that_went_astray_hides_no_layer(tmp_path: Path):
+    (saved,) = crashed(tmp_path)
+    (saved.folder.parent / "lock").unlink()
+    assert [k.lost for k in kept_layers(tmp_path)] == [True]
+    np.testing.assert_array_equal(move(saved, Session(tmp_path)).load().labels, some_labels())
+
+
+def test_a_session_that_holds_something_else_is_not_deleted(tmp_path: Path):
+    (saved,) = crashed(tmp_path)
+    other = saved.folder.parent / "notes.txt"
+    other.write_text("not ours")
+    move(saved, Session(tmp_path))
+    assert other.is_file()
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch):

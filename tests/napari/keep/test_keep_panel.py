@@ -152,7 +152,7 @@ def test_a_panel_that_was_let_go_shows_no_copies_that_were_still_looked_for(desk
     kept = let_go.kept
     kept.list.addItem("as it was")
     let_go.disconnect_viewer()
-    kept._on_looked([])  # its list may be gone by then
+    kept._on_looked(([], ""))  # its list may be gone by then
     assert kept.list.count() == 1
     kept.look()
     assert kept._worker is None

@@ -198,6 +198,8 @@ def test_all_open_images_get_a_result_once(panel, engine: Hashed, qtbot):
     assert len(written) == 4
     viewer.add_image(bscan(2), name="two")
     assert run(panel, qtbot, panel.batch.layers) == "1 segmented."
+    for result in panel.desk.results:
+        result.show_all()
     assert len(viewer.layers) == 3 * 4  # of each an image, labels, uncertainty, by hand
     panel.batch.layers.click()
     assert "all 3 open images have a result" in panel.dock.footer.status.text()

@@ -34,3 +34,26 @@ def test_the_viewer_saves_through_our_writer(make_napari_viewer, engine, npe2pm,
         written = result.layer.save(str(tmp_path / "out.tif"), plugin="napari-spad")
     assert len(written) == 2
     assert tifffile.imread(written[0]).dtype == np.uint8
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".nii.gz", ".nrrd", ".seg.nrrd"])
+def test_a_name_that_leaves_no_room_for_the_sidecar_is_refused_before(tmp_path: Path, suffix):
+    from napari_spad.keep.export import FORMATS, export
+
+    form = next(one for one in FORMATS if one.suffix == suffix)
+    meta = {"name": "eye", "scale": (1, 1), "metadata": {}}
+    path = tmp_path / ("x" * (255 - len(suffix)) + suffix)
+    if len(suffix) < len(".spad.json"):
+        with pytest.raises(ValueError, match="shorten the name by"):
+            export(path, form, np.zeros((4, 5), np.uint8), meta)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["网膜" * 60, "é" * 200, "x" * 300])
+def test_a_layers_long_name_becomes_one_that_every_folder_takes(name):
+    from napari_spad.keep.export import FORMATS, file_name
+
+    for form in FORMATS:
+        made = file_name(name, form)
+        assert made.endswith(form.suffix)
+        assert len(f"{made[: -len(form.suffix)]}_001_001.spad.json".encode()) <= 255

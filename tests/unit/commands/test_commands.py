@@ -106,7 +106,7 @@ def test_info_prints_the_card(model: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_model_is_given_by_path_or_by_shipped_name(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checkpoint, "shipped", lambda: {"oct-phantom": model})
+    monkeypatch.setattr("spad.checkpoint.safetensors_file.shipped", lambda: {"oct-phantom": model})
     assert main(["info", "oct-phantom"]) == 0
     assert capsys.readouterr().out.startswith("untrained")
     assert "did you mean oct-phantom?" in refused(capsys, "info", "oct-fantom")
@@ -343,6 +343,9 @@ def test_batches_that_cannot_work_are_refused_before_they_start(
     text = refused(capsys, "segment", model, tmp_path / "empty", tmp_path / "gone.png", "-o", out)
     assert "empty: has no" in text
     assert "gone.png: there is no such file" in text
+    write(tmp_path / "long" / f"{'n' * 251}.png")
+    text = refused(capsys, "segment", model, tmp_path / "long", "-o", out)
+    assert "shorten the name by" in text
     assert not out.exists()
     assert "is not on this machine" in refused(
         capsys, "segment", model, tmp_path / "x", "-o", out, "--device", "cuda:99"

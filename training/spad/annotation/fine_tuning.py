@@ -25,6 +25,8 @@ FEW_IMAGES = 10
 BATCH = 4
 LEARNING_RATE = 2e-4
 MOST_STEPS = 1_000_000
+MOST_KNOWN = 10**12
+"""A larger step is none that a run wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def read_progress(out: Path) -> Progress:
     """Read what a run has written so far; nothing is an empty progress.
 
     A resumed run writes some steps again: of what was written twice the later counts. A line that
-    is cut short is left out.
+    is cut short, or makes no sense, is left out.
     """
     try:
         lines = (out / PROGRESS).read_bytes().split(b"\n")
@@ -227,36 +229,38 @@ def read_progress(out: Path) -> Progress:
         return Progress()
     losses: dict[int, float] = {}
     validations: dict[int, Validation] = {}
-    head: dict[str, Any] = {}
+    steps, minutes = 0, 0.0
     seconds, began, scoring = 0.0, math.nan, False
     for line in lines:
         try:
             entry = json.loads(line.decode("utf-8"))  # may be cut within a letter, too
-            step, at = int(entry["step"]), float(entry["seconds"])
-            loss = _number(entry["loss"]) if "loss" in entry else None
-            scores = _validation(step, entry["validation"]) if "validation" in entry else None
-            float(entry.get("minutes", 0)), int(entry.get("steps", 0))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
+            step, now = int(entry["step"]), float(entry["seconds"])
+            loss = _number(entry.get("loss"))
+            validation = _validation(step, entry["validation"]) if "validation" in entry else None
+            asked = int(entry.get("steps", 0)), float(entry.get("minutes", 0))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
-        seconds = at
+        if not (0 <= step <= MOST_KNOWN and math.isfinite(now)):
+            continue
+        seconds = now
         if "steps" in entry:  # a start, or a resume: what came later is not of this run
-            head = entry
+            steps, minutes = asked
             losses = {s: x for s, x in losses.items() if s <= step}
             validations = {s: v for s, v in validations.items() if s <= step}
         scoring = "scoring" in entry
         if "training" in entry:
             began = seconds
-        if loss is not None:
+        if "loss" in entry:
             losses[step] = loss
-        if scores is not None:
-            validations[step] = scores
+        if validation is not None:
+            validations[step] = validation
     return Progress(
         losses=tuple(losses.items()),
         validations=tuple(validations[s] for s in sorted(validations)),
         seconds=seconds,
         training_seconds=seconds - began if math.isfinite(began) else 0.0,
-        steps=int(head.get("steps", 0)),
-        minutes=float(head.get("minutes", 0)),
+        steps=steps,
+        minutes=minutes,
         scoring=scoring,
     )
 

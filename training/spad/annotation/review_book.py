@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.annotation.review_queue import STATES, State
+from spad.cases import write_json
 
 __all__ = ["Entry", "ReviewBook", "check_sum"]
 
@@ -120,9 +121,7 @@ class ReviewBook:
             mine = everyone.setdefault(self.annotator, {})
             mine |= {sha256: asdict(entry) for sha256, entry in changed.items()}
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-            new.write_text(json.dumps({"format": FORMAT, "annotators": everyone}), "utf-8")
-            os.replace(new, self.path)
+            write_json(self.path, {"format": FORMAT, "annotators": everyone})
             with self._lock:
                 self._entries = _entries(mine)
                 self._changed = {k: e for k, e in self._changed.items() if changed.get(k) != e}

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.cases.atomic_files import read_json, replaced, write_bytes, write_json
+    from spad.cases.atomic_files import (
+        read_json,
+        refuse_long_names,
+        replaced,
+        write_bytes,
+        write_json,
+    )
     from spad.cases.case_folder import (
         Case,
         CaseError,

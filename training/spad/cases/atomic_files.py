@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "replaced", "write_bytes", "write_json"]
+__all__ = ["read_json", "refuse_long_names", "replaced", "write_bytes", "write_json"]
+
+LONGEST = 255
+"""Bytes of a file name, where the system does not say."""
 
 
 def read_json(path: Path) -> Any:
@@ -23,9 +26,13 @@ def read_json(path: Path) -> Any:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a killed process leaves the old one, or none, but never half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    temporary = path.with_name(_beside(".tmp"))
+    try:
+        with temporary.open("xb") as file:  # follows no link that lies there
+            file.write(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -44,7 +51,7 @@ def replaced(path: Path) -> Iterator[Path]:
     path : Path
         Its folder must exist. The yielded name ends as this one does, for writers that go by it.
     """
-    beside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    beside = path.with_name(_beside("".join(path.suffixes[-2:])[-16:]))
     try:
         yield beside
         with beside.open("rb+") as file:
@@ -52,3 +59,38 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def refuse_long_names(*paths: Path) -> None:
+    """Refuse, before there is anything to lose, files whose names their folder does not take.
+
+    Parameters
+    ----------
+    paths : Path
+        Their folders need not exist yet.
+
+    Raises
+    ------
+    ValueError
+        A name is too long, with how long it may be.
+    """
+    for path in paths:
+        limit, size = _longest(path.parent), len(os.fsencode(path.name))
+        if size > limit:
+            raise ValueError(
+                f"“{path.name[:40]}…” is a file name of {size} bytes, and {path.parent} takes "
+                f"{limit}: shorten the name by {size - limit}"
+            )
+
+
+def _longest(folder: Path) -> int:
+    there = next((f for f in (folder, *folder.parents) if f.is_dir()), None)
+    try:
+        return os.pathconf(there, "PC_NAME_MAX") if there is not None else LONGEST
+    except (AttributeError, OSError, ValueError):  # Windows has no pathconf
+        return LONGEST
+
+
+def _beside(suffix: str) -> str:
+    """A name for a file that is to replace another: short, however long that one's is."""
+    return f".{secrets.token_hex(6)}{suffix}"

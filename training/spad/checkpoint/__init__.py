@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spad.checkpoint.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
     from spad.checkpoint.safetensors_file import (
         load,
+        model_path,
         read_card,
         save,
         save_with_card,

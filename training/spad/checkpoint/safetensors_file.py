@@ -7,6 +7,7 @@ can run code, are never opened. The header alone, and no torch, is needed to rea
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from spad.checkpoint.safetensors_header import card_within
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load", "read_card", "save", "save_with_card", "sha256", "shipped"]
+__all__ = ["load", "model_path", "read_card", "save", "save_with_card", "sha256", "shipped"]
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:
@@ -186,6 +187,25 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def shipped() -> dict[str, Path]:
     """Names and paths of the checkpoints that come with the package, sorted by name."""
     return {p.stem: p for p in sorted((Path(__file__).parent / "models").glob("*.safetensors"))}
+
+
+def model_path(name: str) -> Path:
+    """Path of a checkpoint that is given by path or by the name of a shipped one.
+
+    Raises
+    ------
+    ValueError
+        It is neither, with the nearest name.
+    """
+    path = Path(name)
+    models = shipped()
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    if name not in models:
+        near = difflib.get_close_matches(name, models, 1)
+        hint = f"did you mean {near[0]}?" if near else f"shipped are: {', '.join(models) or 'none'}"
+        raise ValueError(f"{name}: there is no such file and no such shipped model; {hint}")
+    return models[name]
 
 
 def _regular_file(path: str | os.PathLike[str]) -> Path:

@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from spad.checkpoint import model_path
 from spad.commands.options import (
     add_cases,
     add_model,
     add_sampling,
     mapping_of,
-    model_path,
     sampling,
     say,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from spad.commands.options import add_model, model_path
+from spad.checkpoint import model_path
+from spad.commands.options import add_model
 
 __all__ = ["add_arguments", "run"]
 

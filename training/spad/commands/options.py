@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ __all__ = [
     "add_model",
     "add_sampling",
     "mapping_of",
-    "model_path",
     "positive",
     "rank",
     "sampling",
@@ -70,21 +68,6 @@ def positive(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{number} is below 1")
     return number
-
-
-def model_path(name: str) -> Path:
-    """Path of a checkpoint that is given by path or by the name of a shipped one."""
-    from spad.checkpoint import shipped
-
-    path = Path(name)
-    models = shipped()
-    if path.exists() or path.suffix or len(path.parts) != 1:
-        return path
-    if name not in models:
-        near = difflib.get_close_matches(name, models, 1)
-        hint = f"did you mean {near[0]}?" if near else f"shipped are: {', '.join(models) or 'none'}"
-        raise ValueError(f"{name}: there is no such file and no such shipped model; {hint}")
-    return models[name]
 
 
 def mapping_of(

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, sidecar, write_bytes, write_json
-from spad.checkpoint import LabelClass
-from spad.commands.options import add_model, add_sampling, model_path, sampling, say
+from spad.cases import CaseError, refuse_long_names, sidecar, write_bytes, write_json
+from spad.checkpoint import LabelClass, model_path
+from spad.commands.options import add_model, add_sampling, sampling, say
 from spad.pictures import image_files
 
 if TYPE_CHECKING:
@@ -190,6 +190,13 @@ def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
     if not images:
         raise ValueError("there is nothing to segment; name image files or folders")
     problems = []
+    for path in images:
+        try:
+            refuse_long_names(*_targets(path, out))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:  # to look whether such a file exists is an error already
+        raise CaseError(problems)
     sources: dict[str, Path] = {}
     for path in images:
         # Lower case, since some file systems tell no A from a.

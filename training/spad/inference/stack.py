@@ -78,7 +78,9 @@ class Stack:
         """
         try:
             pixels = np.asarray(self._slices[z])
-        except OSError as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the reader of a lazy stack raises
             raise BadSlice(f"slice {z} of the image cannot be read ({error})") from error
         if self._lazy and pixels.dtype.kind == "f":
             _check(pixels, z)

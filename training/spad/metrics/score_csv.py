@@ -161,10 +161,12 @@ def write_text(path: Path, text: str) -> None:
     OSError
         With what to do.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".scores.{os.getpid()}")
     try:
         # The mark at the start tells Excel that it is UTF-8.
-        fresh.write_text(text, "utf-8-sig", newline="")
+        fresh.unlink(missing_ok=True)  # a link that lies there is not followed
+        with fresh.open("x", encoding="utf-8-sig", newline="") as file:
+            file.write(text)
         os.replace(fresh, path)
     except OSError as error:
         raise OSError(

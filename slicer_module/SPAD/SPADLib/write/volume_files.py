@@ -19,7 +19,7 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from spad.cases import edited_pixels, read_json, replaced, sidecar, write_json
+from spad.cases import edited_pixels, read_json, refuse_long_names, replaced, sidecar, write_json
 from SPADLib.scene import (
     BINARY,
     Result,
@@ -88,6 +88,7 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
     own = _own_segments(result)
     labels = read_segments(result.segmentation, {**result.values, **own}, result.volume).labels
     beside = path.with_name(f"{path.name[: -len(suffix)]}.spad.json")
+    refuse_long_names(path, beside)
     content = _describe(result, labels, own, path.name, as_segmentation)
     _refuse_existing(path, beside, content, replace)
     if as_segmentation:

@@ -64,7 +64,8 @@ class Run:
         }
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with fresh.open("wb") as handle:
+            fresh.unlink(missing_ok=True)  # a link that lies there is not followed
+            with fresh.open("xb") as handle:
                 torch.save(state, handle)
                 handle.flush()
                 os.fsync(handle.fileno())

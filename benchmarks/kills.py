@@ -1,0 +1,300 @@
+"""Is anything lost? The desk killed in the middle of strokes; disks that are full amid a write.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/kills.py kill
+    python benchmarks/kills.py full     # as root: it mounts a small tmpfs
+
+`kill`: napari with the dock, real mouse strokes one after another; SIGKILL at a random moment of a
+random one. Then what autosave left is read back: each stroke that had ended `--grace` seconds
+before must be there in pixels and in marks, and no file may be damaged. `full`: of each kind of
+file an old state is written, the disk is filled but for a random rest, the new state is written
+until the system refuses; then every file must be the old one or the new one, whole, with nothing
+beside it; and with room again the new state must be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+SHAPE = (4, 128, 256)
+COLUMNS = (30, 200)
+MOST = 44  # strokes that have a row of their own
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("kill", "full", "paint"))
+    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--grace", type=float, default=2.0, help="seconds that autosave may take")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.what == "paint":
+        paint(args.folder)
+    elif args.what == "kill":
+        kill(args.times, args.grace, args.seed)
+    else:
+        full(args.times, args.seed)
+
+
+# ---------------------------------------------------------------------- killed
+
+
+def place(number: int) -> tuple[int, int, int]:
+    """B-scan, row and value of a stroke; no two strokes touch."""
+    return number % SHAPE[0], 8 + number // SHAPE[0] * 10, 1 + number % 5
+
+
+def paint(folder: Path) -> None:
+    """Paint stroke after stroke, saying when each begins and ends, until somebody kills us."""
+    import napari
+    from driver import Driver
+    from qtpy.QtCore import QSettings, QTimer
+
+    from napari_spad.desk import Result
+    from napari_spad.dock import SpadDock
+    from napari_spad.layers import open_source
+    from spad.checkpoint import label_classes
+
+    engine: Any = SimpleNamespace(devices=lambda: ["cpu"], shipped=dict)
+    settings = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)
+    viewer = napari.Viewer()
+    dock = SpadDock(viewer, engine=engine, settings=settings, folder=folder)
+    viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
+    viewer.window.resize(1400, 900)
+    image = viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
+    classes = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
+    result = Result(viewer, open_source(image, viewer, whole_stack=True), classes, "model")
+    dock.desk.add_result(result)
+    result.show_all()
+    driver = Driver(viewer)
+    driver.pause(600)
+    viewer.reset_view()
+
+    def strokes() -> None:
+        for number in range(MOST):
+            z, row, value = place(number)
+            viewer.dims.set_current_step(0, z)
+            result.layer.selected_label, result.layer.mode = value, "paint"
+            driver.pause(60)
+            print("begin", number, time.time(), flush=True)
+            ends = np.linspace(*COLUMNS, 9)
+            driver.stroke(result.layer, [(row, column) for column in ends], brush=5)
+            print("end", number, time.time(), flush=True)
+
+    QTimer.singleShot(500, strokes)
+    napari.run()
+
+
+def kill(times: int, grace: float, seed: int) -> None:
+    """Print what was lost in so many kills."""
+    chance = random.Random(seed)
+    counts: Counter[str] = Counter()
+    oldest = 0.0
+    for number in range(times):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            ended, killed = _painted(folder, chance)
+            lost, problems = _lost(folder, ended)
+            ages = [killed - ended[one] for one in lost]
+            oldest = max([oldest, *ages])
+            counts += Counter(
+                kills=1,
+                strokes=len(ended),
+                late=len(lost),
+                lost=sum(age > grace for age in ages),
+                problems=len(problems),
+            )
+            print(
+                number + 1,
+                dict(counts),
+                f"oldest of the late {oldest:.2f} s",
+                *problems,
+                flush=True,
+            )
+
+
+def _painted(folder: Path, chance: random.Random) -> tuple[dict[int, float], float]:
+    """Let a desk paint, and kill it within a stroke; when each stroke ended, and when it died."""
+    command = [sys.executable, "-W", "ignore", __file__, "paint", "--folder", str(folder)]
+    desk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert desk.stdout is not None
+    last, ended = chance.randrange(2, MOST), {}
+    for line in desk.stdout:
+        word, number, when = line.split()
+        if word == "end":
+            ended[int(number)] = float(when)
+        elif int(number) == last:
+            break
+    time.sleep(chance.uniform(0, 0.12))
+    desk.send_signal(signal.SIGKILL)
+    killed = time.time()
+    for line in desk.stdout:  # a stroke that ended before the signal came
+        with suppress(ValueError):
+            word, number, when = line.split()
+            if word == "end":
+                ended[int(number)] = float(when)
+    desk.wait()
+    return ended, killed
+
+
+def _lost(folder: Path, ended: dict[int, float]) -> tuple[list[int], list[str]]:
+    """Strokes that had ended and are not there, and what could not be read."""
+    from napari_spad.keep.autosave_folders import kept_layers
+
+    kept = [one for one in kept_layers(folder / "autosave") if one.lost]
+    if not kept:
+        return list(ended), []
+    loaded = kept[0].saved.load()
+    lost = []
+    for number in ended:
+        z, row, value = place(number)
+        where = (z, row, slice(COLUMNS[0] + 2, COLUMNS[1] - 2))
+        if not ((loaded.labels[where] == value).all() and loaded.by_hand[where].all()):
+            lost.append(number)
+    return lost, loaded.problems
+
+
+# ---------------------------------------------------------------------- full
+
+
+def full(times: int, seed: int) -> None:
+    """Print how writes of each kind end on a disk that gets full."""
+    chance = random.Random(seed)
+    counts: Counter[str] = Counter()
+    for _ in range(times):
+        for name, kind in KINDS.items():
+            with _small_disk() as disk:
+                write, read = kind(disk)
+                write(0)
+                old = read()
+                filler = disk.parent / "filler"
+                _fill(filler, chance)
+                refused = False
+                try:
+                    write(1)
+                except (OSError, ValueError):
+                    refused = True
+                amid = read()
+                filler.unlink()
+                write(1)
+                new = read()
+                whole = all(value in (old.get(key), new.get(key)) for key, value in amid.items())
+                left = [f.name for f in disk.rglob(".*")]
+                counts += Counter(
+                    disks=1,
+                    refused=refused,
+                    damaged=not whole or not (old.keys() <= amid.keys()),
+                    left=bool(left),
+                    **{f"refused {name}": refused},
+                )
+    print(json.dumps(counts, indent=1))
+
+
+@contextmanager
+def _small_disk() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", name]
+        subprocess.run(mount, check=True)
+        try:
+            work = Path(name) / "work"
+            work.mkdir()
+            yield work
+        finally:
+            subprocess.run(["umount", name], check=True)  # noqa: S607
+
+
+def _fill(filler: Path, chance: random.Random) -> None:
+    """Fill the disk but for 0 to 5 pages."""
+    with filler.open("wb", buffering=0) as file:
+        with suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        file.truncate(max(file.tell() - 4096 * chance.randrange(6), 0))
+
+
+Kind = Callable[[Path], tuple[Callable[[int], None], Callable[[], dict[str, Any]]]]
+
+
+def _labels(version: int) -> np.ndarray:
+    return np.random.default_rng(version).integers(0, 5, (4, 128, 128)).astype(np.uint8)
+
+
+def _autosave(disk: Path) -> Any:
+    from napari_spad.keep.autosaved_layer import AutosavedLayer
+
+    saved = AutosavedLayer(disk / "layer")
+
+    def write(version: int) -> None:
+        header = {"name": f"eye {version}", "shape": [4, 128, 128], "dtype": "|u1"}
+        saved.save_header(header)
+        for z, labels in enumerate(_labels(version)):
+            saved.save_bscan((z,), labels, labels > 2)
+
+    def read() -> dict[str, Any]:
+        back = AutosavedLayer(disk / "layer").load()
+        parts = {f"{z}": (back.labels[z].tobytes(), back.by_hand[z].tobytes()) for z in range(4)}
+        return parts | {"name": back.header["name"], "problems": back.problems}
+
+    return write, read
+
+
+def _export(suffix: str) -> Kind:
+    def kind(disk: Path) -> Any:
+        from napari_spad.keep.export import FORMATS, export
+
+        form = next(one for one in FORMATS if one.suffix == suffix)
+
+        def write(version: int) -> None:
+            meta = {"name": "eye", "scale": (1, 1, 1), "metadata": {"annotator": f"{version}"}}
+            export(disk / f"eye{suffix}", form, _labels(version), meta)
+
+        return write, lambda: _files(disk)
+
+    return kind
+
+
+def _reviews(disk: Path) -> Any:
+    from spad.annotation import Entry, ReviewBook
+
+    def write(version: int) -> None:
+        book = ReviewBook(disk / "reviews.json")
+        for number in range(300):
+            book.mark(f"{number:064d}", Entry("accepted", version))
+        book.save()
+
+    return write, lambda: _files(disk)
+
+
+def _files(disk: Path) -> dict[str, Any]:
+    """Contents by name; of times only that they are there."""
+    return {f.name: f.read_bytes() for f in disk.rglob("*") if f.is_file()}
+
+
+KINDS: dict[str, Kind] = {
+    "autosave": _autosave,
+    "TIFF": _export(".tif"),
+    "PNG": _export(".png"),
+    "seg.nrrd": _export(".seg.nrrd"),
+    "reviews": _reviews,
+}
+
+
+if __name__ == "__main__":
+    main()

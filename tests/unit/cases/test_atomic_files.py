@@ -1,0 +1,68 @@
+"""Files that are replaced as a whole: whatever they are called, and whatever lies beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from spad.cases.atomic_files import refuse_long_names, replaced, write_bytes
+from spad.metrics.score_csv import write_text
+
+LONG = "é" * 120 + "x" * 11 + ".tif"
+"""255 bytes, the most that file systems take."""
+
+
+def write_replaced(path: Path, data: bytes) -> None:
+    with replaced(path) as file:
+        assert file.suffix == path.suffix
+        file.write_bytes(data)
+
+
+WRITERS = {
+    "write_bytes": write_bytes,
+    "replaced": write_replaced,
+    "write_text": lambda path, data: write_text(path, data.decode()),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_the_longest_name_that_the_folder_takes_is_written(tmp_path: Path, write):
+    assert len(os.fsencode(LONG)) == 255
+    write(tmp_path / LONG, b"new")
+    assert (tmp_path / LONG).read_bytes().endswith(b"new")
+    assert [p.name for p in tmp_path.iterdir()] == [LONG]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_no_link_that_lies_beside_is_followed(tmp_path: Path, write):
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    path = tmp_path / "a.csv"
+    for name in (".a.csv.tmp", f".a.csv.{os.getpid()}", f".scores.{os.getpid()}"):
+        (tmp_path / name).symlink_to(precious)
+    write(path, b"new")
+    assert precious.read_bytes() == b"mine"
+    assert path.read_bytes().endswith(b"new")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("spad.cases.atomic_files.os.replace", full)
+    for write in (write_bytes, write_replaced):
+        with pytest.raises(OSError, match="No space"):
+            write(path, b"new")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.json", b"old")]
+
+
+def test_a_name_that_is_too_long_is_refused_in_words(tmp_path: Path):
+    refuse_long_names(tmp_path / LONG, tmp_path / "not yet" / LONG)
+    with pytest.raises(ValueError, match=r"257 bytes, and .* takes 255: shorten the name by 2"):
+        refuse_long_names(tmp_path / f"{LONG}xx")
