@@ -64,7 +64,7 @@ class CorrectPanel:
             self._result = result
             for one in () if result is None else result.classes[1:]:
                 self.ui.structureCombo.addItem(one.name, one.value)
-            self._enable()
+        self._enable()
 
     def stop(self) -> None:
         """Correct nothing."""

@@ -8,7 +8,7 @@ import qt
 
 from SPADLib.correct.review_records import Review
 from SPADLib.desk import Desk, go_to
-from SPADLib.host import Cancelled, Pump, set_up_table
+from SPADLib.host import Cancelled, Pump, one_shot_timer, set_up_table
 
 __all__ = ["ReviewPanel"]
 
@@ -40,10 +40,7 @@ class ReviewPanel:
         self.desk, self.ui = desk, ui
         self.review: Review | None = None
         self._judge = Pump(lambda _: None, self._on_judged)
-        self._dwell = qt.QTimer()
-        self._dwell.setSingleShot(True)
-        self._dwell.setInterval(LOOK_MS)
-        self._dwell.timeout.connect(self._on_looked)
+        self._dwell = one_shot_timer(LOOK_MS, self._on_looked)
         table = ui.reviewTable
         set_up_table(table, COLUMNS)
         table.setToolTip(ABOUT_ERROR)
@@ -65,12 +62,11 @@ class ReviewPanel:
         """Follow the result at work."""
         result = self.desk.result
         same = self.review is not None and result is self.review.result
-        if same or (result is None and self.review is None):
-            return
-        self.stop()
-        if result is not None:
-            self.review = Review(result)
-            self._judge_all()
+        if not same and not (result is None and self.review is None):
+            self.stop()
+            if result is not None:
+                self.review = Review(result)
+                self._judge_all()
         self._enable()
 
     def stop(self) -> None:

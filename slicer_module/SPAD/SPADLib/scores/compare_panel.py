@@ -10,7 +10,7 @@ import qt
 import slicer
 
 from SPADLib.desk import Desk, RunBox, go_to, isolate
-from SPADLib.host import Cancelled, Pump, get, set_up_table
+from SPADLib.host import Cancelled, Pump, get, one_shot_timer, set_up_table
 from SPADLib.scene import Watch, segment_id
 from SPADLib.scores.live_scores import LiveScores, Row
 from SPADLib.scores.reference_on_grid import Reference
@@ -43,10 +43,8 @@ class ComparePanel:
         self._matches: Any = None  # as the column shows them
         self._watch: Watch | None = None
         self._distances = Pump(self._on_distance, self._on_distances_end)
-        self._pause = qt.QTimer()
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
-        self._pause.timeout.connect(self._on_quiet)
+        self._pause = one_shot_timer(PAUSE_MS, self._on_quiet)
+        self._fill_soon = one_shot_timer(0, self._fill)
         table = ui.scoreTable
         set_up_table(table, COLUMNS)
         table.cellClicked.connect(self.act)
@@ -199,7 +197,7 @@ class ComparePanel:
             self.comparison.refresh()
         except ValueError as error:
             self.desk.fail(error)
-        qt.QTimer.singleShot(0, self._fill)  # not while the box that asks for it is at work
+        self._fill_soon.start()  # not while the box that asks for it is at work
 
     def _on_distance(self, _found: Any) -> None:
         if self.comparison is None:
