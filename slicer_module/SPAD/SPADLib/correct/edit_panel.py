@@ -36,12 +36,14 @@ class EditPanel:
             widget.setEnabled(result is not None)
         self.ui.uncertaintyCheck.setEnabled(result is not None)
         if result is None:
-            self._shown = None
+            if (why := self.desk.refusal) and why != self._shown:
+                self.desk.fail(why)
+            self._shown = why
             return
         shown = (result.segmentation.GetID(), self.desk.parameters.showUncertainty)
         if shown == self._shown:
             return
-        if self._shown is not None and shown[0] != self._shown[0]:
+        if self._shown and shown[0] != self._shown[0]:
             was = self.ui.surfaceCheck.blockSignals(True)
             self.ui.surfaceCheck.setChecked(False)
             self.ui.surfaceCheck.blockSignals(was)

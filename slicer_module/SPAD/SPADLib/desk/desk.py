@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -11,7 +12,7 @@ import slicer
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
-from SPADLib.scene import Layout, Result, array_of, guessed_layout
+from SPADLib.scene import Layout, Result, array_of, guessed_layout, refusal
 
 __all__ = ["Desk"]
 
@@ -66,9 +67,13 @@ class Desk:
         self._hear[what].append(call)
 
     def tell(self, what: str) -> None:
-        """Call who wants to hear of it."""
+        """Call who wants to hear of it; what fails in one of them costs the others nothing."""
         for call in self._hear[what]:
-            call()
+            try:
+                call()
+            except Exception as error:
+                logging.exception("SPAD: a panel could not follow %s", what)
+                self.fail(error)
 
     def say(self, text: str) -> None:
         """Show a sentence."""
@@ -106,13 +111,8 @@ class Desk:
         node = None if self.parameters is None else self.parameters.result
         if node is None:
             return None
-        known = self._results.get(node.GetID())
-        if known is None or known.segmentation is not node:
-            if (known := Result.of(node)) is None:
-                return None
+        if (known := self.known(node)) is not None:
             self._results[node.GetID()] = known  # kept for its samples
-        elif known.volume is None:
-            return None
         return known
 
     def need_result(self) -> Result:
@@ -124,8 +124,14 @@ class Desk:
             There is none.
         """
         if (result := self.result) is None:
-            raise ValueError("There is no segmentation yet: choose a volume and press Segment")
+            raise ValueError(self.refusal or "Choose a volume and press Segment first")
         return result
+
+    @property
+    def refusal(self) -> str:
+        """Why the segmentation that is chosen cannot be worked on; empty where none is chosen."""
+        node = None if self.parameters is None else self.parameters.result
+        return "" if node is None or self.result is not None else refusal(node)
 
     def take_result(self, result: Result) -> None:
         """Make a new result the one at work."""
@@ -136,7 +142,9 @@ class Desk:
     def known(self, node: Any) -> Result | None:
         """The result that a segmentation is, with its samples where they are at hand."""
         kept = self._results.get(node.GetID())
-        return kept if kept is not None and kept.segmentation is node else Result.of(node)
+        if kept is None or kept.segmentation is not node:
+            return Result.of(node)
+        return None if refusal(node) else kept
 
     def forget(self) -> None:
         """Let go of all results, as when a scene is closed."""

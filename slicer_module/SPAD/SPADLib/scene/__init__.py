@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         spacing_is_default,
     )
     from SPADLib.scene.result import Change, Result, results
-    from SPADLib.scene.result_nodes import PERCENT
+    from SPADLib.scene.result_nodes import PERCENT, refusal
     from SPADLib.scene.segments import (
         BINARY,
         Segments,

@@ -29,6 +29,7 @@ from SPADLib.scene.result_nodes import (
     add_probability,
     make_nodes,
     percent,
+    refusal,
 )
 from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
 from SPADLib.scene.structures import structures_of
@@ -119,12 +120,10 @@ class Result:
     def of(cls, segmentation: Any) -> Result | None:
         """The result that a segmentation is.
 
-        None where it is none, its volume is gone, or what it says of itself makes no sense.
+        None where it is none, one of its nodes is gone or has lost its pixels (`refusal` says
+        which), or what it says of itself makes no sense.
         """
-        if segmentation is None or not segmentation.GetAttribute("SPAD.classes"):
-            return None
-        wanted = (VOLUME, UNCERTAINTY, PROPOSAL)
-        if any(segmentation.GetNodeReference(role) is None for role in wanted):
+        if segmentation is None or refusal(segmentation):
             return None
         try:
             return cls(segmentation)

@@ -24,6 +24,7 @@ __all__ = [
     "add_probability",
     "make_nodes",
     "percent",
+    "refusal",
 ]
 
 VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposal"
@@ -75,6 +76,34 @@ def add_probability(segmentation: Any, volume: Any, layout: Layout, run: Any, fi
         node = new_volume(f"{segmentation.GetName()} {c.name} (%)", array, volume)
         node.CreateDefaultDisplayNodes()
         node.SetAttribute("SPAD.probability_of", c.name)
+
+
+def refusal(segmentation: Any) -> str:
+    """Why a segmentation cannot be used as a result, and what helps; empty where it can."""
+    name = segmentation.GetName()
+    if not segmentation.GetAttribute("SPAD.classes"):
+        return f"“{name}” was not made by SPAD: choose one that was, or segment a volume"
+    stays = f"“{name}” itself stays in the scene, and can be the reference of Compare"
+    shapes = set()
+    for role in (VOLUME, UNCERTAINTY, PROPOSAL):
+        node, what = segmentation.GetNodeReference(role), role.rpartition(".")[2]
+        if node is None:
+            return f"The {what} of “{name}” is not in the scene: segment the volume again. {stays}"
+        image = node.GetImageData()
+        if image is None or not image.GetNumberOfPoints() or not image.GetPointData().GetScalars():
+            return (
+                f"The {what} of “{name}”, “{node.GetName()}”, has no pixels. Was the scene saved "
+                "without its hidden nodes, or is a file of it missing? Load it with all its files, "
+                f"or segment the volume again. {stays}"
+            )
+        shapes.add(image.GetDimensions())
+    if len(shapes) > 1:
+        sizes = " and ".join("×".join(map(str, s)) for s in sorted(shapes))
+        return (
+            f"“{name}” and its volume, uncertainty or proposal are not of one size ({sizes}): "
+            f"segment the volume again. {stays}"
+        )
+    return ""
 
 
 def percent(share: NDArray[Any]) -> NDArray[np.uint8]:
