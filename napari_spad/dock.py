@@ -27,6 +27,7 @@ from napari_spad.read import phantom_stack
 from napari_spad.review import ReviewPanel
 from napari_spad.scores import ScoresPanel
 from napari_spad.segment import Footer, SegmentPanel
+from spad.annotation import left_alone
 from spad.checkpoint import NOTICE
 from spad.inference import Engine
 
@@ -66,6 +67,7 @@ class SpadDock(QWidget):
             folder or data_folder(),
         )
         self._done = self._kept = 0
+        self._held: list[int] = []  # B-scans that are accepted, and were left alone
         self._current: Result | None = None  # the layer that the run writes to
         self._new = False  # whether the run made it
         self._device = ""
@@ -133,7 +135,7 @@ class SpadDock(QWidget):
         """Tell the panels of one another what they ask for."""
         self.desk.framing.canvas = self._canvas
         self.training.follow(self.form)
-        self.training.cases.accepted = self.review.reviews.accepted
+        self.training.cases.accepted = self.desk.accepted = self.review.reviews.accepted
         self.review.reviews.changed.connect(self.training.cases.refresh)
         self.keep.log.scores = partial(dice_of, self.scores.live)
         self.scores.reference.layer_changed.connect(lambda _: self.keep.log.look_again())
@@ -174,7 +176,7 @@ class SpadDock(QWidget):
         """Start a run with the choices made. Does nothing while one is running."""
         if self.desk.busy:
             return
-        self._done, self._kept, self._device, self._told = 0, 0, "", {}
+        self._done, self._kept, self._held, self._device, self._told = 0, 0, [], "", {}
         try:
             request = self.form.request()
             # Now, not with the first B-scan: napari takes its time to make layers, and while a
@@ -201,7 +203,9 @@ class SpadDock(QWidget):
             return  # its layer was removed
         if self._new and result not in self.results:
             self.desk.add_result(result)
-        if result.put(event, undoable=not self._new):
+        if index in self.desk.accepted(result):
+            self._held.append(index[-1] if index else 0)
+        elif result.put(event, undoable=not self._new):
             self._done += 1
             self.desk.written.emit(result, index)
         else:
@@ -212,7 +216,9 @@ class SpadDock(QWidget):
         model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
         if request.into_result:
             ours = [r for r in self.results if r.fits(request.source, model)]
-            if ours and ours[-1].untouched(request.source.parts[0]):
+            (part,) = request.source.parts
+            accepted = bool(ours) and part.index in self.desk.accepted(ours[-1])
+            if ours and not accepted and ours[-1].untouched(part):
                 self._new = False
                 return ours[-1]
         self._new = True
@@ -236,6 +242,7 @@ class SpadDock(QWidget):
                 said.append(f"{self._done} of {len(source.parts)} B-scans are done and stay")
         if self._kept:
             said.append(f"{self._kept} B-scans were painted on meanwhile and kept as painted")
+        said += filter(None, [left_alone(self._held)])
         return "; ".join(said)
 
     def _on_layer_removed(self, event: Any) -> None:

@@ -83,7 +83,7 @@ class Resampling:
         follow : bool
             Show the last of them when it is done.
         """
-        from spad.annotation import edits_for
+        from spad.annotation import edits_for, left_alone
 
         result = self._at_work()
         if result is None:
@@ -102,22 +102,35 @@ class Resampling:
         if not places:
             self.desk.say("This is the last B-scan in that direction.")
             return
+        held = set(self.desk.accepted(result)) & set(places)
+        said = left_alone([place[-1] for place in held])
+        if len(held) == len(places):
+            self.desk.say(said)
+            return
         t0 = self._restart()
         edits: dict[tuple[int, ...], dict[str, Any]] = {}
+        before = index  # whose labels the next one restarts from, where it is not sampled itself
         for place in places:
-            part = result.part(place)
-            labels = np.asarray(result.layer.data[part.region])
-            edits[place] = edits_for(labels, result.painted(part), len(result.classes))
-            edits[place] |= {"t0": t0}
-        here = np.asarray(result.layer.data[result.part(index).region])
-        edits[places[0]]["start"] = np.where(here < len(result.classes), here, 0).astype(np.uint8)
+            if place not in held:
+                part = result.part(place)
+                labels = np.asarray(result.layer.data[part.region])
+                edits[place] = edits_for(labels, result.painted(part), len(result.classes))
+                edits[place] |= {"t0": t0}
+                if before == index or before in held:
+                    here = np.asarray(result.layer.data[result.part(before).region])
+                    known = np.where(here < len(result.classes), here, 0)
+                    edits[place]["start"] = known.astype(np.uint8)
+            before = place
 
         def take(event: Finished) -> str:
+            if event.part.index in self.desk.accepted(result):  # meanwhile
+                return left_alone([event.part.index[-1]])
             changed = result.take(event, within=None)
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
             number = event.part.index[-1] + 1
-            return f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
+            told = f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
+            return f"{told} {said}".rstrip()
 
         self._run(result, edits, take, onward=True)
 

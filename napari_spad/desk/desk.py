@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ class Desk(QObject):
         In the order in which they were made.
     result : Result or None
         The one at work: that of the active layer, else the last one that was.
+    accepted : callable
+        Gives the places of the B-scans of a `Result` that a person accepted: no run changes them.
+        The dock sets it.
     """
 
     said = Signal(str)
@@ -69,6 +72,7 @@ class Desk(QObject):
         self.framing = Framing(viewer)
         self.results: list[Result] = []
         self.result: Result | None = None
+        self.accepted: Callable[[Result], Collection[tuple[int, ...]]] = lambda _: ()
         self._run: Run | None = None
         self._part_done: Callable[[Finished], None] | None = None
         self._all_done: Callable[[bool], str] | None = None

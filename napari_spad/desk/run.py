@@ -126,7 +126,7 @@ def segment_parts(
     for number, part in enumerate(parts, start=1):
         edits = dict(request.edits.get(part.index, {}))
         if request.onward and last is not None:
-            edits["start"] = last
+            edits.setdefault("start", last)
         if number == 1:
             yield "reading the image…"
         pixels = source.read(part)

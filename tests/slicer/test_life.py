@@ -100,6 +100,8 @@ def test_a_scene_with_results_is_added_while_one_is_at_work(panel, tmp_path, pan
     assert mine.GetScene() is slicer.mrmlScene
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
     assert panel.ui.resultSelector.currentNode() is panel.desk.parameters.result
+    tables = slicer.util.getNodes("SPAD uncertainty*", useLists=True)
+    assert sum(map(len, tables.values())) == 1
     panel.desk.parameters.result = mine
     settle(panel)
     assert panel.desk.result.segmentation is mine
@@ -201,3 +203,21 @@ def test_reload_takes_the_parts_of_the_module_anew(panel, monkeypatch):
     finally:
         sys.modules.update(before)
     assert seen == [[]]
+
+
+def test_what_helps_when_the_module_does_not_open_fits_the_cause(app):
+    from SPADLib.install.install_panel import _advice
+
+    def raised(code, filename):
+        try:
+            exec(compile(code, filename, "exec"))  # noqa: S102 - our own line
+        except Exception as error:
+            return error
+
+    node = raised("raise ValueError('no pixels')", "/x/SPADLib/scene/result.py")
+    assert "Close the scene" in _advice(node)
+    assert "PyTorch" not in _advice(node)
+    library = raised("raise OSError('WinError 1114')", "/x/site-packages/torch/__init__.py")
+    assert "reinstall PyTorch" in _advice(library)
+    assert "reinstall PyTorch" in _advice(ImportError("no", name="torch"))
+    assert "reinstall the extension SPAD" in _advice(ImportError("no", name="spad"))

@@ -284,21 +284,3 @@ def test_slicer_itself_is_never_started_in_place_of_its_python(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/opt/Slicer/bin/SlicerApp-real")
     with pytest.raises(OSError, match="PythonSlicer was not found"):
         list(SlicerHost().pip(["--version"]))
-
-
-def test_what_helps_when_the_module_does_not_open_fits_the_cause():
-    from SPADLib.install.install_panel import _advice
-
-    def raised(code, filename):
-        try:
-            exec(compile(code, filename, "exec"))  # noqa: S102 - our own line
-        except Exception as error:
-            return error
-
-    node = raised("raise ValueError('no pixels')", "/x/SPADLib/scene/result.py")
-    assert "Close the scene" in _advice(node)
-    assert "PyTorch" not in _advice(node)
-    library = raised("raise OSError('WinError 1114')", "/x/site-packages/torch/__init__.py")
-    assert "reinstall PyTorch" in _advice(library)
-    assert "reinstall PyTorch" in _advice(ImportError("no", name="torch"))
-    assert "reinstall the extension SPAD" in _advice(ImportError("no", name="spad"))

@@ -59,9 +59,10 @@ class Desk:
 
         Parameters
         ----------
-        what : {"parameters", "result", "edited", "written", "reviewed", "view", "busy"}
-            The choices; another result is at work; its pixels changed; a model wrote in it; a
-            B-scan was accepted or skipped; the slice view moved; a run began or ended.
+        what : {"parameters", "result", "edited", "writing", "written", "reviewed", "view", "busy"}
+            The choices; another result is at work; its pixels changed; a model, or what takes it
+            back, is about to write in it, and has written; a B-scan was accepted or skipped; the
+            slice view moved; a run began or ended.
         call : callable
         """
         self._hear[what].append(call)
@@ -145,6 +146,11 @@ class Desk:
         if kept is None or kept.segmentation is not node:
             return Result.of(node)
         return None if refusal(node) else kept
+
+    def forget_one(self, segmentation: Any) -> None:
+        """Let go of what belongs to a segmentation that leaves the scene."""
+        self._results.pop(segmentation.GetID(), None)
+        self.history.forget(segmentation)
 
     def forget(self) -> None:
         """Let go of all results, as when a scene is closed."""

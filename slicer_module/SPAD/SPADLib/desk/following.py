@@ -10,6 +10,7 @@ import vtk
 
 from SPADLib.desk.desk import Desk
 from SPADLib.host import weakly
+from SPADLib.scene import companions, one_colour_table
 
 __all__ = ["Following"]
 
@@ -53,6 +54,14 @@ class Following:
             (scene.EndBatchProcessEvent, self._on_batch_ends),
         ):
             self._tags.append((scene, scene.AddObserver(event, weakly(call))))
+        for event, leaves in (
+            (scene.NodeAboutToBeRemovedEvent, self._on_leaves),
+            (scene.NodeRemovedEvent, self._on_left),
+        ):
+            callback = weakly(leaves)
+            callback.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
+            self._tags.append((scene, scene.AddObserver(event, callback)))
+        self._leaving: list[Any] = []
         self._connect(wrapped())
         self.watch_view()
 
@@ -91,8 +100,21 @@ class Following:
 
     def _on_ready(self, *_: Any) -> None:
         if not self._scene.IsImporting():
+            one_colour_table(self._scene)
             self._connect(self._wrapped())
             self.watch_view()
+
+    def _on_leaves(self, _scene: Any, _event: str, node: Any) -> None:
+        if node is not None and node.GetAttribute("SPAD.classes") and not self._busy():
+            self.desk.forget_one(node)
+            self._leaving = [n.GetID() for n in companions(node)]
+
+    def _on_left(self, _scene: Any, _event: str, node: Any) -> None:
+        """A result's uncertainty and proposal go with it."""
+        if node is not None and node.GetAttribute("SPAD.classes"):
+            leaving, self._leaving = self._leaving, []
+            for gone in filter(None, map(self._scene.GetNodeByID, leaving)):
+                self._scene.RemoveNode(gone)
 
     def _on_batch_ends(self, *_: Any) -> None:
         if self._parameters is not None and not self._busy():

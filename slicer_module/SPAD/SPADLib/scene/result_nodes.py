@@ -14,7 +14,7 @@ from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.segments import write_segments
 from SPADLib.scene.structures import class_segments
 from SPADLib.scene.uncertainty_colours import show_uncertainty
-from SPADLib.scene.volumes import array_of, into_study, new_volume
+from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of
 
 __all__ = [
     "PERCENT",
@@ -22,6 +22,7 @@ __all__ = [
     "UNCERTAINTY",
     "VOLUME",
     "add_probability",
+    "companions",
     "make_nodes",
     "percent",
     "refusal",
@@ -76,6 +77,15 @@ def add_probability(segmentation: Any, volume: Any, layout: Layout, run: Any, fi
         node = new_volume(f"{segmentation.GetName()} {c.name} (%)", array, volume)
         node.CreateDefaultDisplayNodes()
         node.SetAttribute("SPAD.probability_of", c.name)
+
+
+def companions(segmentation: Any) -> list[Any]:
+    """A result's uncertainty and proposal, where no other segmentation (a clone) has them too."""
+    others = nodes_of(segmentation.GetScene(), "vtkMRMLSegmentationNode")
+    others.remove(segmentation)
+    found = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY, PROPOSAL)]
+    theirs = [n.GetNodeReference(role) for n in others for role in (UNCERTAINTY, PROPOSAL)]
+    return [n for n in found if n is not None and n not in theirs]
 
 
 def refusal(segmentation: Any) -> str:
