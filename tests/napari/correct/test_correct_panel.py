@@ -293,7 +293,7 @@ def test_with_nothing_segmented_every_key_says_what_to_do(open_dock):
 
 
 def test_carrying_goes_over_what_is_accepted_and_restarts_from_it(desk, engine, qtbot):
-    viewer, dock, result = desk
+    _, dock, result = desk
     qtbot.waitUntil(lambda: len(dock.review.reviews.bench(result).queue.error) == 4, timeout=5000)
     dock.review.reviews.accept(result, (2,))
     before = result.layer.data[2].copy()

@@ -59,10 +59,8 @@ class Versions:
 
     def _mark(self) -> str:
         inner = self._segmentation.GetSegmentation()
-        found = (
-            tag_of(inner.GetSegment(s), MARK) for s in sorted(structures_of(self._segmentation))
-        )
-        return next(filter(None, found), "")
+        ours = sorted(structures_of(self._segmentation))
+        return next(filter(None, (tag_of(inner.GetSegment(s), MARK) for s in ours)), "")
 
     def written(self, steps: Sequence[Step]) -> None:
         """Mark the segments: a write has changed them, and the proposal by these steps."""
