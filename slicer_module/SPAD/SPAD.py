@@ -111,6 +111,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         from spad.inference import Engine
         from SPADLib.correct import CorrectPanel, EditPanel, ReviewPanel
         from SPADLib.desk import Desk, Following, RunBox
+        from SPADLib.host import ink
         from SPADLib.learn import TrainingPanel
         from SPADLib.scene import register
         from SPADLib.scores import ComparePanel
@@ -118,12 +119,14 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         from SPADLib.write import SavePanel
 
         register()
+        self._ink = ink
         widget = slicer.util.loadUI(self.resourcePath("UI/SPAD.ui"))
         self.layout.addWidget(widget)
         self.ui = ui = slicer.util.childWidgetVariables(widget)
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "SPAD.classes")
-        ui.preflightLabel.setStyleSheet("color: #b35900;")
-        ui.preflightLabel.hide()
+        for label in (ui.preflightLabel, ui.belongsLabel):
+            label.setStyleSheet(ink(label, "warning"))
+            label.hide()
         ui.alternativeImage.hide()
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = SPADLogic()
@@ -136,11 +139,19 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
         self.save = SavePanel(self.desk, ui)
         self.learn = TrainingPanel(self.desk, ui, runs, self.review)
+        for what in ("parameters", "view"):
+            self.desk.on(what, self._hush)
         self.following = Following(self.desk, ui, self.logic.getParameterNode, self._leave_scene)
 
     def _say(self, text, wrong):
-        self.ui.statusLabel.setStyleSheet("color: #c00000;" if wrong else "")
-        self.ui.statusLabel.setText(text)
+        label = self.ui.statusLabel
+        label.setStyleSheet("")
+        label.setStyleSheet(self._ink(label, "error" if wrong else ""))
+        label.setText(text)
+
+    def _hush(self):
+        if not self.runs.busy:
+            self.desk.hush()
 
     # ------------------------------------------------------------------ life
 
@@ -148,14 +159,19 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         """Called each time the module is opened."""
         if self.following is not None:
             self.following.resume()
+            self.edit.editor.enter()
 
     def exit(self):
         """Called each time another module is opened. Scores go on following the edits."""
+        if self.following is not None:
+            self.edit.editor.exit()
 
     def cleanup(self):
         """Called when Slicer closes, or the module is reloaded."""
         if self.following is not None:
             self._leave_scene()
+            self.edit.editor.exit()
+            self.edit.editor.edit(None)
             self.following.stop()
 
     def onReload(self):
@@ -169,6 +185,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.compare.stop()
         self.review.stop()
         self.correct.stop()
+        self.edit.editor.edit(None)
         self.desk.forget()
 
 

@@ -105,7 +105,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def setActiveEffect(self, effect: Any) -> None:
         self.calls.append(("setActiveEffect", effect))
-        self._node.SetActiveEffectName("")
+        if self._node is not None:
+            self._node.SetActiveEffectName("")
 
     def setMaximumNumberOfUndoStates(self, count: int) -> None:
         self._history.SetMaximumNumberOfStates(count)

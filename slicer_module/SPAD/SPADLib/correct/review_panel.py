@@ -7,7 +7,7 @@ from typing import Any
 import qt
 
 from SPADLib.correct.review_records import Review
-from SPADLib.desk import Desk, go_to
+from SPADLib.desk import Desk, go_to, isolate
 from SPADLib.host import Cancelled, Pump, one_shot_timer, set_up_table
 
 __all__ = ["ReviewPanel"]
@@ -128,11 +128,13 @@ class ReviewPanel:
             raise ValueError("The B-scans are still being ranked: press again in a moment")
         bscan = review.next(self.desk.bscan())
         if bscan is None:
-            self.desk.say("All other B-scans are accepted.")
+            self.desk.say(f"All other {self.desk.word}s are accepted.")
             return
+        isolate(result.segmentation, None)  # a click on a score may have shown one structure alone
         self._go(bscan)
         error = review.queue.error[(bscan,)]
-        self.desk.say(f"B-scan {bscan + 1} of {result.depth}: expected error {error:.2f}")
+        at = f"{self.desk.word} {bscan + 1} of {result.depth}"
+        self.desk.say(f"{at}: expected error {error:.2f}")
 
     def _go(self, bscan: int) -> None:
         result, view = self.desk.need_result(), self.desk.view

@@ -12,7 +12,7 @@ import slicer
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
-from SPADLib.scene import Layout, Result, array_of, guessed_layout, refusal
+from SPADLib.scene import Layout, Result, array_of, guessed_layout, refusal, results
 
 __all__ = ["Desk"]
 
@@ -51,6 +51,7 @@ class Desk:
         self._results: dict[str, Result] = {}
         self._labels: Any = None
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._about: Any = None
 
     # ------------------------------------------------------------------ telling
 
@@ -77,11 +78,30 @@ class Desk:
                 self.fail(error)
 
     def say(self, text: str) -> None:
-        """Show a sentence."""
+        """Show a sentence, until what it is about is on screen no more."""
+        self._about = self._on_screen()
         self._show(text, False)
+
+    def _on_screen(self) -> Any:
+        """The volume and the result that are chosen, and the B-scan on screen."""
+        p = self.parameters
+        chosen = (None, None) if p is None else (p.inputVolume, p.result)
+        try:
+            bscan = None if self.result is None else self.bscan()
+        except ValueError:
+            bscan = None
+        return *chosen, bscan
+
+    def hush(self) -> None:
+        """Say no more of what something else has come on screen for."""
+        now = self._on_screen()
+        if self._about is not None and self._about != now and any(now):
+            self._about = None
+            self._show("", False)
 
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
+        self._about = self._on_screen()
         self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
 
     def guarded(self, call: Callable[[], None]) -> None:
@@ -138,7 +158,20 @@ class Desk:
         """Make a new result the one at work."""
         self._results[result.segmentation.GetID()] = result
         self.parameters.result = result.segmentation
+        for other in results(result.volume.GetScene()):  # or both would be seen at once
+            if other.volume is result.volume and (display := other.segmentation.GetDisplayNode()):
+                display.SetVisibility(other.segmentation is result.segmentation)
         self.tell("result")
+
+    @property
+    def word(self) -> str:
+        """What the images of the result at work are called: B-scan, slice, or image."""
+        from spad.phantom import CLASS_NAMES
+
+        result = self.result
+        if result is None or any(c.name in CLASS_NAMES for c in result.classes[1:]):
+            return "B-scan"
+        return "image" if result.depth == 1 else "slice"
 
     def known(self, node: Any) -> Result | None:
         """The result that a segmentation is, with its samples where they are at hand."""

@@ -163,5 +163,6 @@ class Following:
         seen = (self.desk.result.segmentation.GetID(), bscan)
         if seen != self._bscan:
             self._bscan = seen
-            self.ui.viewLabel.setText(f"B-scan {bscan + 1} of {self.desk.result.depth}")
+            depth = self.desk.result.depth
+            self.ui.viewLabel.setText(f"{self.desk.word} {bscan + 1} of {depth}")
             self.desk.tell("view")

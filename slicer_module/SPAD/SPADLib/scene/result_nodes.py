@@ -23,6 +23,7 @@ __all__ = [
     "VOLUME",
     "add_probability",
     "companions",
+    "made_by_spad",
     "make_nodes",
     "percent",
     "refusal",
@@ -77,6 +78,15 @@ def add_probability(segmentation: Any, volume: Any, layout: Layout, run: Any, fi
         node = new_volume(f"{segmentation.GetName()} {c.name} (%)", array, volume)
         node.CreateDefaultDisplayNodes()
         node.SetAttribute("SPAD.probability_of", c.name)
+
+
+def made_by_spad(volume: Any) -> str:
+    """What a volume is that came of a run: "an uncertainty", "a probability"; else empty."""
+    if volume.GetAttribute("SPAD.probability_of"):
+        return "a probability"
+    results = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode") if volume.GetScene() else []
+    mine = any(r.GetNodeReference(UNCERTAINTY) is volume for r in results)
+    return "an uncertainty" if mine else ""
 
 
 def companions(segmentation: Any) -> list[Any]:

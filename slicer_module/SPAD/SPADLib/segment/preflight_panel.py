@@ -86,7 +86,8 @@ class PreflightPanel:
         yield
         self._show_time(card, source)
         yield
-        ui.preflightLabel.setText("\n".join(warnings_of(source, card)))
+        said = " ".join(t.removeprefix("Look closely: ") for t in warnings_of(source, card))
+        ui.preflightLabel.setText(f"Look closely: {said}" if said else "")
 
     def _on_looked(self, outcome: BaseException | None) -> None:
         if outcome is not None and not isinstance(outcome, Cancelled):

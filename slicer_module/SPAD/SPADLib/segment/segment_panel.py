@@ -232,6 +232,7 @@ class SegmentPanel:
             self.desk.take_result(result)
             self._show(result)
             self.desk.tell("written")
+            self.ui.tabs.setCurrentIndex(1)
             found = [c.name for c in result.classes[1:] if (made.labels == c.value).any()]
             what = ", ".join(found) or "no structure"
             return f"Segmented {count} B-scan{'s' * (count > 1)}: {what} found.{said}"
