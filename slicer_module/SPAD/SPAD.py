@@ -33,7 +33,7 @@ class SPAD(ScriptedLoadableModule):
         self.parent.title = "SPAD"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []
-        self.parent.contributors = ["The SPAD developers"]
+        self.parent.contributors = ["The SPAD developers (SPAD segmentation project)"]
         self.parent.helpText = (
             "Segments retinal OCT B-scans and other images with a conditional categorical "
             "diffusion model, shows where its samples disagree, scores against any reference "
