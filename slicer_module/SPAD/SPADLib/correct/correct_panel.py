@@ -1,4 +1,4 @@
-"""The panel “Review and correct”, its second half: the model's help in mending a B-scan."""
+"""The section “The model's help” of the tab Correct, and Take back in the footer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["CorrectPanel"]
 
 
 class CorrectPanel:
-    """Works on the rows of the section “Review and correct” in which the model helps.
+    """Works on the rows of the tab Correct in which the model helps.
 
     Parameters
     ----------

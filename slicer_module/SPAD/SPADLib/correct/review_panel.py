@@ -1,4 +1,4 @@
-"""The panel “Review and correct”, its first half: which B-scan to look at next."""
+"""Which B-scan to look at next: the first row of the tab Correct, and the list of all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK_MS = 700
 
 
 class ReviewPanel:
-    """Works on the table of the section “Review and correct”, and on the buttons under it.
+    """Works on the buttons Next, Accept and Skip, and on the list of all B-scans.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def open_source(volume: Any, layout: Layout, *, inverted: bool | None = None) ->
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         raise ValueError(
             f"“{name}” is a label map, not an image: choose the volume that it was drawn on, and "
-            "this one as the reference of Compare"
+            "this one as the reference of Scores"
         )
     if what := made_by_spad(volume):
         raise ValueError(

@@ -103,7 +103,7 @@ def refusal(segmentation: Any) -> str:
     name = segmentation.GetName()
     if not segmentation.GetAttribute("SPAD.classes"):
         return f"“{name}” was not made by SPAD: choose one that was, or segment a volume"
-    stays = f"“{name}” itself stays in the scene, and can be the reference of Compare"
+    stays = f"“{name}” itself stays in the scene, and can be the reference of Scores"
     shapes = set()
     for role in (VOLUME, UNCERTAINTY, PROPOSAL):
         node, what = segmentation.GetNodeReference(role), role.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""The panel “Compare”: scores against a reference that follow every edit, and act on a click."""
+"""The section “Scores”: scores against a reference that follow every edit, and act on a click."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN = {"missed": "missing", "invented": "only here"}
 
 
 class ComparePanel:
-    """Works on the section “Compare” of the module's panel.
+    """Works on the section “Scores” of the tab Correct.
 
     Parameters
     ----------
