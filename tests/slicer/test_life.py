@@ -108,12 +108,15 @@ def test_a_scene_with_results_is_added_while_one_is_at_work(panel, tmp_path, pan
     assert panel.ui.nextButton.isEnabled()
 
 
-def test_what_is_chosen_within_a_batch_is_known_at_its_end(panel, panel_volume):
-    scene = slicer.mrmlScene
+def test_what_is_chosen_within_a_batch_is_told_at_its_end(panel, panel_volume):
+    scene, told = slicer.mrmlScene, []
+    panel.desk.on("parameters", lambda: told.append(panel.desk.parameters.inputVolume))
     scene.StartState(scene.BatchProcessState)
-    panel.desk.parameters.parameterNode.SetNodeReferenceID("inputVolume_0", "")
+    panel.desk.parameters.inputVolume = None
+    assert told == []
     scene.EndState(scene.BatchProcessState)
-    assert panel.desk.parameters.inputVolume is None
+    assert told
+    assert told[-1] is None
     assert panel.ui.inputSelector.currentNode() is None
 
 
