@@ -27,6 +27,7 @@ from scene import new_scene
 MODEL = "oct-phantom"
 WIDTH_PX, HEIGHT_PX = 520, 200
 GAP_PX = 6
+PANEL_PX, PANEL_HIGH_PX = 480, 940
 
 
 def main() -> None:
@@ -79,23 +80,19 @@ def main() -> None:
     panel.ui.uncertaintyCheck.setChecked(True)
     panel.ui.nextButton.click()
     panel.ui.largerButton.click()
-    panel.ui.saveSection.collapsed = False
     settle(panel)
-    panel.parent.resize(540, 10)
-    panel.parent.resize(540, panel.parent.sizeHint().height() + 40)
-    panel.parent.show()
-    standin.process_events(0.3)
-    file = folder / "slicer-panel.png"
-    standin.screenshot(panel.parent, file)
-    # In two columns, so that a page shows it whole.
-    whole = np.asarray(Image.open(file).convert("RGB"))
-    at = panel.ui.compareSection.mapTo(panel.parent, panel.ui.compareSection.rect().topLeft()).y()
-    left, right = whole[: at - 4], whole[at - 4 :]
-    high = max(len(left), len(right))
-    both = np.full((high, 2 * whole.shape[1] + 10, 3), 255, np.uint8)
-    both[: len(left), : whole.shape[1]] = left
-    both[: len(right), -whole.shape[1] :] = right
-    Image.fromarray(both).save(file, optimize=True)
+    # The three tabs side by side, so that a page shows all of it.
+    pages = []
+    for tab in range(panel.ui.tabs.count()):
+        panel.ui.tabs.setCurrentIndex(tab)
+        panel.parent.resize(PANEL_PX, PANEL_HIGH_PX)
+        panel.parent.show()
+        standin.process_events(0.3)
+        standin.screenshot(panel.parent, folder / "slicer-panel.png")
+        pages.append(np.asarray(Image.open(folder / "slicer-panel.png").convert("RGB")))
+    gap = np.full((len(pages[0]), 10, 3), 255, np.uint8)
+    whole = np.concatenate([part for page in pages for part in (page, gap)][:-1], axis=1)
+    Image.fromarray(whole).save(folder / "slicer-panel.png", optimize=True)
     standin.remove()
     slicer.mrmlScene.Clear(1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class Resampling:
         follow : bool
             Show the last of them when it is done.
         """
-        from spad.annotation import edits_for
+        from spad.annotation import edits_for, left_alone
 
         result = self._at_work()
         if result is None:
@@ -106,13 +106,13 @@ class Resampling:
             self.desk.say("This is the last B-scan in that direction.")
             return
         accepted = set(self.desk.accepted(result)) & set(places)
-        kept = f" Accepted, and left alone: {_numbers(accepted)}." if accepted else ""
+        kept = left_alone([place[-1] for place in accepted])
         if len(accepted) == len(places):
-            self.desk.say(f"Nothing was carried.{kept} Undo, or paint on, what should change.")
+            self.desk.say(kept)
             return
         t0 = self._restart()
         edits: dict[tuple[int, ...], dict[str, Any]] = {}
-        before = index
+        before = index  # whose labels the next one restarts from, where it is not sampled itself
         for place in places:
             if place not in accepted:
                 part = result.part(place)
@@ -127,13 +127,14 @@ class Resampling:
         press = object()
 
         def take(event: Finished) -> str:
+            if event.part.index in self.desk.accepted(result):  # meanwhile
+                return left_alone([event.part.index[-1]])
             changed = result.take(event, within=None, group=press)
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
             number = event.part.index[-1] + 1
-            return (
-                f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed.{kept}"
-            )
+            told = f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
+            return f"{told} {kept}".rstrip()
 
         self._run(result, edits, take, onward=True)
 
@@ -232,8 +233,3 @@ class Resampling:
             )
             within[rows, columns] = True
         return within
-
-
-def _numbers(places: Collection[tuple[int, ...]]) -> str:
-    """Numbers of B-scans, in words."""
-    return ", ".join(str(place[-1] + 1) for place in sorted(places))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ MODULE = ROOT / "slicer_module" / "SPAD"
 STUB = """
 set(Slicer_USE_FILE "{folder}/nothing.cmake")
 set(Slicer_EXTENSION_GENERATE_CONFIG "{folder}/nothing.cmake")
-set(Slicer_EXTENSION_CPACK "{folder}/nothing.cmake")
+set(Slicer_EXTENSION_CPACK "{folder}/package.cmake")
 macro(slicerMacroBuildScriptedModule)
   cmake_parse_arguments(M "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${{ARGN}})
   foreach(file ${{M_SCRIPTS}} ${{M_RESOURCES}})
@@ -34,6 +35,14 @@ macro(slicer_add_python_unittest)
     message(FATAL_ERROR "no ${{T_SCRIPT}}")
   endif()
 endmacro()
+"""
+
+# The two lines of Slicer's CMake/SlicerExtensionCPack.cmake that take these files.
+PACKAGE = """
+set(CPACK_GENERATOR TGZ)
+set(CPACK_PACKAGE_DESCRIPTION_FILE "${EXTENSION_README_FILE}")
+set(CPACK_RESOURCE_FILE_LICENSE "${EXTENSION_LICENSE_FILE}")
+include(CPack)
 """
 
 
@@ -109,7 +118,16 @@ def test_the_description_is_as_the_extensions_index_wants_it():
     for url in (icon, *shots.split()):
         assert url.startswith("https://")
         assert (ROOT / url.partition("/main/")[2]).is_file(), url
-    assert (ROOT / "LICENSE").is_file()
+    assert "EXTENSION_CONTRIBUTORS" in text
+    assert re.search(r'CONTRIBUTORS "[^"(]+ \([^"()]+\)"', text)  # with the affiliation
+    for name in ("LICENSE", "README"):
+        (file,) = re.findall(
+            rf'EXTENSION_{name}_FILE "\$\{{CMAKE_CURRENT_SOURCE_DIR\}}/([^"]+)"', text
+        )
+        assert (ROOT / file).is_file()
+    page = (ROOT / file).read_text("utf-8")
+    assert page.index("![") < page.index("## ")  # description and picture come first
+    assert text.count("LICENSE.txt") == 1  # installers take no licence without a suffix
 
 
 def test_the_ui_file_names_the_choices_that_are_kept():
@@ -185,21 +203,30 @@ def test_cmake_packages_all_of_it(wheel, tmp_path):
     folder = tmp_path / "slicer"
     folder.mkdir()
     (folder / "nothing.cmake").write_text("")
+    (folder / "package.cmake").write_text(PACKAGE)
     (folder / "SlicerConfig.cmake").write_text(STUB.format(folder=folder.as_posix()))
     source = tmp_path / "source"
     shutil.copytree(MODULE, source / "slicer_module" / "SPAD",
                     ignore=shutil.ignore_patterns("*.whl", "__pycache__"))  # fmt: skip
-    shutil.copy(ROOT / "CMakeLists.txt", source)
-    shutil.copy(wheel, source / "slicer_module" / "SPAD" / "Resources" / "Wheel")
+    (source / "docs").mkdir()
+    for name in ("CMakeLists.txt", "LICENSE.txt", "docs/slicer.md"):
+        shutil.copy(ROOT / name, source / name)
+    stale = source / "slicer_module" / "SPAD" / "Resources" / "Wheel" / "napari_spad-0.0-stale.whl"
+    stale.write_bytes(b"")
     build, target = tmp_path / "build", tmp_path / "target"
     for arguments in (
         ["-S", str(source), "-B", str(build), f"-DSlicer_DIR={folder}", "-DBUILD_TESTING=ON",
          f"-DCMAKE_INSTALL_PREFIX={target}", "-DCMAKE_C_COMPILER_WORKS=1",
-         "-DCMAKE_CXX_COMPILER_WORKS=1"],
+         "-DCMAKE_CXX_COMPILER_WORKS=1", f"-DSPAD_WHEEL={wheel}"],
         ["--install", str(build)],
+        ["--build", str(build), "--target", "package"],
     ):  # fmt: skip
         ran = subprocess.run([cmake(), *arguments], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout[-1500:] + ran.stderr[-1500:]
     found = {str(p.relative_to(target)) for p in target.rglob("*") if p.is_file()}
     wanted = listed("MODULE_PYTHON_SCRIPTS") | listed("MODULE_PYTHON_RESOURCES")
     assert found == wanted | {f"Resources/Wheel/{wheel.name}"}
+    (package,) = build.glob("SPAD-*.tar.gz")
+    with tarfile.open(package) as packed:
+        files = {m.name.partition("/")[2] for m in packed.getmembers() if m.isfile()}
+    assert files == found

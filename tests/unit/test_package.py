@@ -94,7 +94,7 @@ def test_the_wheel_holds_the_two_packages_with_manifest_types_and_models(built) 
     assert tops == {"spad", "napari_spad", "napari_spad-0.1.0.dist-info"}
     assert {"napari_spad/napari.yaml", "napari_spad/py.typed", "spad/py.typed"} <= names
     assert {f"spad/checkpoint/models/{name}" for name in MODELS} <= names
-    assert "napari_spad-0.1.0.dist-info/licenses/LICENSE" in names
+    assert "napari_spad-0.1.0.dist-info/licenses/LICENSE.txt" in names
     sources = {p.relative_to(ROOT / "training").as_posix()
                for p in (ROOT / "training" / "spad").rglob("*.py")}  # fmt: skip
     assert {n for n in names if n.startswith("spad/") and n.endswith(".py")} == sources
@@ -110,7 +110,7 @@ def test_the_sdist_holds_the_sources_and_nothing_of_the_workshop(built) -> None:
     with tarfile.open(built["sdist"]) as archive:
         names = {n.partition("/")[2] for n in archive.getnames()}
     assert {"napari.yaml", "training/spad/__init__.py", "tests/unit/test_package.py"} <= names
-    assert {"README.md", "LICENSE", "CITATION.cff", "Makefile", "pyproject.toml"} <= names
+    assert {"README.md", "LICENSE.txt", "CITATION.cff", "Makefile", "pyproject.toml"} <= names
     tops = {n.split("/")[0] for n in names}
     assert not tops & {".venv", "runs", "demo-output", "dist", ".git", ".hypothesis"}
 

@@ -257,3 +257,34 @@ def test_with_nothing_segmented_every_key_says_what_to_do(open_dock):
         dock.desk.say("")
         press(viewer, key)
         assert "Segment first" in said(dock)
+
+
+def test_carrying_goes_over_what_is_accepted_and_restarts_from_it(desk, engine, qtbot):
+    _, dock, result = desk
+    qtbot.waitUntil(lambda: len(dock.review.reviews.bench(result).queue.error) == 4, timeout=5000)
+    dock.review.reviews.accept(result, (2,))
+    before = result.layer.data[2].copy()
+    engine.calls.clear()
+    dock.correct.many.setValue(2)
+    run(dock, qtbot, dock.correct.forth.click)
+    np.testing.assert_array_equal(result.layer.data[2], before)
+    assert len(engine.calls) == 1
+    np.testing.assert_array_equal(engine.calls[0]["start"], before)
+    assert "B-scan 3 is accepted and was left alone" in said(dock)
+    assert dock.review.reviews.accepted(result) == {(2,)}
+    dock.correct.many.setValue(1)
+    dock.correct.forth.click()
+    assert not dock.running
+    assert "B-scan 3 is accepted" in said(dock)
+
+
+def test_one_bscan_that_is_accepted_is_not_segmented_over(desk, qtbot):
+    _, dock, result = desk
+    qtbot.waitUntil(lambda: len(dock.review.reviews.bench(result).queue.error) == 4, timeout=5000)
+    dock.review.reviews.accept(result, (1,))
+    before = result.layer.data.copy()
+    dock.form.whole.setChecked(False)
+    run(dock, qtbot, dock.segment)
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert dock.review.reviews.accepted(result) == {(1,)}
+    assert len(dock.results) == 2

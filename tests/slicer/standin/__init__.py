@@ -2,8 +2,11 @@
 
 After ``install(scene)`` these can be imported: ``qt``, ``ctk``, ``slicer.ScriptedLoadableModule``,
 ``slicer.parameterNodeWrapper``, ``slicer.i18n``; and ``slicer.app``, ``slicer.qMRMLNodeComboBox``,
-``slicer.util.loadUI`` and so on are there. Nothing waits for a user: what would be shown is in
-``standin.dialogs``. For tests of the module's own widgets; not a second Slicer.
+``slicer.util.loadUI`` and so on are there. With a checkout of Slicer's source in the environment as
+SLICER_SOURCE, the ``slicer.*`` modules are Slicer's own (``genuine``).
+
+Nothing waits for a user: what would be shown is in ``standin.dialogs``. For tests of the module's
+own widgets; not a second Slicer.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 from .application import Application, SegmentEditor
 from .ctk_widgets import make_ctk
 from .dialogs import Shown, dialogs
+from .genuine import genuine_modules
 from .module_base import ModuleParent, make_i18n, make_module_base
 from .mrml_widgets import qMRMLWidget
 from .observers import forget_observers
@@ -123,12 +127,8 @@ def install(scene: Any) -> Application:
     if _before:
         remove()
     qt, ctk = make_qt(), make_ctk()
-    base, wrapper, i18n = make_module_base(), make_wrapper_module(), make_i18n()
     for name, module in (("qt", qt), ("ctk", ctk)):
         _put(sys.modules, name, module)
-    for module in (base, wrapper, i18n):
-        _put(sys.modules, module.__name__, module)
-        _put(slicer, module.__name__.partition(".")[2], module)
     application = Application(scene, slicer.modules.volumes.logic().GetMRMLApplicationLogic())
     _put(slicer, "app", application)
     _put(slicer, "mrmlScene", scene)
@@ -155,10 +155,22 @@ def install(scene: Any) -> Application:
         ("messageBox", lambda text, parent=None, **more: dialogs.ask("message box", text, **more)),
     ):
         _put(slicer.util, name, function)
+    for name, module in _python_layer().items():
+        _put(sys.modules, name, module)
+        if name.startswith("slicer."):
+            _put(slicer, name.partition(".")[2], module)
     dialogs.clear()
     selected.clear()
     forget_settings()
     return application
+
+
+def _python_layer() -> dict[str, Any]:
+    """Slicer's genuine Python modules where SLICER_SOURCE says so, else the stand-in's own."""
+    if source := os.environ.get("SLICER_SOURCE"):
+        return dict(genuine_modules(source))
+    own = (make_module_base(), make_wrapper_module(), make_i18n())
+    return {module.__name__: module for module in own}
 
 
 def remove() -> None:

@@ -11,6 +11,7 @@ import vtk
 from PySide6.QtWidgets import QApplication
 
 from .qt_names import QSettings
+from .segment_editor import qMRMLSegmentEditorWidget
 
 __all__ = ["Application", "SegmentEditor"]
 
@@ -76,52 +77,14 @@ class LayoutManager:
         pass
 
 
-class Editor:
-    """The segment editor's widget: every call is in ``calls``, the nodes are set for real."""
-
-    def __init__(self, node: Any) -> None:
-        self.calls: list[tuple[str, Any]] = []
-        self._node, self._effect = node, ""
-
-    def setMRMLSegmentEditorNode(self, node: Any) -> None:
-        self._node = node
-
-    def setMRMLScene(self, _: Any) -> None:
-        pass
-
-    def setSegmentationNode(self, node: Any) -> None:
-        self.calls.append(("setSegmentationNode", node))
-        self._node.SetAndObserveSegmentationNode(node)
-
-    def segmentationNode(self) -> Any:
-        return self._node.GetSegmentationNode()
-
-    def setSourceVolumeNode(self, node: Any) -> None:
-        self.calls.append(("setSourceVolumeNode", node))
-        self._node.SetAndObserveSourceVolumeNode(node)
-
-    def sourceVolumeNode(self) -> Any:
-        return self._node.GetSourceVolumeNode()
-
-    def setCurrentSegmentID(self, segment: str) -> None:
-        self.calls.append(("setCurrentSegmentID", segment))
-        self._node.SetSelectedSegmentID(segment)
-
-    def currentSegmentID(self) -> str:
-        return self._node.GetSelectedSegmentID() or ""
-
-    def setActiveEffectByName(self, name: str) -> None:
-        self.calls.append(("setActiveEffectByName", name))
-        self._node.SetActiveEffectName(name)
-
-
 class SegmentEditor:
     """What ``slicer.util.getModuleWidget("SegmentEditor")`` gives."""
 
     def __init__(self) -> None:
         self.parameterSetNode: Any = None
+        self.editor = qMRMLSegmentEditorWidget()
         self.selectParameterNode()
-        self.editor = Editor(self.parameterSetNode)
+        self.editor.setMRMLScene(slicer.mrmlScene)
 
     def selectParameterNode(self) -> None:
         found = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
@@ -130,6 +93,7 @@ class SegmentEditor:
             found.SetSingletonTag("SegmentEditor")
             found = slicer.mrmlScene.AddNode(found)
         self.parameterSetNode = found
+        self.editor.setMRMLSegmentEditorNode(found)
 
 
 class ModuleManager:

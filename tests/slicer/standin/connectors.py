@@ -63,7 +63,8 @@ class Connector:
 
 
 def _first(annotations: tuple[Any, ...], kind: type) -> Any:
-    return next((a for a in annotations if isinstance(a, kind)), None)
+    # By name: Slicer's genuine layer (`genuine`) has validators of its own.
+    return next((a for a in annotations if type(a).__name__ == kind.__name__), None)
 
 
 def _limit(widget: Any, annotations: tuple[Any, ...], low: float, high: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import pathlib
 import types
+import weakref
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import slicer
@@ -144,6 +145,33 @@ class _Parameter:
         return self.kind.read(node, self.name)
 
 
+class _Cached:
+    """A parameter's value, read when the node says that it was modified, and then only.
+
+    So a reference to a node that comes later, as while a scene is imported, stays None.
+    """
+
+    def __init__(self, parameter: _Parameter, node: Any) -> None:
+        self._parameter, self._node = parameter, node
+        self._writing = False
+        self.value = parameter.read(node)  # writes the default of one that is not there
+        reference = weakref.ref(self)
+        watch(node, "ModifiedEvent", lambda *_: (c := reference()) and c._on_modified())
+
+    def _on_modified(self) -> None:
+        if not self._writing:
+            self.value = self._parameter.read(self._node)
+
+    def write(self, value: Any) -> None:
+        self._writing = True
+        try:
+            with slicer.util.NodeModify(self._node):
+                self._parameter.write(self._node, value)
+                self.value = self._parameter.read(self._node)
+        finally:
+            self._writing = False
+
+
 class _Wrapper:
     """What the decorator adds to a class."""
 
@@ -155,8 +183,7 @@ class _Wrapper:
         self.parameterNode = parameterNode
         self._guis: dict[int, dict[str, Connector]] = {}
         self._next_tag, self._updating = 0, False
-        for parameter in self.allParameters.values():
-            parameter.read(parameterNode)  # writes the default of one that is not there
+        self._cached = {n: _Cached(p, parameterNode) for n, p in self.allParameters.items()}
 
     def _parameter(self, name: str) -> _Parameter:
         if name not in self.allParameters:
@@ -164,10 +191,12 @@ class _Wrapper:
         return self.allParameters[name]
 
     def getValue(self, name: str) -> Any:
-        return self._parameter(name).read(self.parameterNode)
+        self._parameter(name)
+        return self._cached[name].value
 
     def setValue(self, name: str, value: Any) -> None:
-        self._parameter(name).write(self.parameterNode, value)
+        self._parameter(name)
+        self._cached[name].write(value)
 
     def default(self, name: str) -> Default:
         return self._parameter(name).default

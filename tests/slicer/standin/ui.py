@@ -14,12 +14,19 @@ from PySide6.QtWidgets import QWidget
 from .combo import qMRMLNodeComboBox
 from .ctk_widgets import CTK_CLASSES
 from .mrml_widgets import qMRMLSegmentsTableView, qMRMLWidget
+from .segment_editor import qMRMLSegmentEditorWidget
 
 __all__ = ["CUSTOM", "childWidgetVariables", "loadUI"]
 
 CUSTOM: dict[str, type[QWidget]] = {
     made.__name__: made
-    for made in (*CTK_CLASSES, qMRMLNodeComboBox, qMRMLSegmentsTableView, qMRMLWidget)
+    for made in (
+        *CTK_CLASSES,
+        qMRMLNodeComboBox,
+        qMRMLSegmentsTableView,
+        qMRMLSegmentEditorWidget,
+        qMRMLWidget,
+    )
 }
 
 VALID = "currentNodeChanged(bool)"  # C++ has this overload; Python's signal sends the node

@@ -10,7 +10,14 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.annotation.anatomical_checks import checks
-    from spad.annotation.around_edits import RESTART, changes, doubtful, edits_for, told
+    from spad.annotation.around_edits import (
+        RESTART,
+        changes,
+        doubtful,
+        edits_for,
+        left_alone,
+        told,
+    )
     from spad.annotation.batch_files import images_in, result_stems
     from spad.annotation.expected_errors import expected_error
     from spad.annotation.fine_tuning import (

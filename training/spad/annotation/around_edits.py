@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from spad.checkpoint import IGNORE, LabelClass
 
-__all__ = ["RESTART", "changes", "doubtful", "edits_for", "told"]
+__all__ = ["RESTART", "changes", "doubtful", "edits_for", "left_alone", "told"]
 
 RESTART = 0.3
 """Where a neighbour's chain restarts from the corrected labels, as a share of T.
@@ -26,6 +26,7 @@ DOUBT = 0.1
 in a model of few classes."""
 MARGIN_PX = 3
 """Doubt lies along borders; what moves with it lies this far around."""
+_LISTED = 6
 _EIGHT = np.ones((3, 3), bool)
 
 
@@ -136,3 +137,23 @@ def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass
             parts.append(f"{c.name} {more:+,}".replace("-", "−"))
     listed = f" ({', '.join(parts)})" if parts else ""
     return f"Sampled around your edits: {changed:,} pixels changed{listed}."
+
+
+def left_alone(bscans: Collection[int]) -> str:
+    """Say which B-scans a run did not change, since a person has accepted them; empty for none.
+
+    Parameters
+    ----------
+    bscans : collection of int
+        Their numbers, from 0.
+    """
+    if not bscans:
+        return ""
+    numbers = [str(z + 1) for z in sorted(bscans)]
+    if len(numbers) == 1:
+        return f"B-scan {numbers[0]} is accepted and was left alone: Skip there opens it again."
+    listed = ", ".join(numbers[:_LISTED]) + (" …" if len(numbers) > _LISTED else "")
+    return (
+        f"{len(numbers)} B-scans ({listed}) are accepted and were left alone: Skip there opens one "
+        "again."
+    )

@@ -1,4 +1,4 @@
-"""The panels Edit, and Review and correct: the next doubtful B-scan, the model's help there."""
+"""The tab Correct: Segment Editor, the next doubtful B-scan, the model's help there."""
 
 from typing import TYPE_CHECKING
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.annotation import RESTART, doubtful, edits_for, told
+from spad.annotation import RESTART, doubtful, edits_for, left_alone, told
 from SPADLib.desk import Done
 from SPADLib.scene import PERCENT, Change, Result, to_world
 
@@ -89,12 +89,19 @@ def take(
     before = np.array(result.labels()[done.first])
     region = edits.get("region")
     within = None if region is None else region[None]
-    changed = result.take(done.segmentation, done.first, structures=structures, within=within)
-    return changed, told(before, result.labels()[done.first], result.classes)
+    was_accepted = done.first in result.accepted()
+    changed = result.take(
+        done.segmentation, done.first, structures=structures, within=within, accepted_too=True
+    )
+    said = told(before, result.labels()[done.first], result.classes)
+    again = " It was accepted: look at it again." if was_accepted and changed else ""
+    return changed, said + again
 
 
 def onward(result: Result, bscan: int, count: int, steps: int) -> tuple[range, Any, Any]:
     """What to carry a B-scan to its neighbours with (`run.carried`).
+
+    Those that are accepted are left alone; what comes after one restarts from it.
 
     Parameters
     ----------
@@ -110,12 +117,12 @@ def onward(result: Result, bscan: int, count: int, steps: int) -> tuple[range, A
     bscans : range
     start : array of uint8, shape (H, W)
     edits_of : callable
-        Edits of a B-scan by its number.
+        Edits of a B-scan by its number, or its label map (H, W) where it is left alone.
 
     Raises
     ------
     ValueError
-        There is no neighbour in that direction.
+        There is no neighbour in that direction, or all of them are accepted.
     """
     step = 1 if count > 0 else -1
     last = min(max(bscan + count, 0), result.depth - 1)
@@ -125,13 +132,18 @@ def onward(result: Result, bscan: int, count: int, steps: int) -> tuple[range, A
             "neighbour to carry it to"
         )
     t0 = max(round(RESTART * steps), 1)
+    bscans = range(bscan + step, last + step, step)
+    if not set(bscans) - result.accepted():
+        raise ValueError(left_alone(bscans))
 
-    def edits_of(z: int) -> dict[str, Any]:
+    def edits_of(z: int) -> Any:
         labels = result.labels()
+        if z in result.accepted(labels):
+            return np.array(labels[z])
         painted = result.by_hand(labels)[z]
         return {**edits_for(np.array(labels[z]), painted, len(result.classes)), "t0": t0}
 
-    return range(bscan + step, last + step, step), np.array(result.labels()[bscan]), edits_of
+    return bscans, np.array(result.labels()[bscan]), edits_of
 
 
 def inside(roi: Any, result: Result, bscan: int) -> NDArray[np.bool_]:

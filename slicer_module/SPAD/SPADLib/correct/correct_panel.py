@@ -1,4 +1,4 @@
-"""The panel “Review and correct”, its second half: the model's help in mending a B-scan."""
+"""The section “The model's help” of the tab Correct, and Take back in the footer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 import qt
 
+from spad.annotation import left_alone
 from SPADLib.correct.alternatives import Alternatives
 from SPADLib.correct.around_edits import SCOPES, around_edits, onward, take
 from SPADLib.desk import Desk, Done, RunBox, carried, events, outlined_png
 from SPADLib.host import get
-from SPADLib.scene import Result, open_source
+from SPADLib.scene import Change, Result, open_source
 from SPADLib.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
 
 
 class CorrectPanel:
-    """Works on the rows of the section “Review and correct” in which the model helps.
+    """Works on the rows of the tab Correct in which the model helps.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class CorrectPanel:
             self._result = result
             for one in () if result is None else result.classes[1:]:
                 self.ui.structureCombo.addItem(one.name, one.value)
-            self._enable()
+        self._enable()
 
     def stop(self) -> None:
         """Correct nothing."""
@@ -107,6 +108,7 @@ class CorrectPanel:
         ask = self.form.request(bscans, edits=edits)
 
         def on_done(done: Done) -> str:
+            self.desk.tell("writing")
             changed, said = take(result, done, edits)
             self.desk.history.add(result, changed)
             self.desk.tell("written")
@@ -124,16 +126,22 @@ class CorrectPanel:
         bscans, start, edits_of = onward(result, bscan, count, card.schedule.steps)
         ask = self.form.request(bscans)
         run = carried(self.desk.engine, ask, self._source(result), start, edits_of)
-        total = [0, 0]
+        stay = left_alone(result.accepted() & set(bscans))
+        total, taken = [0, 0], list[Change]()
 
         def on_done(done: Done) -> str:
+            if not total[0]:
+                self.desk.tell("writing")  # once: one press, one step back
             changed = result.take(done.segmentation, done.first)
-            self.desk.history.add(result, changed)
+            first, taken[len(taken) :] = not taken, changed
+            if first:  # one press, one entry: what comes later is in it too
+                self.desk.history.add(result, taken)
             self.desk.tell("written")
             total[0] += 1
             total[1] += sum(c.pixels for c in changed)
             many = f"{total[0]} B-scan{'s' * (total[0] > 1)}"
-            return f"{many} restarted from B-scan {bscan + 1}: {total[1]:,} pixels changed."
+            told = f"{many} restarted from B-scan {bscan + 1}: {total[1]:,} pixels changed."
+            return f"{told} {stay}".rstrip()
 
         self.runs.start(run, [result.segmentation, result.volume], on_done)
 
@@ -171,6 +179,7 @@ class CorrectPanel:
         at = self._alternatives
         if at is None:
             raise ValueError("No alternative is shown: step to one with the arrows")
+        self.desk.tell("writing")
         change = at.take()
         self.desk.history.add(at.result, [change])
         self._leave_alternative()
@@ -179,6 +188,7 @@ class CorrectPanel:
 
     def take_back(self) -> None:
         """Undo what was taken over last; what was painted since stays."""
+        self.desk.tell("writing")
         back, changed = self.desk.history.back()
         stay = f"; {changed - back:,} were painted over since, and stay" if back < changed else ""
         self.desk.say(f"{back:,} pixels are as they were before{stay}.")

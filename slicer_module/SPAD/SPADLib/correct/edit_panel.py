@@ -1,29 +1,33 @@
-"""The panel “Edit”: hands over to the Segment Editor, and shows the result in the views."""
+"""The Segment Editor inside the panel “Correct”, and how the result is shown in the views."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import slicer
-
+from SPADLib.correct.segment_editor import SegmentEditor
 from SPADLib.desk import Desk, show_bscan
 
 __all__ = ["EditPanel"]
 
 
 class EditPanel:
-    """Works on the section “Edit” of the module's panel.
+    """Works on the Segment Editor, and on what is shown.
 
     Parameters
     ----------
     desk : Desk
     ui : namespace of widgets
+
+    Attributes
+    ----------
+    editor : SegmentEditor
     """
 
     def __init__(self, desk: Desk, ui: Any) -> None:
         self.desk, self.ui = desk, ui
         self._shown: Any = None
-        ui.editorButton.clicked.connect(lambda *_: self.hand_over())
+        self.editor = SegmentEditor(ui.editorFrame)
+        desk.on("writing", self.editor.save_state)
         ui.viewButton.clicked.connect(lambda *_: self.turn_view())
         ui.surfaceCheck.toggled.connect(self.show_surfaces)
         desk.on("parameters", self.refresh)
@@ -32,32 +36,39 @@ class EditPanel:
     def refresh(self) -> None:
         """Show the result at work as the choices say."""
         result = self.desk.result
-        for widget in (self.ui.editorButton, self.ui.viewButton, self.ui.surfaceCheck):
+        self.editor.edit(result)
+        self._tell_whose(result)
+        for tab in (1, 2):  # correct, save
+            self.ui.tabs.setTabEnabled(tab, result is not None)
+        for widget in (self.ui.viewButton, self.ui.surfaceCheck):
             widget.setEnabled(result is not None)
         self.ui.uncertaintyCheck.setEnabled(result is not None)
         if result is None:
-            self._shown = None
+            if (why := self.desk.refusal) and why != self._shown:
+                self.desk.fail(why)
+            self._shown = why
             return
         shown = (result.segmentation.GetID(), self.desk.parameters.showUncertainty)
         if shown == self._shown:
             return
-        if self._shown is not None and shown[0] != self._shown[0]:
+        if self._shown and shown[0] != self._shown[0]:
             was = self.ui.surfaceCheck.blockSignals(True)
             self.ui.surfaceCheck.setChecked(False)
             self.ui.surfaceCheck.blockSignals(was)
         self._shown = shown
         self.desk.show(result)
 
-    def hand_over(self) -> None:
-        """Open the Segment Editor with the segmentation and its image set."""
-        try:
-            result = self.desk.need_result()
-            slicer.util.selectModule("SegmentEditor")
-            editor = slicer.util.getModuleWidget("SegmentEditor").editor
-            editor.setSegmentationNode(result.segmentation)
-            editor.setSourceVolumeNode(result.volume)
-        except Exception as error:
-            self.desk.fail(error)
+    def _tell_whose(self, result: Any) -> None:
+        """Say where the result at work is of another volume than the one that is chosen."""
+        chosen = None if self.desk.parameters is None else self.desk.parameters.inputVolume
+        said = ""
+        if result is not None and chosen is not None and result.volume is not chosen:
+            said = (
+                f"It is of “{result.volume.GetName()}”, not of “{chosen.GetName()}”, which is "
+                "chosen under Segment."
+            )
+        self.ui.belongsLabel.setVisible(bool(said))
+        self.ui.belongsLabel.setText(said)
 
     def turn_view(self) -> None:
         """Turn the red slice view to the plane of the B-scans."""

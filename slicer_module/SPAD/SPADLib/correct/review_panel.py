@@ -1,4 +1,4 @@
-"""The panel “Review and correct”, its first half: which B-scan to look at next."""
+"""Which B-scan to look at next: the first row of the tab Correct, and the list of all."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import qt
 
 from SPADLib.correct.review_records import Review
-from SPADLib.desk import Desk, go_to
-from SPADLib.host import Cancelled, Pump, set_up_table
+from SPADLib.desk import Desk, go_to, isolate
+from SPADLib.host import Cancelled, Pump, one_shot_timer, set_up_table
 
 __all__ = ["ReviewPanel"]
 
@@ -23,7 +23,7 @@ LOOK_MS = 700
 
 
 class ReviewPanel:
-    """Works on the table of the section “Review and correct”, and on the buttons under it.
+    """Works on the buttons Next, Accept and Skip, and on the list of all B-scans.
 
     Parameters
     ----------
@@ -40,10 +40,7 @@ class ReviewPanel:
         self.desk, self.ui = desk, ui
         self.review: Review | None = None
         self._judge = Pump(lambda _: None, self._on_judged)
-        self._dwell = qt.QTimer()
-        self._dwell.setSingleShot(True)
-        self._dwell.setInterval(LOOK_MS)
-        self._dwell.timeout.connect(self._on_looked)
+        self._dwell = one_shot_timer(LOOK_MS, self._on_looked)
         table = ui.reviewTable
         set_up_table(table, COLUMNS)
         table.setToolTip(ABOUT_ERROR)
@@ -65,12 +62,11 @@ class ReviewPanel:
         """Follow the result at work."""
         result = self.desk.result
         same = self.review is not None and result is self.review.result
-        if same or (result is None and self.review is None):
-            return
-        self.stop()
-        if result is not None:
-            self.review = Review(result)
-            self._judge_all()
+        if not same and not (result is None and self.review is None):
+            self.stop()
+            if result is not None:
+                self.review = Review(result)
+                self._judge_all()
         self._enable()
 
     def stop(self) -> None:
@@ -132,11 +128,13 @@ class ReviewPanel:
             raise ValueError("The B-scans are still being ranked: press again in a moment")
         bscan = review.next(self.desk.bscan())
         if bscan is None:
-            self.desk.say("All other B-scans are accepted.")
+            self.desk.say(f"All other {self.desk.word}s are accepted.")
             return
+        isolate(result.segmentation, None)  # a click on a score may have shown one structure alone
         self._go(bscan)
         error = review.queue.error[(bscan,)]
-        self.desk.say(f"B-scan {bscan + 1} of {result.depth}: expected error {error:.2f}")
+        at = f"{self.desk.word} {bscan + 1} of {result.depth}"
+        self.desk.say(f"{at}: expected error {error:.2f}")
 
     def _go(self, bscan: int) -> None:
         result, view = self.desk.need_result(), self.desk.view

@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.annotation import STATES, Queue, State, check_sum, expected_error
-from SPADLib.scene import PERCENT, Result, kept
+from SPADLib.scene import PERCENT, REVIEW, Result, kept
 
 __all__ = ["Review"]
-
-KEPT = "SPAD.review"
-"""Attribute of a result's segmentation: state and check sum of the accepted labels, by B-scan."""
 
 
 class Review:
@@ -138,12 +135,12 @@ class Review:
             for place, state in sorted(self.queue.state.items())
             if state != "not seen"
         }
-        self.result.segmentation.SetAttribute(KEPT, json.dumps(states))
+        self.result.segmentation.SetAttribute(REVIEW, json.dumps(states))
 
 
 def _kept(result: Result) -> Generator[tuple[int, State, int | None], None, None]:
     """What an earlier session kept, less what makes no sense."""
-    for bscan, entry in kept(result.segmentation, KEPT, {}).items():
+    for bscan, entry in kept(result.segmentation, REVIEW, {}).items():
         if not (bscan.isdecimal() and int(bscan) < result.depth):
             continue
         if not (isinstance(entry, list) and len(entry) == 2 and entry[0] in STATES):

@@ -6,6 +6,7 @@ from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
     from SPADLib.desk.desk import Desk
+    from SPADLib.desk.following import Following
     from SPADLib.desk.pace import Pace, device_line
     from SPADLib.desk.png import outlined_png, png_bytes, png_of
     from SPADLib.desk.preflight import warnings_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -11,7 +12,7 @@ import slicer
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
-from SPADLib.scene import Layout, Result, array_of, guessed_layout
+from SPADLib.scene import Layout, Result, array_of, guessed_layout, refusal, results
 
 __all__ = ["Desk"]
 
@@ -50,6 +51,7 @@ class Desk:
         self._results: dict[str, Result] = {}
         self._labels: Any = None
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._about: Any = None
 
     # ------------------------------------------------------------------ telling
 
@@ -58,24 +60,48 @@ class Desk:
 
         Parameters
         ----------
-        what : {"parameters", "result", "edited", "written", "reviewed", "view", "busy"}
-            The choices; another result is at work; its pixels changed; a model wrote in it; a
-            B-scan was accepted or skipped; the slice view moved; a run began or ended.
+        what : {"parameters", "result", "edited", "writing", "written", "reviewed", "view", "busy"}
+            The choices; another result is at work; its pixels changed; a model, or what takes it
+            back, is about to write in it, and has written; a B-scan was accepted or skipped; the
+            slice view moved; a run began or ended.
         call : callable
         """
         self._hear[what].append(call)
 
     def tell(self, what: str) -> None:
-        """Call who wants to hear of it."""
+        """Call who wants to hear of it; what fails in one of them costs the others nothing."""
         for call in self._hear[what]:
-            call()
+            try:
+                call()
+            except Exception as error:
+                logging.exception("SPAD: a panel could not follow %s", what)
+                self.fail(error)
 
     def say(self, text: str) -> None:
-        """Show a sentence."""
+        """Show a sentence, until what it is about is on screen no more."""
+        self._about = self._on_screen()
         self._show(text, False)
+
+    def _on_screen(self) -> Any:
+        """The volume and the result that are chosen, and the B-scan on screen."""
+        p = self.parameters
+        chosen = (None, None) if p is None else (p.inputVolume, p.result)
+        try:
+            bscan = None if self.result is None else self.bscan()
+        except ValueError:
+            bscan = None
+        return *chosen, bscan
+
+    def hush(self) -> None:
+        """Say no more of what something else has come on screen for."""
+        now = self._on_screen()
+        if self._about is not None and self._about != now and any(now):
+            self._about = None
+            self._show("", False)
 
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
+        self._about = self._on_screen()
         self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
 
     def guarded(self, call: Callable[[], None]) -> None:
@@ -106,13 +132,8 @@ class Desk:
         node = None if self.parameters is None else self.parameters.result
         if node is None:
             return None
-        known = self._results.get(node.GetID())
-        if known is None or known.segmentation is not node:
-            if (known := Result.of(node)) is None:
-                return None
+        if (known := self.known(node)) is not None:
             self._results[node.GetID()] = known  # kept for its samples
-        elif known.volume is None:
-            return None
         return known
 
     def need_result(self) -> Result:
@@ -124,19 +145,45 @@ class Desk:
             There is none.
         """
         if (result := self.result) is None:
-            raise ValueError("There is no segmentation yet: choose a volume and press Segment")
+            raise ValueError(self.refusal or "Choose a volume and press Segment first")
         return result
+
+    @property
+    def refusal(self) -> str:
+        """Why the segmentation that is chosen cannot be worked on; empty where none is chosen."""
+        node = None if self.parameters is None else self.parameters.result
+        return "" if node is None or self.result is not None else refusal(node)
 
     def take_result(self, result: Result) -> None:
         """Make a new result the one at work."""
         self._results[result.segmentation.GetID()] = result
         self.parameters.result = result.segmentation
+        for other in results(result.volume.GetScene()):  # or both would be seen at once
+            if other.volume is result.volume and (display := other.segmentation.GetDisplayNode()):
+                display.SetVisibility(other.segmentation is result.segmentation)
         self.tell("result")
+
+    @property
+    def word(self) -> str:
+        """What the images of the result at work are called: B-scan, slice, or image."""
+        from spad.phantom import CLASS_NAMES
+
+        result = self.result
+        if result is None or any(c.name in CLASS_NAMES for c in result.classes[1:]):
+            return "B-scan"
+        return "image" if result.depth == 1 else "slice"
 
     def known(self, node: Any) -> Result | None:
         """The result that a segmentation is, with its samples where they are at hand."""
         kept = self._results.get(node.GetID())
-        return kept if kept is not None and kept.segmentation is node else Result.of(node)
+        if kept is None or kept.segmentation is not node:
+            return Result.of(node)
+        return None if refusal(node) else kept
+
+    def forget_one(self, segmentation: Any) -> None:
+        """Let go of what belongs to a segmentation that leaves the scene."""
+        self._results.pop(segmentation.GetID(), None)
+        self.history.forget(segmentation)
 
     def forget(self) -> None:
         """Let go of all results, as when a scene is closed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from SPADLib.scene import Change, Result
 
 __all__ = ["History"]
@@ -21,9 +23,13 @@ class History:
         if changed:
             self._done.append((result, changed))
 
-    def forget(self) -> None:
-        """Forget all, as when a scene is closed."""
-        self._done.clear()
+    def forget(self, segmentation: Any = None) -> None:
+        """Forget all, as when a scene is closed; or what was done to one segmentation."""
+        self._done = [
+            one
+            for one in self._done
+            if segmentation is not None and one[0].segmentation is not segmentation
+        ]
 
     def back(self) -> tuple[int, int]:
         """Take the last back; pixels that were, and pixels that were changed.

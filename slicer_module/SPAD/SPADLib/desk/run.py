@@ -129,7 +129,7 @@ def carried(
     request: Request,
     source: Source,
     start: Any,
-    edits_of: Callable[[int], Mapping[str, Any]],
+    edits_of: Callable[[int], Any],
 ) -> Generator[Event, None, None]:
     """Carry a corrected B-scan to its neighbours, each restarting from the one before it.
 
@@ -140,7 +140,8 @@ def carried(
     start : array of uint8, shape (H, W)
         The corrected label map.
     edits_of : callable
-        Edits of a B-scan (clamp, t0, ...), asked for when its turn comes.
+        Edits of a B-scan (clamp, t0, ...), asked for when its turn comes; or its label map (H, W),
+        if it stays as it is.
 
     Yields
     ------
@@ -149,6 +150,10 @@ def carried(
     began = time.monotonic()
     count = len(request.bscans)
     for number, bscan in enumerate(request.bscans, start=1):
+        edits = edits_of(bscan)
+        if not isinstance(edits, Mapping):
+            start = edits
+            continue
         one = Request(
             request.checkpoint,
             request.device,
@@ -156,7 +161,7 @@ def carried(
             request.samples,
             request.steps,
             request.seed,
-            edits={**edits_of(bscan), "start": start},
+            edits={**edits, "start": start},
         )
         for event in events(engine, one, source, number=number, count=count, began=began):
             if isinstance(event, Done):

@@ -99,6 +99,7 @@ class RunBox:
     def _on_end(self, outcome: BaseException | None) -> None:
         if self._guard is not None:
             self._guard.stop()
+        self._pump = self._guard = None  # with what the run held: the volume, its pixels
         self.ui.progressBar.hide()
         self.ui.cancelButton.hide()
         if isinstance(outcome, Cancelled):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from SPADLib.host.gpus import torch_note
     from SPADLib.host.guard import Guard
     from SPADLib.host.pump import Cancelled, Pump
-    from SPADLib.host.qt_dialect import get, set_up_table
+    from SPADLib.host.qt_dialect import get, ink, set_up_table
+    from SPADLib.host.weak import one_shot_timer, weakly
 
 __getattr__, __all__ = lazily(__name__)

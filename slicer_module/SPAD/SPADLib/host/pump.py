@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import qt
+from SPADLib.host.weak import one_shot_timer
 
 __all__ = ["Pump"]
 
@@ -30,10 +30,7 @@ class Pump:
         self._generator: Iterator[Any] | None = None
         self._pulling = False
         self._cancelled: Cancelled | None = None
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._pull)
+        self._timer = one_shot_timer(0, self._pull)
 
     @property
     def busy(self) -> bool:

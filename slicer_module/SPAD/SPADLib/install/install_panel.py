@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,12 +69,9 @@ class InstallPanel:
         self.box.hide()
         try:
             self._on_ready()
-        except Exception as error:  # a broken PyTorch can raise anything
+        except Exception as error:
             logging.exception("SPAD could not start")
-            self.label.setText(
-                f"SPAD could not start: {error}. Restart Slicer; if that does not help, reinstall "
-                "PyTorch in the module PyTorch Utils."
-            )
+            self.label.setText(f"SPAD could not start: {error}. {_advice(error)}")
             self.box.show()
             return False
         return True
@@ -107,3 +105,19 @@ class InstallPanel:
             self.status.setText(str(outcome) if known else f"It failed: {outcome}")
         elif self.check():
             self.status.setText("")
+
+
+def _advice(error: BaseException) -> str:
+    """What helps, by what the error is of: a broken PyTorch can raise anything as it is loaded."""
+    frames = traceback.extract_tb(error.__traceback__)
+    torch = any("torch" in Path(frame.filename).parts for frame in frames)
+    if torch or (isinstance(error, ImportError) and error.name == "torch"):
+        return (
+            "Restart Slicer; if that does not help, reinstall PyTorch in the module PyTorch Utils."
+        )
+    if isinstance(error, ImportError):
+        return "Restart Slicer; if that does not help, reinstall the extension SPAD."
+    return (
+        "Close the scene (File > Close Scene) and open the module again; if that does not help, "
+        "please report what the Python console says."
+    )

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
-    from SPADLib.scene.attributes import kept
     from SPADLib.scene.bscan_layout import AXES, Layout
     from SPADLib.scene.image_source import (
         Source,
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
         open_source,
         spacing_is_default,
     )
-    from SPADLib.scene.result import Change, Result, results
-    from SPADLib.scene.result_nodes import PERCENT
+    from SPADLib.scene.result import REVIEW, Change, Result, results
+    from SPADLib.scene.result_nodes import PERCENT, companions, refusal
     from SPADLib.scene.segments import (
         BINARY,
         Segments,
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
         replace_labels,
         write_segments,
     )
-    from SPADLib.scene.structures import class_segments, segment_id, structures_of, tag_of
+    from SPADLib.scene.structures import class_segments, kept, segment_id, structures_of, tag_of
     from SPADLib.scene.terminology import register
+    from SPADLib.scene.uncertainty_colours import one_colour_table
     from SPADLib.scene.volumes import (
         array_of,
         directions_of,

@@ -9,6 +9,7 @@ import slicer
 from numpy.typing import NDArray
 
 from SPADLib.scene.bscan_layout import Layout, guess
+from SPADLib.scene.result_nodes import made_by_spad
 from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
 
 __all__ = ["Source", "dicom_modality", "guessed_layout", "open_source", "spacing_is_default"]
@@ -79,7 +80,11 @@ def open_source(volume: Any, layout: Layout, *, inverted: bool | None = None) ->
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         raise ValueError(
             f"“{name}” is a label map, not an image: choose the volume that it was drawn on, and "
-            "this one as the reference of Compare"
+            "this one as the reference of Scores"
+        )
+    if what := made_by_spad(volume):
+        raise ValueError(
+            f"“{name}” is {what} that SPAD made, not an image: choose the volume that was segmented"
         )
     if not volume.IsA("vtkMRMLScalarVolumeNode"):
         raise ValueError(f"“{name}” is a {volume.GetNodeTagName()}, not a volume: choose a volume")

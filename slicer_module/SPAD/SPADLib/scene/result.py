@@ -17,10 +17,9 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from spad.annotation import changes, refuse_other_structures
+from spad.annotation import changes, check_sum, refuse_other_structures
 from spad.cases import without_paths
 from spad.checkpoint import LabelClass
-from SPADLib.scene.attributes import kept
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result_nodes import (
     PROPOSAL,
@@ -29,12 +28,17 @@ from SPADLib.scene.result_nodes import (
     add_probability,
     make_nodes,
     percent,
+    refusal,
 )
 from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
-from SPADLib.scene.structures import structures_of
+from SPADLib.scene.structures import kept, structures_of
+from SPADLib.scene.versions import Step, Versions
 from SPADLib.scene.volumes import array_of, nodes_of, spacing_of
 
-__all__ = ["Change", "Result", "results"]
+__all__ = ["REVIEW", "Change", "Result", "results"]
+
+REVIEW = "SPAD.review"
+"""Attribute of a result's segmentation: state and check sum of the accepted labels, by B-scan."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Result:
     def __init__(self, segmentation: Any) -> None:
         self.segmentation = segmentation
         self.samples: dict[int, NDArray[np.uint8]] = {}
+        self._versions = Versions(segmentation)
         self.layout = Layout.of(segmentation.GetAttribute("SPAD.layout"))
         stored = json.loads(segmentation.GetAttribute("SPAD.classes"))
         self.classes = tuple(
@@ -119,22 +124,21 @@ class Result:
     def of(cls, segmentation: Any) -> Result | None:
         """The result that a segmentation is.
 
-        None where it is none, its volume is gone, or what it says of itself makes no sense.
+        None where it is none, one of its nodes is gone or has lost its pixels (`refusal` says
+        which), or what it says of itself makes no sense.
         """
-        if segmentation is None or not segmentation.GetAttribute("SPAD.classes"):
-            return None
-        wanted = (VOLUME, UNCERTAINTY, PROPOSAL)
-        if any(segmentation.GetNodeReference(role) is None for role in wanted):
+        if segmentation is None or refusal(segmentation):
             return None
         try:
             return cls(segmentation)
         except (ValueError, KeyError, TypeError):  # a scene may come from anywhere
             return None
 
-    def _remember(self, run: Any, first: int) -> None:
+    def _remember(self, run: Any, first: int, held: Collection[int] = ()) -> None:
         known = self.segmented
         for z in range(len(run.labels)):
-            self.samples[first + z] = run.samples[:, z]
+            if first + z not in held:
+                self.samples[first + z] = run.samples[:, z]
         known |= set(range(first, first + len(run.labels)))
         self.segmentation.SetAttribute("SPAD.bscans", json.dumps(sorted(known)))
         made = [*self.provenance, {**run.provenance, "bscans": [first, len(run.labels)]}]
@@ -164,6 +168,24 @@ class Result:
         found = kept(self.segmentation, "SPAD.bscans", [])
         return {z for z in found if isinstance(z, int) and 0 <= z < depth}
 
+    def accepted(self, labels: NDArray[np.uint8] | None = None) -> set[int]:
+        """Numbers of the B-scans that a person has accepted, and that are as they were then.
+
+        Parameters
+        ----------
+        labels : array of uint8, shape (Z, H, W), optional
+            From `labels`, where it is at hand.
+        """
+        found = {
+            int(z): entry[1]
+            for z, entry in kept(self.segmentation, REVIEW, {}).items()
+            if z.isdecimal() and isinstance(entry, list) and entry[:1] == ["accepted"] and entry[1:]
+        }
+        if not found:
+            return set()
+        labels = self.labels() if labels is None else labels
+        return {z for z, sum_ in found.items() if z < len(labels) and check_sum(labels[z]) == sum_}
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Of B-scans, rows, columns."""
@@ -190,8 +212,15 @@ class Result:
         return self.layout.stack(self.read().labels)
 
     def proposal(self) -> NDArray[np.uint8]:
-        """What the model wrote last, (Z, H, W)."""
-        return self.layout.stack(self._array(PROPOSAL))
+        """What the model wrote last, (Z, H, W), as it goes with the label map that is there now."""
+        proposal = self.layout.stack(self._array(PROPOSAL))
+
+        def apply(bscan: int, where: NDArray[np.bool_], values: NDArray[np.uint8]) -> None:
+            proposal[bscan][where] = values
+
+        if self._versions.follow(apply):
+            slicer.util.arrayFromVolumeModified(self.segmentation.GetNodeReference(PROPOSAL))
+        return proposal
 
     def uncertainty(self) -> NDArray[np.uint8]:
         """The uncertainty in percent, (Z, H, W)."""
@@ -250,8 +279,11 @@ class Result:
         *,
         structures: Collection[int] | None = None,
         within: NDArray[np.bool_] | None = None,
+        accepted_too: bool = False,
     ) -> list[Change]:
         """Take over what another run says of some B-scans; edited pixels stay.
+
+        So do B-scans that a person has accepted, unless `accepted_too`.
 
         Parameters
         ----------
@@ -262,6 +294,8 @@ class Result:
             Only these may grow or shrink; all by default.
         within : array of bool, shape (n, H, W), optional
             Only there may anything change.
+        accepted_too : bool
+            A person asked for just this B-scan.
 
         Returns
         -------
@@ -277,9 +311,12 @@ class Result:
         locked = {c.value for c in self.classes[1:]} - chosen
         now = self.labels()
         by_hand = self.by_hand(now)
+        held = set() if accepted_too else self.accepted(now)
         todo = []
         for n, new in enumerate(run.labels):
             z = first + n
+            if z in held:
+                continue
             part = None if within is None else within[n]
             where = changes(now[z], new, by_hand[z], locked=locked, region=part)
             if where.any():
@@ -291,7 +328,7 @@ class Result:
             np.copyto(shown, fresh, where=True if part is None else part)
         self._write(todo, [c.after for c in todo], [c.after for c in todo])
         slicer.util.arrayFromVolumeModified(self.uncertainty_node)
-        self._remember(run, first)
+        self._remember(run, first, held)
         return todo
 
     def put(self, bscan: int, labels: NDArray[np.uint8]) -> Change:
@@ -336,11 +373,15 @@ class Result:
             return
         grid = self._array(PROPOSAL).shape
         where, new = np.zeros(grid, bool), np.zeros(grid, np.uint8)
+        proposal, steps = self.proposal(), []
         for c, values, theirs in zip(changed, labels, proposed, strict=True):
             self.layout.stack(where)[c.bscan] = c.where
             self.layout.stack(new)[c.bscan][c.where] = values
-            self.proposal()[c.bscan][c.where] = theirs
+            steps.append(Step(c.bscan, c.where, proposal[c.bscan][c.where], np.array(theirs)))
+            proposal[c.bscan][c.where] = theirs
         replace_labels(self.segmentation, self.values, self.volume, where, new)
+        if any((s.before != s.after).any() for s in steps):
+            self._versions.written(steps)
         slicer.util.arrayFromVolumeModified(self.segmentation.GetNodeReference(PROPOSAL))
 
 

@@ -14,7 +14,7 @@ from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.segments import write_segments
 from SPADLib.scene.structures import class_segments
 from SPADLib.scene.uncertainty_colours import show_uncertainty
-from SPADLib.scene.volumes import array_of, into_study, new_volume
+from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of
 
 __all__ = [
     "PERCENT",
@@ -22,8 +22,11 @@ __all__ = [
     "UNCERTAINTY",
     "VOLUME",
     "add_probability",
+    "companions",
+    "made_by_spad",
     "make_nodes",
     "percent",
+    "refusal",
 ]
 
 VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposal"
@@ -75,6 +78,52 @@ def add_probability(segmentation: Any, volume: Any, layout: Layout, run: Any, fi
         node = new_volume(f"{segmentation.GetName()} {c.name} (%)", array, volume)
         node.CreateDefaultDisplayNodes()
         node.SetAttribute("SPAD.probability_of", c.name)
+
+
+def made_by_spad(volume: Any) -> str:
+    """What a volume is that came of a run: "an uncertainty", "a probability"; else empty."""
+    if volume.GetAttribute("SPAD.probability_of"):
+        return "a probability"
+    results = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode") if volume.GetScene() else []
+    mine = any(r.GetNodeReference(UNCERTAINTY) is volume for r in results)
+    return "an uncertainty" if mine else ""
+
+
+def companions(segmentation: Any) -> list[Any]:
+    """A result's uncertainty and proposal, where no other segmentation (a clone) has them too."""
+    others = nodes_of(segmentation.GetScene(), "vtkMRMLSegmentationNode")
+    others.remove(segmentation)
+    found = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY, PROPOSAL)]
+    theirs = [n.GetNodeReference(role) for n in others for role in (UNCERTAINTY, PROPOSAL)]
+    return [n for n in found if n is not None and n not in theirs]
+
+
+def refusal(segmentation: Any) -> str:
+    """Why a segmentation cannot be used as a result, and what helps; empty where it can."""
+    name = segmentation.GetName()
+    if not segmentation.GetAttribute("SPAD.classes"):
+        return f"“{name}” was not made by SPAD: choose one that was, or segment a volume"
+    stays = f"“{name}” itself stays in the scene, and can be the reference of Scores"
+    shapes = set()
+    for role in (VOLUME, UNCERTAINTY, PROPOSAL):
+        node, what = segmentation.GetNodeReference(role), role.rpartition(".")[2]
+        if node is None:
+            return f"The {what} of “{name}” is not in the scene: segment the volume again. {stays}"
+        image = node.GetImageData()
+        if image is None or not image.GetNumberOfPoints() or not image.GetPointData().GetScalars():
+            return (
+                f"The {what} of “{name}”, “{node.GetName()}”, has no pixels. Was the scene saved "
+                "without its hidden nodes, or is a file of it missing? Load it with all its files, "
+                f"or segment the volume again. {stays}"
+            )
+        shapes.add(image.GetDimensions())
+    if len(shapes) > 1:
+        sizes = " and ".join("×".join(map(str, s)) for s in sorted(shapes))
+        return (
+            f"“{name}” and its volume, uncertainty or proposal are not of one size ({sizes}): "
+            f"segment the volume again. {stays}"
+        )
+    return ""
 
 
 def percent(share: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,12 +1,14 @@
-"""A model's structures as segments: their ids, tags, colours and codes.
+"""A model's structures as segments: their ids, tags, colours and codes; and what nodes keep.
 
-A segment keeps its class value in a tag, so that it is known again by whatever name.
+A segment keeps its class value in a tag, so that it is known again by whatever name. Nodes keep
+JSON in attributes; a scene may come from anywhere: no trust.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import slicer
 import vtk
@@ -14,9 +16,10 @@ import vtk
 from spad.checkpoint import LabelClass
 from SPADLib.scene.terminology import entry
 
-__all__ = ["TAG", "class_segments", "segment_id", "structures_of", "tag_of"]
+__all__ = ["TAG", "class_segments", "kept", "segment_id", "structures_of", "tag_of"]
 
 TAG = "SPAD.label"
+T = TypeVar("T", dict[str, Any], list[Any])
 
 
 def class_segments(classes: Sequence[LabelClass], *, tagged: bool = True) -> list[tuple[str, Any]]:
@@ -63,3 +66,20 @@ def tag_of(segment: Any, name: str) -> str:
     """Value of a segment's tag; empty where it has none."""
     value = vtk.reference("")
     return str(value) if segment.GetTag(name, value) else ""
+
+
+def kept(node: Any, name: str, otherwise: T) -> T:
+    """Read an attribute.
+
+    Parameters
+    ----------
+    node : vtkMRMLNode
+    name : str
+    otherwise : dict or list
+        What is given where there is none, or another kind of value than this.
+    """
+    try:
+        found = json.loads(node.GetAttribute(name) or "null")
+    except ValueError:
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise

@@ -6,6 +6,7 @@ the colours begin dark, and the whole overlay is mixed with the image (`views.ov
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import slicer
 
 from SPADLib.scene.volumes import nodes_of
 
-__all__ = ["CLEAR", "FULL", "show_uncertainty", "uncertainty_colours"]
+__all__ = ["CLEAR", "FULL", "one_colour_table", "show_uncertainty", "uncertainty_colours"]
 
 CLEAR, FULL = 5, 50
 """Percent up to which nothing is shown, and from which on the colour is white."""
@@ -25,9 +26,8 @@ _COLOURS = ((0.0, 0.35, 0.4), (0.0, 1.0, 1.0), (1.0, 1.0, 1.0))
 
 def uncertainty_colours(scene: Any) -> Any:
     """The scene's colour table of uncertainties in percent, made when first asked for."""
-    for node in nodes_of(scene, "vtkMRMLColorTableNode"):
-        if node.GetName() == _NAME:
-            return node
+    if known := _tables(scene):
+        return known[0]
     node = slicer.vtkMRMLColorTableNode()
     node.SetTypeToUser()
     node.SetName(_NAME)
@@ -51,3 +51,20 @@ def show_uncertainty(volume: Any) -> None:
     display.SetInterpolate(False)
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0, FULL)
+
+
+def one_colour_table(scene: Any) -> None:
+    """Let all uncertainties share one table, after a scene with another was added."""
+    first, *others = _tables(scene) or [None]
+    for other in others:
+        for display in nodes_of(scene, "vtkMRMLDisplayNode"):
+            if display.GetColorNodeID() == other.GetID():
+                display.SetAndObserveColorNodeID(first.GetID())
+        scene.RemoveNode(other)
+
+
+def _tables(scene: Any) -> list[Any]:
+    """Ours; the scene calls a second one “… 1” or “…_1”."""
+    nodes = nodes_of(scene, "vtkMRMLColorTableNode")
+    ours = re.compile(re.escape(_NAME) + r"([ _]\d+)?")
+    return [n for n in nodes if ours.fullmatch(n.GetName() or "")]

@@ -1,4 +1,4 @@
-"""The panel Compare: scores of a result against any reference, which follow every edit."""
+"""The section Scores: a result against any reference, followed through every edit."""
 
 from typing import TYPE_CHECKING
 

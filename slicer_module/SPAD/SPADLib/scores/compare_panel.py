@@ -1,4 +1,4 @@
-"""The panel “Compare”: scores against a reference that follow every edit, and act on a click."""
+"""The section “Scores”: scores against a reference that follow every edit, and act on a click."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import qt
 import slicer
 
 from SPADLib.desk import Desk, RunBox, go_to, isolate
-from SPADLib.host import Cancelled, Pump, get, set_up_table
+from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
 from SPADLib.scene import Watch, segment_id
 from SPADLib.scores.live_scores import LiveScores, Row
 from SPADLib.scores.reference_on_grid import Reference
@@ -18,15 +18,18 @@ from SPADLib.scores.spreadsheet import csv_steps, to_table
 
 __all__ = ["ComparePanel"]
 
-COLUMNS = ("Structure", "Is in the reference", "Dice", "IoU", "HD95", "Size", "Reference", "Worst")
-NAME, MATCH, DICE, IOU, HD95, SIZE, THEIRS, WORST = range(len(COLUMNS))
+COLUMNS = ("Structure", "Dice", "HD95", "Worst", "Size", "Reference", "IoU", "Is in the reference")
+NAME, DICE, HD95, WORST, SIZE, THEIRS, IOU, MATCH = range(len(COLUMNS))
+"""In the order of their importance: a narrow panel shows the first ones."""
 PAUSE_MS = 150
 """After the last event of a stroke, so that it is counted once."""
 NONE = "–"
+SHOWN = {"missed": "missing", "invented": "only here"}
+"""The table's words of the panel; tables and files keep those that scripts know."""
 
 
 class ComparePanel:
-    """Works on the section “Compare” of the module's panel.
+    """Works on the section “Scores” of the tab Correct.
 
     Parameters
     ----------
@@ -43,10 +46,8 @@ class ComparePanel:
         self._matches: Any = None  # as the column shows them
         self._watch: Watch | None = None
         self._distances = Pump(self._on_distance, self._on_distances_end)
-        self._pause = qt.QTimer()
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
-        self._pause.timeout.connect(self._on_quiet)
+        self._pause = one_shot_timer(PAUSE_MS, self._on_quiet)
+        self._fill_soon = one_shot_timer(0, self._fill)
         table = ui.scoreTable
         set_up_table(table, COLUMNS)
         table.cellClicked.connect(self.act)
@@ -72,6 +73,7 @@ class ComparePanel:
         if result is not None:
             self._watch = Watch(result.segmentation, node, self._pause.start)
         if result is not None and node is not None:
+            self.ui.compareSection.collapsed = False
             self._compare()
         self._enable()
 
@@ -134,7 +136,9 @@ class ComparePanel:
             self._fill_row(number, row)
         self._fill_matches(rows)
         said = (comparison.scope(), comparison.reference.remark)
-        self.ui.compareLabel.setText(" ".join(filter(None, said)))
+        text = " ".join(filter(None, said))
+        self.ui.compareLabel.setStyleSheet(ink(self.ui.compareLabel, "warning" * ("⚠" in text)))
+        self.ui.compareLabel.setText(text)
         table.resizeColumnsToContents()
         self._enable()
         self._distances.cancel()
@@ -148,7 +152,7 @@ class ComparePanel:
             HD95: _distance(row, self.comparison.distance_unit),  # type: ignore[union-attr]
             SIZE: _size(row.size),
             THEIRS: _size(row.reference_size),
-            WORST: "" if row.worst is None else f"B-scan {row.worst + 1}",
+            WORST: "" if row.worst is None else f"{self.desk.word} {row.worst + 1}",
         }
         for column, text in texts.items():
             item = qt.QTableWidgetItem(text)
@@ -199,7 +203,7 @@ class ComparePanel:
             self.comparison.refresh()
         except ValueError as error:
             self.desk.fail(error)
-        qt.QTimer.singleShot(0, self._fill)  # not while the box that asks for it is at work
+        self._fill_soon.start()  # not while the box that asks for it is at work
 
     def _on_distance(self, _found: Any) -> None:
         if self.comparison is None:
@@ -229,11 +233,11 @@ class ComparePanel:
         isolate(result.segmentation, segment_id(value))
         place = self.comparison.worst(value)
         if place is None:
-            self.desk.say(f"{rows[number].name} is in no B-scan")
+            self.desk.say(f"{rows[number].name} is in no {self.desk.word}")
         elif view is not None:
             go_to(view, result.volume, result.layout, place[0], place[1:])
-            self.desk.say(f"{rows[number].name}: its worst B-scan is {place[0] + 1}")
             self.desk.tell("view")
+            self.desk.say(f"{rows[number].name}: its worst {self.desk.word} is {place[0] + 1}")
 
     def show_all(self) -> None:
         """Show all structures again."""
@@ -279,7 +283,7 @@ class ComparePanel:
 
 def _score(row: Row, value: float) -> str:
     if row.word and row.value is not None:
-        return row.word
+        return SHOWN.get(row.word, row.word)
     return NONE if math.isnan(value) else f"{value:.3f}"
 
 

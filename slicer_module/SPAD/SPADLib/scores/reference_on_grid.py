@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import slicer
 from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE, MAX_CLASSES
@@ -123,6 +124,8 @@ class Reference(MatchedNode):
             half = 0.999 * _half_a_pixel(volume)  # of each pixel, its centre has to be covered
             if (own_low > low + half).any() or (own_high < high - half).any():
                 said.append("It covers a part of the image; elsewhere it counts as background.")
+        if odd := _of_another(self.node, volume):
+            said.insert(0, odd)
         if read.resampled:
             said.insert(0, f"Resampled from its own grid of {self._grid()} (nearest neighbour).")
         self.resampled = read.resampled
@@ -200,3 +203,19 @@ def _moved(node: Any) -> tuple[str, int]:
     if transform is None:
         return "", 0
     return transform.GetID(), transform.GetTransformToWorldMTime()
+
+
+def _of_another(node: Any, volume: Any) -> str:
+    """Say where a reference was drawn on another image, or is another patient's."""
+    name = node.GetName()
+    drawn = [node.GetNodeReference(role) for role in ("SPAD.volume", "referenceImageGeometryRef")]
+    others = [other for other in drawn if other is not None and other is not volume]
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    if hierarchy is not None:
+        items = [hierarchy.GetItemByDataNode(n) for n in (node, volume)]
+        patients = {hierarchy.GetItemAncestorAtLevel(i, "Patient") for i in items if i}
+        if len(patients) == 2 and 0 not in patients:
+            return f"⚠ “{name}” is of another patient than this image: are these scores meant?"
+    if others and volume not in drawn:
+        return f"⚠ “{name}” was drawn on “{others[0].GetName()}”, not on this image: is it of it?"
+    return ""

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
-import qt
-
 from SPADLib.desk import Desk, Done, Pace, device_line, warnings_of
-from SPADLib.host import Cancelled, Pump, get
+from SPADLib.host import Cancelled, Pump, get, one_shot_timer
 from SPADLib.scene import Source
 from SPADLib.segment.model_panel import ModelPanel
 
@@ -44,10 +42,7 @@ class PreflightPanel:
         self._source, self._bscans = source, bscans
         self._pace = Pace(desk.settings)
         self._look: Pump | None = None
-        self._pause = qt.QTimer()
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
-        self._pause.timeout.connect(self._start)
+        self._pause = one_shot_timer(PAUSE_MS, self._start)
 
     @property
     def busy(self) -> bool:
@@ -91,7 +86,8 @@ class PreflightPanel:
         yield
         self._show_time(card, source)
         yield
-        ui.preflightLabel.setText("\n".join(warnings_of(source, card)))
+        said = " ".join(t.removeprefix("Look closely: ") for t in warnings_of(source, card))
+        ui.preflightLabel.setText(f"Look closely: {said}" if said else "")
 
     def _on_looked(self, outcome: BaseException | None) -> None:
         if outcome is not None and not isinstance(outcome, Cancelled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from spad.annotation import left_alone
 from SPADLib.desk import (
     Desk,
     Done,
@@ -193,6 +194,8 @@ class SegmentPanel:
             card = self.models.card()
             if target is not None and card is not None:
                 target.refuse_others(card.classes)
+            if target is not None and not set(bscans) - target.accepted():
+                raise ValueError(left_alone(bscans))
             structures = None if target is None else [c.value for c in self.structures.ticked()]
             if structures == []:
                 raise ValueError("No structure is ticked that may change: tick some")
@@ -229,15 +232,19 @@ class SegmentPanel:
             self.desk.take_result(result)
             self._show(result)
             self.desk.tell("written")
+            self.ui.tabs.setCurrentIndex(1)
             found = [c.name for c in result.classes[1:] if (made.labels == c.value).any()]
             what = ", ".join(found) or "no structure"
             return f"Segmented {count} B-scan{'s' * (count > 1)}: {what} found.{said}"
+        self.desk.tell("writing")
+        held = target.accepted() & set(range(done.first, done.first + count))
         changed = target.take(made, done.first, structures=structures)
         self.desk.history.add(target, changed)
         self.desk.take_result(target)
         self.desk.tell("written")
         pixels = sum(c.pixels for c in changed)
-        return f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
+        told = f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
+        return f"{told} {left_alone(held)}".rstrip()
 
     def _show(self, result: Result) -> None:
         here = self.desk.bscan_of(result.volume)
