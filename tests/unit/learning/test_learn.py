@@ -70,12 +70,15 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(model, bscan
     assert any(not torch.equal(one[k], other[k]) for k in one)
 
 
-def test_only_the_decoder_learns_unless_the_rest_is_asked_for(model, bscan):
+def test_what_sees_the_image_learns_only_if_asked_for(model, bscan):
     old = model()
     before = state(old)
 
-    still = {k for k in before if k.startswith(("denoiser", "encoder.unet.encoder"))}
+    still = {k for k in before if k.startswith("encoder.unet.encoder")}
     after = state(old.learn([taught(bscan)[0]], [taught(bscan)[1]], **QUICK))
+    assert not after["denoiser.head.weight"].equal(before["denoiser.head.weight"])
+    alone = state(old.learn([taught(bscan)[0]], [taught(bscan)[1]], denoiser_factor=0, **QUICK))
+    assert all(alone[k].equal(before[k]) for k in before if k.startswith("denoiser"))
     assert all(after[k].equal(before[k]) for k in still)
     assert not after["encoder.head.weight"].equal(before["encoder.head.weight"])
     assert not after["encoder.unet.decoder.0.conv_1.weight"].equal(

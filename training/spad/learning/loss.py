@@ -80,5 +80,6 @@ def learning_loss(
         weight = torch.where(heeded, own_weight, weight)
         x_0 = torch.where(heeded, own.long(), x_0)
     each = F.cross_entropy(logits, x_0, reduction="none")
+    # method, Eq. 35
     mean = (each * weight).sum() / weight.sum().clamp_min(1e-6)
     return mean + soft_dice(logits.softmax(1), labels)

@@ -27,7 +27,7 @@ class Recipe(Checked):
     encoder_factor : float
         The same for what is pre-trained, as a factor; 0 leaves it as it is.
     denoiser_factor : float
-        The same for the denoiser; with a new structure it is 1, for the denoiser must learn it too.
+        The same for the denoiser; 0 leaves it as it is, and lets it say nothing.
     old_share : float
         Share of the old weights in the outcome, which is the mean of old and learnt ones
         (Wortsman et al., CVPR 2022): what was learnt of one B-scan reaches the others, and what was
@@ -46,7 +46,7 @@ class Recipe(Checked):
     batch: Annotated[int, Within(1, 64)] = 2
     learning_rate: Annotated[float, Within(1e-6, 0.1)] = 1e-3
     encoder_factor: Annotated[float, Within(0, 1)] = 0.0
-    denoiser_factor: Annotated[float, Within(0, 1)] = 0.0
+    denoiser_factor: Annotated[float, Within(0, 1)] = 1.0
     old_share: Annotated[float, Within(0, 1)] = 0.5
     own_weight: Annotated[float, Within(0, 1)] = 0.0
     own_confidence: Annotated[float, Within(0.5, 1)] = 0.9

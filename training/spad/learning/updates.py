@@ -81,7 +81,7 @@ def lesson(
         On the device, in evaluation mode.
     """
     learner = copy.deepcopy(network).to(device).requires_grad_(False)
-    optimiser = torch.optim.AdamW(_parts(learner, about, recipe))
+    optimiser = torch.optim.AdamW(_parts(learner, recipe))
     rates = [group["lr"] for group in optimiser.param_groups]
     learnt = [p for group in optimiser.param_groups for p in group["params"]]
     begun = [p.detach().clone() for p in learnt]
@@ -104,12 +104,13 @@ def lesson(
         yield step + 1
     if not about.new:
         with torch.no_grad():
+            # method, Eq. 36
             for now, before in zip(learnt, begun, strict=True):
                 now.lerp_(before, recipe.old_share)
     return learner.eval()
 
 
-def _parts(network: Network, about: Lesson, recipe: Recipe) -> list[dict[str, Any]]:
+def _parts(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
     """The parameters that learn, by learning rate: the decoder's, and those that see the image."""
     if network.config.kind not in ("cached", "unet"):
         raise ValueError(
@@ -122,7 +123,7 @@ def _parts(network: Network, about: Lesson, recipe: Recipe) -> list[dict[str, An
     decoder = [p for p in encoder.parameters() if id(p) not in seeing]
     parts = [(decoder, 1.0), (list(sees.parameters()), recipe.encoder_factor)]
     if isinstance(denoiser := getattr(network, "denoiser", None), nn.Module):
-        parts.append((list(denoiser.parameters()), _denoiser_rate(about, recipe)))
+        parts.append((list(denoiser.parameters()), recipe.denoiser_factor))
     return [
         {
             "params": [p.requires_grad_(True) for p in parameters],
@@ -131,10 +132,6 @@ def _parts(network: Network, about: Lesson, recipe: Recipe) -> list[dict[str, An
         for parameters, factor in parts
         if factor and parameters
     ]
-
-
-def _denoiser_rate(about: Lesson, recipe: Recipe) -> float:
-    return 1.0 if about.new else recipe.denoiser_factor
 
 
 def _chosen(about: Lesson, recipe: Recipe, generator: torch.Generator) -> list[Example]:
@@ -165,7 +162,7 @@ def _loss(
     with autocast(images.device):
         condition = learner.encode(images)
     loss = learning_loss(_logits(condition), labels, own, recipe.own_weight)
-    if not (learner.diffuses and about.times and _denoiser_rate(about, recipe)):
+    if not (learner.diffuses and about.times and recipe.denoiser_factor):
         return loss
     # The denoiser meets what a chain would bring it: the encoder's own answer, noised again.
     which = torch.randint(len(about.times), (len(images),), generator=generator).tolist()
