@@ -39,6 +39,7 @@ def bench(make_napari_viewer, engine, qtbot, tmp_path: Path):
         result.layer.data[...] = np.where(truth == SRF, 0, truth)
         result.layer.data[:, 5:15, 5:25] = SRF
         result.layer.data[0, 20:22, 30:34] = IRF
+        result.show_all()
         desk.add_result(result)
         table.show_segmentation(result.layer)
         table.live.settle()
