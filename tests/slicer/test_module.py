@@ -75,6 +75,15 @@ def test_the_phantom_is_offered_as_sample_data_and_made_when_asked(scene, monkey
     assert slicer.util.arrayFromVolume(volume).shape == (19, 256, 384)
     inner = reference.GetSegmentation()
     assert [inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs()][:2] == ["SRF", "IRF"]
+    # Before the engine is installed the window says what to do.
+    said = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", said.append, raising=False)
+    monkeypatch.setitem(sys.modules, "spad.phantom", None)
+    before = scene.GetNumberOfNodes()
+    assert registered["customDownloader"](None) == []
+    assert scene.GetNumberOfNodes() == before
+    assert "not installed yet" in said[0]
+    assert "press Install" in said[0]
 
 
 _LARGE = """

@@ -60,5 +60,17 @@ def register_sample() -> None:
         fileNames=[""],
         nodeNames=[NAME],
         thumbnailFileName=str(ICON),
-        customDownloader=lambda _source=None: list(make_phantom()),
+        customDownloader=_made,
     )
+
+
+def _made(_source: Any = None) -> list[Any]:
+    """The sample's nodes; none, and a message in the window, before the engine is installed."""
+    try:
+        return list(make_phantom())
+    except ImportError as error:
+        slicer.util.errorDisplay(
+            f"“{NAME}” is drawn by SPAD's engine, which is not installed yet ({error}). Open the "
+            "module SPAD, press Install, and come back."
+        )
+        return []
