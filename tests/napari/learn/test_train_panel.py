@@ -340,7 +340,8 @@ def test_the_configuration_is_one_that_the_trainer_takes(tuning, qtbot):
     config = load_config(tuning.desk.folder / "runs" / "oct-phantom-tuned" / "fine-tune.toml")
     assert Path(config.init) == shipped()["oct-phantom"].resolve()
     assert config.optimiser.minutes == 2.5
-    assert config.optimiser.learning_rate < 1e-3
+    assert config.optimiser.learning_rate == 1e-3
+    assert config.optimiser.encoder_factor == 0
     assert config.validation.before
     assert not config.perturbation.semantic
 
