@@ -21,7 +21,16 @@ from qtpy.QtWidgets import (
 from superqt.utils import FunctionWorker
 
 from napari_spad.correct import CorrectPanel
-from napari_spad.desk import Desk, Finished, Request, Result, Tabs, data_folder, named
+from napari_spad.desk import (
+    Desk,
+    Finished,
+    Request,
+    Result,
+    Tabs,
+    data_folder,
+    model_tag,
+    named,
+)
 from napari_spad.keep import KeepPanel, dice_of
 from napari_spad.learn import TrainingPanel
 from napari_spad.read import phantom_stack
@@ -215,7 +224,7 @@ class SpadDock(QWidget):
 
     def _earlier(self, request: Request) -> Result | None:
         """Return the result that a run goes into, None for a new one, by the rules of `Result`."""
-        self._model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
+        self._model = model_tag(request.checkpoint)
         ours = [r for r in self.results if r.fits(request.source, self._model)]
         earlier = ours[-1] if ours and request.into_result else None
         part = request.source.parts[0]
