@@ -67,6 +67,8 @@ class Desk(QObject):
     """A model wrote a B-scan: the Result, and its place on the leading axes."""
     edited = Signal(object, object)
     """A person's stroke, undo or redo: the Result, and an `Edit`."""
+    result_described = Signal(object)
+    """A Result has another model or more structures than it had."""
     bscan_accepted = Signal(object, object)
     """A person took a B-scan for right: the Result, and its place."""
 

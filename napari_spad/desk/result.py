@@ -24,6 +24,7 @@ from napari_spad.layers import (
     Packed,
     Part,
     Source,
+    give_classes,
     leading_index,
     make_result_layers,
     part_at,
@@ -160,6 +161,21 @@ class Result:
         """Whether another B-scan of this source, by this model, belongs here."""
         shapes = {source.shape, self.written.shape, self.layer.data.shape}
         return self.image is source.layer and self.model == model and len(shapes) == 1
+
+    def add_class(self, name: str) -> LabelClass:
+        """Add a structure that the model does not know, with the next value and a free colour.
+
+        Raises
+        ------
+        ValueError
+            The name is taken or cannot be one, or there are too many structures.
+        """
+        from spad.checkpoint import label_classes
+
+        new = label_classes([*(c.name for c in self.classes), name.strip()])[-1]
+        self.classes = (*self.classes, new)
+        give_classes(self.layer, self.classes)
+        return new
 
     def part(self, index: tuple[int, ...]) -> Part:
         """Return the B-scan at a place."""

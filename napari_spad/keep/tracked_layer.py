@@ -69,8 +69,7 @@ class TrackedLayer:
     def edited(self) -> None:
         """Note that it is not what the user exported any more."""
         old = time.monotonic() - self.described > HEADER_SECONDS
-        learnt = self.result is not None and self.result.model != self.model
-        self.header_dirty |= bool(self.exported) or old or learnt
+        self.header_dirty |= bool(self.exported) or old
         self.exported = ""
 
     def take_job(self) -> SaveJob:

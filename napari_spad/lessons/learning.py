@@ -183,7 +183,7 @@ class Learning(QObject):
         self.form.use(learnt.out, instead_of=self._temporary(old))
         tags = [tag for r in self.desk.results for tag in (r.model, r.origin)]
         prune(learnt.out.parent, [model_file(tag) for tag in tags])
-        self.changed.emit()
+        self._tell(result)
 
     def _temporary(self, path: Path) -> Path | None:
         """A learnt model that was not kept under a name leaves the list for its successor."""
@@ -225,7 +225,7 @@ class Learning(QObject):
         result.model, result.origin = tag, ""
         self.lessons(result).drafts.forget()
         self.lessons(result).told = f"back to “{origin.stem}”"
-        self.changed.emit()
+        self._tell(result)
         request = Request(checkpoint=origin, source=source, **self.form.choices())
 
         def on_part(event: Finished) -> None:
@@ -259,6 +259,10 @@ class Learning(QObject):
         result.model = model_tag(kept)
         self.form.use(kept, instead_of=self._temporary(learnt))
         self.desk.say(f"“{kept.stem}” is kept, and chosen: the next case may start from it")
+        self._tell(result)
+
+    def _tell(self, result: Result) -> None:
+        self.desk.result_described.emit(result)
         self.changed.emit()
 
     # ------------------------------------------------------------------ as the person works
