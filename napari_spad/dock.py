@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -21,15 +22,26 @@ from qtpy.QtWidgets import (
 from superqt.utils import FunctionWorker
 
 from napari_spad.correct import CorrectPanel
-from napari_spad.desk import Desk, Finished, Request, Result, Tabs, data_folder, named
+from napari_spad.desk import (
+    Desk,
+    Finished,
+    Request,
+    Result,
+    Tabs,
+    data_folder,
+    model_tag,
+    named,
+)
 from napari_spad.keep import KeepPanel, dice_of
 from napari_spad.learn import TrainingPanel
+from napari_spad.lessons import LessonsPanel
 from napari_spad.read import phantom_stack
 from napari_spad.review import ReviewPanel
 from napari_spad.scores import ScoresPanel
 from napari_spad.segment import Footer, SegmentPanel
 from spad.checkpoint import NOTICE
 from spad.inference import Engine
+from spad.worker import Worker
 
 __all__ = ["SpadDock"]
 
@@ -46,6 +58,8 @@ class SpadDock(QWidget):
         Where the user's choices are kept.
     folder : Path, optional
         Where what the user makes is kept; by default in the user's data.
+    worker : callable, optional
+        Gives the process that learns; the real one by default.
     """
 
     def __init__(
@@ -55,6 +69,7 @@ class SpadDock(QWidget):
         engine: Engine | None = None,
         settings: QSettings | None = None,
         folder: Path | None = None,
+        worker: Callable[[], Any] = Worker,
     ) -> None:
         super().__init__()
         # napari hands out a proxy, whose layers are new objects each time: none *is* another.
@@ -75,6 +90,8 @@ class SpadDock(QWidget):
         self.footer = Footer(self.desk)
         self.form = SegmentPanel(self.desk)
         self.correct = CorrectPanel(self.desk, self.form)
+        self.lessons = LessonsPanel(self.desk, self.form, worker)
+        self.correct.add_section(self.lessons)
         self.review = ReviewPanel(self.desk)
         self.scores = ScoresPanel(self.desk)
         self.keep = KeepPanel(self.desk)
@@ -215,7 +232,7 @@ class SpadDock(QWidget):
 
     def _earlier(self, request: Request) -> Result | None:
         """Return the result that a run goes into, None for a new one, by the rules of `Result`."""
-        self._model = f"{request.checkpoint}:{request.checkpoint.stat().st_mtime}"
+        self._model = model_tag(request.checkpoint)
         ours = [r for r in self.results if r.fits(request.source, self._model)]
         earlier = ours[-1] if ours and request.into_result else None
         part = request.source.parts[0]
@@ -286,6 +303,7 @@ class SpadDock(QWidget):
         """Stop the run and listen to the viewer no more."""
         self._settled.stop()
         self.keep.disconnect_viewer()
+        self.lessons.disconnect_viewer()
         self.training.disconnect_viewer()
         self.desk.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)

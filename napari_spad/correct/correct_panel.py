@@ -86,6 +86,7 @@ class CorrectPanel(QWidget):
         layout.addWidget(QLabel("Carry to neighbouring B-scans"))
         layout.addLayout(self._carry_row())
         layout.addStretch(1)
+        self._sections = layout
 
     def _scope_row(self) -> QHBoxLayout:
         chosen = setting(self.desk.settings, "scope", "B-scan")
@@ -145,6 +146,11 @@ class CorrectPanel(QWidget):
         for widget in (self.back, self.many, self.forth):
             row.addWidget(widget)
         return row
+
+    def add_section(self, section: QWidget) -> None:
+        """Put another panel's section below the others."""
+        for widget in (_line(), section):
+            self._sections.insertWidget(self._sections.count() - 1, widget)
 
     def sample_anew(self) -> None:
         """Do so in the scope that is chosen."""

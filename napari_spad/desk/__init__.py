@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_spad.desk.desk import Desk, data_folder
     from napari_spad.desk.keys import Keys
     from napari_spad.desk.question import Question
-    from napari_spad.desk.result import Result
+    from napari_spad.desk.result import Result, model_file, model_tag
     from napari_spad.desk.run import (
         Edits,
         EngineError,

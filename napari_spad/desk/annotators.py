@@ -118,6 +118,7 @@ def _named_for(name: str, before: str, after: str) -> str:
 def _copied_result(desk: Desk, result: Result) -> Result:
     source = open_source(result.image, desk.viewer, whole_stack=True)
     copy = Result(desk.viewer, source, result.classes, result.model)
+    copy.origin = result.origin
     copy.layer.data[...] = result.layer.data
     copy.by_hand.data[...] = result.by_hand.data
     copy.uncertainty.data[...] = result.uncertainty.data

@@ -146,13 +146,14 @@ class CheckpointCombo(QComboBox):
             self.path = next(iter(shipped.values()), None)
         self._fill()
 
-    def choose(self, path: Path) -> None:
-        """Choose a checkpoint, and remember it."""
+    def choose(self, path: Path, *, instead_of: Path | None = None) -> None:
+        """Choose a checkpoint, and remember it; instead of another one, which is forgotten."""
         self.path = path
         self._settings.setValue("checkpoint", str(path))
+        recent = [p for p in self._recent() if p not in (path, instead_of)]
         if path not in self._shipped.values():
-            recent = [str(path), *(str(p) for p in self._recent() if p != path)]
-            self._settings.setValue("recent", recent[:RECENT])
+            recent.insert(0, path)
+        self._settings.setValue("recent", [str(p) for p in recent[:RECENT]])
         self._fill()
         self.path_changed.emit(path)
 

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QSettings, QStandardPaths, QTimer, Signal  # ty
 
 from napari_spad.desk.framing import Framing
 from napari_spad.desk.result import Result
-from napari_spad.desk.run import Engine, Finished, Request, Run, explain
+from napari_spad.desk.run import Engine, Request, Run, explain
 from napari_spad.layers import Edit, leading_index
 from spad.annotation import RunProgress
 
@@ -67,6 +67,10 @@ class Desk(QObject):
     """A model wrote a B-scan: the Result, and its place on the leading axes."""
     edited = Signal(object, object)
     """A person's stroke, undo or redo: the Result, and an `Edit`."""
+    result_described = Signal(object)
+    """A Result has another model or more structures than it had."""
+    bscan_accepted = Signal(object, object)
+    """A person took a B-scan for right: the Result, and its place."""
 
     def __init__(
         self, viewer: ViewerModel, engine: Engine, settings: QSettings, folder: Path
@@ -78,7 +82,7 @@ class Desk(QObject):
         self.results: list[Result] = []
         self.result: Result | None = None
         self._run: Run | None = None
-        self._part_done: Callable[[Finished], None] | None = None
+        self._part_done: Callable[[Any], None] | None = None
         self._all_done: Callable[[bool], str] | None = None
         self._stopped = ""
         self.cancelling = False
@@ -193,7 +197,7 @@ class Desk(QObject):
     def run(
         self,
         request: Request,
-        on_part: Callable[[Finished], None],
+        on_part: Callable[[Any], None],
         on_end: Callable[[bool], str],
     ) -> bool:
         """Start a run, unless one is going on.
@@ -202,7 +206,8 @@ class Desk(QObject):
         ----------
         request : Request
         on_part : callable
-            Takes each B-scan as it is done. An error there ends the run, and is told.
+            Takes each B-scan as it is done (a `Finished`), and whatever else the request's work
+            yields. An error there ends the run, and is told.
         on_end : callable
             Takes whether the run came to its end (or was cancelled); returns what to say.
 
@@ -253,7 +258,7 @@ class Desk(QObject):
         if not self._stopped and not self.cancelling:
             self.progressed.emit(at)
 
-    def _on_part(self, event: Finished) -> None:
+    def _on_part(self, event: Any) -> None:
         if self._run is None or self._stopped or self._part_done is None:
             return
         try:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_spad.layers import (
     Packed,
     Part,
     Source,
+    give_classes,
     leading_index,
     make_result_layers,
     part_at,
@@ -34,12 +36,28 @@ if TYPE_CHECKING:
     from napari_spad.desk.run import Finished
     from spad.checkpoint import LabelClass
 
-__all__ = ["Result"]
+__all__ = ["Result", "model_file", "model_tag"]
 
 REDRAW_MS = 60
 """After a stroke, the outlines of what is by hand are drawn anew."""
 PAUSE_MS = 30
 """Between the layers of a result, which napari takes a tenth of a second each to show."""
+
+
+def model_tag(checkpoint: Path) -> str:
+    """What tells one checkpoint from another.
+
+    Raises
+    ------
+    OSError
+        It is not there.
+    """
+    return f"{checkpoint}:{checkpoint.stat().st_mtime}"
+
+
+def model_file(tag: str) -> Path:
+    """The checkpoint that a tag was made of; it may be gone."""
+    return Path(tag.rpartition(":")[0])
 
 
 class Result:
@@ -51,7 +69,7 @@ class Result:
     source : Source
     classes : sequence of LabelClass
     model : str
-        What tells one checkpoint from another.
+        What tells one checkpoint from another (`model_tag`).
 
     Attributes
     ----------
@@ -59,6 +77,9 @@ class Result:
         The segmentation; 1 where a person painted it (also in its ``metadata["spad"]["by_hand"]``,
         the same array).
     uncertainty : napari.layers.Image
+    model, origin : str
+        What runs on it are made with; what it was first made with, where `model` has learnt from
+        its corrections, else empty.
     hand : Hand
     packed : dict of tuple to Packed
         The samples of the last run on each B-scan.
@@ -71,7 +92,7 @@ class Result:
     ) -> None:
         self._viewer = viewer
         self.image = source.layer
-        self.model = model
+        self.model, self.origin = model, ""
         self.classes = tuple(classes)
         self.written = np.zeros(source.shape, np.uint8)
         self.packed: dict[tuple[int, ...], Packed] = {}
@@ -140,6 +161,21 @@ class Result:
         """Whether another B-scan of this source, by this model, belongs here."""
         shapes = {source.shape, self.written.shape, self.layer.data.shape}
         return self.image is source.layer and self.model == model and len(shapes) == 1
+
+    def add_class(self, name: str) -> LabelClass:
+        """Add a structure that the model does not know, with the next value and a free colour.
+
+        Raises
+        ------
+        ValueError
+            The name is taken or cannot be one, or there are too many structures.
+        """
+        from spad.checkpoint import label_classes
+
+        new = label_classes([*(c.name for c in self.classes), name.strip()])[-1]
+        self.classes = (*self.classes, new)
+        give_classes(self.layer, self.classes)
+        return new
 
     def part(self, index: tuple[int, ...]) -> Part:
         """Return the B-scan at a place."""

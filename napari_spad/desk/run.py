@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Request:
     onward: bool = False
 
     def work(self, engine: Engine) -> Generator[Any, None, None]:
-        """What the worker does."""
+        """What the worker does. It is closed when the run is cancelled; None is no news."""
         return segment_parts(engine, self)
 
 
@@ -185,15 +186,23 @@ TAKEN_S = 5.0
 
 
 def _guarded(
-    engine: Engine, request: Request, taken: threading.Event
-) -> Generator[str | RunProgress | Finished, None, None]:
+    engine: Engine, request: Request, taken: threading.Event, cancelled: threading.Event
+) -> Generator[Any, None, None]:
     try:
-        for event in request.work(engine):
-            taken.clear()
-            yield event
-            # The window would fight for the interpreter's lock with the next B-scan's steps, and
-            # stand still for seconds; so those wait until it has shown this one.
-            taken.wait(TAKEN_S)
+        # Closed here, in its thread, and not when Python comes to it: it may hold a process.
+        with closing(request.work(engine)) as events:
+            for event in events:
+                if cancelled.is_set():
+                    return
+                if event is None:
+                    continue
+                taken.clear()
+                yield event
+                # The window would fight for the interpreter's lock with the next B-scan's steps,
+                # and stand still for seconds; so those wait until it has shown this one.
+                taken.wait(TAKEN_S)
+                if cancelled.is_set():
+                    return
     except Exception as error:
         raise EngineError(explain(error)) from error
 
@@ -217,9 +226,9 @@ class Run(QObject):
         super().__init__()
         self.request = request
         self._complete = False
-        taken = self._taken = threading.Event()
+        self._taken, self._cancelled = threading.Event(), threading.Event()
         self._worker: GeneratorWorker[Any, Any, Any] | None = GeneratorWorker(
-            _guarded, engine, request, taken
+            _guarded, engine, request, self._taken, self._cancelled
         )
         self._worker.yielded.connect(self._on_yield)
         self._worker.returned.connect(self._on_return)
@@ -233,12 +242,11 @@ class Run(QObject):
 
     def cancel(self) -> None:
         """End it after the current step."""
-        if self._worker is not None:
-            self._worker.quit()
-            self._taken.set()
+        self._cancelled.set()
+        self._taken.set()
 
     # Methods of a QObject that lives in the main thread: Qt queues the worker's signals to there.
-    def _on_yield(self, event: str | RunProgress | Finished) -> None:
+    def _on_yield(self, event: Any) -> None:
         try:
             if isinstance(event, str):
                 self.told.emit(event)
@@ -250,7 +258,7 @@ class Run(QObject):
             self._taken.set()
 
     def _on_return(self, _: object) -> None:
-        self._complete = True
+        self._complete = not self._cancelled.is_set()
 
     def _on_error(self, error: Exception) -> None:
         self.failed.emit(explain(error))

@@ -68,6 +68,7 @@ class Autosave(QObject):
         self._timer.timeout.connect(self._save)
         desk.written.connect(self._on_written)
         desk.edited.connect(self._on_edited)
+        desk.result_described.connect(self._on_described)
         desk.result_added.connect(self._on_result)
         events = self.viewer.layers.events
         events.inserted.connect(self._on_inserted)
@@ -148,6 +149,11 @@ class Autosave(QObject):
         tracked.result = result
         tracked.dirty.add(tuple(index))
         tracked.from_model.add(tuple(index))
+        self._edited(tracked)
+
+    def _on_described(self, result: Result) -> None:
+        tracked = self.track(result.layer)
+        tracked.result, tracked.header_dirty = result, True
         self._edited(tracked)
 
     def _on_edited(self, result: Result, edit: Edit) -> None:

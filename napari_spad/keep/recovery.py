@@ -163,7 +163,8 @@ class Recovery(QObject):
             hand = Hand(layer, loaded.by_hand, lambda _: by_hand.refresh())
             self._waiting.append(_Waiting(layer, by_hand, hand, loaded))
         self.viewer.layers.selection.active = layer
-        self.autosave.track(layer, saved).model = header["model"]
+        tracked = self.autosave.track(layer, saved)
+        tracked.model, tracked.origin = header["model"], header["origin"]
 
     # ------------------------------------------------------------------ an image comes later
 
@@ -211,6 +212,7 @@ def _make_result(desk: Desk, loaded: Loaded, source: Source) -> Result:
         for c in header["classes"]
     ]
     result = Result(desk.viewer, source, classes, header["model"])
+    result.origin = header["origin"]
     result.layer.data[...] = loaded.labels
     result.hand.mask[...] = loaded.by_hand
     for index, part in loaded.model.items():

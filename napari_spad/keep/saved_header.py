@@ -15,7 +15,7 @@ __all__ = ["FORMAT", "HEADER", "fitting_shape", "read_header"]
 FORMAT = 1
 HEADER = "layer.json"
 NAMELESS = "labels without a name"
-TEXTS = ("image", "model", "notice", "annotator", "removed", "exported")
+TEXTS = ("image", "model", "origin", "notice", "annotator", "removed", "exported")
 
 Index = tuple[int, ...]
 

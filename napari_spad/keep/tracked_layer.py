@@ -40,8 +40,8 @@ class TrackedLayer:
         Of the data that are saved there.
     result : Result or None
         Whose labels these are.
-    model : str
-        What made them, where they came back without their image and so are no result's.
+    model, origin : str
+        What made them, as far as the header says it; as in `Result`.
     removed, exported : str
         When it was removed from the viewer, or saved by the user and not edited since.
     """
@@ -52,6 +52,7 @@ class TrackedLayer:
     dtype: str
     result: Result | None = None
     model: str = ""
+    origin: str = ""
     dirty: set[Index] = field(default_factory=set)
     from_model: set[Index] = field(default_factory=set)
     all_dirty: bool = False  # what changed is not known
@@ -100,6 +101,8 @@ class TrackedLayer:
     def _header(self) -> dict[str, Any]:
         """What it is. Of its metadata only what SPAD put there: the rest may name the patient."""
         layer, result = self.layer, self.result
+        if result is not None:
+            self.model, self.origin = result.model, result.origin
         known = layer.metadata.get("spad") or {}
         looks = {"features": layer.features, "colormap": layer.colormap, "metadata": layer.metadata}
         return {
@@ -109,7 +112,8 @@ class TrackedLayer:
             "dtype": self.dtype,
             "classes": classes_of(looks, ()),
             "own_colors": hasattr(layer.colormap, "color_dict"),
-            "model": self.model if result is None else result.model,
+            "model": self.model,
+            "origin": self.origin,
             "locked": [] if result is None else sorted(result.locked),
             "notice": known.get("notice", ""),
             "annotator": str(layer.metadata.get("annotator", "")),

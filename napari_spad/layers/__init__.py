@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.structures import (
         class_features,
         colormap,
+        give_classes,
         is_label_map,
         segmented,
         structure_names,

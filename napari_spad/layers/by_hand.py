@@ -105,10 +105,14 @@ class Hand:
         group : object
             Steps of one group that follow on each other are undone and redone by one undo or redo.
         """
+        layer: Any = self.layer
         self._by_model, self._group = True, group
+        # Amid a person's stroke napari would make this a part of it, theirs and undone with it.
+        stroke, layer._block_history = layer._block_history, False
         try:
             yield
         finally:
+            layer._block_history = stroke
             self._by_model, self._group = False, None
 
     def undo_at(self, index: tuple[int, ...]) -> bool:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from spad.checkpoint import LabelClass
 
-__all__ = ["class_features", "colormap", "is_label_map", "segmented", "structure_names"]
+__all__ = [
+    "class_features",
+    "colormap",
+    "give_classes",
+    "is_label_map",
+    "segmented",
+    "structure_names",
+]
 
 
 def is_label_map(layer: Layer) -> bool:
@@ -42,6 +49,13 @@ def colormap(classes: Sequence[LabelClass]) -> Any:
 def class_features(classes: Sequence[LabelClass]) -> dict[str, list[Any]]:
     """Layer features that put the structure's name into the status bar."""
     return {"index": [c.value for c in classes], "name": [c.name for c in classes]}
+
+
+def give_classes(layer: Labels, classes: Sequence[LabelClass]) -> None:
+    """Make these the classes of a layer that a model made: names, colours, and what is saved."""
+    layer.metadata["spad"]["classes"] = [c.as_json() for c in classes]
+    layer.features = class_features(classes)
+    layer.colormap = colormap(classes)
 
 
 def structure_names(layer: Labels) -> dict[int, str]:

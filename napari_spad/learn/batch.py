@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_spad.desk import Finished, Request, explain, segment_parts
+from napari_spad.desk import Finished, Request, explain, model_tag, segment_parts
 from napari_spad.layers import Source, class_features, colormap, open_source
 from napari_spad.write import refuse_long_name, write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
@@ -43,7 +43,7 @@ class Choices:
     @property
     def model(self) -> str:
         """What tells one checkpoint from another, as in `Result`."""
-        return f"{self.checkpoint}:{self.checkpoint.stat().st_mtime}"
+        return model_tag(self.checkpoint)
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ class Reviews(QObject):
     def accept(self, result: Result, place: Place) -> None:
         """Take a B-scan's labels, as they are, for right."""
         self.mark(result, place, "accepted", _check(result, place))
+        self.desk.bscan_accepted.emit(result, place)
 
     def accepted(self, result: Result) -> set[Place]:
         """B-scans of a result that are accepted as they are."""

@@ -35,6 +35,8 @@ class ScoreMenu(QMenu):
 
     handed_over = Signal(object)
     """The copy of a layer for another annotator, who is at the desk now."""
+    structure_asked = Signal(str)
+    """The name of a new structure of the layer."""
 
     def __init__(self, desk: Desk, live: LiveScores, table: QTableWidget, parent: QWidget) -> None:
         super().__init__(parent)
@@ -50,6 +52,8 @@ class ScoreMenu(QMenu):
         self.copy = self.addAction("Copy the table", self._copy)
         self.save = self.addAction("Save scores as CSV…", self._file.ask)
         self.addSeparator()
+        self.add = self.addAction("Add a structure…", self._ask_structure)
+        self.add.setToolTip("One that the model does not know yet: paint it, then press Learn")
         self.preserve = self.addAction("Paint on the background only")
         self.preserve.setCheckable(True)
         self.preserve.setToolTip("napari's “preserve labels”: all structures are kept")
@@ -61,7 +65,7 @@ class ScoreMenu(QMenu):
         if self._layer is not None:
             self._layer.events.preserve_labels.disconnect(self._on_preserved)
         self._layer = layer
-        for action in (self.other, self.compare, self.copy, self.save, self.preserve):
+        for action in (self.other, self.compare, self.copy, self.save, self.add, self.preserve):
             action.setEnabled(layer is not None)
         if layer is not None:
             layer.events.preserve_labels.connect(self._on_preserved)
@@ -77,6 +81,13 @@ class ScoreMenu(QMenu):
     def _copy(self) -> None:
         copy_table(self._table)
         self._desk.say("The table is in the clipboard.")
+
+    def _ask_structure(self) -> None:
+        name, given = QInputDialog.getText(
+            self.parentWidget(), "Add a structure", "Name of what the model does not know yet:"
+        )
+        if given:
+            self.structure_asked.emit(name)
 
     def _hand_over(self) -> None:
         layer = self._layer

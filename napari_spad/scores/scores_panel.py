@@ -76,6 +76,7 @@ class ScoresPanel(QGroupBox):
         self.differences.toggled.connect(self._on_differences)
         self.menu.compare.triggered.connect(self._compare)
         self.menu.handed_over.connect(self.show_segmentation)
+        self.menu.structure_asked.connect(self._add_structure)
         desk.result_added.connect(self._on_result)
         viewer.dims.events.current_step.connect(self._on_slice)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -104,6 +105,10 @@ class ScoresPanel(QGroupBox):
         self.more.clicked.connect(
             lambda: self.menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
         )
+        self.add = named(QPushButton("+"), "add_structure")
+        self.add.setFixedWidth(28)
+        self.add.setToolTip(self.menu.add.toolTip())
+        self.add.clicked.connect(self.menu.add.trigger)
         self.note = named(QLabel(), "score_note")
         self.note.setWordWrap(True)
         self.note.hide()
@@ -119,6 +124,7 @@ class ScoresPanel(QGroupBox):
         row.addWidget(self.stack)
         row.addStretch(1)
         row.addWidget(self.differences)
+        row.addWidget(self.add)
         row.addWidget(self.more)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
@@ -164,6 +170,7 @@ class ScoresPanel(QGroupBox):
         if self.live.reference is None:
             self.differences.setChecked(False)
         self.differences.setEnabled(self.live.reference is not None)
+        self.add.setEnabled(self.live.segmentation is not None)
         self._on_change()
 
     # ------------------------------------------------------------------ when to count
@@ -277,6 +284,31 @@ class ScoresPanel(QGroupBox):
         index = leading_index(layer, self.viewer)
         found = difference_map(*self.live.class_maps(index), self.alone.code)
         self._differences.show(index, found, layer)
+
+    # ------------------------------------------------------------------ a new structure
+
+    def _add_structure(self, name: str) -> None:
+        layer = self.live.segmentation
+        result = next((r for r in self.desk.results if r.layer is layer), None)
+        if result is None:
+            self.desk.say("Structures are added to what a model segmented: choose it as “Labels”.")
+            return
+        self.row_actions.let_go()  # of its colours
+        try:
+            new = result.add_class(name)
+        except ValueError as error:
+            self.desk.fail(error)
+            return
+        finally:
+            self._watch()
+        result.layer.selected_label = new.value
+        self.desk.result_described.emit(result)
+        number = len(result.classes) - 1
+        key = f" (key {number})" if number < 10 else ""
+        self.desk.say(
+            f"“{new.name}”{key} is there to be painted. The model learns it by Learn (K), from one "
+            "to three B-scans."
+        )
 
     # ------------------------------------------------------------------ annotators
 

@@ -74,5 +74,6 @@ class Footer(QWidget):
         """Show how far a run is, and how long it will take."""
         self.bar.setRange(0, at.total)
         self.bar.setValue(at.done)
-        what = f"{at.unit} {at.number} of {at.count}" if at.count > 1 else "sampling"
+        alone = "learning" if at.unit == "step" else "sampling"
+        what = f"{at.unit} {at.number} of {at.count}" if at.count > 1 else alone
         self.say(f"{what}, {duration(at.seconds_left)} left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
@@ -161,34 +162,62 @@ class SegmentPanel(QWidget):
         """
         from spad.annotation import refuse_other_structures
 
-        source = open_source(result.image, self.viewer, whole_stack=True)
-        name = result.layer.name
-        if not source.shape == result.layer.data.shape == result.written.shape:
-            raise ValueError(
-                f"“{name}” has shape {result.layer.data.shape}, its image “{source.name}” "
-                f"{source.shape}; segment the image anew"
-            )
+        source = self.source_of(result)
         request = self._request(source, edits=edits, onward=onward)
         theirs = self.engine.read_card(request.checkpoint).classes
         model = f"the model “{request.checkpoint.stem}”"
-        refuse_other_structures(name, result.classes, theirs, model=model)
+        ours, options = result.classes, {}
+        if len(theirs) < len(ours) and ours[: len(theirs)] == tuple(theirs):
+            options["remedy"] = "press Learn (K) first, that it may know the new ones"
+        refuse_other_structures(result.layer.name, ours, theirs, model=model, **options)
         parts = {part.index: part for part in source.parts}
         source.parts = tuple(parts[index] for index in edits)
         return request
+
+    def source_of(self, result: Result) -> Source:
+        """Open a result's image, its B-scans from the one on screen outwards.
+
+        Raises
+        ------
+        ValueError
+            The image does not fit the result any more.
+        """
+        source = open_source(result.image, self.viewer, whole_stack=True)
+        if not source.shape == result.layer.data.shape == result.written.shape:
+            raise ValueError(
+                f"“{result.layer.name}” has shape {result.layer.data.shape}, its image "
+                f"“{source.name}” {source.shape}; segment the image anew"
+            )
+        return source
 
     def _request(self, source: Source, **options: Any) -> Request:
         checkpoint = self.model.checkpoint
         if checkpoint is None:
             raise ValueError("Choose a checkpoint first: “Browse…” in the list of models")
-        return Request(
-            checkpoint=checkpoint,
-            device=self.model.device,
-            source=source,
-            samples=self.samples.value(),
-            steps=self.steps.value() or None,
-            seed=self.seed.value(),
-            **options,
-        )
+        return Request(checkpoint=checkpoint, source=source, **self.choices(), **options)
+
+    def choices(self) -> dict[str, Any]:
+        """Device, samples, steps and seed, as a `Request` takes them."""
+        return {
+            "device": self.model.device,
+            "samples": self.samples.value(),
+            "steps": self.steps.value() or None,
+            "seed": self.seed.value(),
+        }
+
+    def use(self, checkpoint: Path, *, instead_of: Path | None = None) -> None:
+        """Choose a model that has learnt; the samples stay as they are.
+
+        Parameters
+        ----------
+        checkpoint : Path
+        instead_of : Path, optional
+            A file that leaves the list.
+        """
+        samples = self.samples.value()
+        self.checkpoint.choose(checkpoint, instead_of=instead_of)
+        with QSignalBlocker(self.samples):
+            self.samples.setValue(samples)
 
     def _on_image(self, layer: Image | None) -> None:
         stack = layer is not None and layer.ndim > 2

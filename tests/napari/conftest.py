@@ -103,6 +103,23 @@ def engine(tmp_path: Path) -> FakeEngine:
     return FakeEngine(path)
 
 
+@pytest.fixture(autouse=True)
+def no_other_process(request, monkeypatch):
+    """No test starts a process that learns, but the one that asks for it by `real_worker`."""
+    from spad.worker import Worker, WorkerError
+
+    def start(_worker):
+        raise WorkerError("tests have a worker of their own")
+
+    if "real_worker" not in request.fixturenames:
+        monkeypatch.setattr(Worker, "_start", start)
+
+
+@pytest.fixture
+def real_worker() -> None:
+    """The dock's worker is a process here."""
+
+
 @pytest.fixture
 def settings(tmp_path: Path):
     from qtpy.QtCore import QSettings

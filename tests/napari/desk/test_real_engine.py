@@ -48,11 +48,11 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, settings, checkpoint, qtbot):
+def dock(make_napari_viewer, settings, checkpoint, qtbot, tmp_path):
     from napari_spad.dock import SpadDock
 
     viewer = make_napari_viewer()
-    dock = SpadDock(viewer, settings=settings)
+    dock = SpadDock(viewer, settings=settings, folder=tmp_path)
     viewer.window.add_dock_widget(dock)
     qtbot.waitUntil(lambda: dock.form.device.count() > 1, timeout=120_000)
     dock.form.checkpoint.choose(checkpoint)
@@ -81,6 +81,28 @@ def test_a_bscan_alone_equals_the_same_in_a_whole_stack(dock, qtbot):
     assert len(provenance["checkpoint"]["sha256"]) == 64
     assert provenance["samples"] == 2
     assert "untrained" in dock.form.model.card_text.text()
+
+
+def test_a_lesson_in_the_real_worker_gives_new_drafts(real_worker, dock, qtbot):
+    image, placed, _ = phantom_stack()[0]
+    reference = phantom_stack()[1][0]
+    dock.viewer.add_image(image[:3], **placed)
+    dock.form.whole.setChecked(True)
+    run(dock, qtbot)
+    result = dock.results[0]
+    where = np.nonzero(result.layer.data[0] != reference[0])
+    result.layer.data_setitem((where[0] * 0, *where), reference[0][where])
+    dock.review.reviews.accept(result, (0,))
+    dock.lessons.learn.click()
+    qtbot.waitUntil(lambda: not dock.running, timeout=300_000)
+    assert "learnt from 1 B-scan in" in dock.footer.status.text()
+    assert "2 B-scans are drafted anew; 1 stays" in dock.footer.status.text()
+    runs = result.layer.metadata["spad"]["provenance"]
+    names = [one["checkpoint"]["name"] for one in runs]
+    assert names == ["untrained", "untrained, learnt", "untrained, learnt"]
+    np.testing.assert_array_equal(result.layer.data[0], reference[0])
+    dock.close()
+    assert not dock.lessons.learning.worker.running
 
 
 def test_rgb_and_odd_sizes(dock, qtbot):
