@@ -8,6 +8,10 @@ quarter, the middle and three quarters of the way, with their reference, the mod
 (`Segmenter.learn`); the others are segmented before and after and scored at the image's own size:
 Dice pooled over them, and the mean per image in brackets. All goes through
 `Segmenter`, 8 samples.
+
+With ``--guard CASES`` the learnt model is scored on these cases' validation images too, as
+`spad evaluate` does: what it forgets. ``--rehearse N`` gives it N of their training images as
+earlier cases.
 """
 
 from __future__ import annotations
@@ -26,7 +30,9 @@ import spad
 from spad.cases import open_folder
 from spad.checkpoint import IGNORE, label_classes
 from spad.inference import Segmenter
-from spad.train.data import read_image, read_labels
+from spad.train.data import class_table, read_image, read_labels
+from spad.train.data.class_mapping import model_mapping
+from spad.train.evaluation import evaluate
 
 U8 = NDArray[np.uint8]
 
@@ -98,6 +104,39 @@ def task_of(args: argparse.Namespace, names: dict[int, str], model: Segmenter) -
     )
 
 
+class Guard:
+    """What a model must not forget: a data set's validation images, and some to rehearse.
+
+    Parameters
+    ----------
+    path : Path
+        The case folder.
+    model : Segmenter
+    rehearsed : int
+        Training images that are given as earlier cases, evenly taken from all.
+    """
+
+    def __init__(self, path: Path, model: Segmenter, rehearsed: int) -> None:
+        self._folder = folder = open_folder(path)
+        self._names = [c.name for c in model.card.classes]
+        stored = model.card.training.get("mapping", {}).get(folder.path.name)
+        self._table = class_table(folder.names, model_mapping(folder, self._names, stored=stored))
+        train = folder.splits["train"]
+        chosen = [train[i * len(train) // rehearsed] for i in range(rehearsed)]
+        self.earlier = [(read_image(case), read_labels(case, self._table)) for case in chosen]
+
+    def score(self, model: Segmenter) -> float:
+        """Pooled Dice, mean over the structures."""
+        report = evaluate(
+            lambda image: model.segment(image, seed=0).labels,
+            self._folder.splits["val"],
+            self._table,
+            self._names,
+            names=self._folder.names,
+        )
+        return float(report.mean.dice_pooled.value)
+
+
 def options_of(pairs: Sequence[str]) -> dict[str, Any]:
     """Settings of the recipe."""
     out: dict[str, Any] = {}
@@ -117,6 +156,8 @@ def main() -> None:
     parser.add_argument("--score", nargs="+", default=[], metavar="NAME=CLASS,CLASS")
     parser.add_argument("--new", help="a structure of the folder that the model does not know")
     parser.add_argument("--eyes", nargs="+", help="only these patients")
+    parser.add_argument("--guard", type=Path, help="cases that it must not forget")
+    parser.add_argument("--rehearse", type=int, default=0, help="how many of them are rehearsed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--options", nargs="+", default=[], metavar="option=value", help="recipe")
     args = parser.parse_args()
@@ -134,6 +175,9 @@ def main() -> None:
             continue
         pair = read_image(case), read_labels(case, np.arange(256, dtype=np.uint8))
         eyes.setdefault(case.patient, []).append(pair)
+    guard = Guard(args.guard, model, args.rehearse) if args.guard else None
+    if guard is not None:
+        print(f"{args.guard.name}: {guard.score(model):.3f} before", flush=True)
     for given in args.given:
         rows = []
         for name, eye in eyes.items():
@@ -145,6 +189,7 @@ def main() -> None:
                 [eye[i][0] for i in at],
                 [task.taught(eye[i][1]) for i in at],
                 classes=classes,
+                earlier=guard.earlier if guard is not None else (),
                 seed=args.seed,
                 **options_of(args.options),
             )
@@ -153,7 +198,8 @@ def main() -> None:
             rows.append((*before, *after, seconds))
             print(
                 f"{name} | {given} | {before[0]:.3f} ({before[1]:.2f}) | "
-                f"{after[0]:.3f} ({after[1]:.2f}) | {seconds:.1f} s",
+                f"{after[0]:.3f} ({after[1]:.2f}) | {seconds:.1f} s"
+                + (f" | {guard.score(learnt):.3f} on {args.guard.name}" if guard else ""),
                 flush=True,
             )
         mean = np.mean(rows, axis=0)
