@@ -235,15 +235,18 @@ class Result:
             From `labels`, where it is at hand.
         """
         edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != self.proposal()
-        own = {
-            s: 1
-            for s in self.segmentation.GetSegmentation().GetSegmentIDs()
-            if s not in self.values
-        }
-        if own:
-            other = read_segments(self.segmentation, own, self.volume).labels
-            edited |= self.layout.stack(other) > 0
-        return edited
+        return edited | self.own() if self.own_segments else edited
+
+    @property
+    def own_segments(self) -> list[str]:
+        """Segments that the person added: of no structure of the model."""
+        known = self.values
+        return [s for s in self.segmentation.GetSegmentation().GetSegmentIDs() if s not in known]
+
+    def own(self) -> NDArray[np.bool_]:
+        """Where segments of the person's own lie, (Z, H, W)."""
+        own = dict.fromkeys(self.own_segments, 1)
+        return self.layout.stack(read_segments(self.segmentation, own, self.volume).labels) > 0
 
     def _array(self, role: str) -> NDArray[np.uint8]:
         node = self.segmentation.GetNodeReference(role)
