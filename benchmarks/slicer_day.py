@@ -5,9 +5,9 @@
 SLICER_SOURCE is a checkout of github.com/Slicer/Slicer at a release tag. Its own
 ScriptedLoadableModule, parameterNodeWrapper, i18n and SampleData run, over the PyPI package
 slicer-core (Slicer's MRML core) and the tests' widgets (tests/slicer/standin). On a phantom, with
-the shipped model: install check, sample, segment, edit, undo, compare, learn, a training set, accept
-and carry, save, close, load while open, go on. It ends with 1 where anything is not as it should
-be.
+the shipped model: install check, sample, segment, edit, undo, compare, learn, a training set,
+accept and carry, save, close, load while open, go on. It ends with 1 where anything is not as it
+should be.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def test_what_was_corrected_teaches_and_the_others_are_drafted_anew(
 ):
     text = learn(panel)
     assert text == (
-        "Learnt from 2 B-scans in 9 s; 2 are drafted anew; 2 stay: accepted or by hand."
+        "Learnt from 1 B-scan and 6 painted pixels in 9 s; 2 B-scans are drafted anew; 2 stay: "
+        "accepted or by hand."
     )
     assert panel.ui.learnLabel.text() == text
     (plan,) = panel_worker.plans
@@ -116,7 +117,7 @@ def test_what_was_painted_or_accepted_during_the_lesson_stays(
     panel.review.review.mark(3, "accepted")
     before = np.array(panel_result.labels())
     settle(panel)
-    assert "0 are drafted anew; 4 stay" in said(panel)
+    assert "0 B-scans are drafted anew; 4 stay" in said(panel)
     assert np.array_equal(panel_result.labels(), before)
 
 
@@ -200,15 +201,31 @@ def test_where_learning_hurts_it_is_said_and_one_can_go_back(
     panel_result.put(2, corrected[2])
     panel.ui.acceptButton.click()
     settle(panel)
-    assert panel.ui.learnLabel.text().endswith("go back to the model before?")
+    assert panel.ui.learnLabel.text().endswith("Learning has not helped here: you may go back.")
+    assert panel.ui.goBackButton.text() == "Go back to the model before"
     panel.ui.goBackButton.click()
     settle(panel)
     assert panel.desk.parameters.checkpoint == "fake" != first
-    assert said(panel) == "fake is the model again: 308 pixels are as they were before."
+    assert said(panel) == "Back to fake: 308 pixels are as before."
     assert np.array_equal(panel_result.labels(), corrected)
     assert 2 in panel.review.review.accepted()
     assert panel.ui.learnLabel.text() == ""
     assert not panel.ui.goBackButton.isVisibleTo(panel.ui.goBackButton.parent())
+
+
+def test_going_back_leads_to_the_model_before_all_lessons_and_its_drafts(
+    panel, panel_result, panel_engine, panel_worker, corrected
+):
+    learn(panel)
+    panel_engine.learnt_threshold = -1
+    learn(panel)
+    assert (panel_result.labels()[2:] == 1).all()
+    panel.ui.goBackButton.click()
+    settle(panel)
+    assert np.array_equal(panel_result.labels(), corrected)
+    assert panel.desk.parameters.checkpoint == "fake"
+    panel.edit.editor.widget.undo()
+    assert (panel_result.labels()[2:] == 1).all()
 
 
 def test_going_back_leaves_what_was_accepted_since(panel, panel_result, corrected):
@@ -259,7 +276,7 @@ def test_it_learns_as_one_accepts(panel, panel_result, panel_worker, corrected):
     settle(panel)
     assert len(panel_worker.plans) == 1
     assert panel_worker.plans[0].accepted == 2
-    assert "Learnt from 3 B-scans" in panel.ui.learnLabel.text()
+    assert "Learnt from 2 B-scans and 6 painted pixels" in panel.ui.learnLabel.text()
     panel.review._go(3)
     panel.ui.skipButton.click()
     for _ in range(30):

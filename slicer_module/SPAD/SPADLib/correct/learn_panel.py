@@ -23,7 +23,8 @@ __all__ = ["LearnPanel"]
 
 PAUSE_MS = 100
 """After Accept: the next B-scan comes on screen first."""
-HURTS = "What was learnt makes it worse here: go back to the model before?"
+HURTS = "Learning has not helped here: you may go back."
+AS_I_ACCEPT = "SPAD/learnAsIAccept"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class LearnPanel:
         self._taught: dict[str, _Taught] = {}
         self._warmed = self._waiting = False
         self._pause = one_shot_timer(PAUSE_MS, self._on_pause)
+        ui.learnCheck.setChecked(desk.settings.get(AS_I_ACCEPT) == "yes")
+        ui.learnCheck.toggled.connect(self._on_as_i_accept)
         for button, call in (
             (ui.learnButton, self.learn),
             (ui.goBackButton, self.go_back),
@@ -131,8 +134,10 @@ class LearnPanel:
 
     def _lesson(self) -> Lesson:
         result = self.desk.need_result()
-        device = self.desk.parameters.device or "auto"
-        return lesson(result, source_of(result), self._model(result), device)
+        p = self.desk.parameters
+        return lesson(
+            result, source_of(result), self._model(result), p.device or "auto", seed=p.seed
+        )
 
     def _begin(self, taught: Lesson) -> None:
         result = self.desk.need_result()
@@ -170,19 +175,21 @@ class LearnPanel:
         return state.line
 
     def _told(self, taught: Lesson, outcome: Outcome, anew: int, stay: int) -> str:
-        learnt, word, count = outcome.learnt, self.desk.word, len(taught.bscans)
+        learnt, word = outcome.learnt, self.desk.word
         said = [
-            f"Learnt from {count} {word}{'s' * (count > 1)} in {duration(learnt.seconds)}",
-            f"{anew} {'is' if anew == 1 else 'are'} drafted anew",
-            f"{stay} {'stays' if stay == 1 else 'stay'}: accepted or by hand.",
+            f"Learnt from {taught.told(word)} in {duration(learnt.seconds)}",
+            f"{anew} {word}{' is' if anew == 1 else 's are'} drafted anew",
+            f"{stay} {'stays' if stay == 1 else 'stay'}: accepted or by hand",
         ]
-        more = [f"{text[:1].upper()}{text[1:]}." for text in learnt.said]
         if learnt.guard is not None:
-            then, now = learnt.guard
-            more.append(f"Dice on {learnt.earlier} of earlier cases: {then:.3f}, now {now:.3f}.")
-        return " ".join(["; ".join(said), *more])
+            then, now = (f"{dice:.2f}".removeprefix("0") for dice in learnt.guard)
+            said.append(f"on {word}s of earlier cases: Dice {then} before, {now} now")
+        return "; ".join([*said, *learnt.said]) + "."
 
     # ------------------------------------------------------------------ as I accept
+
+    def _on_as_i_accept(self, on: bool) -> None:
+        self.desk.settings[AS_I_ACCEPT] = "yes" if on else "no"
 
     def _on_reviewed(self) -> None:
         result = self.desk.result
@@ -229,27 +236,26 @@ class LearnPanel:
         return state.lessons[-1]
 
     def go_back(self) -> None:
-        """Choose the model before the last lesson, and take its drafts back.
+        """Choose the model from before learning, and take the drafts of the lessons back.
 
         What a person accepted or painted since stays.
         """
-        last, result, state = self._last(), self.desk.need_result(), self._now()
-        assert state is not None  # noqa: S101 - it has a last lesson
-        before = last.before
-        if not self.form.models.knows(before):  # the newest are kept
+        self._last()
+        result = self.desk.need_result()
+        state = self._taught[result.segmentation.GetID()]
+        before = state.lessons[0].before
+        if not self.form.models.knows(before):  # one that had learnt, and went
             before = str(self._model(result))
-        state.lessons.pop()
-        state.drafts.forget()
-        state.line = ""
+            self.form.models.open(Path(before))
+        del self._taught[result.segmentation.GetID()]
         self.desk.parameters.checkpoint = before
-        back = 0
-        if self.desk.history.drop(last.changed):
-            accepted = result.accepted()
-            self.desk.tell("writing")
-            back = result.take_back([c for c in last.changed if c.bscan not in accepted])
-            self.desk.tell("written")
-        name = Path(before).stem
-        self.desk.say(f"{name} is the model again: {back:,} pixels are as they were before.")
+        accepted, back = result.accepted(), 0
+        self.desk.tell("writing")
+        for step in reversed(state.lessons):
+            if self.desk.history.drop(step.changed):
+                back += result.take_back([c for c in step.changed if c.bscan not in accepted])
+        self.desk.tell("written")
+        self.desk.say(f"Back to {Path(before).stem}: {back:,} pixels are as before.")
         self._show()
 
     def keep(self) -> None:
@@ -275,6 +281,8 @@ class LearnPanel:
         learnt = state is not None and bool(state.lessons)
         ui.learnLabel.setText(text)
         ui.learnLabel.setVisible(bool(text))
+        hurts = state is not None and state.drafts.hurts
+        ui.goBackButton.setText("Go back to the model before" if hurts else "Go back")
         ui.learnCheck.setEnabled(ready)
         ui.learnButton.setEnabled(ready and not self.runs.busy)
         for button in (ui.goBackButton, ui.keepModelButton):

@@ -33,7 +33,7 @@ class Lesson:
     ----------
     plan : LessonPlan
     bscans : tuple of int
-        That teach.
+        That teach; those that are accepted, and count whole, come first.
     anew : tuple of int
         Segmented, neither accepted nor by hand.
     """
@@ -41,6 +41,22 @@ class Lesson:
     plan: LessonPlan
     bscans: tuple[int, ...]
     anew: tuple[int, ...]
+
+    def told(self, word: str) -> str:
+        """From how much is learnt, in words.
+
+        Parameters
+        ----------
+        word : str
+            For one B-scan.
+        """
+        whole, some = self.plan.accepted, len(self.bscans) - self.plan.accepted
+        words = [f"{whole} {word}{'s' * (whole > 1)}"] if whole else []
+        if some:
+            pixels = sum(int((one != IGNORE).sum()) for one in self.plan.label_maps[whole:])
+            painted = f"{pixels:,} painted pixel{'s' * (pixels > 1)}"
+            words.append(painted if whole else f"{painted} on {some} {word}{'s' * (some > 1)}")
+        return " and ".join(words)
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ class Outcome:
 
 
 def lesson(
-    result: Result, source: Source, checkpoint: Path, device: str, out: Path | None = None
+    result: Result, source: Source, checkpoint: Path, device: str, *, seed: int = 0
 ) -> Lesson:
     """Make a lesson of a result: accepted B-scans teach whole, others what is painted by hand.
 
@@ -64,8 +80,7 @@ def lesson(
     checkpoint : Path
         The model that the result was first made with.
     device : str
-    out : Path, optional
-        Where the new model goes; `learnt_models.new_path` by default.
+    seed : int
 
     Raises
     ------
@@ -76,13 +91,11 @@ def lesson(
     accepted, painted = result.accepted(labels), result.by_hand(labels)
     labels[result.own()] = IGNORE  # of no class of the model's: it is not background either
     maps = {}
-    for z in range(len(labels)):
-        if z in accepted or painted[z].any():
-            one = counted(
-                labels[z], painted[z], accepted=z in accepted, classes=len(result.classes)
-            )
-            if (one != IGNORE).any():
-                maps[z] = one
+    count = len(result.classes)
+    for z in (*sorted(accepted), *sorted(_any(painted) - accepted)):
+        one = counted(labels[z], painted[z], accepted=z in accepted, classes=count)
+        if (one != IGNORE).any():
+            maps[z] = one
     if not maps:
         raise ValueError(
             "Nothing is accepted, nor painted by hand, that could be learnt from: correct a B-scan "
@@ -95,10 +108,11 @@ def lesson(
         [np.array(source.stack[z]) for z in maps],
         list(maps.values()),
         len(accepted & set(maps)),
-        out or learnt_models.new_path(made[0]["checkpoint"]["name"] if made else checkpoint.stem),
+        learnt_models.new_path(made[0]["checkpoint"]["name"] if made else checkpoint.stem),
         device=device,
         earlier=earlier if earlier.is_file() else None,
         inverted=source.inverted,
+        seed=seed,
     )
     anew = sorted(result.segmented - accepted - _any(painted))
     return Lesson(plan, tuple(maps), tuple(anew))
