@@ -53,6 +53,24 @@ def test_what_was_corrected_teaches_and_the_others_are_drafted_anew(
     assert panel.desk.parameters.checkpoint == str(plan.out)
 
 
+def test_drafts_on_both_sides_of_an_accepted_bscan_are_taken_at_once(
+    panel, panel_result, panel_engine, panel_worker
+):
+    settle(panel)
+    panel.review.review.mark(1, "accepted")
+    before = np.array(panel_result.labels())
+    panel_engine.asked.clear()
+    text = learn(panel)
+    assert "3 B-scans are drafted anew; 1 stays" in text
+    assert [a["first_slice"] for a in panel_engine.asked] == [0, 2]
+    now = panel_result.labels()
+    assert np.array_equal(now[1], before[1])
+    assert not now[[0, 2, 3]].any()
+    panel.ui.takeBackButton.click()
+    settle(panel)
+    assert np.array_equal(panel_result.labels(), before)
+
+
 def test_one_press_takes_all_of_it_back_and_undo_too(panel, panel_result, corrected):
     learn(panel)
     assert not np.array_equal(panel_result.labels(), corrected)

@@ -188,14 +188,9 @@ def draft_anew(result: Result, outcome: Outcome, told: Drafts) -> tuple[list[Cha
     """
     before = result.labels()
     stay = result.accepted(before) | _any(result.by_hand(before))
-    changed: list[Change] = []
-    anew: set[int] = set()
-    for done in outcome.drafts:
-        bscans = range(done.first, done.first + len(done.segmentation.labels))
-        free = np.array([z not in stay for z in bscans])
-        within = np.broadcast_to(free[:, None, None], done.segmentation.labels.shape)
-        changed += result.take(done.segmentation, done.first, within=within)
-        anew |= set(bscans) - stay
+    runs = {done.first: done.segmentation for done in outcome.drafts}
+    changed = result.take_all(runs, but=stay)
+    anew = {first + n for first, run in runs.items() for n in range(len(run.labels))} - stay
     now = result.labels()
     for z in anew:
         told.put(z, before[z], now[z])
