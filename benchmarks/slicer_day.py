@@ -5,8 +5,9 @@
 SLICER_SOURCE is a checkout of github.com/Slicer/Slicer at a release tag. Its own
 ScriptedLoadableModule, parameterNodeWrapper, i18n and SampleData run, over the PyPI package
 slicer-core (Slicer's MRML core) and the tests' widgets (tests/slicer/standin). On a phantom, with
-the shipped model: install check, sample, segment, edit, undo, compare, learn, carry, accept, save,
-close, load while open, go on. It ends with 1 where anything is not as it should be.
+the shipped model: install check, sample, segment, edit, undo, compare, learn, a training set,
+accept and carry, save, close, load while open, go on. It ends with 1 where anything is not as it
+should be.
 """
 
 from __future__ import annotations
@@ -177,6 +178,25 @@ class Day:
         return ", ".join(f"{r.name} {r.word or format(r.dice, '.3f')}" for r in rows)
 
     def learn(self) -> str:
+        """The model learns from the B-scan that is accepted; the others are drafted anew."""
+        before = self.result.labels().copy()
+        self.panel.review._go(self.at)
+        self.panel.review.review.mark(self.at, "accepted")
+        text = self.click("learnButton")
+        assert text.startswith("Learnt from 1 B-scan"), text
+        assert Path(self.panel.desk.parameters.checkpoint).parent.name == "learnt"
+        now = self.result.labels()
+        assert (now[self.at] == before[self.at]).all()
+        assert (now != before).any()
+        assert (self.result.by_hand() == self.stroke).all()
+        self.shot("5-learn")
+        told = self.click("goBackButton")
+        assert self.panel.desk.parameters.checkpoint == "oct-phantom", told
+        assert (self.result.labels() == before).all()
+        self.panel.review.review.mark(self.at, "seen")
+        return text
+
+    def training_set(self) -> str:
         """Corrected B-scans go to a training set."""
         self.panel.ui.trainingFolder.setCurrentPath(str(self.folder / "cases"))
         text = self.click("addCorrectedButton")
@@ -208,7 +228,7 @@ class Day:
         self.panel.ui.tabs.setCurrentIndex(2)
         text = self.click("saveButton")
         assert file.is_file()
-        self.shot("5-save")
+        self.shot("6-save")
         self.kept = self.result.labels().copy()
         (self.folder / "scene").mkdir()
         self.mrml = save_scene(self.scene, self.folder / "scene")
@@ -256,6 +276,7 @@ STEPS: tuple[Callable[[Day], str], ...] = (
     Day.undo,
     Day.compare,
     Day.learn,
+    Day.training_set,
     Day.accept_and_carry,
     Day.save,
     Day.close,
@@ -287,6 +308,7 @@ def main() -> int:
     told = _Told()
     logging.getLogger().addHandler(told)
     with tempfile.TemporaryDirectory(prefix="spad-day-") as folder:
+        os.environ["XDG_DATA_HOME"] = str(Path(folder, "data"))  # of the models that learn
         day = Day(Path(folder), arguments.shots)
         if arguments.dark:
             _darken()

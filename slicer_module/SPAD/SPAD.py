@@ -109,7 +109,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
     def _open(self):
         """Build the panel; the engine is there."""
         from spad.inference import Engine
-        from SPADLib.correct import CorrectPanel, EditPanel, ReviewPanel
+        from SPADLib.correct import CorrectPanel, EditPanel, LearnPanel, ReviewPanel
         from SPADLib.desk import Desk, Following, RunBox
         from SPADLib.host import ink
         from SPADLib.learn import TrainingPanel
@@ -137,6 +137,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.compare = ComparePanel(self.desk, ui, runs)
         self.review = ReviewPanel(self.desk, ui)
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
+        self.lessons = LearnPanel(self.desk, ui, runs, self.segment)
         self.save = SavePanel(self.desk, ui)
         self.learn = TrainingPanel(self.desk, ui, runs, self.review)
         for what in ("parameters", "view"):
@@ -185,6 +186,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.compare.stop()
         self.review.stop()
         self.correct.stop()
+        self.lessons.stop()
         self.edit.editor.edit(None)
         self.desk.forget()
 

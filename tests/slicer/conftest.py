@@ -46,7 +46,16 @@ def panel_engine(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def panel(app, panel_engine):
+def panel_worker(tmp_path, monkeypatch):
+    """The process that learns; and a data folder of the test's own."""
+    from fakes import FakeWorker
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return FakeWorker(monkeypatch)
+
+
+@pytest.fixture
+def panel(app, panel_engine, panel_worker):
     """The module's panel, open, with a quick model chosen."""
     import standin
 

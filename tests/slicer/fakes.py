@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from spad.annotation import RunProgress
 from spad.checkpoint.labels import label_classes
-from spad.checkpoint.safetensors_file import read_card, shipped
+from spad.checkpoint.safetensors_file import read_card, sha256, shipped
 from spad.inference.hosts import _loaded
 from spad.inference.segmentation import Segmentation, Step
+from spad.worker.process import Learnt, Worker, WorkerError
 
 CLASSES = label_classes(["background", "SRF", "IRF", "PED"])
 
@@ -53,9 +55,11 @@ def paint(result: Any, bscan: int, rows: slice, columns: slice, value: int) -> N
 class FakeSegmenter:
     """Segments at once: class 1 where the image is bright; held pixels stay."""
 
-    def __init__(self, engine: FakeEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: FakeEngine, path: Any) -> None:
+        self._engine, self._path = engine, path
         self.card = engine.card
+        learnt = path.read_bytes().startswith(b"learnt")
+        self._threshold = engine.learnt_threshold if learnt else None
 
     def steps(self, image: Any, spacing_mm: Any = None, **asked: Any) -> Any:
         self._engine.asked.append({"image": image, "spacing_mm": spacing_mm, **asked})
@@ -67,7 +71,8 @@ class FakeSegmenter:
                 raise RuntimeError("the network broke")
             said = self._engine.says if done == 1 else ""
             yield Step(done, total, asked["first_slice"] + (done - 1) // 2, None, said)
-        labels = (grey > self._engine.threshold).astype(np.uint8)
+        threshold = self._engine.threshold if self._threshold is None else self._threshold
+        labels = (grey > threshold).astype(np.uint8)
         for name in ("start", "clamp"):
             if asked.get(name) is not None:
                 given = np.asarray(asked[name])
@@ -76,7 +81,8 @@ class FakeSegmenter:
                     held = ~asked["region"]
                 labels = np.where(held, given, labels).astype(np.uint8)
         more = [np.roll(labels, n, -1) for n in range(1, asked["samples"] or 1)]
-        made = run_of(labels, samples=more, uncertainty=0.25, seed=asked["seed"])
+        by = {"name": self.card.name, "sha256": sha256(self._path)}
+        made = run_of(labels, samples=more, uncertainty=0.25, seed=asked["seed"], checkpoint=by)
         return made if asked["probability"] else replace(made, probability=None)
 
 
@@ -89,10 +95,11 @@ class FakeEngine:
         self.card = replace(read_card(shipped()["oct-phantom"]), name="fake", classes=CLASSES)
         self.asked: list[dict[str, Any]] = []
         self.says, self.fails_at, self.threshold = "", 0, 127
+        self.learnt_threshold = 255
         _loaded.clear()  # a model that another test opened is none of this engine's
 
     def load(self, path: Any, device: str) -> FakeSegmenter:
-        return FakeSegmenter(self)
+        return FakeSegmenter(self, path)
 
     def devices(self) -> list[str]:
         return ["cpu"]
@@ -102,3 +109,44 @@ class FakeEngine:
 
     def shipped(self) -> dict[str, Any]:
         return {"fake": self.checkpoint}
+
+
+class FakeWorker:
+    """Takes the place of `spad.worker.Worker`, and starts no process.
+
+    Attributes
+    ----------
+    did : list of str
+        "warm", "learn", "killed" (in the midst of a lesson), "close".
+    plans : list of LessonPlan
+    fails : str
+        What goes wrong with the next lesson.
+    waits : int
+        How often a lesson has no news.
+    """
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.did: list[str] = []
+        self.plans: list[Any] = []
+        self.fails, self.waits = "", 1
+        monkeypatch.setattr(Worker, "warm_up", lambda one, *model: self.did.append("warm"))
+        monkeypatch.setattr(Worker, "close", lambda one: self.did.append("close"))
+        monkeypatch.setattr(Worker, "learn", lambda one, plan, wait_s: self._learn(plan))
+
+    def _learn(self, plan: Any) -> Any:
+        self.plans.append(plan)
+        try:
+            for _ in range(self.waits):
+                yield None
+            yield RunProgress(1, 2, 1.0, unit="step")
+            if self.fails:
+                raise WorkerError(self.fails)
+            yield RunProgress(2, 2, 0.0, unit="step")
+        except GeneratorExit:
+            self.did.append("killed")
+            raise
+        plan.out.parent.mkdir(parents=True, exist_ok=True)
+        plan.out.write_bytes(b"learnt %d" % len(self.plans))
+        plan.out.with_suffix(".lessons.npz").write_bytes(b"lessons")
+        self.did.append("learn")
+        return Learnt(plan.out, 9.0)

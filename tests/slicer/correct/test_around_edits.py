@@ -218,6 +218,19 @@ def test_the_review_is_kept_with_the_scene(doubtful_result, tmp_path):
     assert other.next() == 0 or other.queue.state[(other.next(),)] == "not seen"
 
 
+def test_a_bscan_that_was_opened_again_stays_so_with_the_scene(doubtful_result):
+    review = Review(doubtful_result)
+    list(review.judge())
+    review.mark(2, "accepted")
+    review.mark(2, "skipped")
+    paint(doubtful_result, 1, slice(0, 2), slice(0, 2), 1)
+    assert review.follow() == [1]
+    again = Review(doubtful_result)
+    list(again.judge())
+    assert again.queue.state[(2,)] == "skipped"
+    assert doubtful_result.accepted() == set()
+
+
 @pytest.mark.parametrize("text", ["nonsense", "[]", '{"x": 1}', '{"2": ["odd", 1]}', '{"99": 3}'])
 def test_a_review_that_makes_no_sense_is_left_out(doubtful_result, text):
     doubtful_result.segmentation.SetAttribute("SPAD.review", text)

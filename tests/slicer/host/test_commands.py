@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from SPADLib.host.commands import run_command
+from SPADLib.host.commands import python_program, run_command
 
 
 def python(code):
@@ -40,3 +40,19 @@ def test_a_command_ends_when_its_reader_does(tmp_path):
     running.close()
     with pytest.raises(OSError):  # noqa: PT011 - another kind on each system
         os.kill(int(started.read_text()), 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="other suffixes")
+def test_slicers_python_is_the_first_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert python_program("python-real", "PythonSlicer") == sys.executable
+    for name in ("PythonSlicer", "python-real"):
+        file = tmp_path / name
+        file.write_text("")
+        file.chmod(0o755)
+        assert python_program("python-real", "PythonSlicer") == str(file)
+    assert python_program("PythonSlicer") == str(tmp_path / "PythonSlicer")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", "/opt/Slicer/bin/SlicerApp-real")
+    with pytest.raises(OSError, match="python-real or PythonSlicer was not found beside Slicer"):
+        python_program("python-real", "PythonSlicer")

@@ -111,3 +111,23 @@ def test_two_at_once_are_refused(pump_of):
     with pytest.raises(RuntimeError, match="wait for it, or cancel it"):
         pump.start(iter([2]))
     pump.cancel()
+
+
+def test_a_generator_without_news_is_asked_again_after_a_while(pump_of):
+    seen, pulled = [], []
+
+    def waiting():
+        for _ in range(1000):
+            pulled.append(1)
+            yield None
+        yield 1
+
+    pump, _ = pump_of(seen.append)
+    pump.start(waiting())
+    standin.process_events(0.3)
+    assert 2 <= len(pulled) <= 12
+    assert seen == []
+    pump.cancel()
+    pump.start(iter([1, None, 2]))
+    standin.process_events(0.2)
+    assert seen == [1, 2]

@@ -21,7 +21,8 @@ from spad.cases import open_folder
 from spad.cases.pseudonyms import pseudonym
 from spad.train.data import check, read_image, read_labels
 from SPADLib.desk.png import png_bytes
-from SPADLib.learn.pseudonym import key_folder, patient_of
+from SPADLib.host import data_folder
+from SPADLib.learn.pseudonym import patient_of
 from SPADLib.learn.training_set import add, candidates_of
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
@@ -282,7 +283,7 @@ def test_a_full_disk_is_said_in_words(result, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(ValueError, match=r"cannot be written to \(No space left on device\)"):
         put(result, [1], tmp_path / "set")
 
@@ -306,7 +307,7 @@ def test_every_host_on_a_machine_has_the_same_key(monkeypatch):
     core = pytest.importorskip("PySide6.QtCore")
     places = core.QStandardPaths
     base = places.writableLocation(places.StandardLocation.GenericDataLocation)
-    assert key_folder() == Path(base) / "napari-spad"
+    assert data_folder() == Path(base) / "napari-spad"
     if sys.platform == "linux":
         monkeypatch.setenv("XDG_DATA_HOME", "/elsewhere")
-        assert key_folder() == Path("/elsewhere/napari-spad")
+        assert data_folder() == Path("/elsewhere/napari-spad")

@@ -96,6 +96,9 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
+                creationflags=getattr(
+                    subprocess, "CREATE_NO_WINDOW", 0
+                ),  # nor a console on Windows
                 start_new_session=os.name != "nt",  # Ctrl-C in the terminal is not meant for it
             )
         except OSError as error:

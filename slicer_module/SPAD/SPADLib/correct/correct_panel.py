@@ -9,10 +9,10 @@ import qt
 
 from spad.annotation import left_alone
 from SPADLib.correct.alternatives import Alternatives
-from SPADLib.correct.around_edits import SCOPES, around_edits, onward, take
+from SPADLib.correct.around_edits import SCOPES, around_edits, onward, source_of, take
 from SPADLib.desk import Desk, Done, RunBox, carried, events, outlined_png
 from SPADLib.host import get
-from SPADLib.scene import Change, Result, open_source
+from SPADLib.scene import Change, Result
 from SPADLib.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
@@ -82,11 +82,6 @@ class CorrectPanel:
         for widget in (self.ui.roiSelector, self.ui.roiLabel):
             widget.setVisible(inside)
 
-    def _source(self, result: Result) -> Any:
-        made = result.provenance
-        inverted = made[-1].get("inverted") if made else None
-        return open_source(result.volume, result.layout, inverted=inverted)
-
     def _card(self, result: Result) -> Any:
         """The chosen model's card; ValueError where it is not for this result."""
         card = self.form.models.card()
@@ -104,7 +99,7 @@ class CorrectPanel:
         self._run(result, range(bscan, bscan + 1), edits)
 
     def _run(self, result: Result, bscans: range, edits: Mapping[str, Any]) -> None:
-        source = self._source(result)
+        source = source_of(result)
         ask = self.form.request(bscans, edits=edits)
 
         def on_done(done: Done) -> str:
@@ -125,7 +120,7 @@ class CorrectPanel:
         count = get(self.ui.carrySpin, "value") * direction
         bscans, start, edits_of = onward(result, bscan, count, card.schedule.steps)
         ask = self.form.request(bscans)
-        run = carried(self.desk.engine, ask, self._source(result), start, edits_of)
+        run = carried(self.desk.engine, ask, source_of(result), start, edits_of)
         stay = left_alone(result.accepted() & set(bscans))
         total, taken = [0, 0], list[Change]()
 
@@ -161,7 +156,7 @@ class CorrectPanel:
 
     def _draw(self, at: Alternatives) -> None:
         pixmap = qt.QPixmap()
-        source = self._source(at.result)
+        source = source_of(at.result)
         shape = at.found[at.at].labels == at.value
         now = at.result.labels()[at.bscan] == at.value
         pixmap.loadFromData(qt.QByteArray(outlined_png(source, at.bscan, now, shape)))

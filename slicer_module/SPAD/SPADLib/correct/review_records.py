@@ -108,6 +108,8 @@ class Review:
         if state == "accepted":
             self._accepted[bscan] = check_sum(self.result.labels()[bscan])
             self._sums[bscan] = self._accepted[bscan]
+        else:
+            self._accepted.pop(bscan, None)  # else it would be accepted again in a scene loaded
         self.queue.mark((bscan,), state)
         self._keep()
 

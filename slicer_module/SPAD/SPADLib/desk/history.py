@@ -31,6 +31,12 @@ class History:
             if segmentation is not None and one[0].segmentation is not segmentation
         ]
 
+    def drop(self, changed: list[Change]) -> bool:
+        """Forget one of them, which is taken back by other means; whether it was still there."""
+        before = len(self)
+        self._done = [one for one in self._done if one[1] is not changed]
+        return len(self) < before
+
     def back(self) -> tuple[int, int]:
         """Take the last back; pixels that were, and pixels that were changed.
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from spad.annotation import RunProgress, duration
 from SPADLib.desk.desk import Desk
-from SPADLib.desk.run import Done
 from SPADLib.host import Cancelled, Guard, Pump
 
 __all__ = ["RunBox"]
@@ -41,7 +40,7 @@ class RunBox:
         self,
         run: Generator[Any, None, Any],
         nodes: Sequence[Any],
-        on_done: Callable[[Done], str] | None = None,
+        on_done: Callable[[Any], str] | None = None,
         *,
         kept: str = "",
     ) -> None:
@@ -50,11 +49,11 @@ class RunBox:
         Parameters
         ----------
         run : generator
-            Of texts, `RunProgress`, and `Done`.
+            Of texts, `RunProgress`, what it has made (mostly a `Done`), and None while it waits.
         nodes : sequence of vtkMRMLNode
             Without which it makes no sense: where one of them goes, the run is dropped.
         on_done : callable, optional
-            Takes a `Done` into the scene, and says what became of it.
+            Takes what the run has made into the scene, and says what became of it.
         kept : str
             What of the run stays where it is cancelled, if not said by `on_done`.
 
@@ -68,14 +67,13 @@ class RunBox:
         self._said, self._kept = "", kept
 
         def on_event(event: Any) -> None:
-            if isinstance(event, Done):
-                if on_done is not None:
-                    self._said = self._kept = on_done(event)
-            elif isinstance(event, RunProgress):
+            if isinstance(event, RunProgress):
                 self._show(event)
-            else:
-                self._said = str(event)
-                self.desk.say(self._said)
+            elif isinstance(event, str):
+                self._said = event
+                self.desk.say(event)
+            elif on_done is not None:
+                self._said = self._kept = on_done(event)
 
         self._pump = Pump(on_event, self._on_end)
         self._guard = Guard(nodes, self.cancel)

@@ -7,13 +7,35 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Overheard", "run_command"]
+__all__ = ["Overheard", "python_program", "run_command"]
+
+
+def python_program(*names: str) -> str:
+    """Slicer's Python as a program that is not Slicer.
+
+    Parameters
+    ----------
+    *names : str
+        The programs that will do, the best first. ``PythonSlicer`` is the documented one: it starts
+        ``python-real`` in a process of its own, which lives on where PythonSlicer is killed.
+
+    Raises
+    ------
+    OSError
+        There is none beside Slicer.
+    """
+    python = next(filter(None, map(shutil.which, names)), sys.executable)
+    if "python" not in Path(python).name.lower():  # it would open a second Slicer
+        raise OSError(f"{' or '.join(names)} was not found beside Slicer")
+    return python
 
 
 def run_command(command: list[str]) -> Iterator[str]:

@@ -9,6 +9,9 @@ from SPADLib.host.weak import one_shot_timer
 
 __all__ = ["Pump"]
 
+WAIT_MS = 30
+"""Before a generator without news is asked again: else the event loop would turn without end."""
+
 
 class Pump:
     """One generator at a time, pulled by a timer until it ends, fails or is cancelled.
@@ -16,7 +19,7 @@ class Pump:
     Parameters
     ----------
     on_event : callable
-        Gets what the generator yields.
+        Gets what the generator yields; not None, by which it says that it waits for something.
     on_end : callable
         Called once and always, last of all: with None where the generator ran to its end, with the
         exception where it failed (also where `on_event` did), with a `Cancelled` where it was
@@ -48,6 +51,7 @@ class Pump:
         if self.busy:
             raise RuntimeError("a run is going on: wait for it, or cancel it")
         self._generator, self._cancelled = generator, None
+        self._timer.setInterval(0)
         self._timer.start()
 
     def cancel(self, why: str = "cancelled") -> None:
@@ -63,10 +67,11 @@ class Pump:
             return
         self._pulling = True
         outcome: BaseException | None = None
-        ended = False
+        ended = waits = False
         try:
             event = next(self._generator)
-            if self._cancelled is None:
+            waits = event is None
+            if self._cancelled is None and not waits:
                 self._on_event(event)
         except StopIteration:
             ended = True
@@ -79,6 +84,7 @@ class Pump:
         if ended:
             self._end(outcome)
         else:
+            self._timer.setInterval(WAIT_MS if waits else 0)
             self._timer.start()
 
     def _end(self, outcome: BaseException | None) -> None:

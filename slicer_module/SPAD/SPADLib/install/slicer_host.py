@@ -6,14 +6,12 @@ This file also runs on the Python of old Slicers.
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from SPADLib.host import run_command
+from SPADLib.host import python_program, run_command
 
 __all__ = ["SlicerHost"]
 
@@ -43,10 +41,13 @@ class SlicerHost:
 
     def pip(self, arguments: list[str]) -> Iterator[str]:
         """Run pip in a process of its own; yield its lines, and "" while it says nothing."""
-        python = shutil.which("PythonSlicer") or sys.executable
-        if "python" not in Path(python).name.lower():  # it would open a second Slicer
-            raise OSError("PythonSlicer was not found beside Slicer")
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        pip = [
+            python_program("PythonSlicer"),
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
         yield from run_command([*pip, *arguments])
 
     def torch_installer(self) -> Any:

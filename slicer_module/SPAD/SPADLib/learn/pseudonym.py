@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import slicer
 
 from spad.cases import pseudonym
+from SPADLib.host import data_folder
 
-__all__ = ["key_folder", "patient_of"]
+__all__ = ["patient_of"]
 
 
 def patient_of(volume: Any, keys: Path | None = None) -> str | None:
@@ -21,7 +20,7 @@ def patient_of(volume: Any, keys: Path | None = None) -> str | None:
     ----------
     volume : vtkMRMLVolumeNode
     keys : Path, optional
-        Where the key is; `key_folder` by default.
+        Where the key is; `SPADLib.host.data_folder` by default.
 
     Raises
     ------
@@ -38,18 +37,4 @@ def patient_of(volume: Any, keys: Path | None = None) -> str | None:
         hierarchy.GetItemAttribute(patient, names.GetDICOMPatientIDAttributeName()),
         hierarchy.GetItemAttribute(patient, names.GetDICOMPatientNameAttributeName()),
     ]
-    return pseudonym(*said, folder=keys or key_folder())
-
-
-def key_folder() -> Path:
-    """Where the key of the pseudonyms is: the same for every host of SPAD on this machine.
-
-    Two hosts with two keys would put one patient into training and validation.
-    """
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "napari-spad"
+    return pseudonym(*said, folder=keys or data_folder())

@@ -15,7 +15,7 @@ from spad.cases import Written
 from spad.checkpoint import IGNORE
 from SPADLib.desk import png_bytes
 from SPADLib.learn.pseudonym import patient_of
-from SPADLib.scene import Result, open_source, read_segments
+from SPADLib.scene import Result, open_source
 
 __all__ = ["add", "candidates_of"]
 
@@ -49,7 +49,7 @@ def add(
     replace : bool
         Replace a B-scan that is in the set; its older label map is kept.
     keys : Path, optional
-        Where the key of the pseudonyms is; `key_folder` by default.
+        Where the key of the pseudonyms is; `SPADLib.host.data_folder` by default.
 
     Yields
     ------
@@ -75,7 +75,7 @@ def add(
         )
     labels = np.array(result.labels())
     _refuse(result, bscans, labels)
-    labels[(labels == 0) & _own(result)] = IGNORE
+    labels[(labels == 0) & result.own()] = IGNORE
     runs = _inverted(result)
     source = open_source(result.volume, result.layout, inverted=False)
     shown = open_source(result.volume, result.layout).inverted
@@ -135,13 +135,6 @@ def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) ->
             f"{len(labels)}: choose among these"
         )
     refuse_empty(bscans, result.segmented | set(_painted(result, labels)))
-
-
-def _own(result: Result) -> NDArray[np.bool_]:
-    """Where segments of the person's own lie, (Z, H, W)."""
-    known = result.values
-    own = {s: 1 for s in result.segmentation.GetSegmentation().GetSegmentIDs() if s not in known}
-    return result.layout.stack(read_segments(result.segmentation, own, result.volume).labels) > 0
 
 
 def _inverted(result: Result) -> dict[int, bool]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         open_source,
         spacing_is_default,
     )
-    from SPADLib.scene.result import REVIEW, Change, Result, results
+    from SPADLib.scene.result import REVIEW, Result, results
     from SPADLib.scene.result_nodes import PERCENT, companions, refusal
     from SPADLib.scene.segments import (
         BINARY,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from SPADLib.scene.structures import class_segments, kept, segment_id, structures_of, tag_of
     from SPADLib.scene.terminology import register
     from SPADLib.scene.uncertainty_colours import one_colour_table
+    from SPADLib.scene.versions import Change
     from SPADLib.scene.volumes import (
         array_of,
         directions_of,

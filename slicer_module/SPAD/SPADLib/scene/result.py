@@ -9,8 +9,7 @@ never writes there, nor where a segment of the person's own is.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,39 +31,13 @@ from SPADLib.scene.result_nodes import (
 )
 from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
 from SPADLib.scene.structures import kept, structures_of
-from SPADLib.scene.versions import Step, Versions
+from SPADLib.scene.versions import Change, Step, Versions
 from SPADLib.scene.volumes import array_of, nodes_of, spacing_of
 
-__all__ = ["REVIEW", "Change", "Result", "results"]
+__all__ = ["REVIEW", "Result", "results"]
 
 REVIEW = "SPAD.review"
 """Attribute of a result's segmentation: state and check sum of the accepted labels, by B-scan."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """Pixels of one B-scan that a model changed, to be taken back.
-
-    Parameters
-    ----------
-    bscan : int
-    where : array of bool, shape (H, W)
-    before, after : array of uint8, shape (n,)
-        Class values there.
-    proposed : array of uint8, shape (n,)
-        The proposal there, before.
-    """
-
-    bscan: int
-    where: NDArray[np.bool_]
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-    proposed: NDArray[np.uint8]
-
-    @property
-    def pixels(self) -> int:
-        """How many they are."""
-        return len(self.before)
 
 
 class Result:
@@ -235,15 +208,18 @@ class Result:
             From `labels`, where it is at hand.
         """
         edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != self.proposal()
-        own = {
-            s: 1
-            for s in self.segmentation.GetSegmentation().GetSegmentIDs()
-            if s not in self.values
-        }
-        if own:
-            other = read_segments(self.segmentation, own, self.volume).labels
-            edited |= self.layout.stack(other) > 0
-        return edited
+        return edited | self.own() if self.own_segments else edited
+
+    @property
+    def own_segments(self) -> list[str]:
+        """Segments that the person added: of no structure of the model."""
+        known = self.values
+        return [s for s in self.segmentation.GetSegmentation().GetSegmentIDs() if s not in known]
+
+    def own(self) -> NDArray[np.bool_]:
+        """Where segments of the person's own lie, (Z, H, W)."""
+        own = dict.fromkeys(self.own_segments, 1)
+        return self.layout.stack(read_segments(self.segmentation, own, self.volume).labels) > 0
 
     def _array(self, role: str) -> NDArray[np.uint8]:
         node = self.segmentation.GetNodeReference(role)
@@ -306,29 +282,53 @@ class Result:
         ValueError
             Another model's classes.
         """
-        self.refuse_others(run.classes)
-        chosen = {c.value for c in self.classes[1:]} if structures is None else set(structures)
-        locked = {c.value for c in self.classes[1:]} - chosen
+        return self.take_all(
+            {first: run}, structures=structures, within=within, accepted_too=accepted_too
+        )
+
+    def take_all(
+        self,
+        runs: Mapping[int, Any],
+        *,
+        structures: Collection[int] | None = None,
+        within: NDArray[np.bool_] | None = None,
+        accepted_too: bool = False,
+        but: Collection[int] = (),
+    ) -> list[Change]:
+        """Take over several runs, by their first B-scan, as `take` does one: all in one write.
+
+        Parameters
+        ----------
+        runs : mapping of int to spad.inference.segmentation.Segmentation
+        structures, within, accepted_too
+            As of `take`; `within` is for one run.
+        but : collection of int
+            B-scans that stay as they are besides.
+        """
+        for one in runs.values():
+            self.refuse_others(one.classes)
+        every = {c.value for c in self.classes[1:]}
+        locked = set() if structures is None else every - set(structures)
         now = self.labels()
-        by_hand = self.by_hand(now)
-        held = set() if accepted_too else self.accepted(now)
+        by_hand, proposal, doubt = self.by_hand(now), self.proposal(), self.uncertainty()
+        held = set(but) | (set() if accepted_too else self.accepted(now))
         todo = []
-        for n, new in enumerate(run.labels):
-            z = first + n
+        places = [
+            (run, n, first + n) for first, run in runs.items() for n in range(len(run.labels))
+        ]
+        for run, n, z in places:
             if z in held:
                 continue
-            part = None if within is None else within[n]
+            part, new = None if within is None else within[n], run.labels[n]
             where = changes(now[z], new, by_hand[z], locked=locked, region=part)
             if where.any():
-                todo.append(
-                    Change(z, where, now[z][where], new[where], self.proposal()[z][where].copy())
-                )
-            shown = self.uncertainty()[z]
+                todo.append(Change(z, where, now[z][where], new[where], proposal[z][where]))
             fresh = percent(run.uncertainty[n])
-            np.copyto(shown, fresh, where=True if part is None else part)
+            np.copyto(doubt[z], fresh, where=True if part is None else part)
         self._write(todo, [c.after for c in todo], [c.after for c in todo])
         slicer.util.arrayFromVolumeModified(self.uncertainty_node)
-        self._remember(run, first, held)
+        for first, run in runs.items():
+            self._remember(run, first, held)
         return todo
 
     def put(self, bscan: int, labels: NDArray[np.uint8]) -> Change:

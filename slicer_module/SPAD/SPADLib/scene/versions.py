@@ -17,12 +17,38 @@ from numpy.typing import NDArray
 
 from SPADLib.scene.structures import structures_of, tag_of
 
-__all__ = ["Step", "Versions"]
+__all__ = ["Change", "Step", "Versions"]
 
 MARK = "SPAD.version"
 """Tag of a result's segments: the last write of a model that they went through."""
 KEPT = 64
 """Writes that can be followed back; the Segment Editor keeps 10 states."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Pixels of one B-scan that a model changed, to be taken back.
+
+    Parameters
+    ----------
+    bscan : int
+    where : array of bool, shape (H, W)
+    before, after : array of uint8, shape (n,)
+        Class values there.
+    proposed : array of uint8, shape (n,)
+        The proposal there, before.
+    """
+
+    bscan: int
+    where: NDArray[np.bool_]
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    proposed: NDArray[np.uint8]
+
+    @property
+    def pixels(self) -> int:
+        """How many they are."""
+        return len(self.before)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import qt
 
+from spad.checkpoint import sha256
 from SPADLib.desk import Desk
 from SPADLib.host import get, torch_note
 
@@ -32,6 +34,7 @@ class ModelPanel:
         self.desk, self.ui = desk, ui
         self.note = ""
         self._models: dict[str, Path] = dict(desk.engine.shipped())
+        self._hashes: dict[tuple[Path, int], str] = {}
         self._devices: list[str] = []
         self._filling = False
         self._fill_models()
@@ -99,6 +102,36 @@ class ModelPanel:
         self._models[str(path)] = path
         self._fill_models()
         self.desk.parameters.checkpoint = str(path)
+
+    def knows(self, name: str) -> bool:
+        """Whether a name, or a file, is among the models, and there."""
+        path = self._models.get(name)
+        return path is not None and path.is_file()
+
+    def forget(self, paths: Iterable[Path]) -> None:
+        """Offer files no more, which are gone."""
+        gone = set(paths)
+        self._models = {name: path for name, path in self._models.items() if path not in gone}
+        self._fill_models()
+
+    def made_by(self, hash_: str, others: Iterable[Path] = ()) -> Path | None:
+        """Find a checkpoint by its SHA-256, among the models here and other files.
+
+        Parameters
+        ----------
+        hash_ : str
+        others : iterable of Path
+        """
+        chosen = self.checkpoint
+        for path in (*([chosen] if chosen else []), *self._models.values(), *others):
+            if not path.is_file():
+                continue
+            key = path, path.stat().st_mtime_ns
+            if key not in self._hashes:
+                self._hashes[key] = sha256(path)
+            if self._hashes[key] == hash_:
+                return path
+        return None
 
     # ------------------------------------------------------------------ devices
 
