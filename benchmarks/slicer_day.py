@@ -13,6 +13,7 @@ should be.
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import os
 import sys
@@ -177,12 +178,28 @@ class Day:
         self.shot("4-compare")
         return ", ".join(f"{r.name} {r.word or format(r.dice, '.3f')}" for r in rows)
 
+    def _gaps(self) -> Callable[[], list[float]]:
+        """Begin to time the turns of the event loop; to be called for the seconds between them."""
+        from PySide6.QtCore import QTimer
+
+        turns, timer = [time.monotonic()], QTimer()
+        timer.timeout.connect(lambda: turns.append(time.monotonic()))
+        timer.start(5)
+
+        def stop() -> list[float]:
+            timer.stop()
+            return [b - a for a, b in itertools.pairwise([*turns, time.monotonic()])]
+
+        return stop
+
     def learn(self) -> str:
         """The model learns from the B-scan that is accepted; the others are drafted anew."""
         before = self.result.labels().copy()
         self.panel.review._go(self.at)
         self.panel.review.review.mark(self.at, "accepted")
+        gaps = self._gaps()
         text = self.click("learnButton")
+        still = max(gaps())
         assert text.startswith("Learnt from 1 B-scan"), text
         assert Path(self.panel.desk.parameters.checkpoint).parent.name == "learnt"
         now = self.result.labels()
@@ -194,7 +211,7 @@ class Day:
         assert self.panel.desk.parameters.checkpoint == "oct-phantom", told
         assert (self.result.labels() == before).all()
         self.panel.review.review.mark(self.at, "seen")
-        return text
+        return f"{text} Without a turn of the event loop for {1000 * still:.0f} ms at most."
 
     def training_set(self) -> str:
         """Corrected B-scans go to a training set."""
