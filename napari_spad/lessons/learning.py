@@ -14,10 +14,10 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 
 from napari_spad.desk import Desk, Finished, Request, Result, model_file, model_tag, setting
 from napari_spad.layers import Part
-from napari_spad.lessons.learnt_models import free_path, keep_model, prune
+from napari_spad.lessons.kept_model import keep_model
 from napari_spad.lessons.taught import LessonRequest, Taught, is_open
 from napari_spad.segment import SegmentPanel
-from spad.worker import Drafts, Learnt, WorkerError
+from spad.worker import Drafts, Learnt, WorkerError, new_path, prune
 
 __all__ = ["AS_I_ACCEPT", "Learning", "Lessons"]
 
@@ -152,7 +152,7 @@ class Learning(QObject):
             **self.form.choices(),
             worker=self.worker,
             taught=taught,
-            out=free_path(self.desk.folder / "learnt", origin),
+            out=new_path(self.desk.folder / "learnt", origin.stem),
             classes=(*theirs, *new) if new else None,
             anew=self._open_parts(result),
         )

@@ -272,7 +272,7 @@ def test_a_model_is_kept_with_its_lessons_and_chosen(
 
 
 def test_the_newest_models_are_kept(panel, panel_worker, corrected):
-    from SPADLib.correct.learnt_models import KEPT
+    from spad.worker import KEPT
 
     for _ in range(KEPT + 3):
         learn(panel)

@@ -9,6 +9,15 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.worker.drafts import Drafts
+    from spad.worker.learnt_models import (
+        KEPT,
+        copy_model,
+        lessons_of,
+        new_path,
+        prune,
+        remove,
+        saved_models,
+    )
     from spad.worker.lesson_plan import LessonPlan, counted
     from spad.worker.process import Learnt, Worker, WorkerError
 

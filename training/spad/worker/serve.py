@@ -17,8 +17,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import replaced
 from spad.checkpoint import IGNORE, LabelClass
 from spad.inference import Engine, Segmenter, explain, open_model
+from spad.worker.learnt_models import lessons_of
 from spad.worker.messages import receive, send
 
 __all__ = ["main"]
@@ -121,10 +123,8 @@ def _keep(out: Path, pairs: Sequence[tuple[NDArray[Any], NDArray[np.uint8]]]) ->
     arrays = {f"image_{i}": image for i, (image, _) in enumerate(pairs)}
     arrays |= {f"labels_{i}": labels for i, (_, labels) in enumerate(pairs)}
     about = np.array(json.dumps({"count": len(pairs)}))
-    target = out.with_suffix(".lessons.npz")
-    with target.with_suffix(".part").open("wb") as file:
+    with replaced(lessons_of(out)) as beside, beside.open("wb") as file:
         np.savez_compressed(file, about=about, **arrays)  # type: ignore[arg-type]
-    target.with_suffix(".part").replace(target)
 
 
 def _mean_dice(model: Segmenter, pairs: Pairs) -> float:

@@ -10,10 +10,17 @@ from typing import Any
 import qt
 
 from spad.annotation import duration
-from spad.worker import Drafts, Worker, WorkerError
-from SPADLib.correct import learnt_models
+from spad.worker import (
+    Drafts,
+    Worker,
+    WorkerError,
+    copy_model,
+    lessons_of,
+    prune,
+    saved_models,
+)
 from SPADLib.correct.around_edits import source_of
-from SPADLib.correct.lesson import Lesson, Outcome, draft_anew, learning, lesson
+from SPADLib.correct.lesson import Lesson, Outcome, draft_anew, learning, learnt_folder, lesson
 from SPADLib.desk import Desk, RunBox
 from SPADLib.host import one_shot_timer, python_program
 from SPADLib.scene import Change, Result
@@ -117,7 +124,7 @@ class LearnPanel:
         """The model that the result was first made with, from which every lesson starts."""
         made = result.provenance
         by = made[0].get("checkpoint", {}) if made else {}
-        path = self.form.models.made_by(str(by.get("sha256")), learnt_models.models())
+        path = self.form.models.made_by(str(by.get("sha256")), saved_models(learnt_folder()))
         if path is None:
             raise ValueError(
                 f"The model that made “{result.segmentation.GetName()}”, {by.get('name', '?')}, is "
@@ -166,7 +173,8 @@ class LearnPanel:
         before, model = self.desk.parameters.checkpoint, outcome.learnt.out
         state.lessons.append(_Step(before, model, changed))
         self.form.models.open(model)
-        self.form.models.forget(learnt_models.prune({model, taught.plan.checkpoint, Path(before)}))
+        used = (model, taught.plan.checkpoint, Path(before))
+        self.form.models.forget(prune(learnt_folder(), used))
         self.desk.history.add(result, changed)
         stay = (result.segmented | set(taught.bscans)) - anew
         state.line = self._told(taught, outcome, len(anew), len(stay))
@@ -266,9 +274,9 @@ class LearnPanel:
             self.ui.keepModelButton, "Keep the model", name, "Checkpoints (*.safetensors)"
         )
         if path:
-            kept = learnt_models.copy(model, Path(str(path)))
+            kept = copy_model(model, Path(str(path)))
             self.form.models.open(kept)
-            lessons = learnt_models.lessons_of(kept)
+            lessons = lessons_of(kept)
             beside = f", and the images that it learnt from in {lessons.name}"
             self.desk.say(f"Kept: {kept}{beside if lessons.is_file() else ''}")
 

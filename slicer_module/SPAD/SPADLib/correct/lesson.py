@@ -17,12 +17,27 @@ from numpy.typing import NDArray
 from spad.annotation import RunProgress
 from spad.checkpoint import IGNORE
 from spad.inference import Engine
-from spad.worker import Drafts, Learnt, LessonPlan, Worker, WorkerError, counted
-from SPADLib.correct import learnt_models
+from spad.worker import (
+    Drafts,
+    Learnt,
+    LessonPlan,
+    Worker,
+    WorkerError,
+    counted,
+    lessons_of,
+    new_path,
+    remove,
+)
 from SPADLib.desk import Done, Request, events
+from SPADLib.host import data_folder
 from SPADLib.scene import Change, Result, Source
 
-__all__ = ["Lesson", "Outcome", "draft_anew", "learning", "lesson"]
+__all__ = ["Lesson", "Outcome", "draft_anew", "learning", "learnt_folder", "lesson"]
+
+
+def learnt_folder() -> Path:
+    """Where models that have learnt go."""
+    return data_folder() / "learnt"
 
 
 @dataclass(frozen=True)
@@ -101,14 +116,14 @@ def lesson(
             "Nothing is accepted, nor painted by hand, that could be learnt from: correct a B-scan "
             "and press Accept first"
         )
-    earlier = learnt_models.lessons_of(checkpoint)
+    earlier = lessons_of(checkpoint)
     made = result.provenance
     plan = LessonPlan(
         checkpoint,
         [np.array(source.stack[z]) for z in maps],
         list(maps.values()),
         len(accepted & set(maps)),
-        learnt_models.new_path(made[0]["checkpoint"]["name"] if made else checkpoint.stem),
+        new_path(learnt_folder(), made[0]["checkpoint"]["name"] if made else checkpoint.stem),
         device=device,
         earlier=earlier if earlier.is_file() else None,
         inverted=source.inverted,
@@ -167,7 +182,7 @@ def learning(
         taken = True
     finally:
         if not taken:
-            learnt_models.remove(learnt.out)
+            remove(learnt.out)
 
 
 def draft_anew(result: Result, outcome: Outcome, told: Drafts) -> tuple[list[Change], set[int]]:

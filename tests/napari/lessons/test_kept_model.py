@@ -1,4 +1,4 @@
-"""Learnt models on the disk: few stay, one is kept under a name; what comes back with a result."""
+"""A learnt model kept under a name, and what comes back with a result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from napari_spad.desk import Finished, model_file, model_tag
-from napari_spad.lessons.learnt_models import KEPT, free_path, keep_model, prune
+from napari_spad.lessons.kept_model import keep_model
 
 from corrected import run, said  # isort: skip
 
@@ -23,21 +23,6 @@ def model(folder, name: str, age: int = 0):
     path.with_suffix(".lessons.npz").write_bytes(b"lessons")
     os.utime(path, (1e9 - age, 1e9 - age))
     return path
-
-
-def test_a_new_name_is_free(tmp_path):
-    first = free_path(tmp_path, tmp_path / "mine.safetensors")
-    first.write_bytes(b"")
-    assert first.name.startswith("mine-learnt-")
-    assert not free_path(tmp_path, tmp_path / "mine.safetensors").exists()
-
-
-def test_the_newest_and_those_in_use_stay(tmp_path):
-    paths = [model(tmp_path, f"m{age}", age) for age in range(KEPT + 3)]
-    prune(tmp_path, [paths[-1]])
-    assert [p.exists() for p in paths] == [True] * KEPT + [False, False, True]
-    assert not paths[-2].with_suffix(".lessons.npz").exists()
-    assert paths[-1].with_suffix(".lessons.npz").exists()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "..", "a\\b", "x" * 81, "a:b", "end."])
