@@ -45,13 +45,13 @@ def test_carrying_on_passes_over_accepted_bscans_and_says_so(desk, engine, qtbot
     run(dock, qtbot, lambda: dock.correct.resampling.onward(3))
     np.testing.assert_array_equal(result.layer.data[1], before[1])
     assert (result.layer.data[2] != before[2]).any()
-    assert "Accepted, and left alone: 2." in said(dock)
+    assert "B-scan 2 is accepted and was left alone" in said(dock)
     first = engine.calls[count]
     assert (first["start"][20] == 5).all()  # B-scan 3 starts from the accepted one
     accept(dock, 1, 2, 3)
     dock.correct.resampling.onward(3)
     assert not dock.running
-    assert "Nothing was carried. Accepted, and left alone: 2, 3, 4." in said(dock)
+    assert "3 B-scans (2, 3, 4) are accepted and were left alone" in said(dock)
 
 
 def test_sampling_around_edits_says_that_the_bscan_is_not_accepted_any_more(desk, engine, qtbot):
