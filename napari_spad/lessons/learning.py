@@ -19,9 +19,8 @@ from napari_spad.lessons.taught import LessonRequest, Taught, is_open
 from napari_spad.segment import SegmentPanel
 from spad.worker import Drafts, Learnt, WorkerError, new_path, prune
 
-__all__ = ["AS_I_ACCEPT", "Learning", "Lessons"]
+__all__ = ["Learning", "Lessons"]
 
-AS_I_ACCEPT = "learn_as_i_accept"
 NOTHING = (
     "There is nothing to learn from yet: accept a B-scan that is right (A), or paint where one is "
     "wrong."
@@ -270,7 +269,7 @@ class Learning(QObject):
     @property
     def as_i_accept(self) -> bool:
         """Whether a lesson follows each B-scan that is accepted."""
-        return setting(self.desk.settings, AS_I_ACCEPT, False)
+        return setting(self.desk.settings, "learn_as_i_accept", False)
 
     def _on_edited(self, result: Result, _edit: Any) -> None:
         self._warm_up(result)

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, Keys, named
-from napari_spad.lessons.learning import AS_I_ACCEPT, Learning
+from napari_spad.lessons.learning import Learning
 from napari_spad.segment import SegmentPanel
 
 __all__ = ["LessonsPanel"]
@@ -67,7 +67,9 @@ class LessonsPanel(QWidget):
         self.as_i_accept = named(QCheckBox("learn as I accept"), "learn_as_i_accept")
         self.as_i_accept.setToolTip("A lesson follows each B-scan that you accept, as you work on")
         self.as_i_accept.setChecked(self.learning.as_i_accept)
-        self.as_i_accept.toggled.connect(lambda on: self.desk.settings.setValue(AS_I_ACCEPT, on))
+        self.as_i_accept.toggled.connect(
+            lambda on: self.desk.settings.setValue("learn_as_i_accept", on)
+        )
         self.told = named(QLabel(), "learn_told")
         self.told.setWordWrap(True)
 

@@ -261,7 +261,7 @@ def _check(result: Result, place: Place) -> int:
 
 
 def _sha256(result: Result, place: Place) -> str:
-    runs = result.layer.metadata["spad"]["provenance"]
+    runs = result.layer.metadata.get("spad", {}).get("provenance", ())
     return next((str(r.get("image_sha256", "")) for r in runs if tuple(r["bscan"]) == place), "")
 
 
