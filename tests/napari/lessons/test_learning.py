@@ -126,7 +126,7 @@ def test_cancel_closes_the_worker_and_changes_nothing(desk, qtbot):
     qtbot.waitUntil(lambda: "learning" in said(dock))
     dock.footer.cancel_button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=5000)
-    assert worker.closings == 1
+    qtbot.waitUntil(lambda: worker.closings == 1)
     assert "cancelled; the model is as it was" in said(dock)
     np.testing.assert_array_equal(result.layer.data, before)
     assert (result.model, result.origin) == (model, "")

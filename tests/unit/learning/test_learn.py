@@ -158,8 +158,9 @@ def test_earlier_cases_are_rehearsed(model, bscan, monkeypatch):
     old = model()
     image, labels = taught(bscan)
     past = (image, np.where(labels, 3, 0).astype(np.uint8))
-    old.learn([image], [labels], earlier=[past], steps=5, batch=4, earlier_share=0.25)
-    assert seen == [2, 2, 2, 3] * 5
+    old.learn([image], [labels], earlier=[past], steps=50, batch=4, earlier_share=0.25)
+    assert set(seen) == {2, 3}
+    assert 25 <= seen.count(3) <= 75  # of 200, four standard errors
     seen.clear()
     old.learn([image], [labels], steps=2, batch=2)
     assert seen == [2] * 4

@@ -38,7 +38,7 @@ class Recipe(Checked):
     own_confidence : float
         From which probability on it is sure.
     earlier_share : float
-        Share of the views that come from earlier cases, where there are any.
+        Chance of a view to come from an earlier case, where there are any.
     """
 
     steps: Annotated[int, Within(1, 10_000)] = 40
@@ -50,4 +50,4 @@ class Recipe(Checked):
     old_share: Annotated[float, Within(0, 1)] = 0.5
     own_weight: Annotated[float, Within(0, 1)] = 0.0
     own_confidence: Annotated[float, Within(0.5, 1)] = 0.9
-    earlier_share: Annotated[float, Within(0, 0.9)] = 0.5
+    earlier_share: Annotated[float, Within(0, 0.9)] = 0.25

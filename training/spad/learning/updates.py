@@ -8,7 +8,7 @@ mean of old and learnt weights, see :class:`spad.learning.recipe.Recipe`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,14 +135,13 @@ def _parts(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _chosen(about: Lesson, recipe: Recipe, generator: torch.Generator) -> list[Example]:
-    """Examples of a step, drawn: from this case, and a share from earlier ones."""
-
-    def drawn(of: Sequence[Example], count: int) -> list[Example]:
-        return [of[int(i)] for i in torch.randint(len(of), (count,), generator=generator)]
-
-    past = round(recipe.batch * recipe.earlier_share) if about.earlier else 0
-    chosen = drawn(about.examples, max(recipe.batch - past, 1))
-    return chosen + drawn(about.earlier, past) if past else chosen
+    """Examples of a step, drawn: from this case, and now and then from earlier ones."""
+    chosen = []
+    for whether, which in torch.rand((recipe.batch, 2), generator=generator).tolist():
+        past = bool(about.earlier) and whether < recipe.earlier_share
+        of = about.earlier if past else about.examples
+        chosen.append(of[int(which * len(of))])
+    return chosen
 
 
 def _loss(

@@ -1,4 +1,4 @@
-"""Models that have learnt, on the disk: a name for a new one, old ones away, one copied for good."""
+"""Models that have learnt, on the disk: a name for a new one, old ones away, one kept for good."""
 
 from __future__ import annotations
 
