@@ -1,10 +1,11 @@
 """A person with a brush, played: strokes along the largest mistakes of a label map, with a tremor.
 
-A stroke goes along one connected mistake, from its one end, always on to the nearest place that is
-not painted yet, at most so long; all under the round brush gets the class that the reference has
-there. The person takes the brush that mends most, tries not to paint over the structure's border
-(but the hand trembles), and takes a stroke back that made it worse, to draw it again with a
-steadier hand; that one counts too. Where the reference says nothing (255), nothing is wrong.
+A stroke begins at one end of the largest connected mistake and goes along it, always on to what is
+nearest, should have the same class and is not painted yet, at most so long; all under the round
+brush gets that class. The person takes the brush that mends most, tries not to paint over the
+structure's border (but the hand trembles), and takes a stroke back that made it worse, to draw it
+again with a steadier hand; that one counts too. Where the reference says nothing (255), nothing is
+wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Bools = NDArray[np.bool_]
 BRUSHES_PX = (0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 9.0, 12.0)
 """Radii; the least paints one pixel."""
 _EIGHT = np.ones((3, 3), bool)
-_EDGE = 16  # pixels around a mistake: the widest brush and some tremor
+_EDGE = 48  # pixels around a mistake: where a stroke along it may go on to
 
 
 @dataclass
@@ -137,57 +138,72 @@ class Annotator:
     def stroke(self, work: Work, structures: list[int], rng: np.random.Generator) -> int:
         """Mend some of the largest mistake of these structures; give how often it was drawn."""
         where, part, value = largest(work, structures)
-        reference = work.reference[where]
-        own = (reference == value) | (reference == IGNORE)
-        path, radius = self._best(part, own, work.seen[where] != value)
+        path, radius = self._best(part, work.seen[where], work.reference[where], value)
         before = work.mistakes()
         labels, hand = work.labels[where].copy(), work.hand[where].copy()
-        for again, tremor in enumerate(
-            (self.tremor * radius, self.tremor * radius / 2, 0.0), start=1
-        ):
+        for again, tremor in enumerate((self.tremor * radius, self.tremor * radius / 2, 0.0), 1):
             work.paint(where, under(_trembling(path, tremor, rng), radius, part.shape), value)
             if work.mistakes() < before or not tremor:
                 return again
             work.restore(where, labels, hand)
         raise AssertionError("a steady stroke mends")
 
-    def _best(self, part: Bools, own: Bools, changes: Bools) -> tuple[NDArray[Any], float]:
-        """The path and the radius that mend most."""
-        depth = ndimage.distance_transform_edt(own)
-        deepest = float(depth[part].max())
-        fitting = [
-            r for r in BRUSHES_PX if r < deepest and r <= self.brush
-        ]  # a pixel's depth is at least 1
-        found = []
-        for radius in fitting[-3:]:
-            path = self._path(np.argwhere(part & (depth > radius)), radius)
-            painted = under(path, radius, part.shape) & changes
-            gain = np.count_nonzero(painted & own) - np.count_nonzero(painted & ~own)
-            found.append((gain, radius, path))
-        _, radius, path = max(found, key=lambda x: x[:2])
-        return path, radius
+    def _best(self, part: Bools, seen: U8, reference: U8, value: int) -> tuple[Any, float]:
+        """The path and the radius that mend most of all there that should be `value`."""
+        lacks = (reference == value) & (seen != value)
+        right = seen == reference
+        depth = ndimage.distance_transform_edt((reference == value) | (reference == IGNORE))
+        start = np.argwhere(part)[:1].astype(np.float64)
+        best: tuple[int, float, Any] = 1, BRUSHES_PX[0], start  # a dab mends one pixel
+        for radius in BRUSHES_PX:
+            inside = depth > radius  # there the brush may be: a pixel's depth is at least 1
+            if radius > self.brush or not inside.any():
+                break
+            apart, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
+            reached = lacks & (apart <= radius)
+            if not (reached & part).any():
+                break
+            first = part[reached]
+            path = self._path(np.argwhere(reached), nearest[:, reached].T, first, radius)
+            painted = under(path, radius, part.shape)
+            gain = np.count_nonzero(painted & lacks)
+            gain -= np.count_nonzero(painted & right & (reference != value))
+            if gain >= best[0]:
+                best = gain, radius, path
+        return best[2], best[1]
 
-    def _path(self, places: NDArray[np.intp], radius: float) -> NDArray[Any]:
-        """Points (N, 2), a pixel apart, from one end on to what is nearest and not painted yet."""
-        left = places.astype(np.float64)
-        at = left[np.square(left - left.mean(0)).sum(1).argmax()]
+    def _path(
+        self, pixels: NDArray[Any], centres: NDArray[Any], first: Bools, radius: float
+    ) -> NDArray[Any]:
+        """Points (N, 2), a pixel apart: from an end on to what is nearest and not painted yet.
+
+        Parameters
+        ----------
+        pixels, centres : array, shape (P, 2)
+            What is to be painted, and where the brush is for it.
+        first : array of bool, shape (P,)
+            Where it may begin.
+        radius : float
+        """
+        left, centres = pixels.astype(np.float64), centres.astype(np.float64)
+        begins = centres[first]
+        at = begins[np.square(begins - begins.mean(0)).sum(1).argmax()]
         path, length = [at], 0.0
         while True:
-            far = np.square(left - at).sum(1)
-            keep = far > radius * radius
-            left, far = left[keep], far[keep]
+            keep = np.square(left - at).sum(1) > radius * radius
+            left, centres = left[keep], centres[keep]
             if not len(left):
                 break
+            far = np.square(centres - at).sum(1)
             nearest = int(far.argmin())
             step = float(np.sqrt(far[nearest]))
-            if length + step > self.length or step > 3 * radius + 3:
+            if length + step > self.length or step > 2 * radius + 1:
                 break
             length += step
-            # What is passed on the way is painted too.
             count = max(1, round(step))
             share = np.arange(1, count + 1)[:, None] / count
-            path.extend(at + share * (left[nearest] - at))
-            at = left[nearest]
+            path.extend(at + share * (centres[nearest] - at))
+            at = centres[nearest]
         return np.stack(path)
 
 

@@ -19,7 +19,7 @@ from spad.checkpoint import IGNORE
 from spad.inference import Segmenter
 
 PATIENCE = 2
-"""Answers in a row that are taken back, after which a person asks no more in this B-scan."""
+"""Answers in a row that do not mend, after which a person asks no more in this B-scan."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Scratch:
     seconds: float = 0.0  # of CPU time, of one core
     asked: int = 0
     answers = False
+    stays = False  # what it answers, also where it is worse: then strokes tell it so
 
     def opened(self, z: int) -> list[U8]:
         """Label maps to begin with, of which a person takes that with the fewest mistakes."""
@@ -155,7 +156,7 @@ class Walker(Scratch):
     """
 
     beta: float = 130.0
-    answers = True
+    answers = stays = True
 
     def answer(self, z: int, work: Work) -> U8 | None:
         """Every pixel's most likely stroke."""
@@ -194,7 +195,7 @@ class Forest(Scratch):
     painted pixels of each class and B-scan; the image's edge counts as background.
     """
 
-    answers = True
+    answers = stays = True
 
     def __post_init__(self) -> None:
         self.features: dict[int, NDArray[np.float32]] = {}
@@ -220,8 +221,9 @@ class Forest(Scratch):
     def accepted(self, z: int, work: Work, waiting: Sequence[int]) -> None:
         """Keep the strokes, not the image's features."""
         began = time.process_time()
-        self._hear(z, work)
-        del self.features[z]
+        if work.hand.any():
+            self._hear(z, work)
+        self.features.pop(z, None)
         self.seconds += time.process_time() - began
 
     def _hear(self, z: int, work: Work) -> None:
@@ -251,7 +253,7 @@ class Forest(Scratch):
 
         if z not in self.features:
             image = np.asarray(self.eye.images[z], np.float32)
-            found = multiscale_basic_features(image, sigma_min=1, sigma_max=16, num_workers=1)
+            found = multiscale_basic_features(image, sigma_min=1, sigma_max=16, workers=1)
             self.features[z] = found.reshape(-1, found.shape[-1]).astype(np.float32)
         return self.features[z]
 
@@ -289,17 +291,15 @@ def worked_through(
         rng = np.random.default_rng([seed, z])
         curve, strokes = [(0, *work.overlap())], 0
         taken = refused = 0
+        begun = work.labels.copy()
         for drawn, strokes in enumerate(person.strokes(work, rng), start=1):
             asks = help_.answers and drawn % every == 0 and refused < PATIENCE
             if asks and work.unfinished(person.accepts):
-                before, mistakes = work.labels, work.mistakes()
-                if (labels := help_.answer(z, work)) is not None:
-                    work.take(labels)
-                    if work.mistakes() < mistakes:
-                        taken, refused = taken + 1, 0
-                    else:
-                        work.take(before)
-                        refused += 1
+                better = _asked(help_, z, work)
+                taken += better
+                refused = 0 if better else refused + 1
+                if help_.stays and refused == PATIENCE:
+                    _kept(work, begun)
             curve.append((strokes, *work.overlap()))
         out["strokes"].append(strokes)
         out["painted"].append(work.painted)
@@ -308,3 +308,24 @@ def worked_through(
         out["curve"].append(curve)
         help_.accepted(z, work, order[place + 1 :])
     return out
+
+
+def _asked(help_: Scratch, z: int, work: Work) -> bool:
+    """Ask for an answer; whether it mends."""
+    before, mistakes = work.labels, work.mistakes()
+    labels = help_.answer(z, work)
+    if labels is None:
+        return False
+    work.take(labels)
+    better = work.mistakes() < mistakes
+    if not better and not help_.stays:
+        work.take(before)
+    return better
+
+
+def _kept(work: Work, other: U8) -> None:
+    """Take over another map, but for the strokes, if that has fewer mistakes."""
+    before, mistakes = work.labels, work.mistakes()
+    work.take(other)
+    if work.mistakes() >= mistakes:
+        work.take(before)
