@@ -154,21 +154,23 @@ class Annotator:
         right = seen == reference
         depth = ndimage.distance_transform_edt((reference == value) | (reference == IGNORE))
         start = np.argwhere(part)[:1].astype(np.float64)
-        best: tuple[int, float, Any] = 1, BRUSHES_PX[0], start  # a dab mends one pixel
-        for radius in BRUSHES_PX:
+        best: tuple[int, float, Any] = 0, BRUSHES_PX[0], start  # a dab always mends one pixel
+        for radius in sorted((r for r in BRUSHES_PX if r <= self.brush), reverse=True):
+            if (2 * radius + 1) * self.length + 4 * (radius + 1) ** 2 <= best[0]:
+                break  # so narrow a brush cannot mend more
             inside = depth > radius  # there the brush may be: a pixel's depth is at least 1
-            if radius > self.brush or not inside.any():
-                break
+            if not inside.any():
+                continue
             apart, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
             reached = lacks & (apart <= radius)
             if not (reached & part).any():
-                break
+                continue
             first = part[reached]
             path = self._path(np.argwhere(reached), nearest[:, reached].T, first, radius)
             painted = under(path, radius, part.shape)
             gain = np.count_nonzero(painted & lacks)
             gain -= np.count_nonzero(painted & right & (reference != value))
-            if gain >= best[0]:
+            if gain > best[0]:
                 best = gain, radius, path
         return best[2], best[1]
 
