@@ -12,8 +12,8 @@ accepted one; *Learn*: `Segmenter.learn` from all that is accepted, after the fi
 shows a structure and each third further one, then those that wait segmented anew; *all*; and from
 scratch with scikit-image's random walker or a random forest (needs scikit-image and scikit-learn),
 which answer to every third stroke. What does not lessen the mistakes is taken back (but for these
-two's, which strokes then tell better), and after two such answers in a row none is asked for in
-that B-scan.
+two's, which strokes then tell better), also a B-scan's new draft; after two such answers in a row
+none is asked for in that B-scan.
 
 An eye's results are kept in ``--cache`` and not made again; delete a file to make it anew. Seconds
 are CPU seconds of one core. In brackets 95 % intervals from a bootstrap over eyes (1000 resamples).

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class Model(Scratch):
     """
 
     model: Segmenter | None = None
-    drafts: Sequence[U8] = ()
+    drafts: list[U8] = field(default_factory=list)
     around: bool = False
     onward: bool = False
     learns: bool = False
@@ -98,15 +98,17 @@ class Model(Scratch):
     def __post_init__(self) -> None:
         assert self.model is not None
         self.now = self.model
-        self.drafts = list(self.drafts)
+        self.first, self.drafts = self.drafts, list(self.drafts)
         self.answers = self.around
         self.last: U8 | None = None
         self.done: list[tuple[int, U8]] = []
         self.since = 0
 
     def opened(self, z: int) -> list[U8]:
-        """The draft, and the last B-scan carried onward."""
+        """The draft, that from before learning (one step of undo), and the last B-scan onward."""
         found = [self.drafts[z]]
+        if self.drafts[z] is not self.first[z]:
+            found.append(self.first[z])
         if self.onward and self.last is not None and self.last.shape == found[0].shape:
             t0 = max(1, round(RESTART * self.now.card.schedule.steps))
             nothing = np.zeros(self.last.shape, bool)
@@ -137,7 +139,7 @@ class Model(Scratch):
         self.asked += 1
         self.since = 0
         for i in waiting:
-            self.drafts[i] = self._segment(i)  # type: ignore[index]
+            self.drafts[i] = self._segment(i)
 
     def _segment(self, z: int, **edits: Any) -> U8:
         began = time.process_time()
@@ -258,7 +260,7 @@ class Forest(Scratch):
         return self.features[z]
 
 
-WAYS: dict[str, Callable[[Eye, Segmenter, Sequence[U8]], Scratch]] = {
+WAYS: dict[str, Callable[[Eye, Segmenter, list[U8]], Scratch]] = {
     "from scratch": lambda eye, model, drafts: Scratch(eye),
     "draft": lambda eye, model, drafts: Model(eye, model=model, drafts=drafts),
     "draft + R": lambda eye, model, drafts: Model(eye, model=model, drafts=drafts, around=True),

@@ -113,20 +113,32 @@ def test_an_answer_is_kept_only_if_it_mends() -> None:
     assert alone["strokes"][0] > 2
 
 
-def test_learning_begins_with_the_first_structure_and_draws_what_waits_anew() -> None:
-    empty = np.zeros_like(REFERENCE)
-    references = [empty, *[REFERENCE] * 6]
-    taught: list[int] = []
+def learner(taught: list[int], says: np.ndarray) -> SimpleNamespace:
     card = SimpleNamespace(schedule=SimpleNamespace(steps=10))
+    learnt = SimpleNamespace(segment=lambda *_, **__: SimpleNamespace(labels=says), card=card)
 
     def learn(images: list, maps: list, seed: int) -> SimpleNamespace:
         taught.append(len(maps))
-        return SimpleNamespace(segment=lambda *a, **k: SimpleNamespace(labels=REFERENCE), card=card)
+        return learnt
 
-    model = SimpleNamespace(learn=learn, card=card)
-    eye = eye_of(*references)
+    return SimpleNamespace(learn=learn, card=card)
+
+
+def test_learning_begins_with_the_first_structure_and_draws_what_waits_anew() -> None:
+    empty = np.zeros_like(REFERENCE)
+    eye, taught = eye_of(empty, *[REFERENCE] * 6), []
+    model = learner(taught, REFERENCE)
     found = through(Model(eye, model=model, drafts=[empty] * 7, learns=True), eye)
     assert taught == [2, 5]
     assert found["strokes"][0] == 0
     assert found["strokes"][1] > 0
     assert found["strokes"][2:] == [0] * 5
+
+
+def test_a_draft_that_learning_made_worse_is_undone() -> None:
+    eye = eye_of(REFERENCE, REFERENCE)
+    model = learner([], np.full_like(REFERENCE, 2))
+    drafts = [np.zeros_like(REFERENCE)] * 2
+    alone = through(Model(eye, model=model, drafts=drafts), eye)
+    found = through(Model(eye, model=model, drafts=drafts, learns=True), eye)
+    assert found["strokes"] == alone["strokes"]
