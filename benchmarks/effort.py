@@ -234,8 +234,8 @@ def draw(found: dict[str, list[dict[str, Any]]], path: Path, accepts: float) -> 
     most = int(np.percentile(counts, 99))
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for (way, rows), colour in zip(found.items(), _COLOURS, strict=False):
-        axes.plot(pooled(rows, most), label=way, color=colour)
+    for way, rows in found.items():
+        axes.plot(pooled(rows, most), label=way, color=_COLOURS[list(WAYS).index(way)])
     axes.axhline(accepts, color="0.7", linewidth=0.8, zorder=0)
     axes.set(xlabel="strokes in each B-scan, at most", ylabel="Dice, pooled", ylim=(0, 1))
     axes.set_xlim(0, most)
