@@ -71,7 +71,7 @@ def test_the_configuration_of_a_fine_tuning_is_taken(tmp_path: Path) -> None:
     assert checkpoint.read_card(best).name == "tuned"
 
 
-def test_the_same_configuration_is_written_today(tmp_path: Path) -> None:
+def test_the_same_configuration_is_written_today_but_for_how_it_learns(tmp_path: Path) -> None:
     folder = laid_out("napari", tmp_path)
     model = laid_out("model", tmp_path / "model") / "cached.safetensors"
     card = checkpoint.read_card(model)
@@ -85,6 +85,10 @@ def test_the_same_configuration_is_written_today(tmp_path: Path) -> None:
         one["init"] = Path(one["init"]).resolve()
         one["data"]["folders"] = [Path(f).resolve() for f in one["data"]["folders"]]
     assert found["network"].pop("encoder") == "own"  # which 0.1 did not know
+    # What learns, and how fast, is as in a lesson since then.
+    assert found["optimiser"].pop("encoder_factor") == 0
+    for key, (then, now) in {"batch": (4, 2), "learning_rate": (2e-4, 1e-3)}.items():
+        assert (written["optimiser"].pop(key), found["optimiser"].pop(key)) == (then, now)
     assert found == written
 
 
