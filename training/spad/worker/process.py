@@ -96,10 +96,10 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
-                creationflags=getattr(
-                    subprocess, "CREATE_NO_WINDOW", 0
-                ),  # nor a console on Windows
-                start_new_session=os.name != "nt",  # Ctrl-C in the terminal is not meant for it
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                # Ctrl-C in the terminal is not meant for it. Of this session still: between
+                # sessions Linux shares the cores evenly, however nice one of them is (autogroups).
+                process_group=None if os.name == "nt" else 0,
             )
         except OSError as error:
             raise WorkerError(f"the process that learns could not be started: {error}") from error

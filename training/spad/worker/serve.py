@@ -25,7 +25,7 @@ from spad.worker.messages import receive, send
 
 __all__ = ["main"]
 
-_MORE_NICE = 5
+_MORE_NICE = 15
 _REHEARSED = 16  # B-scans at most
 _GUARDED = 4  # of them, on which the learnt model is scored too
 
