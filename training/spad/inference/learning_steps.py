@@ -14,7 +14,7 @@ from spad.cases import luminance
 from spad.chain import times_of_use
 from spad.checkpoint import IGNORE, Card, LabelClass
 from spad.inference.letterbox import frame_of, normalise
-from spad.inference.memory_ladder import CPU, is_out_of_memory, release
+from spad.inference.memory_ladder import CPU, is_out_of_memory, moved, release
 from spad.inference.model import Model
 from spad.inference.segmentation import Step
 from spad.inference.stack import Stack
@@ -73,6 +73,7 @@ def learning_steps(
             instead = f"from {recipe.batch} views at once"
         else:
             device, instead = CPU, "on the CPU"
+            network = moved(network, CPU)  # which is asked, too, where it is sure
         yield Step(0, total, 0, None, f"not enough memory: learning {instead}")
 
 
