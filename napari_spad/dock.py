@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -169,9 +170,12 @@ class SpadDock(QWidget):
         self._warmer.returned.connect(self._on_devices)
         self._warmer.errored.connect(self.desk.fail)
         # Not before the dock is on screen: the import holds up the event loop for a moment.
-        QTimer.singleShot(0, self._warmer.start)
+        QTimer.singleShot(SETTLE_MS, self._warmer.start)
 
     def _on_devices(self, devices: list[str]) -> None:
+        # Python looks through the half million objects that PyTorch brought once, for a quarter of
+        # a second: now, while nobody paints, and not amid the first run.
+        gc.collect()
         self.form.model.list_devices(devices)
         if self.footer.status.text() == LOADING:
             self.form.say_ready()
