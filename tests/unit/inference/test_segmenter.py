@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from spad.inference import ensemble
 from spad.inference import model as model_module
 from spad.inference.segmenter import Step
 
@@ -48,6 +49,18 @@ def test_the_labels_are_the_most_probable_and_the_uncertainty_is_their_entropy(t
     np.testing.assert_allclose(out.uncertainty, entropy, atol=5e-3)
     assert 0 <= out.uncertainty.min() < 0.2 < out.uncertainty.max() <= 1
     assert len(np.unique(out.labels)) > 1
+
+
+def test_a_large_image_done_class_by_class_comes_out_the_same(tiny, bscan, monkeypatch):
+    image, clamp = bscan((301, 405)), np.full((301, 405), 255, np.uint8)
+    clamp[:9] = 2
+    usual = tiny.segment(image, clamp=clamp, samples=3, probability=True)
+    monkeypatch.setattr(ensemble, "_LARGE", 0)
+    one = tiny.segment(image, clamp=clamp, samples=3, probability=True)
+    assert np.array_equal(one.labels, usual.labels)
+    assert np.array_equal(one.samples, usual.samples)
+    assert np.array_equal(one.probability, usual.probability)
+    np.testing.assert_allclose(one.uncertainty, usual.uncertainty, atol=1e-3)  # summed in order
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int32", "float16", "float64", ">i2"])

@@ -49,7 +49,8 @@ def without_empty(pixels: NDArray[Any], *, inverted: bool = False) -> NDArray[An
     if pixels.dtype.kind != "f" or pixels.dtype.itemsize < 4:
         return pixels
     size = np.abs(pixels)
-    empty = (size > _NO_VALUE[0]) & (size < _NO_VALUE[1])
+    with np.errstate(over="ignore"):  # the upper bound is infinity to float32
+        empty = (size > _NO_VALUE[0]) & (size < _NO_VALUE[1])
     if not empty.any() or empty.all():
         return pixels
     known = pixels[~empty]

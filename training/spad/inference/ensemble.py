@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = ["Ensemble", "Outcome"]
 
 
 _BLOCK = 2**18  # numbers
+_LARGE = 2**26  # numbers: 256 MB for the probabilities of one chain on the image's grid
 
 
 class Outcome(NamedTuple):
@@ -22,46 +24,113 @@ class Outcome(NamedTuple):
 
     ``labels``: most probable by the chains' mean, uint8 (H, W). ``samples``: each chain's own most
     probable classes, uint8 (n, H, W). ``uncertainty``: entropy of the mean divided by log K,
-    float32 (H, W) in 0..1. ``mean``: of the chains' probabilities, float32 (K, H, W).
+    float32 (H, W) in 0..1. ``mean``: of the chains' probabilities, K planes of float32 (H, W), for
+    one pass over them.
     """
 
     labels: NDArray[np.uint8]
     samples: NDArray[np.uint8]
     uncertainty: NDArray[np.float32]
-    mean: NDArray[np.float32]
+    mean: Iterable[NDArray[np.float32]]
 
 
 class Ensemble:
     """Collects the chains of one slice. Nothing leaves the device before :meth:`result`.
 
+    Where the probabilities are large on the image's grid and small on the network's, they are
+    brought onto it class by class, twice: in time for memory.
+
     Parameters
     ----------
     frame : Frame
+    chains : int
+        How many will come.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._drawn: list[Tensor] = []
+    def __init__(self, frame: Frame, chains: int) -> None:
+        self._frame, self._n = frame, chains
+        self._drawn: Tensor | None = None  # of the first `_count` chains
+        self._count = 0
         self._sum: Tensor | None = None
+        self._chains: list[Tensor] = []  # on the network's grid, where the image is large
 
     def add(self, chains: Tensor) -> None:
         """Take ``p(x_0)`` of m chains on the network's grid, (m, K, h, w)."""
         for one in chains:  # singly: on the image's grid they may be large
+            if self._large(one):
+                self._chains.append(one.clone())
+                self._note(_first_largest(self._plane(one, k) for k in range(len(one))))
+                continue
             p = self._frame.restore(one[None])[0]
-            self._drawn.append(most_probable(p))
+            self._note(most_probable(p))
             self._sum = p.clone() if self._sum is None else self._sum.add_(p)
+
+    def _note(self, label: Tensor) -> None:
+        if self._drawn is None:
+            self._drawn = label.new_empty((self._n, *label.shape))
+        self._drawn[self._count] = label
+        self._count += 1
+
+    def _large(self, p: Tensor) -> bool:
+        (height, width), (h, w) = self._frame.shape, self._frame.padded
+        return len(p) * height * width > _LARGE and self._n * h * w <= height * width
 
     def result(self) -> Outcome:
         """The outcome of the chains added."""
-        if self._sum is None:
+        if self._chains:
+            return self._large_result()
+        if self._sum is None or self._drawn is None:
             raise ValueError("no chain has been added; add one first")
-        mean = self._sum.div_(len(self._drawn))
+        mean = self._sum.div_(self._count)
         # Entropy over log K (method, Eq. 29).
-        # log(0) * 0 would be NaN; xlogy knows that, at ten times the cost.
-        log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log_()
-        entropy = log.mul_(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)
-        found = (most_probable(mean), torch.stack(self._drawn), entropy, mean)
+        entropy = _p_log_p(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)
+        found = (most_probable(mean), self._drawn[: self._count], entropy, mean)
         return Outcome(*(each.cpu().numpy() for each in found))
+
+    def _large_result(self) -> Outcome:
+        entropy: Tensor | float = 0.0
+
+        def watched() -> Iterator[Tensor]:
+            nonlocal entropy
+            for plane in self._mean():
+                entropy = _p_log_p(plane).add_(entropy)
+                yield plane
+
+        labels = _first_largest(watched())
+        assert isinstance(entropy, Tensor)  # noqa: S101 - there are classes
+        assert self._drawn is not None  # noqa: S101 - by `add`
+        entropy.div_(-float(np.log(len(self._chains[0])))).clamp_(0, 1)
+        found = (labels, self._drawn[: self._count], entropy)
+        planes = (plane.cpu().numpy() for plane in self._mean())
+        return Outcome(*(each.cpu().numpy() for each in found), planes)
+
+    def _mean(self) -> Iterator[Tensor]:
+        """The chains' mean on the image's grid, class by class."""
+        first, *others = self._chains
+        for k in range(len(first)):
+            total = self._plane(first, k).clone()
+            for one in others:
+                total.add_(self._plane(one, k))
+            yield total.div_(len(self._chains))
+
+    def _plane(self, chain: Tensor, k: int) -> Tensor:
+        return self._frame.restore(chain[None, k : k + 1])[0, 0]
+
+
+def _p_log_p(p: Tensor) -> Tensor:
+    # log(0) * 0 would be NaN; xlogy knows that, at ten times the cost.
+    return p.clamp_min(torch.finfo(p.dtype).tiny).log_().mul_(p)
+
+
+def _first_largest(planes: Iterable[Tensor]) -> Tensor:
+    """As `most_probable`, of planes (H, W) that come one by one."""
+    planes = iter(planes)
+    best = next(planes).clone()
+    label = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+    for k, plane in enumerate(planes, start=1):
+        label.masked_fill_(plane > best, k)
+        torch.maximum(best, plane, out=best)
+    return label
 
 
 def most_probable(p: Tensor) -> Tensor:

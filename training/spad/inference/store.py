@@ -59,11 +59,11 @@ class Store:
         self.samples[:, z] = outcome.samples
         self.uncertainty[z] = outcome.uncertainty
         if self.probability is not None:
-            mean = outcome.mean
-            if (held := held_pixels(fixed)) is not None:
-                one_hot = held == np.arange(len(mean))[:, None, None]
-                mean = np.where(held == IGNORE, mean, one_hot)
-            self.probability[:, z] = mean
+            held = held_pixels(fixed)
+            for k, plane in enumerate(outcome.mean):
+                self.probability[k, z] = (
+                    plane if held is None else np.where(held == IGNORE, plane, held == k)
+                )
         restore_edits(fixed, self.labels[z], self.samples[:, z], self.uncertainty[z])
 
     def leave_empty(self, z: int) -> None:
