@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -166,6 +167,7 @@ class SpadDock(QWidget):
     def _warm_up(self) -> None:
         """Load PyTorch once, in the background, so that the first Segment need not wait for it."""
         self.desk.say(LOADING)
+        self._torch_to_come = "torch" not in sys.modules
         self._warmer = FunctionWorker(_prepare, self.engine)
         self._warmer.returned.connect(self._on_devices)
         self._warmer.errored.connect(self.desk.fail)
@@ -173,9 +175,10 @@ class SpadDock(QWidget):
         QTimer.singleShot(SETTLE_MS, self._warmer.start)
 
     def _on_devices(self, devices: list[str]) -> None:
-        # Python looks through the half million objects that PyTorch brought once, for a quarter of
-        # a second: now, while nobody paints, and not amid the first run.
-        gc.collect()
+        if self._torch_to_come and "torch" in sys.modules:
+            # Python looks through the half million objects that it brought once, for a quarter of
+            # a second: now, while nobody paints, and not amid the first run.
+            gc.collect()
         self.form.model.list_devices(devices)
         if self.footer.status.text() == LOADING:
             self.form.say_ready()

@@ -1,6 +1,6 @@
 """Autosave: every edit is on the disk within seconds, written by a worker thread.
 
-Painting, undo, redo and what a model writes mark B-scans; a second after the first mark a worker
+Painting, undo, redo and what a model writes mark B-scans; soon after the first mark a worker
 looks at the marked ones and writes those that changed. It reads the layer's own array: should a
 stroke come meanwhile, its B-scan is marked again, and so written again.
 """
@@ -25,7 +25,8 @@ from napari_spad.layers import Edit, is_label_map
 
 __all__ = ["Autosave"]
 
-WAIT_MS = 1000
+WAIT_MS = 250
+"""From the first mark to its save, which takes a worker 4 to 11 ms of processor time a B-scan."""
 RETRY_MS = 10_000
 """After a disk was full or read-only."""
 

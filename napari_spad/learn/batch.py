@@ -48,10 +48,19 @@ class Choices:
 
 @dataclass(frozen=True)
 class Done:
-    """An image is segmented."""
+    """An image is segmented.
+
+    Parameters
+    ----------
+    name : str
+    notes : tuple of str
+    left_out : str
+        Which of its B-scans could not be segmented, and why; empty where all could.
+    """
 
     name: str
     notes: tuple[str, ...] = ()
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,19 +256,23 @@ class Batch:
             choices.seed,
         )
         parts: list[Finished] = []
-        notes = dict.fromkeys(source.notes)
-        for event in segment_parts(engine, request):
-            if isinstance(event, RunProgress):
-                yield event.done / event.total
-            elif isinstance(event, Finished):
-                notes |= dict.fromkeys(event.said)
-                if isinstance(item, LayerItem):
-                    yield source, event
-                else:
+        notes, left_out = dict.fromkeys(source.notes), ""
+        try:
+            for event in segment_parts(engine, request):
+                if isinstance(event, RunProgress):
+                    yield event.done / event.total
+                elif isinstance(event, Finished):
+                    notes |= dict.fromkeys(event.said)
                     parts.append(event)
+                    if isinstance(item, LayerItem):
+                        yield source, event
+        except (ValueError, OSError) as error:
+            if not parts:
+                raise
+            left_out = explain(error)  # the others are as good as without it
         if isinstance(item, FileItem):
             item.save(source, parts)
-        yield Done(item.name, tuple(notes))
+        yield Done(item.name, tuple(notes), left_out)
 
     def summary(self) -> str:
         """What was done, skipped, and what failed why."""
@@ -276,6 +289,7 @@ class Batch:
         notes = Counter(note for one in done for note in one.notes)
         lines = [f"{', '.join(said)}."]
         lines += [f"{note} ({count} of them)" for note, count in notes.items()]
+        lines += [f"{one.name}: {one.left_out}" for one in done if one.left_out]
         lines += [f"{one.name}: {one.why}" for one in failed]
         return "\n".join(lines)
 

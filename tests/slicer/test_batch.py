@@ -64,6 +64,17 @@ def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
     assert engine.asked[0]["image"].shape == (1, 20, 30)  # scan_001 alone, not a stack of both
 
 
+def test_a_name_too_long_for_the_results_is_refused_before_the_computing(
+    engine, images, tmp_path, capsys
+):
+    long = "a" * 250
+    (images / f"{long}.png").write_bytes((images / "scan_001.png").read_bytes())
+    assert run(engine, images / f"{long}.png", tmp_path / "out") == 1
+    assert "shorten the name by" in capsys.readouterr().err
+    assert not engine.asked
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_what_is_done_is_not_done_again_unless_asked(engine, images, tmp_path, capsys):
     out = tmp_path / "out"
     (images / "broken.png").unlink()

@@ -116,12 +116,12 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     failed = 0
     stems = result_stems(files, lambda path: _stem(path, IMAGES))
     for number, (path, stem) in enumerate(stems.items(), start=1):
-        target = _target(path, stem, ask)
         print(f"{number} of {len(files)}: {path.name}", flush=True)
-        if target.exists() and not ask.replace:
-            print("  done before; --replace does it again")
-            continue
         try:
+            target = _target(path, stem, ask)
+            if target.exists() and not ask.replace:
+                print("  done before; --replace does it again")
+                continue
             _one(path, target, ask, layout, engine)
         except Exception as error:
             failed += 1
@@ -132,8 +132,14 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
 
 
 def _target(path: Path, stem: str, ask: Any) -> Path:
-    """Where an image's result goes: not where that of another image lies."""
-    from spad.cases import read_json
+    """Where an image's result goes: not where that of another image lies.
+
+    Raises
+    ------
+    ValueError
+        One of its files would have too long a name.
+    """
+    from spad.cases import read_json, refuse_long_names
 
     try:
         made_of = read_json(ask.output / f"{stem}.spad.json")["image"]
@@ -141,7 +147,11 @@ def _target(path: Path, stem: str, ask: Any) -> Path:
         made_of = path.name
     if made_of not in (path.name, path.name.split(".")[0]):  # the latter by earlier versions
         stem = path.name.replace(".", "_")
-    return Path(ask.output / f"{stem}{ask.suffix}")
+    names = [ask.suffix, ".spad.json"]
+    names += [".uncertainty.nrrd"] * ask.uncertainty + [".scores.csv"] * bool(ask.references)
+    files = [Path(ask.output / f"{stem}{name}") for name in names]
+    refuse_long_names(*files)  # before the computing, not after it
+    return files[0]
 
 
 def _tell(text: str) -> None:

@@ -133,6 +133,24 @@ def test_a_bad_file_is_named_and_does_not_end_the_others(panel, scans: Path, qtb
     np.testing.assert_array_equal(np.asarray(Picture.open(scans / "spad" / "eye2.png")), bscan())
 
 
+def test_a_bad_bscan_is_named_and_costs_no_other(panel, tmp_path: Path, qtbot):
+    pixels = bscan(5, (4, *SHAPE)).astype(np.float32)
+    pixels[2] = np.nan
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    tifffile.imwrite(folder / "volume.tif", pixels, photometric="minisblack")
+    panel.batch.images.choose(folder)
+    said = run(panel, qtbot)
+    assert said.startswith("1 segmented.")
+    assert "volume.tif: 3 of 4 B-scans are done; left out: 3 (" in said
+    whole = fake_labels(bscan())
+    empty = np.zeros_like(whole)
+    made = tifffile.imread(folder / "spad" / "volume.tif")
+    np.testing.assert_array_equal(made, [whole, whole, empty, whole])
+    beside = json.loads((folder / "spad" / "volume.spad.json").read_text())
+    assert [entry["bscan"] for entry in beside["provenance"]] == [[0], [1], [3]]
+
+
 def test_a_model_that_does_not_open_ends_the_batch_in_words(
     panel, scans: Path, engine: Hashed, qtbot, monkeypatch
 ):
