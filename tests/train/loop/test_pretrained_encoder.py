@@ -12,8 +12,8 @@ import torch
 
 import spad
 from spad import checkpoint, phantom
+from spad.backbones.efficientnet import EfficientNet, fold
 from spad.checkpoint.labels import LabelClass
-from spad.network.efficientnet import EfficientNet, fold
 from spad.train.config import load_config
 from spad.train.loop import pretrained_encoder as pretrained
 from spad.train.loop.loop import train
@@ -30,7 +30,7 @@ def with_batchnorm(seed: int) -> dict[str, torch.Tensor]:
     """Weights as published, made up: each fold of them is the network's own random weights."""
     torch.manual_seed(seed)
     out = {}
-    for name, tensor in EfficientNet().state_dict().items():
+    for name, tensor in EfficientNet(LITE0).state_dict().items():
         *where, layer, part = name.split(".")
         norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2", "stem": "_bn0"}[layer]
         block = f"_blocks.{where[1]}." if where else ""
@@ -69,7 +69,7 @@ def test_the_weights_are_read_from_the_package_without_running_it(package: Path)
     weights = pretrained_weights(LITE0)
     assert "made_up_weights" not in sys.modules
     expected = fold(with_batchnorm(0))
-    assert weights.keys() == expected.keys() == EfficientNet().state_dict().keys()
+    assert weights.keys() == expected.keys() == EfficientNet(LITE0).state_dict().keys()
     assert all(torch.equal(weights[n], expected[n]) for n in expected)
 
 
@@ -191,13 +191,14 @@ def test_a_run_goes_on_where_it_was_stopped(package: Path, tiny: Path, tmp_path:
     )
 
 
-def test_the_known_package_is_the_one_that_is_installed() -> None:
+@pytest.mark.parametrize("encoder", sorted(SOURCES))
+def test_the_known_package_is_the_one_that_is_installed(encoder: str) -> None:
     """Skipped where it is not; then the real weights load and tell two images apart."""
     try:
-        weights = pretrained.pretrained_weights(LITE0)
+        weights = pretrained.pretrained_weights(encoder)
     except ImportError as error:
         pytest.skip(str(error))
-    net = EfficientNet()
+    net = EfficientNet(encoder)
     net.load_state_dict(weights)
     image = torch.from_numpy(phantom.bscan(3, shape=(64, 96)).image)[None, None] / 127.5 - 1
     with torch.no_grad():

@@ -125,6 +125,9 @@ def test_the_chosen_sampling_and_what_was_measured_go_into_a_new_file(
     model: Path, cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_fit(monkeypatch, 2)
+    card, tensors = checkpoint.load(model)
+    ruled = replace(card.sampling, odds=2.0, peak=0.1)
+    checkpoint.save(model, replace(card, sampling=ruled), tensors)
     before = model.read_bytes()
     assert tune(model, cases, "--images", "4", "--reference-images", "1") == 0
     out = model.with_name("tiny-tuned.safetensors")
@@ -141,6 +144,7 @@ def test_the_chosen_sampling_and_what_was_measured_go_into_a_new_file(
     assert "chosen on 2 images, reported on 2 of other patients" in told.err
     assert told.out.count("| 26 | uniform | 50 |") == 1
     assert card.sampling.steps == 2
+    assert (card.sampling.odds, card.sampling.peak) == (2.0, 0.1)
     assert "Chosen: 2 steps" in told.out
     assert "On the 2 images of other patients" in told.out
     assert "tuning" in card.text()
@@ -213,7 +217,8 @@ def test_a_measurement_is_that_of_the_segmenter(model: Path, raters: Path, tmp_p
     found = one.done[scan.sha256, setting.key]
 
     segmenter = spad.load(model, device="cpu")
-    segmenter.card = segmenter._model.card = replace(segmenter.card, sampling=setting.sampling())
+    card = segmenter.card
+    segmenter.card = segmenter._model.card = replace(card, sampling=setting.sampling(card.sampling))
     result = segmenter.segment(read_image(scan.cases[0]), probability=True)
     maps = np.stack([phantom.bscan(1_000_000, shape=(32, 48), raters=3).raters])[0]
     assert found.matrices == [confusion_matrix(result.labels, m, K).tolist() for m in maps]

@@ -8,6 +8,7 @@ nothing that hurts, and what is refused is refused in words.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +31,8 @@ FORMAT = 1
 """Version of the card; a reader refuses what is newer than itself."""
 _MAX_ATTENDED = 2**20  # pixels; attention at stride 8 compares the pairs of a 64th of them
 _MAX_LEVELS = 5  # maps that a pre-trained encoder gives, at strides 2 to 32
+_ENCODERS = ("own", "efficientnet-lite0", "efficientnet-lite2")
+_TIMM = re.compile(r"timm/[A-Za-z0-9_.-]{1,80}")
 NOTICE = "For research use only. Not a medical device."
 
 Name = Annotated[str, Within(1, 80)]
@@ -50,9 +53,10 @@ class NetworkConfig(Checked):
     kind : {"cached", "concat", "unet", "dynunet"}
         Condition encoder and denoiser; CCDM's one U-Net on label map and image; and two plain
         U-Nets, the condition encoder alone and nnU-Net's.
-    encoder : {"own", "efficientnet-lite0"}
+    encoder : {"own", "efficientnet-lite0", "efficientnet-lite2", "timm/NAME"}
         Of kinds cached and unet: what reads the image. ``own`` learns from random weights, the
-        other one (Tan & Le, 2019; up to five widths, no blocks) has learnt on ImageNet.
+        others (Tan & Le, 2019; or NAME, any feature extractor of timm with maps at strides 4, 8,
+        ...; up to five widths, no blocks) have learnt on ImageNet.
     widths : tuple of int
         Channels of the encoder at strides 2, 4, 8, ... (concat, dynunet: 1, 2, 4, ...); 1 to 8
         multiples of 8 up to 1024.
@@ -67,7 +71,7 @@ class NetworkConfig(Checked):
     """
 
     kind: Literal["cached", "unet", "concat", "dynunet"] = "cached"
-    encoder: Literal["own", "efficientnet-lite0"] = "own"
+    encoder: str = "own"
     widths: Annotated[tuple[Width, ...], Within(1, 8)] = (32, 64, 96, 160, 192)
     blocks: Blocks = 2
     denoiser_widths: Annotated[tuple[Width, ...], Within(1, 8)] = (48, 96, 128)
@@ -80,6 +84,11 @@ class NetworkConfig(Checked):
                 f"network: denoiser_widths {self.denoiser_widths} reach stride "
                 f"{2 ** (len(self.denoiser_widths) + 1)}, beyond the encoder's {self.stride}; "
                 "drop levels of the denoiser or add levels to widths"
+            )
+        if self.encoder not in _ENCODERS and not _TIMM.fullmatch(self.encoder):
+            raise ValueError(
+                f"network: encoder is {short(self.encoder)}, not one of {', '.join(_ENCODERS)} or "
+                "timm/NAME with a name that timm.list_models() has"
             )
         if self.encoder != "own" and (self.full_resolution or len(self.widths) > _MAX_LEVELS):
             raise ValueError(
@@ -180,6 +189,16 @@ class SamplingConfig(Checked):
     coherence_px : int
         Length over which neighbours agree in the first draw of a chain, in pixels of the network's
         grid; 0: each pixel is drawn by itself. See :mod:`spad.chain.coherent_draws`.
+    mirrored : bool or None
+        Whether an image is also encoded mirrored left to right, and the two results averaged, which
+        takes what only one of them shows for less certain. None: no, and not in the file; nor are
+        the next two.
+    odds : float or None
+        A structure is drawn where its mean probability, so many times over, exceeds the
+        background's: more than 1 finds more. None: 1.
+    peak : float or None
+        A part of a structure is left out where its mean probability nowhere reaches this. See
+        docs/method.md, Eq. 37.
     """
 
     steps: Steps = 3
@@ -189,6 +208,9 @@ class SamplingConfig(Checked):
     temperature: Annotated[float, Within(0.01, 100)] = 1.0
     first: Literal["encoder", "denoiser"] = "encoder"
     coherence_px: Annotated[int, Within(0, 4096)] = 0
+    mirrored: bool | None = None
+    odds: Annotated[float, Within(0.01, 100)] | None = None
+    peak: Annotated[float, Within(0, 1)] | None = None
 
     def _check(self) -> None:
         times = self.times or ()
@@ -340,7 +362,10 @@ class Card(Checked):
             "Sampling": f"{use.steps} steps, {use.samples} samples, {use.grid} grid"
             + (f" (t = {', '.join(map(str, use.times))})" if use.times else "")
             + (f", coherent over {use.coherence_px} pixels" if use.coherence_px else "")
-            + f", temperature {use.temperature:g}",
+            + f", temperature {use.temperature:g}"
+            + (", also mirrored" if use.mirrored else "")
+            + (f", structures at odds of {use.odds:g}" if use.odds else "")
+            + (f", parts that reach {use.peak:g}" if use.peak else ""),
         }
         lines = [self.name, self.notice, ""]
         lines += [f"{key:<10}{value}" for key, value in rows.items()]

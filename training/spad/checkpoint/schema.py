@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 __all__ = ["Checked", "Within", "from_json", "plain", "short"]
 
@@ -55,7 +55,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _within(args[1], _convert(args[0], value, where), where)
-    if origin is UnionType:  # only X | None occurs
+    if origin in (UnionType, Union):  # only X | None occurs
         return None if value is None else _convert(args[0], value, where)
     if origin is Literal:
         if not (isinstance(value, str) and value in args):

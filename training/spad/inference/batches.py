@@ -125,7 +125,8 @@ class Runner:
             for each in zip(*((s.x, s.start, s.clamp, s.hints) for s in slices), strict=True)
         )
         assert x is not None  # noqa: S101 - every slice has one
-        ensembles = [Ensemble(self._frame, n) for _ in slices]
+        rule = self._own.card.sampling
+        ensembles = [Ensemble(self._frame, n, rule) for _ in slices]
         groups = [range(first, min(first + at_once, n)) for first in range(0, n, at_once)]
         for before, chains in enumerate(groups):
             run = self._model.run(

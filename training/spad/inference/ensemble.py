@@ -8,21 +8,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
+from spad.checkpoint import SamplingConfig
 from spad.inference.letterbox import Frame
 
 __all__ = ["Ensemble", "Outcome"]
 
-
 _BLOCK = 2**18  # numbers
 _LARGE = 2**26  # numbers: 256 MB for the probabilities of one chain on the image's grid
+_TOUCHING = np.ones((3, 3), bool)  # parts that touch at a corner are one
 
 
 class Outcome(NamedTuple):
     """Of the n chains of one slice, on the image's own grid.
 
-    ``labels``: most probable by the chains' mean, uint8 (H, W). ``samples``: each chain's own most
+    ``labels``: decided by the chains' mean, uint8 (H, W). ``samples``: each chain's own most
     probable classes, uint8 (n, H, W). ``uncertainty``: entropy of the mean divided by log K,
     float32 (H, W) in 0..1. ``mean``: of the chains' probabilities, K planes of float32 (H, W), for
     one pass over them.
@@ -45,10 +47,12 @@ class Ensemble:
     frame : Frame
     chains : int
         How many will come.
+    rule : SamplingConfig
+        How the label map is decided.
     """
 
-    def __init__(self, frame: Frame, chains: int) -> None:
-        self._frame, self._n = frame, chains
+    def __init__(self, frame: Frame, chains: int, rule: SamplingConfig) -> None:
+        self._frame, self._n, self._rule = frame, chains, rule
         self._drawn: Tensor | None = None  # of the first `_count` chains
         self._count = 0
         self._sum: Tensor | None = None
@@ -84,8 +88,11 @@ class Ensemble:
         mean = self._sum.div_(self._count)
         # Entropy over log K (method, Eq. 29).
         entropy = _p_log_p(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)
-        found = (most_probable(mean), self._drawn[: self._count], entropy, mean)
-        return Outcome(*(each.cpu().numpy() for each in found))
+        labels = decided(mean, self._rule).cpu().numpy()
+        found = (self._drawn[: self._count], entropy, mean)
+        out = Outcome(labels, *(each.cpu().numpy() for each in found))
+        drop_doubtful(labels, out.mean, self._rule)
+        return out
 
     def _large_result(self) -> Outcome:
         entropy: Tensor | float = 0.0
@@ -96,13 +103,13 @@ class Ensemble:
                 entropy = _p_log_p(plane).add_(entropy)
                 yield plane
 
-        labels = _first_largest(watched())
+        labels = decided(watched(), self._rule).cpu().numpy()
         assert isinstance(entropy, Tensor)  # noqa: S101 - there are classes
         assert self._drawn is not None  # noqa: S101 - by `add`
         entropy.div_(-float(np.log(len(self._chains[0])))).clamp_(0, 1)
-        found = (labels, self._drawn[: self._count], entropy)
-        planes = (plane.cpu().numpy() for plane in self._mean())
-        return Outcome(*(each.cpu().numpy() for each in found), planes)
+        found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
+        drop_doubtful(labels, (plane.cpu().numpy() for plane in self._mean()), self._rule)
+        return Outcome(labels, *found, (plane.cpu().numpy() for plane in self._mean()))
 
     def _mean(self) -> Iterator[Tensor]:
         """The chains' mean on the image's grid, class by class."""
@@ -131,6 +138,43 @@ def _first_largest(planes: Iterable[Tensor]) -> Tensor:
         label.masked_fill_(plane > best, k)
         torch.maximum(best, plane, out=best)
     return label
+
+
+def decided(planes: Tensor | Iterable[Tensor], rule: SamplingConfig) -> Tensor:
+    """Label map by the odds of a model's card, uint8 (H, W) (method, Eq. 37).
+
+    Parameters
+    ----------
+    planes : Tensor of float32, shape (K, H, W), or its K planes one by one
+        Mean of the chains' probabilities, background first.
+    rule : SamplingConfig
+        Its ``odds``; without them the most probable class is drawn.
+    """
+    if rule.odds is not None:
+        return _first_largest(p if k else p / rule.odds for k, p in enumerate(planes))
+    return most_probable(planes) if isinstance(planes, Tensor) else _first_largest(planes)
+
+
+def drop_doubtful(
+    labels: NDArray[np.uint8], planes: Iterable[NDArray[np.float32]], rule: SamplingConfig
+) -> None:
+    """Make background, in place, each part in which its structure nowhere reaches the peak.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W)
+    planes : K arrays of float32, shape (H, W)
+        As `decided` had them.
+    rule : SamplingConfig
+        Its ``peak``; without it nothing changes.
+    """
+    if rule.peak is None:
+        return
+    for value, plane in enumerate(planes):
+        if value and (own := labels == value).any():
+            parts, count = ndimage.label(own, _TOUCHING)
+            highest = ndimage.maximum(plane, parts, np.arange(1, count + 1))
+            labels[np.r_[False, highest < rule.peak][parts]] = 0
 
 
 def most_probable(p: Tensor) -> Tensor:

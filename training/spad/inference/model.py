@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spad.chain import cosine_schedule, prior_logits, sample
 from spad.checkpoint import Card
-from spad.network import Network, autocast
+from spad.network import Condition, Network, autocast
 
 __all__ = ["Model"]
 
@@ -79,14 +79,8 @@ class Model:
         Tensor
             ``p(x_0)`` at the end of each chain, float32 (B, n, K, h, w); of a plain U-Net n is 1.
         """
-        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
-        with torch.inference_mode():
-            with autocast(self.device):
-                condition = self.network.encode(images.to(self.device))
-            if hints is not None and self.diffuses:
-                condition = self.network.hinted(condition, hints.to(self.device))
-            encoded = None if condition.logits is None else condition.logits.unsqueeze(1)
         sampling = self.card.sampling
+        condition, encoded = self._encode(images, hints)
         if encoded is not None and not self.diffuses:
             yield 1
             return (encoded / sampling.temperature).softmax(2)
@@ -125,6 +119,20 @@ class Model:
                 p_0: Tensor = stop.value
                 return p_0
             yield done
+
+    def _encode(self, images: Tensor, hints: Tensor | None) -> tuple[Condition, Tensor | None]:
+        """The images' condition, and its logits as those of one chain, (B, 1, K, h, w)."""
+        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
+        with torch.inference_mode():
+            with autocast(self.device):
+                given = images.to(self.device)
+                condition = self.network.encode(given)
+                if self.card.sampling.mirrored:
+                    condition = condition.with_mirrored(self.network.encode(given.flip(-1)))
+            if hints is not None and self.diffuses:
+                condition = self.network.hinted(condition, hints.to(self.device))
+            logits = condition.logits
+            return condition, None if logits is None else logits.unsqueeze(1)
 
     def _at_once(self, images: Tensor) -> int | None:
         """Chains at once: all, but on a CPU only what its allocator and caches take well."""

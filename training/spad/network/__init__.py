@@ -19,7 +19,6 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.network.device import autocast, devices, pick_device
-    from spad.network.efficientnet import fold
     from spad.network.from_card import build, transfer
     from spad.network.interface import Condition, Network, Outputs
     from spad.network.tiles import Tiled

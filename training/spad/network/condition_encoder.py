@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spad.backbones import pyramid
 from spad.checkpoint import NetworkConfig
-from spad.network.efficientnet import CHANNELS, EfficientNet
 from spad.network.encoder_decoder import EncoderDecoder, Norm
 
 __all__ = ["ConditionEncoder"]
@@ -32,10 +32,10 @@ class ConditionEncoder(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(_STEM**2, widths[0], 3, padding=1)
         own = config.encoder == "own"
-        self.backbone = None if own else EfficientNet(len(widths))
+        self.backbone = None if own else pyramid(config.encoder, len(widths))
+        channels: tuple[int, ...] = () if self.backbone is None else self.backbone.channels
         self.lateral = nn.ModuleList(
-            nn.Conv2d(channels, width, 1)
-            for channels, width in zip(() if own else CHANNELS, widths, strict=False)
+            nn.Conv2d(seen, width, 1) for seen, width in zip(channels, widths, strict=False) if seen
         )
         self.unet = EncoderDecoder(widths, config.blocks if own else 0)
         self.norm = Norm(widths[0])
@@ -48,7 +48,11 @@ class ConditionEncoder(nn.Module):
             maps = self.unet(stem)
         else:
             seen = zip(self.lateral, self.backbone(image), strict=True)
-            finest, *coarser = (lateral(x) for lateral, x in seen)
-            maps = self.unet.decode([finest + stem, *coarser])
+            maps = [lateral(x) for lateral, x in seen]
+            if self.backbone.channels[0]:
+                maps[0] = maps[0] + stem
+            else:  # it begins at stride 4
+                maps.insert(0, stem)
+            maps = self.unet.decode(maps)
         logits = F.pixel_shuffle(self.head(F.silu(self.norm(maps[0]))), _STEM)
         return logits, maps[min(1, len(maps) - 1)]

@@ -22,6 +22,13 @@ class Condition(NamedTuple):
     logits: Tensor | None
     context: Tensor
 
+    def with_mirrored(self, other: Condition) -> Condition:
+        """Mean of this and what was made of the images mirrored left to right."""
+        logits = None
+        if self.logits is not None and other.logits is not None:
+            logits = (self.logits + other.logits.flip(-1)) / 2
+        return Condition(logits, (self.context + other.context.flip(-1)) / 2)
+
 
 class Outputs(NamedTuple):
     """What a training pass gives the loss.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spad.backbones import InvertedResidual
 from spad.checkpoint import NetworkConfig
 from spad.network.condition_encoder import ConditionEncoder
-from spad.network.efficientnet import InvertedResidual
 from spad.network.encoder_decoder import Block
 from spad.network.interface import Condition, Network
 

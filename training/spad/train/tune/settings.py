@@ -40,9 +40,10 @@ class Setting:
         """Passes of the denoiser for an image: at T, where all is noise, one or none serves all."""
         return (self.first == "denoiser") + self.samples * (len(self.times) - 1)
 
-    def sampling(self) -> SamplingConfig:
-        """The same as a card says it."""
-        return SamplingConfig(
+    def sampling(self, card: SamplingConfig) -> SamplingConfig:
+        """The same as a card says it, which keeps its rule for the label map."""
+        return replace(
+            card,
             steps=len(self.times),
             samples=self.samples,
             grid="learnt",

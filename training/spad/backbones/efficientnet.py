@@ -1,11 +1,12 @@
-"""EfficientNet-Lite0 as a pyramid of features, without BatchNorm (our own network).
+"""EfficientNet-Lite as a pyramid of features, without BatchNorm (our own network).
 
 EfficientNet (Tan & Le, ICML 2019, https://arxiv.org/abs/1905.11946) is a stem and 16 inverted
-residual blocks; its *Lite* variants (TensorFlow, 2020) have neither squeeze-and-excite nor swish,
-but ReLU6. What TensorFlow trained pads as TensorFlow does, so this network does too. BatchNorm is
-folded into the convolutions (:func:`fold`): in evaluation it is a scale and a shift, and a network
-that learns on must not let an image's result depend on its batch. The image is grey; a network
-trained on colours sees it three times, which is one convolution whose weights are summed.
+residual blocks, or more and wider ones; its *Lite* variants (TensorFlow, 2020) have neither
+squeeze-and-excite nor swish, but ReLU6. What TensorFlow trained pads as TensorFlow does, so this
+network does too. BatchNorm is folded into the convolutions (:func:`fold`): in evaluation it is a
+scale and a shift, and a network that learns on must not let an image's result depend on its batch.
+The image is grey; a network trained on colours sees it three times, which is one convolution whose
+weights are summed.
 
 Nothing here needs trained weights: those of ImageNet come from the trainer
 (:mod:`spad.train.loop.pretrained_encoder`), and a checkpoint holds what was made of them.
@@ -13,6 +14,7 @@ Nothing here needs trained weights: those of ImageNet come from the trainer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -20,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CHANNELS", "EfficientNet", "InvertedResidual", "SameConv2d", "fold", "same_padding"]
+__all__ = ["EfficientNet", "InvertedResidual", "SameConv2d", "fold", "same_padding"]
 
-_STEM = 32
+_STEM = 32  # of every Lite variant
 _STAGES = (
     # expansion, outputs, blocks, stride of the first, kernel (Table 1 of the paper)
     (1, 16, 1, 1, 3),
@@ -33,9 +35,21 @@ _STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
-CHANNELS = (16, 24, 40, 112, 320)
-"""Channels of the maps at strides 2, 4, 8, 16, 32: the last block's at each."""
+_SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite2": (1.1, 1.2)}  # width, depth
 _EPSILON = 1e-3  # of its BatchNorm
+
+
+def _stages(variant: str) -> list[tuple[int, int, int, int, int]]:
+    """Stages of a variant, by the paper's scaling (Section 3.3): widths are multiples of 8.
+
+    The first and the last stage of a Lite network are no deeper than those of Lite0.
+    """
+    width, depth = _SCALES[variant]
+    out = []
+    for i, (expansion, outputs, count, stride, kernel) in enumerate(_STAGES):
+        deeper = count if i in (0, len(_STAGES) - 1) else math.ceil(count * depth)
+        out.append((expansion, int(outputs * width + 4) // 8 * 8, deeper, stride, kernel))
+    return out
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -97,25 +111,34 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """EfficientNet-Lite0 without its head.
+    """An EfficientNet-Lite without its head.
 
     Parameters
     ----------
+    variant : {"efficientnet-lite0", "efficientnet-lite2"}
     levels : int
         How many maps are wanted, 1 to 5; blocks beyond the last of them are not there.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Of the maps at strides 2, 4, 8, ...: the last block's at each.
     """
 
-    def __init__(self, levels: int = len(CHANNELS)) -> None:
+    def __init__(self, variant: str, levels: int = 5) -> None:
         super().__init__()
+        stages = _stages(variant)
         self.stem = SameConv2d(1, _STEM, 3, 2)
         self.blocks = nn.ModuleList()
         self._ends: list[int] = []  # last block of each level
-        outputs = [_STEM, *(stage[1] for stage in _STAGES)]
+        ended: list[int] = []
+        outputs = [_STEM, *(stage[1] for stage in stages)]
         for (expansion, _, count, stride, kernel), (before, width) in zip(
-            _STAGES, pairwise(outputs), strict=True
+            stages, pairwise(outputs), strict=True
         ):
             if stride > 1:
                 self._ends.append(len(self.blocks) - 1)
+                ended.append(before)
                 if len(self._ends) == levels:
                     break
             for i in range(count):
@@ -127,6 +150,8 @@ class EfficientNet(nn.Module):
                 )
         else:
             self._ends.append(len(self.blocks) - 1)
+            ended.append(outputs[-1])
+        self.channels: tuple[int, ...] = tuple(ended)
         self._start_at_random()
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -140,8 +165,8 @@ class EfficientNet(nn.Module):
         Returns
         -------
         list of Tensor
-            (B, C, H/2, W/2), (B, C, H/4, W/4), ... with C from :data:`CHANNELS`; sizes are rounded
-            up.
+            (B, C, H/2, W/2), (B, C, H/4, W/4), ... with C from ``channels``; sizes are
+            rounded up.
         """
         maps = []
         x = F.relu6(self.stem(image))
@@ -195,7 +220,8 @@ def fold(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     conv("stem", "_conv_stem", "_bn0")
     out["stem.weight"] = out["stem.weight"].sum(1, keepdim=True)
-    for block in range(sum(stage[2] for stage in _STAGES)):
+    blocks = {int(name.split(".")[1]) for name in tensors if name.startswith("_blocks.")}
+    for block in range(max(blocks, default=-1) + 1):
         theirs, ours = f"_blocks.{block}.", f"blocks.{block}."
         for norm, part in enumerate(("expand", "depthwise", "project")):
             if part != "expand" or f"{theirs}_expand_conv.weight" in tensors:

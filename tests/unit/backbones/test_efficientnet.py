@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: what its publishers' network computes, behind the interface of our own."""
+"""EfficientNet-Lite: what its publishers' network computes, behind the interface of our own."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ import torch
 import torch.nn.functional as F
 
 from spad import checkpoint
-from spad.checkpoint.card import Card, NetworkConfig
-from spad.network import Tiled, build, transfer
-from spad.network.efficientnet import (
-    CHANNELS,
+from spad.backbones.efficientnet import (
     EfficientNet,
     InvertedResidual,
     SameConv2d,
     fold,
     same_padding,
 )
+from spad.checkpoint.card import Card, NetworkConfig
+from spad.network import Tiled, build, transfer
 
-LITE0 = "efficientnet-lite0"
+LITE0, LITE2 = "efficientnet-lite0", "efficientnet-lite2"
 # Outputs, kernel, stride, expansion of each block, as in the published weights.
 BLOCKS = [
     (16, 3, 1, 1), (24, 3, 2, 6), (24, 3, 1, 6), (40, 5, 2, 6), (40, 5, 1, 6), (80, 3, 2, 6),
     (80, 3, 1, 6), (80, 3, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6), (192, 5, 2, 6),
     (192, 5, 1, 6), (192, 5, 1, 6), (192, 5, 1, 6), (320, 3, 1, 6),
 ]  # fmt: skip
+BLOCKS_2 = [
+    (16, 3, 1, 1), (24, 3, 2, 6), (24, 3, 1, 6), (24, 3, 1, 6), (48, 5, 2, 6), (48, 5, 1, 6),
+    (48, 5, 1, 6), (88, 3, 2, 6), (88, 3, 1, 6), (88, 3, 1, 6), (88, 3, 1, 6), (120, 5, 1, 6),
+    (120, 5, 1, 6), (120, 5, 1, 6), (120, 5, 1, 6), (208, 5, 2, 6), (208, 5, 1, 6), (208, 5, 1, 6),
+    (208, 5, 1, 6), (208, 5, 1, 6), (352, 3, 1, 6),
+]  # fmt: skip
 SHAPE = {"widths": (8, 16, 16, 24, 24), "denoiser_widths": (8, 16), "time_width": 16}
 CACHED = NetworkConfig(kind="cached", encoder=LITE0, **SHAPE)
 UNET = replace(CACHED, kind="unet")
 
 
-def published(seed=0):
+def published(seed=0, blocks=BLOCKS):
     """Weights with BatchNorm, named as the published ones, drawn at random."""
     rng = torch.Generator().manual_seed(seed)
     out = {}
@@ -48,7 +53,7 @@ def published(seed=0):
 
     layer("_conv_stem", "_bn0", 32, 3, 3)
     before = 32
-    for i, (width, kernel, _, expansion) in enumerate(BLOCKS):
+    for i, (width, kernel, _, expansion) in enumerate(blocks):
         name, inner = f"_blocks.{i}.", before * expansion
         if expansion > 1:
             layer(f"{name}_expand_conv", f"{name}_bn0", inner, before, 1)
@@ -58,7 +63,7 @@ def published(seed=0):
     return out
 
 
-def reference(weights, image):
+def reference(weights, image, blocks=BLOCKS):
     """The published network, layer by layer, in evaluation mode: its map of every stride."""
 
     def layer(x, conv, norm, stride=1, groups=1):
@@ -76,7 +81,7 @@ def reference(weights, image):
 
     x = F.relu6(layer(image.expand(-1, 3, -1, -1), "_conv_stem", "_bn0", 2))
     maps = {x.shape[-2:]: x}
-    for i, (width, _, stride, expansion) in enumerate(BLOCKS):
+    for i, (width, _, stride, expansion) in enumerate(blocks):
         name, h = f"_blocks.{i}.", x
         if expansion > 1:
             h = F.relu6(layer(h, f"{name}_expand_conv", f"{name}_bn0"))
@@ -110,13 +115,15 @@ def _no_gradients():
 # What was published
 
 
+@pytest.mark.parametrize(("variant", "blocks"), [(LITE0, BLOCKS), (LITE2, BLOCKS_2)])
 @pytest.mark.parametrize("size", [(64, 96), (65, 95), (33, 50)])
-def test_folded_it_computes_what_the_published_network_does_with_batchnorm(size):
-    weights = published()
-    net = EfficientNet()
+def test_folded_it_computes_what_the_published_network_does_with_batchnorm(size, variant, blocks):
+    weights = published(blocks=blocks)
+    net = EfficientNet(variant)
     net.load_state_dict(fold(weights))  # all names, all shapes
     # In float64, since 16 blocks of random weights amplify what float32 rounds.
-    exact = reference({name: t.double() for name, t in weights.items()}, images(2, *size).double())
+    precise = {name: t.double() for name, t in weights.items()}
+    exact = reference(precise, images(2, *size).double(), blocks)
     for ours, theirs in zip(net.double()(images(2, *size).double()), exact, strict=True):
         assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
 
@@ -160,23 +167,25 @@ def test_at_stride_two_a_kernel_s_first_weight_sees_the_pixel_that_tensorflow_sh
 
 @pytest.mark.parametrize("size", [(64, 96), (65, 97), (33, 31), (1, 7)])
 @pytest.mark.parametrize("levels", [1, 3, 5])
-def test_it_gives_a_map_a_level_of_any_size_and_no_block_more(size, levels):
-    maps = EfficientNet(levels)(images(2, *size))
-    strides = [2 ** (i + 1) for i in range(levels)]
+@pytest.mark.parametrize("variant", [LITE0, LITE2])
+def test_it_gives_a_map_a_level_of_any_size_and_no_block_more(variant, size, levels):
+    network = EfficientNet(variant, levels)
+    maps = network(images(2, *size))
+    wanted = zip(network.channels, [2 ** (i + 1) for i in range(levels)], strict=True)
     assert [tuple(m.shape) for m in maps] == [
-        (2, c, -(-size[0] // s), -(-size[1] // s)) for c, s in zip(CHANNELS, strides, strict=False)
+        (2, c, -(-size[0] // s), -(-size[1] // s)) for c, s in wanted
     ]
 
 
 def test_a_level_less_has_the_same_weights_but_for_the_last():
-    few, all_ = EfficientNet(3).state_dict(), EfficientNet().state_dict()
+    few, all_ = EfficientNet(LITE0, 3).state_dict(), EfficientNet(LITE0).state_dict()
     assert few.keys() < all_.keys()
     assert all(few[name].shape == all_[name].shape for name in few)
 
 
 def test_random_weights_keep_a_signal_s_size():
     torch.manual_seed(0)
-    for x in EfficientNet()(images(2, 128, 128)):
+    for x in EfficientNet(LITE0)(images(2, 128, 128)):
         assert 0.05 < x.std() < 50
 
 
