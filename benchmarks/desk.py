@@ -115,7 +115,7 @@ def _stack(viewer: Any, count: int) -> Any:
     from spad.checkpoint.labels import label_classes
     from spad.phantom import CLASS_NAMES
 
-    some = [phantom_stack(7 + i) for i in range(-(-count // 16))]
+    some = [phantom_stack(7 + i, (16, 256, 384)) for i in range(-(-count // 16))]
     image, labels = (np.concatenate([one[kind][0] for one in some])[:count] for kind in (0, 1))
     placed = {key: some[0][0][1][key] for key in ("scale", "units", "axis_labels")}
     layer = viewer.add_image(image, name="phantoms", colormap="gray", **placed)

@@ -8,18 +8,20 @@ from napari_spad.read.opened_layers import AXES, LayerData
 __all__ = ["phantom_stack"]
 
 
-def phantom_stack(seed: int = 7) -> list[LayerData]:
-    """Return an image layer and its reference labels, 16 B-scans of 256x384, scaled in mm.
+def phantom_stack(seed: int = 7, shape: tuple[int, int, int] = (16, 496, 768)) -> list[LayerData]:
+    """Return an image layer and its reference labels, scaled in mm.
 
     Parameters
     ----------
     seed : int, optional
         Another seed, another eye.
+    shape : (B-scans, rows, columns), optional
+        By default as many pixels as a device's B-scan has.
     """
     from spad.checkpoint import label_classes
     from spad.phantom import CLASS_NAMES, stack
 
-    phantom = stack(seed)
+    phantom = stack(seed, shape=shape)
     classes = label_classes(CLASS_NAMES)
     placed = {"scale": phantom.spacing_mm, "units": ("mm",) * 3, "axis_labels": AXES}
     return [

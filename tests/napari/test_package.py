@@ -63,7 +63,7 @@ def test_importing_the_dock_does_not_load_torch():
 
 def test_sample_is_an_image_with_its_reference_in_mm():
     image, reference = (Layer.create(*data) for data in phantom_stack())
-    assert image.data.shape == reference.data.shape == (16, 256, 384)
+    assert image.data.shape == reference.data.shape == (16, 496, 768)
     np.testing.assert_allclose(image.scale, reference.scale)
     assert {str(u) for u in image.units} == {"millimeter"}
     assert structure_names(reference)[1] == "SRF"

@@ -16,6 +16,7 @@ from napari_spad.read.phantom_sample import phantom_stack
 from spad.checkpoint.safetensors_file import shipped
 
 pytestmark = pytest.mark.gui
+SMALL = (16, 256, 384)
 
 
 def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settings, tmp_path):
@@ -23,7 +24,7 @@ def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settin
 
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1400, 900)
-    (image, looks, _), (labels, named, _) = phantom_stack()
+    (image, looks, _), (labels, named, _) = phantom_stack(shape=SMALL)
     viewer.add_image(image[6:9], **looks)
     outline(viewer.add_labels(labels[6:9], **named))
     dock = SpadDock(viewer, settings=settings, folder=tmp_path)

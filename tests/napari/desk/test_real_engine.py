@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 from napari_spad.read.phantom_sample import phantom_stack
 
 pytestmark = pytest.mark.gui
+SMALL = (16, 256, 384)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def run(dock, qtbot) -> None:
 
 
 def test_a_bscan_alone_equals_the_same_in_a_whole_stack(dock, qtbot):
-    image, settings, _ = phantom_stack()[0]
+    image, settings, _ = phantom_stack(shape=SMALL)[0]
     dock.viewer.add_image(image[:3], **settings)
     dock.viewer.dims.set_current_step(0, 2)
     run(dock, qtbot)
@@ -84,8 +85,8 @@ def test_a_bscan_alone_equals_the_same_in_a_whole_stack(dock, qtbot):
 
 
 def test_a_lesson_in_the_real_worker_gives_new_drafts(real_worker, dock, qtbot):
-    image, placed, _ = phantom_stack()[0]
-    reference = phantom_stack()[1][0]
+    image, placed, _ = phantom_stack(shape=SMALL)[0]
+    reference = phantom_stack(shape=SMALL)[1][0]
     dock.viewer.add_image(image[:3], **placed)
     dock.form.whole.setChecked(True)
     run(dock, qtbot)
@@ -134,7 +135,9 @@ def test_the_demo_goes_through_the_dock(make_napari_viewer, settings, checkpoint
     folder = tmp_path / "scans" / "images"
     folder.mkdir(parents=True)
     for name, width in (("a", 96), ("b", 80)):
-        Picture.fromarray(phantom_stack()[0][0][0][:64, :width]).save(folder / f"{name}.png")
+        Picture.fromarray(phantom_stack(shape=SMALL)[0][0][0][:64, :width]).save(
+            folder / f"{name}.png"
+        )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(napari, "Viewer", make_napari_viewer)
         patch.setattr("napari_spad.dock.QSettings", lambda *_: settings)

@@ -11,7 +11,7 @@ import slicer
 __all__ = ["ICON", "NAME", "make_phantom", "register_sample"]
 
 NAME = "SPAD phantom OCT"
-SHAPE = (19, 256, 384)
+SHAPE = (19, 496, 768)  # a device's resolution
 SEED = 7
 ICON = Path(__file__).parents[2] / "Resources" / "Icons" / "SPAD.png"
 
