@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spad.checkpoint import NetworkConfig
 from spad.network.efficientnet import CHANNELS, EfficientNet
-from spad.network.encoder_decoder import EncoderDecoder, Norm
+from spad.network.encoder_decoder import EncoderDecoder, Norm, Pointwise
 
 __all__ = ["ConditionEncoder"]
 
@@ -34,12 +34,12 @@ class ConditionEncoder(nn.Module):
         own = config.encoder == "own"
         self.backbone = None if own else EfficientNet(len(widths))
         self.lateral = nn.ModuleList(
-            nn.Conv2d(channels, width, 1)
+            Pointwise(channels, width)
             for channels, width in zip(() if own else CHANNELS, widths, strict=False)
         )
         self.unet = EncoderDecoder(widths, config.blocks if own else 0)
         self.norm = Norm(widths[0])
-        self.head = nn.Conv2d(widths[0], _STEM**2 * num_classes, 1)
+        self.head = Pointwise(widths[0], _STEM**2 * num_classes)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K, H, W) and the decoder's features at stride 4, (B, widths[1], H/4, W/4)."""
