@@ -6,6 +6,7 @@
 #:   make test         set up, then the linters and all tests (coverage: ARGS=--cov)
 #:   make test-fast    the tests that need neither a display nor more than seconds
 #:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")
+#:   make gpu          what a GPU does, in under six minutes: a page in gpu.md (without one: skips)
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
 #:   make wheel        wheel and sdist in dist/
 #:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)
@@ -30,7 +31,7 @@ DEBS_XVFB := xvfb xauth libgl1-mesa-dri libglx-mesa0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 NO_DISPLAY := [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]
 
-.PHONY: help demo test test-fast fuzz lint format wheel slicer clean distclean system
+.PHONY: help demo test test-fast fuzz gpu lint format wheel slicer clean distclean system
 .NOTPARALLEL:
 
 help:
@@ -62,6 +63,9 @@ N ?= 1000
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz/runner.py $(N) $(if $(KINDS),--kinds $(KINDS)) \
 	  $(if $(SEED),--seed $(SEED))
+
+gpu: $(VENV)/.dev
+	$(PY) benchmarks/gpu.py --out gpu.md $(ARGS)
 
 lint: $(VENV)/.dev
 	@bad=; for tool in "ruff check" "ruff format --check" mypy lint-imports; do \

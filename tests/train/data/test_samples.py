@@ -20,7 +20,7 @@ from spad.train.config import Augmentation, Config, load_config
 from spad.train.data import augmentation, class_table, write_folder
 from spad.train.data.phantoms import ENDLESS_SEEDS, endless, phantom_cases, phantom_table
 from spad.train.data.sample_order import case_of, generator
-from spad.train.data.samples import Samples, batches
+from spad.train.data.samples import Samples, batches, workers_of
 from spad.train.method.scd import target_map
 
 CPU = torch.device("cpu")
@@ -83,6 +83,25 @@ def test_workers_and_a_resume_change_nothing(tiny: Path, step: int) -> None:
         for a, b in zip(got, expected, strict=True):
             assert a.keys() == b.keys()
             assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "beside", "count"),
+    [
+        ("cpu", 64, 1, 1),
+        ("cuda", 64, 1, 8),
+        ("cuda", 8, 2, 3),
+        ("cuda", 2, 4, 1),
+        ("cuda", 1, 1, 1),
+    ],
+)
+def test_the_machine_decides_how_many_workers_there_are(
+    device: str, cores: int, beside: int, count: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(beside))
+    assert workers_of(load_config(tiny, ["data.workers=-1"]), torch.device(device)) == count
+    assert workers_of(load_config(tiny, ["data.workers=0"]), torch.device(device)) == 0
 
 
 def test_the_batch_size_does_not_change_the_samples(tiny: Path) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor
 from spad.chain.noise_schedule import cosine_schedule
 from spad.checkpoint.card import NetworkConfig
 from spad.network import build
-from spad.train.config import Loss, Optimiser
-from spad.train.loop.acceleration import prepare_network
+from spad.train.config import Config, Loss, Optimiser
+from spad.train.loop import loop as loop_module
+from spad.train.loop.acceleration import gpu_ways, prepare_network
 from spad.train.method import loss as loss_module
 from spad.train.method.loss import loss_terms
 from spad.train.method.perturbed_image import Batch
@@ -94,3 +95,40 @@ def test_without_a_compiler_training_goes_on_with_a_word(monkeypatch: pytest.Mon
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert prepare_network(network, Optimiser()) is network
+
+
+def ways() -> tuple[bool, bool, bool]:
+    cudnn = torch.backends.cudnn
+    return cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("device", "steady", "expected"),
+    [
+        ("cuda", False, (True, False, False)),
+        ("cuda", True, (False, True, True)),
+        ("cpu", True, (False, False, False)),
+    ],
+)
+def test_on_a_gpu_a_run_takes_the_fastest_ways_or_steady_ones(
+    device: str, steady: bool, expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # taken back after the test
+    before = ways()
+    with gpu_ways(Optimiser(deterministic=steady), torch.device(device)):
+        assert ways() == expected
+    assert ways() == before
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried 2 GiB")])
+def test_a_training_without_memory_says_what_to_do(error: Exception) -> None:
+    with (
+        pytest.raises(MemoryError, match=r"memory on cuda:1 for batches of 8 .* 2 GiB|.*--resume"),
+        loop_module._memory_told(Config(), torch.device("cuda", 1)),
+    ):
+        raise error
+    with (
+        pytest.raises(RuntimeError, match="shapes"),
+        loop_module._memory_told(Config(), torch.device("cuda", 1)),
+    ):
+        raise RuntimeError("shapes differ")

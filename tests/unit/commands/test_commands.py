@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from spad.__main__ import main
 from spad.cases import open_folder
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
+from spad.commands.segment import segment_files
 from spad.network import build
 from spad.phantom import CLASS_NAMES
 from spad.pictures import image_files
@@ -288,6 +290,45 @@ def test_the_result_is_that_of_the_engine(model: Path, tmp_path: Path) -> None:
     assert main([*map(str, argv), "--device", "cpu"]) == 0
     expected = spad.load(model, device="cpu").segment(image, seed=3).labels
     np.testing.assert_array_equal(image_files.read_label_file(tmp_path / "out" / "a.png"), expected)
+
+
+def test_too_little_memory_for_a_file_does_not_end_a_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "in" / f"{name}.png")
+    errors = iter([MemoryError("a grid does not fit"), RuntimeError("CUDA out of memory"), None])
+
+    def segment(image: Any) -> Any:
+        raise next(errors) or RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        segment_files(segment, [tmp_path / "in"], tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "a.png: FAILED: a grid does not fit" in said
+    assert "b.png: FAILED: CUDA out of memory" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), r"not enough memory \(MemoryError\); close other"),
+        (RuntimeError("CUDA out of memory. Tried\nmore"), r"\(CUDA out of memory. Tried\); close"),
+        (
+            MemoryError("not enough memory on cuda:0: set it"),
+            "^spad: not enough memory on cuda:0: ",
+        ),
+    ],
+)
+def test_too_little_memory_is_a_sentence(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def fails(*words: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("spad.commands.info.run", fails)
+    assert main(["info", "oct-phantom"]) == 2
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_a_bad_file_does_not_end_a_batch(

@@ -5,8 +5,20 @@ from dataclasses import replace
 import pytest
 import torch
 
+import spad.inference.segmenter as segmenter_module
 from spad.checkpoint.card import InputConfig
-from spad.inference.memory_ladder import CPU, Limits, Plan, is_out_of_memory, moved, smaller
+from spad.inference import memory_ladder
+from spad.inference.hosts import is_out_of_memory
+from spad.inference.memory_ladder import (
+    CPU,
+    KEPT,
+    Limits,
+    Plan,
+    moved,
+    placed,
+    release,
+    smaller,
+)
 from spad.inference.segmenter import Segmenter
 
 GPU = torch.device("cpu", 0)  # a second name of the CPU, which is not `CPU`: stands for a GPU
@@ -147,8 +159,49 @@ def test_an_error_of_another_kind_is_not_taken_for_lack_of_memory(segmenter, mon
     with pytest.raises(RuntimeError, match="shapes differ"):
         told(broken, bscan(SHAPE))
     assert len(tried) == 1
-    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: ..."))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnSgetrf(...)`",
+        "cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`",
+        "GET was unable to find an engine to execute this computation",
+        "MPS backend out of memory (MPS allocated: 8.00 GB)",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes",
+    ],
+)
+def test_every_way_to_say_that_memory_is_short_is_understood(segmenter, monkeypatch, text, bscan):
+    assert is_out_of_memory(RuntimeError(text))
+    short = segmenter()
+    scarce(monkeypatch, short, lambda b, n, *_: n <= 2, lambda _: RuntimeError(text))
+    _, said, _ = told(short, bscan(SHAPE))
+    assert [one.partition(": going on with ")[2] for one in said] == ["samples at once: 2"]
+
+
+@pytest.mark.parametrize(("unused", "given"), [(KEPT - 1, 0), (KEPT + 1, 1)])
+def test_a_run_gives_back_what_it_held_of_a_gpu(segmenter, monkeypatch, bscan, unused, given):
+    emptied = []
+    monkeypatch.setattr(memory_ladder, "_unused", lambda device: unused)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    release(torch.device("cuda", 0), KEPT)
+    assert len(emptied) == given
+    ends = []
+    monkeypatch.setattr(segmenter_module, "release", lambda *words: ends.append(words))
+    run = segmenter().steps(bscan(SHAPE))
+    next(run)
+    assert ends == []
+    run.close()  # Cancel
+    segmenter().segment(bscan(SHAPE))
+    assert ends == [(GPU, KEPT)] * 2
 
 
 def test_the_ladder_ends(tiny):
@@ -178,3 +231,15 @@ def test_a_moved_network_shares_nothing_that_was_not_asked_for(tiny):
     assert {p.device.type for p in network.parameters()} == {"cpu"}
     assert copy.state_dict().keys() == network.state_dict().keys()
     assert not copy.training
+
+
+def test_a_card_that_is_full_is_named_and_auto_takes_the_cpu():
+    def make(device):
+        if device == GPU:
+            raise RuntimeError("CUDA error: out of memory\nCompile with ...")
+        return device
+
+    with pytest.warns(UserWarning, match=r"memory on cpu:0 .*\(CUDA error: out of memory\): going"):
+        assert placed(make, GPU, else_cpu=True) == CPU
+    with pytest.raises(MemoryError, match="close other programs that use it, or choose the device"):
+        placed(make, GPU, else_cpu=False)

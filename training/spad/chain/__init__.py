@@ -10,6 +10,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.chain import draws
     from spad.chain.diffusion import evidence, kl, one_hot, posterior, prior_logits, q_sample
+    from spad.chain.launches import few_launches
     from spad.chain.noise_schedule import Jump, NoiseSchedule, cosine_schedule
     from spad.chain.sampler import sample, step_times, times_of_use
 

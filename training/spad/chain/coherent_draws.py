@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from spad.chain import draws
+from spad.chain.launches import few_launches
 
 __all__ = ["coherent_draw", "smooth_normal"]
 
@@ -49,7 +50,9 @@ def smooth_normal(
         Distance of the coarse grid's points; pixels two of them apart are independent.
     device : torch.device
     """
-    moved = draws.uniform(draws.keys(seed, numbers, f"{purpose}: place"), (2,), device=device)
+    # Few numbers: made on the CPU, whatever the device.
+    moved = draws.uniform(draws.keys(seed, numbers, f"{purpose}: place"), (2,))
+    moved = moved.to(device, non_blocking=True)
     sides = [int(np.ceil(side / length_px)) + 2 for side in shape]
     field = draws.normal(draws.keys(seed, numbers, purpose), sides, device=device)
     rows, columns = (
@@ -92,20 +95,30 @@ def coherent_draw(
     """
     h, w = probabilities.shape[-2:]
     all_numbers = [number for row in numbers for number in row]
-    size = (len(numbers), len(numbers[0]), h, w)
-    x = torch.zeros(size, dtype=torch.uint8, device=probabilities.device)
-    best = torch.zeros(size, device=probabilities.device)
-    # Class by class, which a CPU's caches hold.
-    for value in range(probabilities.shape[2]):
+    size = (len(numbers), len(numbers[0]), -1, h, w)
+
+    def ratios(values: range) -> Tensor:
+        """For some classes p / -log u, u being the distribution function at a smooth field."""
         fields = smooth_normal(
-            seed, [(*number, value) for number in all_numbers], purpose, (h, w), length_px,
+            seed,
+            [(*number, value) for number in all_numbers for value in values],
+            purpose,
+            (h, w),
+            length_px,
             device=probabilities.device,
-        )  # fmt: skip
-        # exp(-G) of a Gumbel number G is exponential, and so is -log u, u being the distribution
-        # function at the field: the largest log p + G is the largest p / -log u. Never 0, since
-        # 0 / 0 is no number (method, Eq. 13).
+        )
+        # exp(-G) of a Gumbel number G is exponential, and so is -log u: the largest log p + G is
+        # the largest p / -log u. Never 0, since 0 / 0 is no number (method, Eq. 13).
         wait = fields.mul_(-(2**-0.5)).erfc_().mul_(0.5).log_().neg_().clamp_min_(1e-12)
-        ratio = torch.div(probabilities[:, :, value], wait.view(size))
+        return torch.div(probabilities[:, :, values.start : values.stop], wait.view(size))
+
+    k = probabilities.shape[2]
+    if few_launches(probabilities):
+        return ratios(range(k)).argmax(2).to(torch.uint8)
+    best = torch.zeros(*size[:2], h, w, device=probabilities.device)
+    x = torch.zeros_like(best, dtype=torch.uint8)
+    for value in range(k):  # class by class, which a CPU's caches hold
+        ratio = ratios(range(value, value + 1)).squeeze(2)
         x = torch.where(ratio > best, value, x)
         torch.maximum(best, ratio, out=best)
     return x

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from spad.chain.launches import few_launches
 from spad.chain.noise_schedule import Jump
 
 __all__ = [
@@ -202,6 +203,10 @@ def draw_posterior(x_t: Tensor, prior: Tensor, jump: Jump, u: Tensor) -> Tensor:
     here = prior.expand(*x_t.shape[:-2], k, *x_t.shape[-2:]).gather(-3, index).squeeze(-3)
     survived = kept * torch.addcmul(uniform, here, alpha_bar_s)
     v = u * (survived + lost) / lost
+    if few_launches(x_t):
+        boundaries = torch.addcmul(uniform, prior, alpha_bar_s).cumsum(-3)[..., : k - 1, :, :]
+        x_s = (boundaries <= v.unsqueeze(-3)).sum(-3, dtype=x_t.dtype)
+        return torch.where(v < 1, x_s, x_t)
     x_s = torch.zeros_like(x_t)
     cumulative = torch.zeros_like(prior[..., 0, :, :])
     # Plane by plane, which a CPU's caches hold. The last class's boundary is 1 but for rounding.

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spad.chain.launches import few_launches
+
 __all__ = ["key", "keys", "normal", "uniform"]
 
 
@@ -81,9 +83,19 @@ def _counter(count: int, device: str) -> Tensor:
 def _mix(x: Tensor) -> Tensor:
     """Hash "lowbias32" (Wellons, public domain) of int32 words, in place, with logical shifts."""
     shifted = torch.empty_like(x)  # one for all three: fresh memory costs more than the arithmetic
-    x ^= torch.bitwise_right_shift(x, 16, out=shifted).bitwise_and_(0xFFFF)
+
+    def fold() -> None:
+        """Upper halves onto lower ones, x ^= x >> 16: one launch on a GPU."""
+        nonlocal x
+        if few_launches(x):
+            lower, upper = x.view(torch.int16).unflatten(-1, (-1, 2)).unbind(-1)  # little-endian
+            lower ^= upper
+        else:
+            x ^= torch.bitwise_right_shift(x, 16, out=shifted).bitwise_and_(0xFFFF)
+
+    fold()
     x *= 0x7FEB352D
     x ^= torch.bitwise_right_shift(x, 15, out=shifted).bitwise_and_(0x1FFFF)
     x *= 0x846CA68B - (1 << 32)
-    x ^= torch.bitwise_right_shift(x, 16, out=shifted).bitwise_and_(0xFFFF)
+    fold()
     return x

@@ -114,6 +114,7 @@ def sample(
     clamp: Tensor | None = None,
     temperature: float = 1.0,
     coherence_px: int = 0,
+    encoder: Tensor | None = None,
     group: int | None = None,
 ) -> Generator[int, None, Tensor]:
     """Run n chains for each of B images.
@@ -147,6 +148,8 @@ def sample(
         Length over which neighbours agree in draws from an x_t that says nothing, where a chain of
         few steps gets all that tells it from the others (:mod:`spad.chain.coherent_draws`); 0:
         pixel by pixel.
+    encoder : Tensor, shape (B, 1, K, H, W), optional
+        Logits that are the prior's wherever x_t says nothing; by default the prior is asked there.
     group : int, optional
         How many of an image's chains the prior is asked for at once; all by default. It changes
         memory and speed, no draw.
@@ -171,13 +174,18 @@ def sample(
     def hold(p: Tensor) -> Tensor:
         return p if clamp is None else torch.where(fixed, truth, p)
 
-    x_t = _first(drawn, schedule, times[0], k, chains, start)
+    if coherence_px and len(times) > 1 and schedule.forgets(times[0]):
+        x_t = torch.empty(len(slices), n, *shape, dtype=torch.uint8, device=device)  # not asked for
+    else:
+        x_t = _first(drawn, schedule, times[0], k, chains, start)
     p_0 = torch.empty(len(slices), n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
         jump = schedule.jump(t, s, device=device)
         # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
         forgets = schedule.forgets(t)
-        alike = prior(drawn.noise(k, schedule.steps + 1, [0]), t) if forgets else None
+        alike = encoder if forgets else None
+        if forgets and alike is None:
+            alike = prior(drawn.noise(k, schedule.steps + 1, [0]), t)
         if s > 0:
             u = drawn.uniform(t, chains)
             pi = None if alike is None else hold(alike.softmax(2))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spad.commands.options import say
+from spad.inference import is_out_of_memory
 
 __all__ = ["main"]
 
@@ -71,12 +72,24 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             say(_reason(error))
             return 2
+        except (MemoryError, RuntimeError) as error:
+            if args.traceback or not is_out_of_memory(error):
+                raise
+            say(_no_memory(error))
+            return 2
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def _no_memory(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if text.startswith("not enough memory"):  # said with the remedy by who knows it
+        return text
+    return f"not enough memory ({text}); close other programs, or choose another --device"
 
 
 def _show_warning(

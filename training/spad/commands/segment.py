@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spad.cases import CaseError, refuse_long_names, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass, model_path
 from spad.commands.options import add_model, add_sampling, sampling, say
+from spad.inference import is_out_of_memory
 from spad.pictures import image_files
 
 if TYPE_CHECKING:
@@ -171,9 +172,11 @@ def segment_files(
         try:
             result = segment(image_files.read_file(path))
             target = _write(result, path, out, uncertainty)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                raise
             failed.append(path)
-            say(f"{head}: FAILED: {error}")
+            say(f"{head}: FAILED: {str(error) or 'not enough memory'}")
         else:
             say(f"{head} -> {target} ({time.monotonic() - began:.1f} s)")
     return failed

@@ -9,7 +9,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.inference import hosts
-    from spad.inference.hosts import Engine, explain, open_model
+    from spad.inference.hosts import Engine, explain, is_out_of_memory, open_model
     from spad.inference.letterbox import frame_of, normalise
     from spad.inference.segmentation import Segmentation
     from spad.inference.segmenter import Segmenter

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from spad.inference.ensemble import Ensemble, Outcome
+from spad.inference.hosts import is_out_of_memory
 from spad.inference.letterbox import Frame
 from spad.inference.memory_ladder import (
     CPU,
     Limits,
     first_plan,
-    is_out_of_memory,
     moved,
     release,
     smaller,

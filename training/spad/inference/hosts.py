@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Engine", "explain", "open_model"]
+__all__ = ["Engine", "explain", "is_out_of_memory", "open_model"]
+
+_NO_MEMORY = (
+    "out of memory", "can't allocate memory", "not enough memory",
+    "_alloc_failed", "allocation_failed",  # cuBLAS, cuDNN, cuSOLVER
+    "unable to find an engine",  # cuDNN, where none fits into what is left
+    "cublascreate", "cudnncreate", "cusolverdncreate",  # a library's handle asks for memory first
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,21 @@ def explain(error: BaseException, *, safe: str) -> str:
         What the person need not fear for, a sentence: said where the error is not of their making.
     """
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+    if is_out_of_memory(error):
         short = text.splitlines()[0]
         return f"Not enough memory: choose fewer samples, or the device “cpu”. ({short})"
     if isinstance(error, ValueError | OSError):
         return text
     return f"The model failed: {text} ({type(error).__name__}). {safe}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the machine has no memory left.
+
+    Told by its words: CUDA's libraries and MPS raise a plain ``RuntimeError``, and the class
+    ``torch.OutOfMemoryError`` came with torch 2.5.
+    """
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+    )

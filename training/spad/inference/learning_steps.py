@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from spad.cases import luminance
 from spad.chain import times_of_use
 from spad.checkpoint import IGNORE, Card, LabelClass
+from spad.inference.hosts import is_out_of_memory
 from spad.inference.letterbox import frame_of, normalise
-from spad.inference.memory_ladder import CPU, is_out_of_memory, moved, release
+from spad.inference.memory_ladder import CPU, KEPT, moved, release
 from spad.inference.model import Model
 from spad.inference.segmentation import Step
 from spad.inference.stack import Stack
@@ -60,6 +61,7 @@ def learning_steps(
                 try:
                     done = next(run)
                 except StopIteration as stop:
+                    release(device, KEPT)
                     return _named(card, about), stop.value
                 yield Step(done, total, 0, None)
         except (RuntimeError, MemoryError) as error:

@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from spad.checkpoint import Card
+from spad.inference.hosts import is_out_of_memory
 from spad.network import Network
 
 __all__ = [
     "CPU",
+    "KEPT",
     "Limits",
     "Plan",
     "first_plan",
     "free_bytes",
-    "is_out_of_memory",
     "moved",
+    "placed",
     "release",
     "smaller",
 ]
 
+_T = TypeVar("_T")
 CPU = torch.device("cpu")
+KEPT = 2**28
+"""Bytes of a GPU that may lie unused between two runs."""
 _SMALLEST_TILE = 8  # strides; below, a tile sees too little around it
 
 
@@ -105,20 +113,40 @@ def smaller(last: Plan, grid: tuple[int, int], stride: int, chains: int) -> tupl
     return None
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device or the machine has no memory left."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
-    )
-
-
 def free_bytes(device: torch.device) -> int:
     """Memory of a GPU that a run can have: what is free, and what torch holds unused."""
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0]) + unused
+    return int(torch.cuda.mem_get_info(device.index)[0]) + _unused(device)
+
+
+def _unused(device: torch.device) -> int:
+    """Bytes of a GPU that torch holds for later."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory() - torch.mps.current_allocated_memory()
+    return 0
+
+
+def placed(make: Callable[[torch.device], _T], device: torch.device, *, else_cpu: bool) -> _T:
+    """What is made on a device; where that is full, on the CPU, with a warning.
+
+    Raises
+    ------
+    MemoryError
+        The device is full, and the CPU is not to take its place.
+    """
+    try:
+        return make(device)
+    except (RuntimeError, MemoryError) as error:
+        if device == CPU or not is_out_of_memory(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    release(device)
+    full = f"not enough memory on {device} for the model itself ({reason})"
+    if not else_cpu:
+        raise MemoryError(f"{full}: close other programs that use it, or choose the device cpu")
+    warnings.warn(f"{full}: going on with the CPU", stacklevel=3)
+    return make(CPU)
 
 
 def moved(network: Network, device: torch.device) -> Network:
@@ -131,8 +159,14 @@ def moved(network: Network, device: torch.device) -> Network:
     return copy.deepcopy(network, memo)
 
 
-def release(device: torch.device) -> None:
-    """Give a device's unused memory back, so that what comes next finds it in one piece."""
+def release(device: torch.device, keep: int = 0) -> None:
+    """Give a device's unused memory back, where it is more than ``keep`` bytes.
+
+    What comes next finds it in one piece, and another process finds it at all: a training beside
+    this one, say. Little is kept, for to ask for it anew takes time.
+    """
+    if _unused(device) <= keep:
+        return
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -6,6 +6,7 @@ frames or annotators; what it is given, it runs as one batch.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Sequence
 
 import torch
@@ -35,6 +36,10 @@ class Model:
         self.device = device
         self.diffuses = network.diffuses
         self.network = network.eval().to(device)
+        # A GPU's weights are cast once, and not by autocast in every pass.
+        with autocast(device):
+            half = device.type == "cuda" and torch.is_autocast_enabled("cuda")
+        self._fast = copy.deepcopy(self.network).to(torch.bfloat16) if half else self.network
         s = card.schedule
         self.schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
 
@@ -86,11 +91,9 @@ class Model:
             return (encoded / sampling.temperature).softmax(2)
 
         def prior(x_t: Tensor, t: int) -> Tensor:
-            if sampling.first == "encoder" and self.schedule.forgets(t) and encoded is not None:
-                return encoded
             time = torch.full((1,), t / self.schedule.steps, device=self.device)
             with autocast(self.device):
-                logits = self.network.denoise(x_t, time, condition)
+                logits = self._fast.denoise(x_t, time, condition)
             if self.network.predicts == "prior":
                 return logits
             return prior_logits(logits, x_t, self.schedule.jump(t, 0, device=self.device))
@@ -109,6 +112,7 @@ class Model:
             clamp=None if clamp is None else clamp.to(self.device),
             temperature=sampling.temperature,
             coherence_px=sampling.coherence_px,
+            encoder=encoded if sampling.first == "encoder" else None,
             group=group or self._at_once(images),
         )
         while True:
@@ -126,11 +130,11 @@ class Model:
         with torch.inference_mode():
             with autocast(self.device):
                 given = images.to(self.device)
-                condition = self.network.encode(given)
+                condition = self._fast.encode(given)
                 if self.card.sampling.mirrored:
-                    condition = condition.with_mirrored(self.network.encode(given.flip(-1)))
+                    condition = condition.with_mirrored(self._fast.encode(given.flip(-1)))
             if hints is not None and self.diffuses:
-                condition = self.network.hinted(condition, hints.to(self.device))
+                condition = self._fast.hinted(condition, hints.to(self.device))
             logits = condition.logits
             return condition, None if logits is None else logits.unsqueeze(1)
 

@@ -29,7 +29,7 @@ from spad.inference.batches import Runner, Slice
 from spad.inference.ensemble import Outcome
 from spad.inference.learning_steps import learning_steps
 from spad.inference.letterbox import Frame, frame_of, normalise
-from spad.inference.memory_ladder import Limits
+from spad.inference.memory_ladder import KEPT, Limits, placed, release
 from spad.inference.model import Model
 from spad.inference.request import Request, checked, held_pixels
 from spad.inference.segmentation import Segmentation, Step, finished
@@ -185,7 +185,10 @@ class Segmenter:
             seed=request.seed,
         )
         prepare = partial(_prepared, request, frame, self.card.input)
-        said = yield from _run(request, prepare, runner, store)
+        try:
+            said = yield from _run(request, prepare, runner, store)
+        finally:
+            release(self.device, KEPT)
         return Segmentation(
             **store.arrays(),
             classes=self.card.classes,
@@ -356,6 +359,8 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     ------
     ValueError
         Not a checkpoint of SPAD (the message says what it is), or no such device.
+    MemoryError
+        The device has no room for the model. "auto" warns, and takes the CPU.
     OSError
         The file cannot be read.
     """
@@ -363,7 +368,10 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     file = checkpoint.shipped().get(str(path), Path(path))
     card, tensors = checkpoint.load(file)
     network = build(card.network, len(card.classes), tensors)
-    return Segmenter(card, network, target, checkpoint.sha256(file))
+    sha256 = checkpoint.sha256(file)
+    return placed(
+        lambda place: Segmenter(card, network, place, sha256), target, else_cpu=device == "auto"
+    )
 
 
 def _prepared(request: Request, frame: Frame, config: InputConfig, z: int) -> Slice:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spad.chain import few_launches, one_hot
 from spad.checkpoint import IGNORE
 
 __all__ = ["learning_loss", "soft_dice", "truth"]
@@ -36,18 +37,26 @@ def soft_dice(
     k = probabilities.shape[1]
     known = labels != IGNORE
     x_0 = truth(labels, judged)
-    right = probabilities.gather(1, x_0.unsqueeze(1)).flatten() * known.flatten()
-    both = right.new_zeros(k).scatter_add(0, x_0.flatten(), right)[1:]
+    right = probabilities.gather(1, x_0.unsqueeze(1)).squeeze(1) * known
+    both = _by_class(right, x_0, k)[1:]
     if judged is not None:
         probabilities = probabilities * judged[:, :, None, None]
     predicted = torch.einsum("bkhw,bhw->k", probabilities, known.to(probabilities.dtype))[1:]
-    pixels = right.new_zeros(k).scatter_add(0, x_0.flatten(), known.flatten().to(right.dtype))[1:]
+    pixels = _by_class(known.to(right.dtype), x_0, k)[1:]
     if pool is not None:
         both, predicted, pixels = pool(torch.stack([both, predicted, pixels]))
     # method, Eq. 9
     dice = (2 * both + 1) / (predicted + pixels + 1)
     present = (pixels > 0).to(right.dtype)
     return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def _by_class(values: Tensor, x_0: Tensor, k: int) -> Tensor:
+    """Sums of values (B, H, W) over the pixels of each class, (K,)."""
+    if not few_launches(values):
+        return values.new_zeros(k).scatter_add(0, x_0.flatten(), values.flatten())
+    # A GPU's threads would queue for K numbers, and add in another order each time.
+    return torch.where(one_hot(x_0, k, torch.bool), values.unsqueeze(1), 0).sum((0, 2, 3))
 
 
 def truth(labels: Tensor, judged: Tensor | None = None) -> Tensor:

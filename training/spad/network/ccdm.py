@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from spad.chain import one_hot
 from spad.checkpoint import NetworkConfig
-from spad.network.encoder_decoder import TimeEmbedding
+from spad.network.encoder_decoder import GroupNorm, TimeEmbedding, doubled
 from spad.network.interface import Condition, Network
 
 __all__ = ["Concat"]
@@ -99,7 +99,7 @@ class Concat(Network):
             for stage in stages:  # type: ignore[union-attr]
                 x = stage(torch.cat([x, maps.pop()], dim=1), time)
             if up is not None:
-                x = up(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+                x = up(doubled(x))
         out: Tensor = self.head(F.silu(self.norm(x))).unflatten(0, (b, n))
         return out.float()
 
@@ -147,9 +147,9 @@ class Attention(nn.Module):
         return out
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def _norm(channels: int) -> GroupNorm:
     """GroupNorm in 32 groups, as guided diffusion has it, or as many as divide the channels."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    return GroupNorm(math.gcd(32, channels), channels)
 
 
 def _zeros(conv: nn.Conv2d) -> nn.Conv2d:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spad.backbones import pyramid
 from spad.checkpoint import NetworkConfig
-from spad.network.encoder_decoder import EncoderDecoder, Norm
+from spad.network.encoder_decoder import EncoderDecoder, Norm, Pointwise
 
 __all__ = ["ConditionEncoder"]
 
@@ -35,11 +35,11 @@ class ConditionEncoder(nn.Module):
         self.backbone = None if own else pyramid(config.encoder, len(widths))
         channels: tuple[int, ...] = () if self.backbone is None else self.backbone.channels
         self.lateral = nn.ModuleList(
-            nn.Conv2d(seen, width, 1) for seen, width in zip(channels, widths, strict=False) if seen
+            Pointwise(seen, width) for seen, width in zip(channels, widths, strict=False) if seen
         )
         self.unet = EncoderDecoder(widths, config.blocks if own else 0)
         self.norm = Norm(widths[0])
-        self.head = nn.Conv2d(widths[0], _STEM**2 * num_classes, 1)
+        self.head = Pointwise(widths[0], _STEM**2 * num_classes)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K, H, W) and the decoder's features at stride 4, (B, widths[1], H/4, W/4)."""

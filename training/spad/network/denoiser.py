@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spad.chain import one_hot
 from spad.checkpoint import NetworkConfig
 from spad.network.correction_spread import spread
-from spad.network.encoder_decoder import EncoderDecoder, Norm, TimeEmbedding
+from spad.network.encoder_decoder import EncoderDecoder, Norm, Pointwise, TimeEmbedding
 from spad.network.interface import Condition
 from spad.network.unet import PlainUNet, planes
 
@@ -34,15 +34,15 @@ class Denoiser(nn.Module):
         super().__init__()
         width = config.denoiser_widths[0]
         self.num_classes = num_classes
-        self.labels = nn.Conv2d(_PATCH**2 * num_classes, width, 1)
-        self.features = nn.Conv2d(config.widths[1], width, 1)
-        self.logits = nn.Conv2d(_PATCH**2 * num_classes, width, 1)
+        self.labels = Pointwise(_PATCH**2 * num_classes, width)
+        self.features = Pointwise(config.widths[1], width)
+        self.logits = Pointwise(_PATCH**2 * num_classes, width)
         self.time = TimeEmbedding(config.time_width)
         self.unet = EncoderDecoder(
             config.denoiser_widths, config.denoiser_blocks, config.time_width
         )
         self.norm = Norm(width)
-        self.head = nn.Conv2d(width, _PATCH**2 * num_classes, 1)
+        self.head = Pointwise(width, _PATCH**2 * num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
@@ -127,7 +127,8 @@ class Cached(PlainUNet):
         logits = spread(condition.logits, condition.context, hints)
         # The context is linear in the probabilities: as if the encoder had said so.
         change = F.pixel_unshuffle(logits.softmax(1) - condition.logits.softmax(1), _PATCH)
-        told = F.conv2d(change, self.denoiser.logits.weight)
+        weight = self.denoiser.logits.weight
+        told = F.conv2d(change.to(weight.dtype), weight)
         return Condition(logits, condition.context + told.to(condition.context.dtype))
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:

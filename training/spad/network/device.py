@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,12 +14,35 @@ __all__ = ["autocast", "devices", "pick_device"]
 
 def devices() -> list[str]:
     """Devices of this machine that a model can run on, the one that "auto" picks first."""
-    found = ["cpu"]
+    found = [name for name, fault in _gpus().items() if not fault]
     if torch.backends.mps.is_available():
-        found.insert(0, "mps")
-    if torch.cuda.is_available():
-        found[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def _gpus() -> dict[str, str]:
+    """NVIDIA's and AMD's GPUs, and what keeps this torch from computing on each: "", or words."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    built = torch.cuda.get_arch_list() if count else []
+    found = {}
+    for number in range(count):
+        major, minor = torch.cuda.get_device_capability(number)
+        known = torch.version.cuda is None or any(_runs(arch, major, minor) for arch in built)
+        found[f"cuda:{number}"] = "" if known else (
+            f"PyTorch {torch.__version__} was not built for cuda:{number} "
+            f"({torch.cuda.get_device_name(number)}, compute capability {major}.{minor}) but for "
+            f"{', '.join(built) or 'none'}; install a build that names it, or use the CPU"
+        )  # fmt: skip
     return found
+
+
+def _runs(arch: str, major: int, minor: int) -> bool:
+    """Whether code for an architecture, as "sm_86", "sm_90a" or "compute_80", runs on a GPU."""
+    kind, _, number = arch.partition("_")
+    own = divmod(int(re.sub(r"\D", "", number) or 0), 10)
+    if kind == "compute":
+        return own <= (major, minor)
+    return own[0] == major and own[1] <= minor
 
 
 def pick_device(name: str) -> torch.device:
@@ -26,13 +51,26 @@ def pick_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        No such device on this machine; the message lists those there are.
+        No such device on this machine; the message lists those there are. Or a GPU that this torch
+        was not built for.
+
+    Warns
+    -----
+    UserWarning
+        There is a GPU that "auto" cannot take.
     """
     present = devices()
+    cannot = {gpu: fault for gpu, fault in _gpus().items() if fault}
     if name == "auto":
+        if cannot and present[0].partition(":")[0] != "cuda":
+            warnings.warn(f"{'. '.join(cannot.values())}. Going on with {present[0]}", stacklevel=2)
         return torch.device(present[0])
-    if name in present or (name == "cuda" and present[0].startswith("cuda")) or name == "meta":
+    if name == "cuda" and (cannot or present[0].startswith("cuda")):
+        name = present[0] if present[0].startswith("cuda") else next(iter(cannot))
+    if name in present or name == "meta":
         return torch.device(name)
+    if name in cannot:
+        raise ValueError(cannot[name])
     raise ValueError(
         f"device {name!r} is not on this machine; choose among {', '.join(present)}, auto"
     )
@@ -44,5 +82,6 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch >= 2.6
         enabled = bool(probe and probe())
     else:
-        enabled = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        # Cards before Ampere are said to support it too, by emulation: many times slower.
+        enabled = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.autocast(device.type if enabled else "cpu", torch.bfloat16, enabled=enabled)

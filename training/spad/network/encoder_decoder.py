@@ -9,10 +9,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Block", "EncoderDecoder", "Norm", "TimeEmbedding"]
+from spad.chain import few_launches
+
+__all__ = ["Block", "EncoderDecoder", "GroupNorm", "Norm", "Pointwise", "TimeEmbedding", "doubled"]
 
 
-class Norm(nn.GroupNorm):
+class Pointwise(nn.Conv2d):
+    """Convolution of 1 x 1; on a GPU a matrix product, which adds the bias in the same launch."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, inputs, h, w) to (N, outputs, h, w)."""
+        if not few_launches(x):
+            return super().forward(x)
+        n, c, h, w = x.shape
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, c)  # no copy where channels come last
+        out = F.linear(pixels, self.weight.flatten(1), self.bias)
+        return out.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+class GroupNorm(nn.GroupNorm):
+    """As torch's, but on a GPU in the maps' own precision (the statistics are float32 in any).
+
+    Autocast would make float32 of maps in bfloat16, and the next convolution bfloat16 of these.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Norm maps (N, C, h, w)."""
+        return self._normed(x, self.weight, self.bias)
+
+    def _normed(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if not few_launches(x):
+            return F.group_norm(x, self.num_groups, weight, bias, self.eps)
+        n, c, h, w = x.shape
+        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        return torch.native_group_norm(  # what lies below autocast, and takes planes alone
+            x.contiguous(), weight, bias, n, c, h * w, self.num_groups, self.eps
+        )[0]
+
+
+class Norm(GroupNorm):
     """Group norm, then a scale and a shift by the time: (1, C) for all maps, or (N, C)."""
 
     def __init__(self, channels: int) -> None:
@@ -25,8 +63,8 @@ class Norm(nn.GroupNorm):
         if scale is None or shift is None:
             return super().forward(x)
         if len(scale) == 1:  # they become the norm's own
-            weight, bias = self.weight * (1 + scale[0]), self.bias * (1 + scale[0]) + shift[0]
-            return F.group_norm(x, self.num_groups, weight, bias, self.eps)
+            weight, bias = self.weight * (gain := 1 + scale[0]), self.bias * gain + shift[0]
+            return self._normed(x, weight, bias)
         h = super().forward(x)
         scale, shift = (v[:, :, None, None].to(h.dtype) for v in (scale, shift))
         return torch.addcmul(shift, h, 1 + scale)
@@ -45,7 +83,7 @@ class Block(nn.Module):
         self.time = nn.Linear(time_width, 2 * inputs) if time_width else None
         self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.skip = Pointwise(inputs, outputs) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv_2.weight)
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
@@ -53,7 +91,8 @@ class Block(nn.Module):
         if self.time is None or time is None:
             h = self.norm(x)
         else:
-            h = self.norm(x, *self.time(time).float().chunk(2, dim=1))
+            told = self.time(time).to(self.norm.weight.dtype)
+            h = self.norm(x, *told.chunk(2, dim=1))
         h = self.conv_2(F.silu(self.conv_1(h)))
         out: Tensor = h.add_(self.skip(x))
         return out
@@ -78,7 +117,7 @@ class EncoderDecoder(nn.Module):
                 nn.ModuleList(Block(width, width, time_width) for _ in range(blocks))
             )
         for fine, coarse in itertools.pairwise(widths):
-            self.up.append(nn.Conv2d(coarse, fine, 1))
+            self.up.append(Pointwise(coarse, fine))
             self.decoder.append(Block(2 * fine, fine, time_width))
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> list[Tensor]:
@@ -95,9 +134,19 @@ class EncoderDecoder(nn.Module):
     def decode(self, maps: list[Tensor], time: Tensor | None = None) -> list[Tensor]:
         """Bring what the coarser maps know to the finer ones, in place."""
         for level in reversed(range(len(self.up))):
-            upper = F.interpolate(self.up[level](maps[level + 1]), scale_factor=2.0, mode="nearest")
+            upper = doubled(self.up[level](maps[level + 1]))
             maps[level] = self.decoder[level](torch.cat([maps[level], upper], dim=1), time)
         return maps
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Maps (N, C, h, w) on twice the grid, by nearest neighbours."""
+    if not few_launches(x):
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    # Copied, channels last: autocast would make float32 of bfloat16 to interpolate.
+    n, c, h, w = x.shape
+    pixels = x.permute(0, 2, 3, 1)[:, :, None, :, None]
+    return pixels.expand(n, h, 2, w, 2, c).reshape(n, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
 class TimeEmbedding(nn.Sequential):

@@ -70,7 +70,11 @@ def tiles(
     """
     rows, columns = (_axis(size, side, stride) for size in grid)
     return [
-        Tile((row, column), (own, beside), (down[:, None] * across).to(device))
+        Tile(
+            (row, column),
+            (own, beside),
+            (down[:, None] * across).to(device, non_blocking=True),
+        )
         for row, own, down in rows
         for column, beside, across in columns
     ]
@@ -243,7 +247,7 @@ def _norms(network: Network, tile: Tile, pooled: Sequence[_Statistics]) -> Itera
         if by_time:
             gain, shift = (v[:, :, None, None] for v in by_time)
             y = torch.addcmul(shift, y, 1 + gain)
-        return y
+        return y if norm.weight is None else y.to(norm.weight.dtype)
 
     try:
         for norm in norms:

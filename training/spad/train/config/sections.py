@@ -51,7 +51,8 @@ class Data(Checked):
     licence, source : str
         For the model card.
     workers : int
-        Processes that prepare samples; 0 prepares them in the training process.
+        Processes that prepare samples; 0 prepares them in the training process; -1: one beside a
+        training on the CPU, and for a GPU one for each core, but one, up to 8.
     cache : bool
         Keep decoded and rescaled cases in the cache folder (``SPAD_CACHE``), for later runs.
     """
@@ -65,7 +66,7 @@ class Data(Checked):
     balance: Share = 0.0
     licence: Text = ""
     source: Text = ""
-    workers: Annotated[int, Within(0, 64)] = 1
+    workers: Annotated[int, Within(-1, 64)] = -1
     cache: bool = True
 
     def _check(self) -> None:
@@ -244,6 +245,9 @@ class Optimiser(Checked):
         for less than half the time of a step.
     compile : bool
         Run the network through ``torch.compile``, where the machine has a compiler.
+    deterministic : bool
+        On a GPU, compute so that a run can be repeated, and resumed, bit for bit: slower. A CPU
+        does so anyway.
     """
 
     steps: Annotated[int, Within(1, 10_000_000)] = 10_000
@@ -260,6 +264,7 @@ class Optimiser(Checked):
     activation_checkpointing: bool = False
     freeze_encoder: bool = False
     compile: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,7 +210,7 @@ def batches(
     CaseError
         While iterating: a case that cannot be read, also one that a worker reads.
     """
-    size, workers = config.optimiser.batch, config.data.workers
+    size, workers = config.optimiser.batch, workers_of(config, device)
     micro = size // config.optimiser.accumulate
     loader: DataLoader[dict[str, Any]] = DataLoader(
         samples,
@@ -227,6 +227,17 @@ def batches(
         worker_init_fn=_quiet_worker,
     )
     return _explained(iter(loader))
+
+
+def workers_of(config: Config, device: torch.device) -> int:
+    """Processes that prepare samples: as many as are asked for, or as the machine has cores for."""
+    if config.data.workers >= 0:
+        return config.data.workers
+    if device.type == "cpu":  # the cores are the training's
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # trainings on this machine, one a GPU
+    return max(1, min(8, ((cores or 1) - 1) // beside))
 
 
 def _explained(arriving: Iterator[Batch]) -> Iterator[Batch]:

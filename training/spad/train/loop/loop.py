@@ -1,8 +1,9 @@
 """The training loop: stateless draws, averaged weights, validation with the sampler, exact resume.
 
 Sample n of a run is the same whatever happened before it, so a resumed run needs no generator's
-state: after SIGKILL it continues bit for bit (on one device, with one number of threads). For the
-same reason the number of processes changes nothing but rounding.
+state: after SIGKILL it continues bit for bit (on one CPU with one number of threads; on a GPU with
+``optimiser.deterministic``). For the same reason the number of processes changes nothing but
+rounding.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import torch
 from spad import checkpoint
 from spad.cases import CaseError
 from spad.chain import cosine_schedule
+from spad.inference import is_out_of_memory
 from spad.train.config import Config, ConfigError
 from spad.train.data import Samples, batches
+from spad.train.loop.acceleration import gpu_ways
 from spad.train.loop.case_inventory import changed_cases, inventory
 from spad.train.loop.events import Events
 from spad.train.loop.loss_watch import Clock, Diverged, Watch
@@ -70,9 +73,16 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         Stopped by Ctrl-C or SIGTERM, after the state was saved.
     Lost
         Another process of the run has ended.
+    MemoryError
+        The device, or the machine, has not enough memory; what was saved before is intact.
     """
     _check_requirements()
-    with stop_signals() as stop, join(device) as (group, target):
+    with (
+        stop_signals() as stop,
+        join(device) as (group, target),
+        _memory_told(config, target),
+        gpu_ways(config.optimiser, target),
+    ):
         group.check_shares(config.optimiser.batch, config.optimiser.accumulate)
         state_file = out / "latest.pt"
         # One looks, so that all start alike.
@@ -120,6 +130,24 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             )
             _steps(run, job)
     return out / "best.safetensors"
+
+
+@contextmanager
+def _memory_told(config: Config, device: torch.device) -> Iterator[None]:
+    """Say what to do where memory is short."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        o, (height, width) = config.optimiser, config.input.size
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise MemoryError(
+            f"not enough memory on {device} for batches of {o.batch} images of {height} x {width} "
+            f"in {o.accumulate} part(s) ({reason}). Close other programs and go on with --resume; "
+            "or start --fresh with optimiser.activation_checkpointing=true, or with a larger "
+            "optimiser.accumulate"
+        ) from error
 
 
 def _check_requirements() -> None:

@@ -1,4 +1,4 @@
-"""What changes during a run: started, saved so that nothing is lost, and resumed bit for bit."""
+"""What changes during a run: started, saved so that nothing is lost, and resumed."""
 
 from __future__ import annotations
 

@@ -104,7 +104,8 @@ def perturb(
         return _noisy(config, batch, sigma, count, seed, numbers)
     if not rows:
         return image
-    index = torch.tensor(rows, device=image.device)
+    # Made on the CPU: on the device, torch.tensor would wait for it.
+    index = torch.tensor(rows).to(image.device, non_blocking=True)
     part = {name: x[index] for name, x in batch.items() if name != "number"}
     noisy = _noisy(config, part, sigma, count, seed, [numbers[row] for row in rows])
     return image.index_copy(0, index, noisy)

@@ -28,7 +28,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from spad.network import pick_device
+from spad.network import devices, pick_device
 from spad.train.config import ConfigError
 
 __all__ = ["ALONE", "Agreement", "Group", "Lost", "join", "restarted"]
@@ -244,19 +244,20 @@ def _own_store() -> Store:
 def _own_device(name: str) -> torch.device:
     """The device of this process among those of its machine."""
     number, here = int(os.environ["LOCAL_RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+    gpus = [one for one in devices() if one.startswith("cuda")]
+    if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
     if name not in ("auto", "cuda"):
         raise ValueError(
             f"device {name!r} cannot be shared by {here} processes; use auto, cuda or cpu, and "
             "each process takes its own"
         )
-    if here > torch.cuda.device_count():
+    if here > len(gpus):
         raise ValueError(
-            f"{here} processes need as many GPUs, this machine has {torch.cuda.device_count()}; "
-            "start fewer (torchrun --nproc-per-node), or train with --device cpu"
+            f"{here} processes need as many GPUs, this machine has {len(gpus)} that this PyTorch "
+            "can use; start fewer (torchrun --nproc-per-node), or train with --device cpu"
         )
-    return torch.device("cuda", number)
+    return torch.device(gpus[number])
 
 
 def _is_of_a_peer(error: RuntimeError) -> bool:

@@ -47,6 +47,9 @@ class _Memory:
         self._known: OrderedDict[bytes, tuple[Condition, float]] = OrderedDict()
         self.spent = self.last = 0.0  # seconds of encoding: in all, and for the last image
 
+    def __deepcopy__(self, memo: object) -> _Memory:
+        return self  # the copy that a GPU runs in bfloat16 knows the same images
+
     def __call__(self, image: Tensor) -> Condition:
         key = hashlib.sha256(image.cpu().numpy().tobytes()).digest()
         if key not in self._known:
