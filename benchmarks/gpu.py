@@ -169,8 +169,11 @@ def label_maps_agree(check: Check) -> None:
 def chains(check: Check) -> None:
     """What 8 samples cost, in time and in launches."""
     image = check.image()
-    found = {"own setting": check.model(), "2 steps": check.model(steps=2, times=None)}
-    found["2 steps, coherent"] = check.model(steps=2, times=None, coherence_px=32)
+    found = {
+        "own setting": check.model(),
+        "2 steps": check.model(steps=2, grid="uniform", times=None),
+    }
+    found["2 steps, coherent"] = check.model(steps=2, grid="uniform", times=None, coherence_px=32)
     with precision(exact=True):
         found["own setting, float32"] = check.model()
     works = {f"8 samples, {n}": lambda m=m: m.segment(image, samples=8) for n, m in found.items()}

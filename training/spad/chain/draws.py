@@ -88,7 +88,7 @@ def _mix(x: Tensor) -> Tensor:
         """Upper halves onto lower ones, x ^= x >> 16: one launch on a GPU."""
         nonlocal x
         if few_launches(x):
-            lower, upper = x.view(torch.int16).unflatten(-1, (-1, 2)).unbind(-1)  # little-endian
+            lower, upper = x.view(torch.int16).view(*x.shape, 2).unbind(-1)  # little-endian
             lower ^= upper
         else:
             x ^= torch.bitwise_right_shift(x, 16, out=shifted).bitwise_and_(0xFFFF)

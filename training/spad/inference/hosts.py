@@ -34,9 +34,9 @@ class Engine:
         """Return the real one; PyTorch stays unloaded until `load` or `devices` is called."""
 
         def load(path: Path, device: str) -> Any:
-            from spad.inference import segmenter
+            import spad
 
-            return segmenter.load(path, device=device)
+            return spad.load(path, device=device)
 
         def devices() -> list[str]:
             from spad import network

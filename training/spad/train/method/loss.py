@@ -156,9 +156,9 @@ def _noised(
     kept = jump.alpha_bar_t.view(-1, 1, 1) * (labels != IGNORE)
     x_t = q_sample(truth(labels, judged), kept, network.num_classes, u).to(torch.uint8)
     # Made on the CPU: on the device, torch.tensor would wait for it.
-    time = torch.tensor(times, dtype=torch.float32).to(image.device, non_blocking=True)
+    time = torch.from_numpy(np.array(times, np.float32)).to(image.device, non_blocking=True)
     if recycled:
-        rows = torch.tensor(recycled).to(image.device, non_blocking=True)
+        rows = torch.from_numpy(np.array(recycled)).to(image.device, non_blocking=True)
         drawn = recycled_x_t(
             network, run, schedule, image[rows], [times[p] for p in recycled],
             encoder=schedule.steps not in visited,

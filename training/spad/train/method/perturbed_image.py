@@ -7,6 +7,7 @@ number).
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,16 +97,16 @@ def perturb(
         return image
     numbers: list[int] = batch["number"].tolist()
     count = target_count(config, progress, epoch)
-    rows = list(range(len(numbers)))
+    rows = np.arange(len(numbers))
     if config.clean:  # decided on the host, which then has nothing computed for a clean sample
         u = draws.uniform(draws.keys(seed, numbers, "clean"), (1,))
-        rows = torch.nonzero(u[:, 0] >= config.clean)[:, 0].tolist()
+        rows = np.flatnonzero(u.numpy()[:, 0] >= config.clean)
     if len(rows) == len(numbers):
         return _noisy(config, batch, sigma, count, seed, numbers)
-    if not rows:
+    if not len(rows):
         return image
     # Made on the CPU: on the device, torch.tensor would wait for it.
-    index = torch.tensor(rows).to(image.device, non_blocking=True)
+    index = torch.from_numpy(rows).to(image.device, non_blocking=True)
     part = {name: x[index] for name, x in batch.items() if name != "number"}
     noisy = _noisy(config, part, sigma, count, seed, [numbers[row] for row in rows])
     return image.index_copy(0, index, noisy)

@@ -153,7 +153,7 @@ def from_noise(
     x_T = uniform("own x_T").mul_(k).clamp_(max=k - 1).to(torch.uint8)
     jump = schedule.jump(top, np.asarray(times), device=device)
     # Made on the CPU: on the device, torch.tensor would wait for it.
-    time = torch.tensor(top, dtype=torch.float32).to(device, non_blocking=True) / schedule.steps
+    time = torch.from_numpy(top.astype(np.float32)).to(device, non_blocking=True) / schedule.steps
     found = logits(x_T.unsqueeze(1), time).squeeze(1).float()
     if network.predicts == "x_0":
         found = prior_logits(found, x_T, jump)
