@@ -100,9 +100,12 @@ class Ensemble:
         assert isinstance(entropy, Tensor)  # noqa: S101 - there are classes
         assert self._drawn is not None  # noqa: S101 - by `add`
         entropy.div_(-float(np.log(len(self._chains[0])))).clamp_(0, 1)
-        found = (labels, self._drawn[: self._count], entropy)
-        planes = (plane.cpu().numpy() for plane in self._mean())
-        return Outcome(*(each.cpu().numpy() for each in found), planes)
+        return Outcome(
+            labels.cpu().numpy(),
+            self._drawn[: self._count].cpu().numpy(),
+            entropy.cpu().numpy(),
+            (plane.cpu().numpy() for plane in self._mean()),
+        )
 
     def _mean(self) -> Iterator[Tensor]:
         """The chains' mean on the image's grid, class by class."""
