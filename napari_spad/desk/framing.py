@@ -9,7 +9,7 @@ import numpy as np
 from napari.components import ViewerModel
 from numpy.typing import NDArray
 
-from napari_spad.layers import leading_index
+from napari_spad.layers import bscan_sizes, leading_index
 
 __all__ = ["Framing"]
 
@@ -89,7 +89,7 @@ class Framing:
         seen, camera = self.canvas(), self._camera
         size = layer.data.shape[-2:]
         if (padded := self._padded()) is not None and padded.data.shape == layer.data.shape:
-            size = padded.metadata["bscan_sizes"][index[-1]]
+            size = bscan_sizes(padded)[index[-1]]
         extent = self._extent(layer, index, size)
         if seen is not None and (np.array(extent[1]) * camera.zoom <= np.array(seen) * 1.02).all():
             at = extent[0]
@@ -112,10 +112,10 @@ class Framing:
     def frame(self, _event: Any = None) -> None:
         """Fit the B-scan on screen into the canvas, where the one before had another size."""
         layer, seen = self._padded(), self.canvas()
-        if layer is None or seen is None or len(set(map(tuple, layer.metadata["bscan_sizes"]))) < 2:
+        if layer is None or seen is None or len(set(bscan_sizes(layer))) < 2:
             return
         index = leading_index(layer, self.viewer)
-        size = tuple(layer.metadata["bscan_sizes"][index[-1]])
+        size = bscan_sizes(layer)[index[-1]]
         if (layer, size) == self._framed:
             return
         self._framed = (layer, size)
@@ -127,7 +127,7 @@ class Framing:
     def _padded(self) -> Any:
         """The stack whose B-scans have sizes of their own, the topmost one."""
         layers = reversed(self.viewer.layers)
-        return next((la for la in layers if "bscan_sizes" in la.metadata), None)
+        return next((la for la in layers if bscan_sizes(la)), None)
 
     def _extent(
         self, layer: Any, index: tuple[int, ...], size: tuple[int, ...]

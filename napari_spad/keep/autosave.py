@@ -58,7 +58,7 @@ class Autosave(QObject):
         self.root = desk.folder / "autosave"
         self.session = Session(self.root)
         self.when: float | None = None
-        self.trouble = ""
+        self.trouble = self._refused = ""  # the latter of a layer that tells nothing to write
         self.tracked: dict[int, TrackedLayer] = {}
         self.removed: list[TrackedLayer] = []
         self._gone: list[TrackedLayer] = []  # removed from the viewer, their last save to come
@@ -211,7 +211,12 @@ class Autosave(QObject):
         return [*self._gone, *self.tracked.values()]
 
     def _save(self) -> None:
-        if self._worker is None and (jobs := self._jobs()):
+        if self._worker is not None:
+            return
+        if not (jobs := self._jobs()):
+            if self._refused:
+                self._on_saved(("", []))
+        else:
             self._running = jobs
             self._worker = FunctionWorker(_save, self._busy, self.session, jobs)
             self._worker.returned.connect(self._on_saved)
@@ -231,12 +236,19 @@ class Autosave(QObject):
                 tracked.saved, tracked.shape = self.session.new_layer(), tracked.layer.data.shape
                 tracked.dtype = tracked.layer.data.dtype.str
                 tracked.all_dirty, tracked.from_model = True, set()
-            jobs.append(tracked.take_job())
+            try:
+                jobs.append(tracked.take_job())
+            except Exception as error:  # others write into its metadata; it costs no other layer
+                why = str(error) or type(error).__name__
+                self._refused = (
+                    f"“{tracked.layer.name}” cannot be autosaved ({why}): save it by File › Save "
+                    "Selected Layers"
+                )
         return jobs
 
     def _on_saved(self, failed: tuple[str, list[SaveJob]]) -> None:
-        error, left = failed
-        self._worker, self._running = None, []
+        error, left = failed[0] or self._refused, failed[1]
+        self._worker, self._running, self._refused = None, [], ""
         for job in left:
             job.mark_again()
         if error != self.trouble:
@@ -262,7 +274,7 @@ class Autosave(QObject):
         failed = _save(self._busy, self.session, self._jobs())  # waits for the worker's save
         self._on_saved(failed)
         self._timer.stop()
-        return failed[0]
+        return self.trouble
 
     def shut_down(self) -> None:
         """Save the rest; let go of viewer and folder. A second call does nothing."""
@@ -283,13 +295,15 @@ class Autosave(QObject):
 
 
 def _save(busy: Lock, session: Session, jobs: list[SaveJob]) -> tuple[str, list[SaveJob]]:
-    """Write; returns what went wrong, and which jobs are to be done again."""
+    """Write; returns what went wrong first, and which jobs are to be done again."""
+    wrong, again = "", []
     with busy:
-        for number, job in enumerate(jobs):
+        for job in jobs:
             try:
                 session.begin()
                 job.write()
             except Exception as error:
                 # An exception that left the worker would be shown as a traceback.
-                return explain(error), jobs[number:]
-    return "", []
+                wrong = wrong or explain(error)
+                again.append(job)
+    return wrong, again

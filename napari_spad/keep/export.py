@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_spad.layers import noted
 from napari_spad.write import refuse_long_name
 
 __all__ = ["FORMATS", "Format", "export", "file_name", "targets"]
@@ -105,7 +106,7 @@ def _of_bscan(meta: Mapping[str, Any], place: tuple[int, ...]) -> dict[str, Any]
     """The settings of one B-scan: its own provenance, and what was painted on it."""
     metadata = dict(meta.get("metadata") or {})
     if "spad" in metadata:
-        known = dict(metadata["spad"])
+        known = noted(metadata)
         known["provenance"] = [
             run for run in known.get("provenance", ()) if tuple(run["bscan"]) == place
         ]

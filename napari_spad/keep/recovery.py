@@ -25,12 +25,12 @@ from napari_spad.keep.autosave_folders import Session, move
 from napari_spad.keep.autosaved_layer import AutosavedLayer, Loaded
 from napari_spad.layers import (
     Hand,
-    Part,
     Source,
     class_features,
     colormap,
     hand_colormap,
     open_source,
+    part_at,
 )
 
 __all__ = ["Recovery"]
@@ -302,11 +302,9 @@ def _fits(loaded: Loaded, source: Source) -> bool:
     }
     if not hashes:
         return source.name == str(loaded.header["image"])
-    sizes: Any = source.layer.metadata.get("bscan_sizes")
     for index in list(hashes)[:LOOKED_AT]:
-        size = sizes[index[-1]] if sizes is not None and index else source.shape[-2:]
         try:
-            pixels = source.read(Part(index, *size))
+            pixels = source.read(part_at(source.layer, index, source.shape[-2:]))
         except Exception:  # a lazy layer's reader raises anything
             return False
         if hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest() != hashes[index]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_spad.desk import Result
 from napari_spad.keep.autosaved_layer import AutosavedLayer, ModelPart
-from napari_spad.layers import placement
+from napari_spad.layers import noted, placement
 from napari_spad.write import classes_of
 
 __all__ = ["SaveJob", "TrackedLayer", "now", "places_of"]
@@ -75,7 +75,7 @@ class TrackedLayer:
     def take_job(self) -> SaveJob:
         """Take the marks off, and say what is to be written."""
         layer, result = self.layer, self.result
-        known = layer.metadata.get("spad") or {}
+        known = noted(layer.metadata)
         labels = layer.data
         by_hand = result.hand.mask if result is not None else known.get("by_hand")
         if by_hand is not None and by_hand.shape != labels.shape:
@@ -103,7 +103,7 @@ class TrackedLayer:
         layer, result = self.layer, self.result
         if result is not None:
             self.model, self.origin = result.model, result.origin
-        known = layer.metadata.get("spad") or {}
+        known = noted(layer.metadata)
         looks = {"features": layer.features, "colormap": layer.colormap, "metadata": layer.metadata}
         return {
             "name": layer.name,

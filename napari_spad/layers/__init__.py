@@ -10,7 +10,13 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from napari_spad.layers.by_hand import Edit, Hand
     from napari_spad.layers.colour_planes import as_bscans, as_colours, may_be_colours
-    from napari_spad.layers.geometry import leading_index, level_0, placement, spacing_mm
+    from napari_spad.layers.geometry import (
+        bscan_sizes,
+        leading_index,
+        level_0,
+        placement,
+        spacing_mm,
+    )
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
     from napari_spad.layers.packed_samples import Packed
     from napari_spad.layers.reference_layer import outline, reference_settings
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
         colormap,
         give_classes,
         is_label_map,
+        noted,
         segmented,
         structure_names,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers.geometry import level_0
+from napari_spad.layers.geometry import bscan_sizes, level_0
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -28,7 +28,7 @@ def may_be_colours(layer: Any) -> bool:
     if layer.ndim < 3 or layer.rgb or int(level_0(layer).shape[-3]) not in (3, 4):
         return False
     named = not str(layer.axis_labels[-3]).startswith("-")  # napari's own are numbers
-    return not named and layer.scale[-3] == 1 and "bscan_sizes" not in layer.metadata
+    return not named and layer.scale[-3] == 1 and not bscan_sizes(layer)
 
 
 def as_bscans(layer: Image) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers.base import Layer
 
-__all__ = ["leading_index", "level_0", "placement", "spacing_mm"]
+__all__ = ["bscan_sizes", "leading_index", "level_0", "placement", "spacing_mm"]
 
 
 def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
@@ -25,6 +25,25 @@ def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
 def level_0(layer: Any) -> Any:
     """Full-resolution data of a layer."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def bscan_sizes(layer: Any) -> list[tuple[int, int]]:
+    """Height and width of each B-scan of a padded stack, by its place on the last leading axis.
+
+    Empty for other layers, and where its metadata ``bscan_sizes`` are no such thing: others write
+    there too.
+    """
+    found = layer.metadata.get("bscan_sizes")
+    if found is None:
+        return []
+    try:
+        shape = level_0(layer).shape
+        *_, depth, height, width = shape[:-1] if layer.rgb else shape
+        sizes = [(int(h), int(w)) for h, w in found]
+    except (AttributeError, TypeError, ValueError):
+        return []
+    inside = all(0 < h <= height and 0 < w <= width for h, w in sizes)
+    return sizes if inside and len(sizes) == depth else []
 
 
 def placement(layer: Layer) -> dict[str, Any]:

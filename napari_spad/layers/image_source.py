@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.layers.colour_planes import may_be_colours
-from napari_spad.layers.geometry import leading_index, level_0, spacing_mm
+from napari_spad.layers.geometry import bscan_sizes, leading_index, level_0, spacing_mm
 from spad.cases import without_empty
 from spad.inference import order_of
 
@@ -50,9 +50,8 @@ def part_at(layer: Image, index: tuple[int, ...], extent: tuple[int, ...]) -> Pa
 
     The B-scans of a padded stack have sizes of their own (layer metadata ``bscan_sizes``).
     """
-    sizes = layer.metadata.get("bscan_sizes")
-    height, width = sizes[index[-1]] if sizes is not None and index else extent
-    return Part(index, int(height), int(width))
+    sizes = bscan_sizes(layer)
+    return Part(index, *(sizes[index[-1]] if sizes and index else extent))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "colormap",
     "give_classes",
     "is_label_map",
+    "noted",
     "segmented",
     "structure_names",
 ]
@@ -30,11 +31,42 @@ def is_label_map(layer: Layer) -> bool:
     return isinstance(layer, Labels) and layer.metadata.get("role") != "aid"
 
 
+def noted(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What SPAD noted in a layer's metadata, without what makes no sense: others write there too.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of a layer.
+
+    Returns
+    -------
+    dict
+        Of its entry "spad"; ``classes`` (dicts), ``provenance`` (dicts) and ``by_hand`` (an array)
+        only where they are that.
+    """
+    found = metadata.get("spad")
+    out = dict(found) if isinstance(found, Mapping) else {}
+    kinds: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+        "classes": lambda one: type(one["value"]) is int and isinstance(one["name"], str),
+        "provenance": lambda one: all(type(i) is int for i in one["bscan"]),
+    }
+    for key, fits in kinds.items():
+        try:
+            good = all(isinstance(one, Mapping) and fits(one) for one in out.get(key, ()))
+        except (KeyError, TypeError):
+            good = False
+        if not good:
+            del out[key]
+    if not isinstance(out.get("by_hand"), np.ndarray):
+        out.pop("by_hand", None)
+    return out
+
+
 def segmented(layer: Labels) -> set[tuple[int, ...]] | None:
     """Places of the B-scans that a model has filled; None for a layer that no model made."""
-    if "spad" not in layer.metadata:
-        return None
-    return {tuple(run["bscan"]) for run in layer.metadata["spad"]["provenance"]}
+    runs = noted(layer.metadata).get("provenance")
+    return None if runs is None else {tuple(run["bscan"]) for run in runs}
 
 
 def colormap(classes: Sequence[LabelClass]) -> Any:

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, EngineError, Result, explain, named
-from napari_spad.layers import Edit, Source, open_source, part_at, segmented
+from napari_spad.layers import Edit, Source, bscan_sizes, open_source, part_at, segmented
 from napari_spad.learn.folder_row import FolderRow
 
 __all__ = ["TrainingSet", "png_bytes"]
@@ -192,11 +192,10 @@ class TrainingSet(QWidget):
                     action.setChecked(True)
                     action.toggled.connect(self._on_structures)
             image = result.image
-            sizes = image.metadata.get("bscan_sizes") or ()
             known = {"patient", "bscan_patients"} & set(image.metadata)
             self.own.setVisible(image.ndim > 2 and not known)
             # B-scans of one scan are of one size.
-            self.own.setChecked(len(set(map(tuple, sizes))) > 1)
+            self.own.setChecked(len(set(bscan_sizes(image))) > 1)
         else:
             self.own.hide()
         self._on_structures()

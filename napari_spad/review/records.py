@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 from superqt.utils import FunctionWorker, GeneratorWorker
 
 from napari_spad.desk import Desk, Result, annotator
-from napari_spad.layers import Edit, segmented
+from napari_spad.layers import Edit, noted, segmented
 
 __all__ = ["Bench", "Reviews"]
 
@@ -261,7 +261,7 @@ def _check(result: Result, place: Place) -> int:
 
 
 def _sha256(result: Result, place: Place) -> str:
-    runs = result.layer.metadata.get("spad", {}).get("provenance", ())
+    runs = noted(result.layer.metadata).get("provenance", ())
     return next((str(r.get("image_sha256", "")) for r in runs if tuple(r["bscan"]) == place), "")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.layers import level_0, structure_names
+from napari_spad.layers import level_0, noted, structure_names
 from spad.checkpoint import IGNORE, MAX_CLASSES, LabelClass
 from spad.metrics import LiveConfusion, class_table, translate, values_in
 
@@ -266,7 +266,7 @@ def _classes(
     layer: Labels, reference: Labels | None
 ) -> tuple[tuple[LabelClass, ...], tuple[int, ...]]:
     """Classes of the segmentation: as its model says, else named in its features, else found."""
-    known = layer.metadata.get("spad", {}).get("classes")
+    known = noted(layer.metadata).get("classes")
     names = {c["value"]: c["name"] for c in known} if known else structure_names(layer)
     if not names:
         names = structure_names(reference) if reference is not None else {}

@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Labels
 
 from napari_spad.desk import Desk
-from napari_spad.layers import StructureControls, structure_names
+from napari_spad.layers import StructureControls, noted, structure_names
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.shown_alone import Alone
 from napari_spad.scores.table import NAME, ScoreTable
@@ -68,7 +68,7 @@ class RowActions:
         """Values of a layer's structures, in the order of the table's rows."""
         if layer is self._live.segmentation:
             return self._live.values[1:]
-        known = layer.metadata.get("spad", {}).get("classes")
+        known = noted(layer.metadata).get("classes")
         values = [c["value"] for c in known] if known else list(structure_names(layer))
         return sorted(v for v in values if v > 0) or range(1, 10)
 

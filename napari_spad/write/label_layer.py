@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_spad.layers import noted
 from spad.cases import replaced
 
 __all__ = [
@@ -158,12 +160,14 @@ def classes_of(meta: Mapping[str, Any], found: Sequence[int]) -> list[dict[str, 
 
     Those of the model that made the layer, else those that its features name.
     """
-    known = dict((meta.get("metadata") or {}).get("spad") or {}).get("classes")
+    known = noted(meta.get("metadata") or {}).get("classes")
     classes = {int(c["value"]): dict(c) for c in known or ()}
     names: dict[int, str] = {}
     features = meta.get("features")
     if features is not None and {"index", "name"} <= set(features) and not classes:
-        names = {int(i): str(n) for i, n in zip(features["index"], features["name"], strict=True)}
+        for index, name in zip(features["index"], features["name"], strict=True):
+            with suppress(ValueError, TypeError):  # a table of somebody else's
+                names[int(index)] = str(name)
     colors = palette(meta)
     for value in {*names, *found} - set(classes):
         classes[value] = {
@@ -194,7 +198,7 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
     from spad.cases import edited_pixels, sidecar
 
     metadata = meta.get("metadata") or {}
-    known = dict(metadata.get("spad") or {})
+    known = noted(metadata)
     classes = classes_of(meta, np.unique(labels).tolist())
     by_hand = known.get("by_hand")
     if by_hand is not None:

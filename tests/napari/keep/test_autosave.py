@@ -20,6 +20,7 @@ import napari_spad.keep.autosave as autosave_module
 from napari_spad.desk.desk import Desk
 from napari_spad.keep.autosave_folders import kept_layers
 from napari_spad.keep.keep_panel import KeepPanel
+from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer
 from napari_spad.layers.by_hand import Hand
 from napari_spad.layers.image_source import open_source
 
@@ -102,6 +103,52 @@ def test_a_layer_that_no_model_made_is_saved_from_the_first_stroke_on(open_desk,
     layer.undo()
     saved(panel, qtbot)
     assert not tracked.saved.load().labels.any()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"metadata": {"spad": "x"}},
+        {"metadata": {"spad": {"classes": [{"value": 1}], "provenance": 3, "by_hand": "x"}}},
+        {"features": {"index": ["a"], "name": [None]}},
+    ],
+)
+def test_what_others_wrote_into_a_layer_costs_no_layer_its_save(open_desk, qtbot, odd):
+    viewer, _, panel = open_desk()
+    for settings in (odd, {}):
+        viewer.add_labels(np.zeros(SHAPE, np.uint8), **settings).paint((2, 5, 5), 3)
+    saved(panel, qtbot)
+    assert not panel.autosave.trouble
+    for tracked in panel.autosave.tracked.values():
+        np.testing.assert_array_equal(tracked.saved.load().labels, tracked.layer.data)
+
+
+def test_a_layer_that_cannot_be_saved_is_named_and_costs_no_other(open_desk, qtbot, monkeypatch):
+    viewer, _, panel = open_desk()
+    bad, good = (viewer.add_labels(np.zeros(SHAPE, np.uint8), name=n) for n in ("bad", "good"))
+    bad.paint((2, 5, 5), 3)
+    good.paint((2, 5, 5), 3)
+    untold, unwritten = TrackedLayer.take_job, SaveJob.write
+
+    def take_job(self):
+        if self.layer is bad:
+            raise TypeError("odd")
+        return untold(self)
+
+    def write(self):
+        if self.tracked.layer is bad:
+            raise OSError("no room")
+        unwritten(self)
+
+    monkeypatch.setattr(TrackedLayer, "take_job", take_job)
+    assert panel.autosave.flush().startswith("“bad” cannot be autosaved (odd): save it by")
+    of_good = panel.autosave.tracked[id(good)]
+    np.testing.assert_array_equal(of_good.saved.load().labels, good.data)
+    monkeypatch.setattr(TrackedLayer, "take_job", untold)
+    monkeypatch.setattr(SaveJob, "write", write)
+    good.paint((1, 5, 5), 2)
+    assert "no room" in panel.autosave.flush()
+    np.testing.assert_array_equal(of_good.saved.load().labels, good.data)
 
 
 def test_other_data_put_into_a_layer_leave_a_copy_of_the_old(open_desk, qtbot):

@@ -9,7 +9,9 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from docked import SHAPE, segment, stack
+from napari.layers import Image
 
+from napari_spad.layers.geometry import bscan_sizes
 from napari_spad.layers.image_source import open_source
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
@@ -21,6 +23,14 @@ def test_the_bscan_on_screen_comes_first(open_dock, qtbot):
     viewer.dims.set_current_step(0, 3)
     source = open_source(layer, viewer, whole_stack=True)
     assert [part.index for part in source.parts] == [(3,), (4,), (2,), (1,), (0,)]
+
+
+@pytest.mark.parametrize("sizes", [5, [[9]], [["a", "b"]] * 3, [[9, 9]] * 2, [[0, 9]] * 3, "abc"])
+def test_sizes_of_bscans_that_make_no_sense_are_none(sizes):
+    image = Image(stack((3, 24, 36)), metadata={"bscan_sizes": sizes})
+    assert bscan_sizes(image) == []
+    image.metadata["bscan_sizes"] = [[9, 36], (24, 8), [24, 36]]
+    assert bscan_sizes(image) == [(9, 36), (24, 8), (24, 36)]
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint16", "int32", "float32", "float64"])
