@@ -50,6 +50,7 @@ class CorrectPanel:
         ui.scopeCombo.currentIndexChanged.connect(lambda *_: self._show_roi())
         desk.on("result", self.refresh)
         desk.on("parameters", self.refresh)
+        desk.on("structures", self._offer_structures)
         desk.on("written", self._leave_alternative)
         desk.on("edited", self._on_edited)
         desk.on("view", self._leave_alternative)
@@ -63,9 +64,13 @@ class CorrectPanel:
         if result is not self._result:
             self.stop()
             self._result = result
-            for one in () if result is None else result.classes[1:]:
-                self.ui.structureCombo.addItem(one.name, one.value)
+            self._offer_structures()
         self._enable()
+
+    def _offer_structures(self) -> None:
+        combo = self.ui.structureCombo
+        for one in () if self._result is None else self._result.classes[1 + get(combo, "count") :]:
+            combo.addItem(one.name, one.value)
 
     def stop(self) -> None:
         """Correct nothing."""

@@ -141,10 +141,10 @@ class LearnPanel:
 
     def _lesson(self) -> Lesson:
         result = self.desk.need_result()
-        p = self.desk.parameters
-        return lesson(
-            result, source_of(result), self._model(result), p.device or "auto", seed=p.seed
-        )
+        p, model = self.desk.parameters, self._model(result)
+        known = self.desk.engine.read_card(model).classes
+        device = p.device or "auto"
+        return lesson(result, source_of(result), model, device, known=known, seed=p.seed)
 
     def _begin(self, taught: Lesson) -> None:
         result = self.desk.need_result()
@@ -177,7 +177,7 @@ class LearnPanel:
         self.form.models.forget(prune(learnt_folder(), used))
         self.desk.history.add(result, changed)
         stay = (result.segmented | set(taught.bscans)) - anew
-        state.line = self._told(taught, outcome, len(anew), len(stay))
+        state.line = self._told(taught, outcome, len(anew), len(stay)) + _left_out(result)
         self.desk.tell("written")
         self._show()
         return state.line
@@ -296,3 +296,10 @@ class LearnPanel:
         for button in (ui.goBackButton, ui.keepModelButton):
             button.setVisible(learnt)
             button.setEnabled(learnt and not self.runs.busy)
+
+
+def _left_out(result: Result) -> str:
+    """Say which segments are no structures, and so were not learnt."""
+    inner = result.segmentation.GetSegmentation()
+    names = ", ".join(f"“{inner.GetSegment(s).GetName()}”" for s in result.own_segments)
+    return f" Not learnt, as no structures: {names}. Add a structure… takes them in." * bool(names)

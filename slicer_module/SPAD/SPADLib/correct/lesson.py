@@ -7,15 +7,15 @@ at once at its end: a run that is cancelled, or fails, has changed nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.annotation import RunProgress
-from spad.checkpoint import IGNORE
+from spad.annotation import RunProgress, refuse_other_structures
+from spad.checkpoint import IGNORE, LabelClass
 from spad.inference import Engine
 from spad.worker import (
     Drafts,
@@ -83,9 +83,17 @@ class Outcome:
 
 
 def lesson(
-    result: Result, source: Source, checkpoint: Path, device: str, *, seed: int = 0
+    result: Result,
+    source: Source,
+    checkpoint: Path,
+    device: str,
+    *,
+    known: Sequence[LabelClass],
+    seed: int = 0,
 ) -> Lesson:
     """Make a lesson of a result: accepted B-scans teach whole, others what is painted by hand.
+
+    Structures that the model does not know yet are learnt with the others.
 
     Parameters
     ----------
@@ -95,16 +103,21 @@ def lesson(
     checkpoint : Path
         The model that the result was first made with.
     device : str
+    known : sequence of LabelClass
+        What the model knows, background first.
     seed : int
 
     Raises
     ------
     ValueError
-        Nothing is accepted or painted yet.
+        Nothing is accepted or painted yet, or the model has other structures.
     """
+    first, new = result.classes[: len(known)], result.classes[len(known) :]
+    model = f"the model “{checkpoint.stem}”"
+    refuse_other_structures(result.segmentation.GetName(), first, known, model=model)
     labels = result.labels()
     accepted, painted = result.accepted(labels), result.by_hand(labels)
-    labels[result.own()] = IGNORE  # of no class of the model's: it is not background either
+    labels[result.own()] = IGNORE  # of no structure: it is not background either
     maps = {}
     count = len(result.classes)
     for z in (*sorted(accepted), *sorted(_any(painted) - accepted)):
@@ -125,6 +138,7 @@ def lesson(
         len(accepted & set(maps)),
         new_path(learnt_folder(), made[0]["checkpoint"]["name"] if made else checkpoint.stem),
         device=device,
+        classes=(*known, *new) if new else None,
         earlier=earlier if earlier.is_file() else None,
         inverted=source.inverted,
         seed=seed,

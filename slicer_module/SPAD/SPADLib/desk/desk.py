@@ -60,10 +60,11 @@ class Desk:
 
         Parameters
         ----------
-        what : {"parameters", "result", "edited", "writing", "written", "reviewed", "view", "busy"}
-            The choices; another result is at work; its pixels changed; a model, or what takes it
-            back, is about to write in it, and has written; a B-scan was accepted or skipped; the
-            slice view moved; a run began or ended.
+        what : str
+            "parameters", the choices; "result", another is at work; "structures", one was added to
+            it; "edited", its pixels changed; "writing" and "written", a model, or what takes it
+            back, is about to write in it, and has; "reviewed", a B-scan was accepted or skipped;
+            "view", the slice view moved; "busy", a run began or ended.
         call : callable
         """
         self._hear[what].append(call)

@@ -38,6 +38,7 @@ class TrainingPanel:
         ui.addAllButton.clicked.connect(lambda *_: self.add("all"))
         self._result: Any = None
         self._counts = 0, 0
+        desk.on("structures", lambda: self.annotated.add(desk.need_result().classes[1:]))
         for what in ("written", "edited", "reviewed"):
             desk.on(what, self._recount)
         for what in ("result", "busy", "parameters"):

@@ -30,7 +30,7 @@ from SPADLib.scene.result_nodes import (
     refusal,
 )
 from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
-from SPADLib.scene.structures import kept, structures_of
+from SPADLib.scene.structures import classes_in, kept, structures_of
 from SPADLib.scene.versions import Change, Step, Versions
 from SPADLib.scene.volumes import array_of, nodes_of, spacing_of
 
@@ -58,11 +58,7 @@ class Result:
         self.samples: dict[int, NDArray[np.uint8]] = {}
         self._versions = Versions(segmentation)
         self.layout = Layout.of(segmentation.GetAttribute("SPAD.layout"))
-        stored = json.loads(segmentation.GetAttribute("SPAD.classes"))
-        self.classes = tuple(
-            LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
-            for c in stored
-        )
+        classes_in(segmentation.GetAttribute("SPAD.classes"))  # refused here, where they are none
 
     # ------------------------------------------------------------------ made and found
 
@@ -118,6 +114,11 @@ class Result:
         self.segmentation.SetAttribute("SPAD.provenance", json.dumps(without_paths(made)))
 
     # ------------------------------------------------------------------ what it holds
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The model's classes, background first, then the structures that a person added."""
+        return classes_in(self.segmentation.GetAttribute("SPAD.classes"))
 
     @property
     def volume(self) -> Any:
@@ -241,11 +242,15 @@ class Result:
         ValueError
             It has; asked before a run, nobody waits for nothing.
         """
+        ours = [c.name for c in self.classes]
+        theirs = [c.name for c in classes]
+        know = "press Learn first, that it may know the new ones"
+        first = know if ours[: len(theirs)] == theirs else "choose the model that made it"
         refuse_other_structures(
             self.segmentation.GetName(),
             self.classes,
             classes,
-            remedy="choose the model that made it, or let the run make a new segmentation",
+            remedy=f"{first}, or let the run make a new segmentation",
         )
 
     def take(

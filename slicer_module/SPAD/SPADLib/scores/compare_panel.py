@@ -11,7 +11,7 @@ import slicer
 
 from SPADLib.desk import Desk, RunBox, go_to, isolate
 from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
-from SPADLib.scene import Watch, segment_id
+from SPADLib.scene import Watch
 from SPADLib.scores.live_scores import LiveScores, Row
 from SPADLib.scores.reference_on_grid import Reference
 from SPADLib.scores.spreadsheet import csv_steps, to_table
@@ -56,6 +56,7 @@ class ComparePanel:
         ui.csvButton.clicked.connect(lambda *_: self.export())
         desk.on("parameters", self.refresh)
         desk.on("result", self.refresh)
+        desk.on("structures", self._on_structures)
         desk.on("edited", self._on_edited)  # first of all panels: scores are waited for
         self._enable()
 
@@ -99,6 +100,11 @@ class ComparePanel:
             self.ui.compareLabel.setText(str(error))
             return
         self._fill()
+
+    def _on_structures(self) -> None:
+        if self.comparison is not None:
+            self._distances.cancel()
+            self._compare()
 
     def _on_quiet(self) -> None:
         try:
@@ -230,7 +236,8 @@ class ComparePanel:
             self.show_all()
             return
         result, view = self.comparison.result, self.desk.view
-        isolate(result.segmentation, segment_id(value))
+        segments = {v: s for s, v in result.values.items()}
+        isolate(result.segmentation, segments.get(value))
         place = self.comparison.worst(value)
         if place is None:
             self.desk.say(f"{rows[number].name} is in no {self.desk.word}")

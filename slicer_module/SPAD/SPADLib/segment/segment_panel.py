@@ -55,6 +55,7 @@ class SegmentPanel:
         ui.segmentButton.clicked.connect(lambda *_: self.segment())
         desk.on("parameters", self.refresh)
         desk.on("result", self._fill_targets)
+        desk.on("structures", self._fill_structures)
         desk.on("busy", self._on_busy)
 
     # ------------------------------------------------------------------ what is chosen
