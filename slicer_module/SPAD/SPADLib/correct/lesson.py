@@ -116,7 +116,7 @@ def lesson(
     model = f"the model “{checkpoint.stem}”"
     refuse_other_structures(result.segmentation.GetName(), first, known, model=model)
     labels = result.labels()
-    accepted, painted = result.accepted(labels), result.by_hand(labels)
+    accepted, painted = result.accepted(labels), result.by_hand(labels, sure=True)
     labels[result.own()] = IGNORE  # of no structure: it is not background either
     maps = {}
     count = len(result.classes)
@@ -143,7 +143,7 @@ def lesson(
         inverted=source.inverted,
         seed=seed,
     )
-    anew = sorted(result.segmented - accepted - _any(painted))
+    anew = sorted(result.segmented - accepted - _any(result.by_hand()))
     return Lesson(plan, tuple(maps), tuple(anew))
 
 

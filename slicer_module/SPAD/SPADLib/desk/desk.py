@@ -12,7 +12,7 @@ import slicer
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
-from SPADLib.scene import Layout, Result, array_of, guessed_layout, refusal, results
+from SPADLib.scene import Layout, Result, array_of, guessed_layout, recovered, refusal, results
 
 __all__ = ["Desk"]
 
@@ -154,6 +154,12 @@ class Desk:
         """Why the segmentation that is chosen cannot be worked on; empty where none is chosen."""
         node = None if self.parameters is None else self.parameters.result
         return "" if node is None or self.result is not None else refusal(node)
+
+    def recover(self) -> None:
+        """Make anew what the segmentation that is chosen lacks of a result; it is said."""
+        node = None if self.parameters is None else self.parameters.result
+        if node is not None and (said := recovered(node)):
+            self.say(said)
 
     def take_result(self, result: Result) -> None:
         """Make a new result the one at work."""

@@ -141,6 +141,7 @@ class Following:
 
     def _on_parameters(self, *_: Any) -> None:
         if self.desk.parameters is not None and not self._busy():
+            self.desk.guarded(self.desk.recover)
             self.desk.tell("parameters")
 
     # ------------------------------------------------------------------ the view

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spad.annotation import changes, check_sum, refuse_other_structures
 from spad.cases import without_paths
-from spad.checkpoint import LabelClass
+from spad.checkpoint import IGNORE, LabelClass
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result_nodes import (
     PROPOSAL,
@@ -200,15 +200,22 @@ class Result:
         """The uncertainty in percent, (Z, H, W)."""
         return self.layout.stack(self._array(UNCERTAINTY))
 
-    def by_hand(self, labels: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+    def by_hand(
+        self, labels: NDArray[np.uint8] | None = None, *, sure: bool = False
+    ) -> NDArray[np.bool_]:
         """Where a person edited, or has a segment of their own, (Z, H, W).
 
         Parameters
         ----------
         labels : array of uint8, shape (Z, H, W), optional
             From `labels`, where it is at hand.
+        sure : bool
+            Not where the proposal was lost (`recovered`): what is there may be the model's.
         """
-        edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != self.proposal()
+        proposal = self.proposal()
+        edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != proposal
+        if sure:
+            edited &= proposal != IGNORE
         return edited | self.own() if self.own_segments else edited
 
     @property
@@ -242,15 +249,11 @@ class Result:
         ValueError
             It has; asked before a run, nobody waits for nothing.
         """
-        ours = [c.name for c in self.classes]
-        theirs = [c.name for c in classes]
-        know = "press Learn first, that it may know the new ones"
-        first = know if ours[: len(theirs)] == theirs else "choose the model that made it"
         refuse_other_structures(
             self.segmentation.GetName(),
             self.classes,
             classes,
-            remedy=f"{first}, or let the run make a new segmentation",
+            remedy="choose the model that made it, or let the run make a new segmentation",
         )
 
     def take(
