@@ -168,8 +168,8 @@ def recovered(segmentation: Any) -> str:
     if not _has_pixels(segmentation.GetNodeReference(UNCERTAINTY)):
         _add_uncertainty(segmentation, np.zeros(array_of(volume).shape[:3], np.uint8), volume)
         told.append(
-            f"The uncertainty of “{name}” was not in the scene and is taken for 0 %: Next goes from "
-            "one B-scan to the other."
+            f"The uncertainty of “{name}” was not in the scene and is taken for 0 %: Next goes in "
+            "the order of the B-scans."
         )
     return " ".join(told)
 
