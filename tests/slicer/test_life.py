@@ -220,6 +220,14 @@ def test_the_module_opens_on_a_scene_with_a_bad_result(app, panel_engine):
     assert "has no pixels" in said(panel)
 
 
+def test_a_look_at_the_choices_ends_with_the_panel(panel, panel_volume):
+    panel.desk.parameters.samples = 3
+    panel.segment.preflight._start()
+    assert panel.segment.preflight.busy
+    panel.cleanup()
+    assert not panel.segment.preflight.busy
+
+
 def test_a_panel_that_was_closed_is_held_by_no_timer_and_no_observer(
     panel, panel_volume, panel_result
 ):

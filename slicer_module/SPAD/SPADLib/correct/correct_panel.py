@@ -65,6 +65,7 @@ class CorrectPanel:
             self.stop()
             self._result = result
             self._offer_structures()
+        self.ui.scopeCombo.setItemText(0, self.desk.worded(SCOPES[0]))
         self._enable()
 
     def _offer_structures(self) -> None:
@@ -83,7 +84,7 @@ class CorrectPanel:
         self.refresh()  # the volume may have gone
 
     def _show_roi(self) -> None:
-        inside = get(self.ui.scopeCombo, "currentText") == SCOPES[2]
+        inside = get(self.ui.scopeCombo, "currentIndex") == len(SCOPES) - 1
         for widget in (self.ui.roiSelector, self.ui.roiLabel):
             widget.setVisible(inside)
 
@@ -98,7 +99,7 @@ class CorrectPanel:
     def resample(self) -> None:
         """Sample the B-scan on screen anew, with what was painted by hand held."""
         result, bscan = self.desk.need_result(), self.desk.bscan()
-        scope = get(self.ui.scopeCombo, "currentText")
+        scope = SCOPES[get(self.ui.scopeCombo, "currentIndex")]
         self._card(result)
         edits = around_edits(result, bscan, scope, roi=self.desk.parameters.roi)
         self._run(result, range(bscan, bscan + 1), edits)

@@ -92,7 +92,7 @@ class EditPanel:
         self.desk.tell_edited()
         self.desk.say(
             f"“{new.name}” is there to be painted. The model learns it by Learn, from one to three "
-            f"{self.desk.word}s."
+            "B-scans."
         )
 
     def turn_view(self) -> None:

@@ -183,15 +183,15 @@ class LearnPanel:
         return state.line
 
     def _told(self, taught: Lesson, outcome: Outcome, anew: int, stay: int) -> str:
-        learnt, word = outcome.learnt, self.desk.word
+        learnt = outcome.learnt
         said = [
-            f"Learnt from {taught.told(word)} in {duration(learnt.seconds)}",
-            f"{anew} {word}{' is' if anew == 1 else 's are'} drafted anew",
+            f"Learnt from {taught.told} in {duration(learnt.seconds)}",
+            f"{anew} B-scan{' is' if anew == 1 else 's are'} drafted anew",
             f"{stay} {'stays' if stay == 1 else 'stay'}: accepted or by hand",
         ]
         if learnt.guard is not None:
             then, now = (f"{dice:.2f}".removeprefix("0") for dice in learnt.guard)
-            said.append(f"on {word}s of earlier cases: Dice {then} before, {now} now")
+            said.append(f"on B-scans of earlier cases: Dice {then} before, {now} now")
         return "; ".join([*said, *learnt.said]) + "."
 
     # ------------------------------------------------------------------ as I accept
@@ -287,7 +287,7 @@ class LearnPanel:
         ready = self.desk.parameters is not None and self.desk.result is not None
         text = "" if state is None else state.text
         learnt = state is not None and bool(state.lessons)
-        ui.learnLabel.setText(text)
+        ui.learnLabel.setText(self.desk.worded(text))
         ui.learnLabel.setVisible(bool(text))
         hurts = state is not None and state.drafts.hurts
         ui.goBackButton.setText("Go back to the model before" if hurts else "Go back")

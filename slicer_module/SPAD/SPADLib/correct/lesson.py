@@ -57,20 +57,15 @@ class Lesson:
     bscans: tuple[int, ...]
     anew: tuple[int, ...]
 
-    def told(self, word: str) -> str:
-        """From how much is learnt, in words.
-
-        Parameters
-        ----------
-        word : str
-            For one B-scan.
-        """
+    @property
+    def told(self) -> str:
+        """From how much is learnt, in words."""
         whole, some = self.plan.accepted, len(self.bscans) - self.plan.accepted
-        words = [f"{whole} {word}{'s' * (whole > 1)}"] if whole else []
+        words = [f"{whole} B-scan{'s' * (whole > 1)}"] if whole else []
         if some:
             pixels = sum(int((one != IGNORE).sum()) for one in self.plan.label_maps[whole:])
             painted = f"{pixels:,} painted pixel{'s' * (pixels > 1)}"
-            words.append(painted if whole else f"{painted} on {some} {word}{'s' * (some > 1)}")
+            words.append(painted if whole else f"{painted} on {some} B-scan{'s' * (some > 1)}")
         return " and ".join(words)
 
 

@@ -12,6 +12,7 @@ import slicer
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
+from SPADLib.desk.words import word_for, worded
 from SPADLib.scene import Layout, Result, array_of, guessed_layout, recovered, refusal, results
 
 __all__ = ["Desk"]
@@ -37,6 +38,8 @@ class Desk:
     ----------
     parameters : parameter node of the module, wrapped; None between scenes
     history : History
+    input_word : str
+        What the images of the volume that is chosen are called, for the model that is.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Desk:
         self.engine, self.settings, self._show = engine, settings, show
         self.parameters: Any = None
         self.history = History()
+        self.input_word = "B-scan"
         self._results: dict[str, Result] = {}
         self._labels: Any = None
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
@@ -81,7 +85,7 @@ class Desk:
     def say(self, text: str) -> None:
         """Show a sentence, until what it is about is on screen no more."""
         self._about = self._on_screen()
-        self._show(text, False)
+        self._show(self.worded(text), False)
 
     def _on_screen(self) -> Any:
         """The volume and the result that are chosen, and the B-scan on screen."""
@@ -103,7 +107,8 @@ class Desk:
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
         self._about = self._on_screen()
-        self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
+        text = error if isinstance(error, str) else explain(error, safe=SAFE)
+        self._show(self.worded(text), True)
 
     def guarded(self, call: Callable[[], None]) -> None:
         """Call what a button is for; no error is lost in a signal."""
@@ -173,12 +178,13 @@ class Desk:
     @property
     def word(self) -> str:
         """What the images of the result at work are called: B-scan, slice, or image."""
-        from spad.phantom import CLASS_NAMES
+        if (result := self.result) is None:
+            return self.input_word
+        return word_for(result.volume, result.depth, result.classes)
 
-        result = self.result
-        if result is None or any(c.name in CLASS_NAMES for c in result.classes[1:]):
-            return "B-scan"
-        return "image" if result.depth == 1 else "slice"
+    def worded(self, text: str) -> str:
+        """Say a text with this word for B-scan."""
+        return worded(text, self.word)
 
     def known(self, node: Any) -> Result | None:
         """The result that a segmentation is, with its samples where they are at hand."""

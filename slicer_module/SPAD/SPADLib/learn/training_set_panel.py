@@ -117,7 +117,9 @@ class TrainingPanel:
     def _sure(self, untouched: int) -> bool:
         return bool(
             slicer.util.confirmYesNoDisplay(
-                f"Nobody corrected or accepted {untouched} of these B-scans: they teach a model "
-                "its own mistakes. Add them all the same?"
+                self.desk.worded(
+                    f"Nobody corrected or accepted {untouched} of these B-scans: they teach a "
+                    "model its own mistakes. Add them all the same?"
+                )
             )
         )

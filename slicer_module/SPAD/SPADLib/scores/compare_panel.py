@@ -142,7 +142,7 @@ class ComparePanel:
             self._fill_row(number, row)
         self._fill_matches(rows)
         said = (comparison.scope(), comparison.reference.remark)
-        text = " ".join(filter(None, said))
+        text = self.desk.worded(" ".join(filter(None, said)))
         self.ui.compareLabel.setStyleSheet(ink(self.ui.compareLabel, "warning" * ("⚠" in text)))
         self.ui.compareLabel.setText(text)
         table.resizeColumnsToContents()
@@ -158,7 +158,7 @@ class ComparePanel:
             HD95: _distance(row, self.comparison.distance_unit),  # type: ignore[union-attr]
             SIZE: _size(row.size),
             THEIRS: _size(row.reference_size),
-            WORST: "" if row.worst is None else f"{self.desk.word} {row.worst + 1}",
+            WORST: "" if row.worst is None else self.desk.worded(f"B-scan {row.worst + 1}"),
         }
         for column, text in texts.items():
             item = qt.QTableWidgetItem(text)
@@ -240,11 +240,11 @@ class ComparePanel:
         isolate(result.segmentation, segments.get(value))
         place = self.comparison.worst(value)
         if place is None:
-            self.desk.say(f"{rows[number].name} is in no {self.desk.word}")
+            self.desk.say(f"{rows[number].name} is in no B-scan")
         elif view is not None:
             go_to(view, result.volume, result.layout, place[0], place[1:])
             self.desk.tell("view")
-            self.desk.say(f"{rows[number].name}: its worst {self.desk.word} is {place[0] + 1}")
+            self.desk.say(f"{rows[number].name}: its worst B-scan is {place[0] + 1}")
 
     def show_all(self) -> None:
         """Show all structures again."""
