@@ -27,6 +27,8 @@ OCT, CHEST = label_classes(["background", "IS/OS"]), label_classes(["background"
         ("CR", 1, OCT, "image"),
         ("CT", 7, (), "slice"),
         ("OPT", 7, CHEST, "B-scan"),
+        ("OP", 1, OCT, "B-scan"),
+        ("OP", 1, CHEST, "image"),
     ],
 )
 def test_dicom_tells_what_they_are_called_else_the_model(

@@ -52,6 +52,7 @@ class Desk:
         self.parameters: Any = None
         self.history = History()
         self.input_word = "B-scan"
+        self._word: tuple[Any, str] = (None, "")
         self._results: dict[str, Result] = {}
         self._labels: Any = None
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
@@ -180,7 +181,10 @@ class Desk:
         """What the images of the result at work are called: B-scan, slice, or image."""
         if (result := self.result) is None:
             return self.input_word
-        return word_for(result.volume, result.depth, result.classes)
+        about = result.segmentation.GetID(), result.classes
+        if self._word[0] != about:  # DICOM's database is asked once
+            self._word = about, word_for(result.volume, result.depth, result.classes)
+        return self._word[1]
 
     def worded(self, text: str) -> str:
         """Say a text with this word for B-scan."""
@@ -201,6 +205,7 @@ class Desk:
     def forget(self) -> None:
         """Let go of all results, as when a scene is closed."""
         self._results.clear()
+        self._word = (None, "")
         self.history.forget()
 
     # ------------------------------------------------------------------ B-scans on screen

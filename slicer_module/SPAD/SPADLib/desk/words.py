@@ -44,7 +44,8 @@ def word_for(volume: Any, depth: int, classes: Iterable[LabelClass]) -> str:
     """
     classes = tuple(classes)
     found = "" if volume is None else dicom_modality(volume)
-    if found in OPHTHALMIC or (not found and (not classes or retinal(classes))):
+    may_be = found in ("", *OPHTHALMIC) and (not classes or retinal(classes))
+    if found.startswith("OPT") or may_be:
         return "B-scan"
     return "image" if depth == 1 else "slice"
 

@@ -150,15 +150,19 @@ def recovered(segmentation: Any) -> str:
         What to know of it; empty where nothing was lacking, or the volume is.
     """
     volume, name = segmentation.GetNodeReference(VOLUME), segmentation.GetName()
-    said = segmentation.GetAttribute("SPAD.classes"), segmentation.GetAttribute("SPAD.layout")
-    if not all(said) or not _has_pixels(volume):
+    if not segmentation.GetAttribute("SPAD.classes") or not _has_pixels(volume):
+        return ""
+    try:
+        layout = Layout.of(segmentation.GetAttribute("SPAD.layout") or "")
+    except ValueError:  # a scene may come from anywhere
         return ""
     told = []
     if not _has_pixels(segmentation.GetNodeReference(PROPOSAL)):
         labels = read_segments(segmentation, structures_of(segmentation), volume).labels
-        stack = Layout.of(said[1]).stack(labels)
-        for z in {*kept(segmentation, "SPAD.bscans", []), *np.flatnonzero(stack.any((1, 2)))}:
-            stack[z] = IGNORE
+        segmented = kept(segmentation, "SPAD.bscans", [])
+        for z, bscan in enumerate(layout.stack(labels)):
+            if z in segmented or bscan.any():
+                bscan[:] = IGNORE
         _add_proposal(segmentation, labels, volume)
         told.append(
             f"What the model wrote into “{name}”, its proposal, was not in the scene, so nobody "
