@@ -227,6 +227,7 @@ def alternatives(desk: Desk) -> None:
     rows, columns = np.nonzero(layer.data[at] == value)
     middle = len(rows) // 2
     driver.move_to(layer, (rows[middle], columns[middle]))
+    desk.camera.hold(300)  # a busy machine is late with what is under the mouse
     driver.press(".")
     desk.camera.hold(900)
     desk.still("alternative")

@@ -27,7 +27,8 @@ from scene import new_scene
 MODEL = "oct-phantom"
 WIDTH_PX, HEIGHT_PX = 520, 200
 GAP_PX = 6
-PANEL_PX, PANEL_HIGH_PX = 480, 940
+WAIT_S = 300
+PANEL_PX, PANEL_HIGH_PX = 480, 1160
 
 
 def main() -> None:
@@ -45,13 +46,13 @@ def main() -> None:
     volume, reference = make_phantom(shape=(7, 256, 384))
     panel.desk.parameters.inputVolume = volume
     panel.desk.parameters.checkpoint = MODEL
-    settle(panel)
+    settle(panel, WAIT_S)
     panel.ui.segmentButton.click()
-    settle(panel)
-    settle(panel)
+    settle(panel, WAIT_S)
+    settle(panel, WAIT_S)
     reference.GetDisplayNode().SetVisibility(False)
     panel.desk.parameters.reference = reference
-    settle(panel)
+    settle(panel, WAIT_S)
     result = panel.desk.result
 
     view = SliceView(scene, app, "Recorded", (WIDTH_PX, HEIGHT_PX))
@@ -80,7 +81,7 @@ def main() -> None:
     panel.ui.uncertaintyCheck.setChecked(True)
     panel.ui.nextButton.click()
     panel.ui.largerButton.click()
-    settle(panel)
+    settle(panel, WAIT_S)
     # The three tabs side by side, so that a page shows all of it.
     pages = []
     for tab in range(panel.ui.tabs.count()):

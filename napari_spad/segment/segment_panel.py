@@ -166,10 +166,9 @@ class SegmentPanel(QWidget):
         request = self._request(source, edits=edits, onward=onward)
         theirs = self.engine.read_card(request.checkpoint).classes
         model = f"the model “{request.checkpoint.stem}”"
-        ours, options = result.classes, {}
-        if len(theirs) < len(ours) and ours[: len(theirs)] == tuple(theirs):
-            options["remedy"] = "press Learn (K) first, that it may know the new ones"
-        refuse_other_structures(result.layer.name, ours, theirs, model=model, **options)
+        refuse_other_structures(
+            result.layer.name, result.classes, theirs, model=model, learn="Learn (K)"
+        )
         parts = {part.index: part for part in source.parts}
         source.parts = tuple(parts[index] for index in edits)
         return request

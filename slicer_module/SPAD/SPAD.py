@@ -110,7 +110,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         """Build the panel; the engine is there."""
         from spad.inference import Engine
         from SPADLib.correct import CorrectPanel, EditPanel, LearnPanel, ReviewPanel
-        from SPADLib.desk import Desk, Following, RunBox
+        from SPADLib.desk import Desk, Following, RunBox, Words
         from SPADLib.host import ink
         from SPADLib.learn import TrainingPanel
         from SPADLib.scene import register
@@ -140,6 +140,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.lessons = LearnPanel(self.desk, ui, runs, self.segment)
         self.save = SavePanel(self.desk, ui)
         self.learn = TrainingPanel(self.desk, ui, runs, self.review)
+        self.words = Words(self.desk, ui)
         for what in ("parameters", "view"):
             self.desk.on(what, self._hush)
         self.following = Following(self.desk, ui, self.logic.getParameterNode, self._leave_scene)
@@ -183,6 +184,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
 
     def _leave_scene(self):
         self.runs.cancel("the scene was closed")
+        self.segment.preflight.stop()
         self.compare.stop()
         self.review.stop()
         self.correct.stop()

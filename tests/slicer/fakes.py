@@ -57,7 +57,7 @@ class FakeSegmenter:
 
     def __init__(self, engine: FakeEngine, path: Any) -> None:
         self._engine, self._path = engine, path
-        self.card = engine.card
+        self.card = engine.read_card(path)
         learnt = path.read_bytes().startswith(b"learnt")
         self._threshold = engine.learnt_threshold if learnt else None
 
@@ -83,6 +83,7 @@ class FakeSegmenter:
         more = [np.roll(labels, n, -1) for n in range(1, asked["samples"] or 1)]
         by = {"name": self.card.name, "sha256": sha256(self._path)}
         made = run_of(labels, samples=more, uncertainty=0.25, seed=asked["seed"], checkpoint=by)
+        made = replace(made, classes=self.card.classes)
         return made if asked["probability"] else replace(made, probability=None)
 
 
@@ -105,7 +106,9 @@ class FakeEngine:
         return ["cpu"]
 
     def read_card(self, path: Any) -> Any:
-        return self.card
+        new = path.read_text().split()[2:]  # of what `FakeWorker` writes
+        names = [c.name for c in self.card.classes]
+        return replace(self.card, classes=label_classes([*names, *new])) if new else self.card
 
     def shipped(self) -> dict[str, Any]:
         return {"fake": self.checkpoint}
@@ -146,7 +149,9 @@ class FakeWorker:
             self.did.append("killed")
             raise
         plan.out.parent.mkdir(parents=True, exist_ok=True)
-        plan.out.write_bytes(b"learnt %d" % len(self.plans))
+        known = {c.name for c in CLASSES}
+        new = [c.name for c in plan.classes or () if c.name not in known]
+        plan.out.write_text(" ".join(["learnt", str(len(self.plans)), *new]))
         plan.out.with_suffix(".lessons.npz").write_bytes(b"lessons")
         self.did.append("learn")
         return Learnt(plan.out, 9.0)

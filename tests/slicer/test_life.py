@@ -129,11 +129,14 @@ def test_no_button_stays_enabled_when_the_scene_is_closed(panel, panel_result):
     assert {n for n, b in buttons.items() if b.isEnabled()} == set()
 
 
-def test_a_result_without_its_proposals_pixels_costs_that_result_and_not_the_panel(
+def test_a_result_without_its_volumes_pixels_costs_that_result_and_not_the_panel(
     panel, panel_result
 ):
     node = panel_result.segmentation
-    node.GetNodeReference("SPAD.proposal").SetAndObserveImageData(None)
+    copy = slicer.vtkMRMLScalarVolumeNode()
+    copy.Copy(panel_result.volume)
+    panel.desk.parameters.inputVolume = slicer.mrmlScene.AddNode(copy)
+    panel_result.volume.SetAndObserveImageData(None)
     panel.desk.parameters.Modified()
     settle(panel)
     assert panel.desk.result is None
@@ -148,17 +151,81 @@ def test_a_result_without_its_proposals_pixels_costs_that_result_and_not_the_pan
     assert panel.desk.result.segmentation is not node
 
 
+@pytest.mark.parametrize("how", ["gone", "no pixels"])
+def test_a_result_that_lost_its_companions_is_recovered_and_nothing_of_it_can_be_lost(
+    panel, panel_result, panel_worker, how
+):
+    node = panel_result.segmentation
+    panel_result.put(1, np.full(SHAPE[1:], 3, np.uint8))
+    settle(panel)
+    before = panel_result.labels().copy()
+    for role in ("SPAD.proposal", "SPAD.uncertainty"):
+        lost = node.GetNodeReference(role)
+        if how == "gone":
+            slicer.mrmlScene.RemoveNode(lost)
+        else:
+            lost.SetAndObserveImageData(None)
+    panel.desk.parameters.Modified()
+    settle(panel)
+    found = panel.desk.result
+    assert found.segmentation is node
+    assert "all that is labelled counts as by hand" in said(panel)
+    assert "The uncertainty of" in said(panel)
+    assert found.by_hand().all()
+    assert not found.uncertainty().any()
+    panel.ui.intoCombo.setCurrentIndex(1)
+    panel.desk.parameters.seed = 5
+    panel.ui.segmentButton.click()
+    settle(panel)
+    assert "0 pixels changed" in said(panel)
+    assert np.array_equal(found.labels(), before)
+    assert not found.by_hand(sure=True).any()  # so it teaches nothing that nobody accepted
+    panel.ui.learnButton.click()
+    settle(panel)
+    assert "press Accept first" in said(panel)
+    assert panel.ui.addCorrectedButton.text() == "Corrected (0)"
+    panel.review._go(1)
+    panel.ui.acceptButton.click()
+    settle(panel)
+    panel.ui.learnButton.click()
+    settle(panel)
+    assert np.array_equal(panel_worker.plans[0].label_maps, before[1:2])
+    assert "0 B-scans are drafted anew" in said(panel)
+    assert np.array_equal(found.labels(), before)
+
+
+def test_bscans_that_nobody_segmented_are_free_in_a_result_that_is_recovered(scene):
+    from SPADLib.scene import Layout, Result, recovered
+
+    volume = add_volume(np.zeros(SHAPE, np.uint8), name="OCT")
+    run = run_of(np.ones((2, *SHAPE[1:]), np.uint8))
+    result = Result.create(volume, Layout(), run, first=1)
+    scene.RemoveNode(result.segmentation.GetNodeReference("SPAD.proposal"))
+    assert "proposal" in recovered(result.segmentation)
+    assert recovered(result.segmentation) == ""
+    held = Result.of(result.segmentation).by_hand()
+    assert held.any(axis=(1, 2)).tolist() == [False, True, True, False]
+
+
 def test_the_module_opens_on_a_scene_with_a_bad_result(app, panel_engine):
     import SPAD
     from SPADLib.scene import Layout, Result
 
     volume = add_volume(np.zeros(SHAPE, np.uint8), name="OCT")
     node = Result.create(volume, Layout(), run_of(np.zeros(SHAPE, np.uint8))).segmentation
-    node.GetNodeReference("SPAD.proposal").SetAndObserveImageData(None)
+    volume.SetAndObserveImageData(None)
     SPAD.SPADLogic().getParameterNode().result = node
     panel = standin.open_module(SPAD)
     assert panel.desk is not None
     assert "has no pixels" in said(panel)
+
+
+def test_a_look_at_the_choices_ends_with_the_panel(panel, panel_volume):
+    panel.desk.parameters.samples = 3
+    panel.segment.preflight._start()
+    assert panel.segment.preflight.busy
+    panel.cleanup()
+    assert not panel.segment.preflight.busy
 
 
 def test_a_panel_that_was_closed_is_held_by_no_timer_and_no_observer(

@@ -77,3 +77,16 @@ def test_a_result_of_another_volume_than_the_chosen_one_is_said(panel, panel_res
     assert "It is of “OCT”, not of “fellow”" in panel.ui.belongsLabel.text()
     run(panel)
     assert panel.ui.belongsLabel.isHidden()
+
+
+def test_nothing_is_cut_in_a_panel_of_480_pixels(panel, panel_result):
+    ui = panel.ui
+    for hidden in (ui.goBackButton, ui.keepModelButton, ui.roiSelector):
+        hidden.setVisible(True)
+    for area, content in (
+        (ui.segmentArea, ui.segmentContent),
+        (ui.correctArea, ui.correctContent),
+        (ui.saveArea, ui.saveContent),
+    ):
+        frame = 480 - area.verticalScrollBar().sizeHint().width() - 40  # of tab and module
+        assert content.minimumSizeHint().width() <= frame, content.objectName()

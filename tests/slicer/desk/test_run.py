@@ -140,6 +140,7 @@ def test_what_makes_an_image_doubtful_is_told_before_the_run(scene):
     ("modality", "classes", "words"),
     [
         ("CT", ["background", "SRF"], "DICOM says CT; fake looks for SRF in retinal OCT."),
+        ("OPT", ["background", "ONL-ISM", "RPE"], ""),
         (
             "OPT",
             ["background", "heart"],

@@ -20,7 +20,7 @@ from scene import add_volume, save_scene
 
 from spad.checkpoint.labels import label_classes
 from SPADLib.scene.bscan_layout import Layout
-from SPADLib.scene.result import Result
+from SPADLib.scene.result import Result, results
 from SPADLib.scores.live_scores import LiveScores
 from SPADLib.scores.reference_on_grid import Reference
 
@@ -109,6 +109,39 @@ def test_a_changed_match_counts_and_is_kept_with_the_scene(result, volume, label
     other.set_match("S1", None)
     other.set_match("S2", 2)
     assert found.segmentation.GetAttribute("SPAD.match") == "{}"
+
+
+def test_matches_are_those_of_their_own_references_after_a_scene_is_added(
+    result, volume, labels, tmp_path
+):
+    """Of two scenes whose nodes had the same ids."""
+    first = segmentation(volume, labels, {1: "fluid", 2: "IRF"})
+    Reference.of(first, result).set_match("S1", 1)
+    second = segmentation(volume, labels, {1: "fluid", 2: "IRF"})
+    Reference.of(second, result).set_match("S1", 3)
+    second.SetName("reader 3")
+    file, scene = save_scene(slicer.mrmlScene, tmp_path), slicer.vtkMRMLScene()
+    scene.SetURL(str(file))
+    assert scene.Connect()
+    segmentations = "vtkMRMLSegmentationNode"
+    (there,) = results(scene)
+    Reference.of(scene.GetFirstNodeByName("reader 2"), there).set_match("S1", 2)
+    before = [scene.GetNthNodeByClass(n, segmentations).GetID() for n in range(3)]
+    assert scene.Import()
+    nodes = [scene.GetNthNodeByClass(n, segmentations) for n in range(6)]
+    assert {n.GetID() for n in nodes}.issuperset(before)
+    came = [n for n in nodes if n.GetID() not in before]
+    (added,) = (r for r in results(scene) if r.segmentation in came)
+    for name, ours, theirs in (("reader 2", 2, 1), ("reader 3", 3, 3)):
+        (old,) = (n for n in nodes if n.GetName() == name and n not in came)
+        (new,) = (n for n in came if n.GetName().startswith(name))
+        assert Reference.of(old, there).match["S1"] == ours
+        assert Reference.of(new, added).match["S1"] == theirs
+        assert Reference.of(old, added).match["S1"] is None
+    reference = Reference.of(scene.GetFirstNodeByName("reader 3"), there)
+    reference.set_match("S1", None)
+    assert reference.match["S1"] is None
+    assert Reference.of(scene.GetFirstNodeByName("reader 2"), there).match["S1"] == 2
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[]", '{"vtkMRMLSegmentationNode2": 5}'])

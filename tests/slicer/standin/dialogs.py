@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "open files": (),
     "save file": "",
     "folder": "",
+    "text": "",
 }
 
 

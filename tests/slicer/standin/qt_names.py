@@ -67,6 +67,14 @@ class QFileDialog(QtWidgets.QFileDialog):
         return dialogs.ask("folder", caption)
 
 
+class QInputDialog(QtWidgets.QInputDialog):
+    """Asks nobody. As in PythonQt a text is a plain str, and empty where the dialog is closed."""
+
+    @staticmethod
+    def getText(parent: Any, title: str, label: str, *_: Any, **__: Any) -> str:
+        return dialogs.ask("text", label, title)
+
+
 class QMessageBox(QtWidgets.QMessageBox):
     """Waits for nobody: see ``standin.dialogs``."""
 
@@ -84,6 +92,6 @@ def make_qt() -> types.ModuleType:
             if name[0] == "Q" and name not in ABSENT:
                 setattr(qt, name, getattr(part, name))
     qt.QUiLoader = QtUiTools.QUiLoader
-    for made in (QSettings, QFileDialog, QMessageBox):
+    for made in (QSettings, QFileDialog, QInputDialog, QMessageBox):
         setattr(qt, made.__name__, made)
     return qt

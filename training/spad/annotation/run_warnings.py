@@ -113,6 +113,7 @@ def refuse_other_structures(
     *,
     model: str = "this model",
     remedy: str = "choose the model that made it",
+    learn: str = "Learn",
 ) -> None:
     """Refuse a model that has other structures than a label map: before a run, nobody waits.
 
@@ -122,8 +123,8 @@ def refuse_other_structures(
         Of the label map's layer or segmentation.
     ours, theirs : sequence of LabelClass
         The label map's and the model's, background first.
-    model, remedy : str
-        The host's words for it.
+    model, remedy, learn : str
+        The host's words for it; `learn` is what to press for a model that knows the first of ours.
 
     Raises
     ------
@@ -131,6 +132,8 @@ def refuse_other_structures(
         It has; with the remedy.
     """
     have, has = ([c.name for c in classes[1:]] for classes in (ours, theirs))
+    if have[: len(has)] == has:
+        remedy = f"press {learn} first, that it may know the new ones"
     if have != has:
         raise ValueError(
             f"“{name}” has the structures {', '.join(have)}, {model} has {', '.join(has)}: {remedy}"

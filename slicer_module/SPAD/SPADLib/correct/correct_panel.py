@@ -50,6 +50,7 @@ class CorrectPanel:
         ui.scopeCombo.currentIndexChanged.connect(lambda *_: self._show_roi())
         desk.on("result", self.refresh)
         desk.on("parameters", self.refresh)
+        desk.on("structures", self._offer_structures)
         desk.on("written", self._leave_alternative)
         desk.on("edited", self._on_edited)
         desk.on("view", self._leave_alternative)
@@ -63,9 +64,14 @@ class CorrectPanel:
         if result is not self._result:
             self.stop()
             self._result = result
-            for one in () if result is None else result.classes[1:]:
-                self.ui.structureCombo.addItem(one.name, one.value)
+            self._offer_structures()
+        self.ui.scopeCombo.setItemText(0, self.desk.worded(SCOPES[0]))
         self._enable()
+
+    def _offer_structures(self) -> None:
+        combo = self.ui.structureCombo
+        for one in () if self._result is None else self._result.classes[1 + get(combo, "count") :]:
+            combo.addItem(one.name, one.value)
 
     def stop(self) -> None:
         """Correct nothing."""
@@ -78,7 +84,7 @@ class CorrectPanel:
         self.refresh()  # the volume may have gone
 
     def _show_roi(self) -> None:
-        inside = get(self.ui.scopeCombo, "currentText") == SCOPES[2]
+        inside = get(self.ui.scopeCombo, "currentIndex") == len(SCOPES) - 1
         for widget in (self.ui.roiSelector, self.ui.roiLabel):
             widget.setVisible(inside)
 
@@ -93,7 +99,7 @@ class CorrectPanel:
     def resample(self) -> None:
         """Sample the B-scan on screen anew, with what was painted by hand held."""
         result, bscan = self.desk.need_result(), self.desk.bscan()
-        scope = get(self.ui.scopeCombo, "currentText")
+        scope = SCOPES[get(self.ui.scopeCombo, "currentIndex")]
         self._card(result)
         edits = around_edits(result, bscan, scope, roi=self.desk.parameters.roi)
         self._run(result, range(bscan, bscan + 1), edits)

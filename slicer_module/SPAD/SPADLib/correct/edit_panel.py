@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
+
 from SPADLib.correct.segment_editor import SegmentEditor
 from SPADLib.desk import Desk, show_bscan
+from SPADLib.scene import add_structure
 
 __all__ = ["EditPanel"]
 
@@ -30,6 +33,7 @@ class EditPanel:
         desk.on("writing", self.editor.save_state)
         ui.viewButton.clicked.connect(lambda *_: self.turn_view())
         ui.surfaceCheck.toggled.connect(self.show_surfaces)
+        ui.structureButton.clicked.connect(lambda *_: desk.guarded(self.add_structure))
         desk.on("parameters", self.refresh)
         desk.on("result", self.refresh)
 
@@ -40,7 +44,7 @@ class EditPanel:
         self._tell_whose(result)
         for tab in (1, 2):  # correct, save
             self.ui.tabs.setTabEnabled(tab, result is not None)
-        for widget in (self.ui.viewButton, self.ui.surfaceCheck):
+        for widget in (self.ui.viewButton, self.ui.surfaceCheck, self.ui.structureButton):
             widget.setEnabled(result is not None)
         self.ui.uncertaintyCheck.setEnabled(result is not None)
         if result is None:
@@ -69,6 +73,27 @@ class EditPanel:
             )
         self.ui.belongsLabel.setVisible(bool(said))
         self.ui.belongsLabel.setText(said)
+
+    def add_structure(self) -> None:
+        """Ask for the name of a structure that the model does not know, and let it be painted."""
+        result = self.desk.need_result()
+        name = qt.QInputDialog.getText(
+            self.ui.structureButton,
+            "Add a structure",
+            "Name of what the model does not know yet, or of a segment that you added:",
+        )
+        if not name:
+            return
+        self.desk.tell("writing")  # a step of its own for undo
+        new = add_structure(result.segmentation, str(name))
+        chosen = next(s for s, v in result.values.items() if v == new.value)
+        self.editor.widget.setCurrentSegmentID(chosen)
+        self.desk.tell("structures")
+        self.desk.tell_edited()
+        self.desk.say(
+            f"“{new.name}” is there to be painted. The model learns it by Learn, from one to three "
+            "B-scans."
+        )
 
     def turn_view(self) -> None:
         """Turn the red slice view to the plane of the B-scans."""

@@ -141,10 +141,10 @@ class LearnPanel:
 
     def _lesson(self) -> Lesson:
         result = self.desk.need_result()
-        p = self.desk.parameters
-        return lesson(
-            result, source_of(result), self._model(result), p.device or "auto", seed=p.seed
-        )
+        p, model = self.desk.parameters, self._model(result)
+        known = self.desk.engine.read_card(model).classes
+        device = p.device or "auto"
+        return lesson(result, source_of(result), model, device, known=known, seed=p.seed)
 
     def _begin(self, taught: Lesson) -> None:
         result = self.desk.need_result()
@@ -177,21 +177,21 @@ class LearnPanel:
         self.form.models.forget(prune(learnt_folder(), used))
         self.desk.history.add(result, changed)
         stay = (result.segmented | set(taught.bscans)) - anew
-        state.line = self._told(taught, outcome, len(anew), len(stay))
+        state.line = self._told(taught, outcome, len(anew), len(stay)) + _left_out(result)
         self.desk.tell("written")
         self._show()
         return state.line
 
     def _told(self, taught: Lesson, outcome: Outcome, anew: int, stay: int) -> str:
-        learnt, word = outcome.learnt, self.desk.word
+        learnt = outcome.learnt
         said = [
-            f"Learnt from {taught.told(word)} in {duration(learnt.seconds)}",
-            f"{anew} {word}{' is' if anew == 1 else 's are'} drafted anew",
+            f"Learnt from {taught.told} in {duration(learnt.seconds)}",
+            f"{anew} B-scan{' is' if anew == 1 else 's are'} drafted anew",
             f"{stay} {'stays' if stay == 1 else 'stay'}: accepted or by hand",
         ]
         if learnt.guard is not None:
             then, now = (f"{dice:.2f}".removeprefix("0") for dice in learnt.guard)
-            said.append(f"on {word}s of earlier cases: Dice {then} before, {now} now")
+            said.append(f"on B-scans of earlier cases: Dice {then} before, {now} now")
         return "; ".join([*said, *learnt.said]) + "."
 
     # ------------------------------------------------------------------ as I accept
@@ -287,7 +287,7 @@ class LearnPanel:
         ready = self.desk.parameters is not None and self.desk.result is not None
         text = "" if state is None else state.text
         learnt = state is not None and bool(state.lessons)
-        ui.learnLabel.setText(text)
+        ui.learnLabel.setText(self.desk.worded(text))
         ui.learnLabel.setVisible(bool(text))
         hurts = state is not None and state.drafts.hurts
         ui.goBackButton.setText("Go back to the model before" if hurts else "Go back")
@@ -296,3 +296,10 @@ class LearnPanel:
         for button in (ui.goBackButton, ui.keepModelButton):
             button.setVisible(learnt)
             button.setEnabled(learnt and not self.runs.busy)
+
+
+def _left_out(result: Result) -> str:
+    """Say which segments are no structures, and so were not learnt."""
+    inner = result.segmentation.GetSegmentation()
+    names = ", ".join(f"“{inner.GetSegment(s).GetName()}”" for s in result.own_segments)
+    return f" Not learnt, as no structures: {names}. Add a structure… takes them in." * bool(names)

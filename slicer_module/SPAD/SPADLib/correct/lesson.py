@@ -7,15 +7,15 @@ at once at its end: a run that is cancelled, or fails, has changed nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.annotation import RunProgress
-from spad.checkpoint import IGNORE
+from spad.annotation import RunProgress, refuse_other_structures
+from spad.checkpoint import IGNORE, LabelClass
 from spad.inference import Engine
 from spad.worker import (
     Drafts,
@@ -57,20 +57,15 @@ class Lesson:
     bscans: tuple[int, ...]
     anew: tuple[int, ...]
 
-    def told(self, word: str) -> str:
-        """From how much is learnt, in words.
-
-        Parameters
-        ----------
-        word : str
-            For one B-scan.
-        """
+    @property
+    def told(self) -> str:
+        """From how much is learnt, in words."""
         whole, some = self.plan.accepted, len(self.bscans) - self.plan.accepted
-        words = [f"{whole} {word}{'s' * (whole > 1)}"] if whole else []
+        words = [f"{whole} B-scan{'s' * (whole > 1)}"] if whole else []
         if some:
             pixels = sum(int((one != IGNORE).sum()) for one in self.plan.label_maps[whole:])
             painted = f"{pixels:,} painted pixel{'s' * (pixels > 1)}"
-            words.append(painted if whole else f"{painted} on {some} {word}{'s' * (some > 1)}")
+            words.append(painted if whole else f"{painted} on {some} B-scan{'s' * (some > 1)}")
         return " and ".join(words)
 
 
@@ -83,9 +78,17 @@ class Outcome:
 
 
 def lesson(
-    result: Result, source: Source, checkpoint: Path, device: str, *, seed: int = 0
+    result: Result,
+    source: Source,
+    checkpoint: Path,
+    device: str,
+    *,
+    known: Sequence[LabelClass],
+    seed: int = 0,
 ) -> Lesson:
     """Make a lesson of a result: accepted B-scans teach whole, others what is painted by hand.
+
+    Structures that the model does not know yet are learnt with the others.
 
     Parameters
     ----------
@@ -95,16 +98,21 @@ def lesson(
     checkpoint : Path
         The model that the result was first made with.
     device : str
+    known : sequence of LabelClass
+        What the model knows, background first.
     seed : int
 
     Raises
     ------
     ValueError
-        Nothing is accepted or painted yet.
+        Nothing is accepted or painted yet, or the model has other structures.
     """
+    first, new = result.classes[: len(known)], result.classes[len(known) :]
+    model = f"the model “{checkpoint.stem}”"
+    refuse_other_structures(result.segmentation.GetName(), first, known, model=model)
     labels = result.labels()
-    accepted, painted = result.accepted(labels), result.by_hand(labels)
-    labels[result.own()] = IGNORE  # of no class of the model's: it is not background either
+    accepted, painted = result.accepted(labels), result.by_hand(labels, sure=True)
+    labels[result.own()] = IGNORE  # of no structure: it is not background either
     maps = {}
     count = len(result.classes)
     for z in (*sorted(accepted), *sorted(_any(painted) - accepted)):
@@ -125,11 +133,12 @@ def lesson(
         len(accepted & set(maps)),
         new_path(learnt_folder(), made[0]["checkpoint"]["name"] if made else checkpoint.stem),
         device=device,
+        classes=(*known, *new) if new else None,
         earlier=earlier if earlier.is_file() else None,
         inverted=source.inverted,
         seed=seed,
     )
-    anew = sorted(result.segmented - accepted - _any(painted))
+    anew = sorted(result.segmented - accepted - _any(result.by_hand()))
     return Lesson(plan, tuple(maps), tuple(anew))
 
 

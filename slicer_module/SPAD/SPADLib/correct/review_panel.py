@@ -112,8 +112,9 @@ class ReviewPanel:
             tick = "✓ " if state == "accepted" else ""
             for column, text in enumerate((str(bscan + 1), f"{error:.2f}", f"{tick}{state}")):
                 table.setItem(number, column, qt.QTableWidgetItem(text))
+        table.setHorizontalHeaderLabels([self.desk.worded(text) for text in COLUMNS])
         table.resizeColumnsToContents()
-        self.ui.reviewLabel.setText(self.review.summary())
+        self.ui.reviewLabel.setText(self.desk.worded(self.review.summary()))
 
     def _on_row(self, row: int) -> None:
         rows = [] if self.review is None else self.review.rows()
@@ -128,13 +129,12 @@ class ReviewPanel:
             raise ValueError("The B-scans are still being ranked: press again in a moment")
         bscan = review.next(self.desk.bscan())
         if bscan is None:
-            self.desk.say(f"All other {self.desk.word}s are accepted.")
+            self.desk.say("All other B-scans are accepted.")
             return
         isolate(result.segmentation, None)  # a click on a score may have shown one structure alone
         self._go(bscan)
         error = review.queue.error[(bscan,)]
-        at = f"{self.desk.word} {bscan + 1} of {result.depth}"
-        self.desk.say(f"{at}: expected error {error:.2f}")
+        self.desk.say(f"B-scan {bscan + 1} of {result.depth}: expected error {error:.2f}")
 
     def _go(self, bscan: int) -> None:
         result, view = self.desk.need_result(), self.desk.view

@@ -12,7 +12,8 @@ import slicer
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
-from SPADLib.scene import Layout, Result, array_of, guessed_layout, refusal, results
+from SPADLib.desk.words import word_for, worded
+from SPADLib.scene import Layout, Result, array_of, guessed_layout, recovered, refusal, results
 
 __all__ = ["Desk"]
 
@@ -37,6 +38,8 @@ class Desk:
     ----------
     parameters : parameter node of the module, wrapped; None between scenes
     history : History
+    input_word : str
+        What the images of the volume that is chosen are called, for the model that is.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class Desk:
         self.engine, self.settings, self._show = engine, settings, show
         self.parameters: Any = None
         self.history = History()
+        self.input_word = "B-scan"
+        self._word: tuple[Any, str] = (None, "")
         self._results: dict[str, Result] = {}
         self._labels: Any = None
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
@@ -60,10 +65,11 @@ class Desk:
 
         Parameters
         ----------
-        what : {"parameters", "result", "edited", "writing", "written", "reviewed", "view", "busy"}
-            The choices; another result is at work; its pixels changed; a model, or what takes it
-            back, is about to write in it, and has written; a B-scan was accepted or skipped; the
-            slice view moved; a run began or ended.
+        what : str
+            "parameters", the choices; "result", another is at work; "structures", one was added to
+            it; "edited", its pixels changed; "writing" and "written", a model, or what takes it
+            back, is about to write in it, and has; "reviewed", a B-scan was accepted or skipped;
+            "view", the slice view moved; "busy", a run began or ended.
         call : callable
         """
         self._hear[what].append(call)
@@ -80,7 +86,7 @@ class Desk:
     def say(self, text: str) -> None:
         """Show a sentence, until what it is about is on screen no more."""
         self._about = self._on_screen()
-        self._show(text, False)
+        self._show(self.worded(text), False)
 
     def _on_screen(self) -> Any:
         """The volume and the result that are chosen, and the B-scan on screen."""
@@ -102,7 +108,8 @@ class Desk:
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
         self._about = self._on_screen()
-        self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
+        text = error if isinstance(error, str) else explain(error, safe=SAFE)
+        self._show(self.worded(text), True)
 
     def guarded(self, call: Callable[[], None]) -> None:
         """Call what a button is for; no error is lost in a signal."""
@@ -154,6 +161,12 @@ class Desk:
         node = None if self.parameters is None else self.parameters.result
         return "" if node is None or self.result is not None else refusal(node)
 
+    def recover(self) -> None:
+        """Make anew what the segmentation that is chosen lacks of a result; it is said."""
+        node = None if self.parameters is None else self.parameters.result
+        if node is not None and (said := recovered(node)):
+            self.say(said)
+
     def take_result(self, result: Result) -> None:
         """Make a new result the one at work."""
         self._results[result.segmentation.GetID()] = result
@@ -166,12 +179,16 @@ class Desk:
     @property
     def word(self) -> str:
         """What the images of the result at work are called: B-scan, slice, or image."""
-        from spad.phantom import CLASS_NAMES
+        if (result := self.result) is None:
+            return self.input_word
+        about = result.segmentation.GetID(), result.classes
+        if self._word[0] != about:  # DICOM's database is asked once
+            self._word = about, word_for(result.volume, result.depth, result.classes)
+        return self._word[1]
 
-        result = self.result
-        if result is None or any(c.name in CLASS_NAMES for c in result.classes[1:]):
-            return "B-scan"
-        return "image" if result.depth == 1 else "slice"
+    def worded(self, text: str) -> str:
+        """Say a text with this word for B-scan."""
+        return worded(text, self.word)
 
     def known(self, node: Any) -> Result | None:
         """The result that a segmentation is, with its samples where they are at hand."""
@@ -188,6 +205,7 @@ class Desk:
     def forget(self) -> None:
         """Let go of all results, as when a scene is closed."""
         self._results.clear()
+        self._word = (None, "")
         self.history.forget()
 
     # ------------------------------------------------------------------ B-scans on screen

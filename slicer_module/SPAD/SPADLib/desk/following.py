@@ -141,6 +141,7 @@ class Following:
 
     def _on_parameters(self, *_: Any) -> None:
         if self.desk.parameters is not None and not self._busy():
+            self.desk.guarded(self.desk.recover)
             self.desk.tell("parameters")
 
     # ------------------------------------------------------------------ the view
@@ -164,5 +165,5 @@ class Following:
         if seen != self._bscan:
             self._bscan = seen
             depth = self.desk.result.depth
-            self.ui.viewLabel.setText(f"{self.desk.word} {bscan + 1} of {depth}")
+            self.ui.viewLabel.setText(self.desk.worded(f"B-scan {bscan + 1} of {depth}"))
             self.desk.tell("view")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from SPADLib.desk.words import OPHTHALMIC, retinal
 from SPADLib.scene import Source, dicom_modality, spacing_is_default
 
 __all__ = ["warnings_of"]
-
-OPHTHALMIC = ("OPT", "OP", "OPTBSV", "OPTENF", "OPM")
-"""DICOM's codes of images of the eye (PS3.3, C.7.3.1.1.1)."""
 
 
 def warnings_of(source: Source, card: Any) -> list[str]:
@@ -49,12 +47,10 @@ def warnings_of(source: Source, card: Any) -> list[str]:
 
 def _modality(volume: Any, card: Any) -> str:
     """Say where DICOM calls an image something else than the model's structures are drawn on."""
-    from spad.phantom import CLASS_NAMES
-
     found, names = dicom_modality(volume), [c.name for c in card.classes[1:]]
-    retinal = [n for n in names if n in CLASS_NAMES]
-    if not found or bool(retinal) == (found in OPHTHALMIC):
+    ours = retinal(card.classes)
+    if not found or bool(ours) == (found in OPHTHALMIC):
         return ""
-    if retinal:
-        return f"DICOM says {found}; {card.name} looks for {', '.join(retinal)} in retinal OCT."
+    if ours:
+        return f"DICOM says {found}; {card.name} looks for {', '.join(ours)} in retinal OCT."
     return f"DICOM says {found}, an image of the eye; {card.name} looks for {', '.join(names)}."

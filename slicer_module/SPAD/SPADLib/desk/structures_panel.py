@@ -30,9 +30,16 @@ class StructureMenu:
     def fill(self, classes: Iterable[LabelClass]) -> None:
         """Offer these structures, all of them ticked."""
         self._menu.clear()
-        self._classes = {c.name: c for c in classes}
-        for name in self._classes:
-            action = self._menu.addAction(name)
+        self._classes = {}
+        self.add(classes)
+
+    def add(self, classes: Iterable[LabelClass]) -> None:
+        """Offer these too, ticked, where they are not offered yet."""
+        for c in classes:
+            if c.name in self._classes:
+                continue
+            self._classes[c.name] = c
+            action = self._menu.addAction(c.name)
             action.setCheckable(True)
             action.setChecked(True)
             action.toggled.connect(lambda *_: self._say())

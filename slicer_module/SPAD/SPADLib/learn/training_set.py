@@ -123,7 +123,7 @@ def candidates_of(
 
 
 def _painted(result: Result, labels: NDArray[np.uint8] | None) -> list[int]:
-    return [int(z) for z in np.flatnonzero(result.by_hand(labels).any(axis=(1, 2)))]
+    return [int(z) for z in np.flatnonzero(result.by_hand(labels, sure=True).any(axis=(1, 2)))]
 
 
 def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) -> None:

@@ -38,6 +38,7 @@ class TrainingPanel:
         ui.addAllButton.clicked.connect(lambda *_: self.add("all"))
         self._result: Any = None
         self._counts = 0, 0
+        desk.on("structures", lambda: self.annotated.add(desk.need_result().classes[1:]))
         for what in ("written", "edited", "reviewed"):
             desk.on(what, self._recount)
         for what in ("result", "busy", "parameters"):
@@ -116,7 +117,9 @@ class TrainingPanel:
     def _sure(self, untouched: int) -> bool:
         return bool(
             slicer.util.confirmYesNoDisplay(
-                f"Nobody corrected or accepted {untouched} of these B-scans: they teach a model "
-                "its own mistakes. Add them all the same?"
+                self.desk.worded(
+                    f"Nobody corrected or accepted {untouched} of these B-scans: they teach a "
+                    "model its own mistakes. Add them all the same?"
+                )
             )
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         spacing_is_default,
     )
     from SPADLib.scene.result import REVIEW, Result, results
-    from SPADLib.scene.result_nodes import PERCENT, companions, refusal
+    from SPADLib.scene.result_nodes import PERCENT, companions, recovered, refusal
     from SPADLib.scene.segments import (
         BINARY,
         Segments,
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
         replace_labels,
         write_segments,
     )
-    from SPADLib.scene.structures import class_segments, kept, segment_id, structures_of, tag_of
+    from SPADLib.scene.structures import (
+        add_structure,
+        class_segments,
+        kept,
+        structures_of,
+        tag_of,
+    )
     from SPADLib.scene.terminology import register
     from SPADLib.scene.uncertainty_colours import one_colour_table
     from SPADLib.scene.versions import Change

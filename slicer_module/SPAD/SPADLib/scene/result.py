@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spad.annotation import changes, check_sum, refuse_other_structures
 from spad.cases import without_paths
-from spad.checkpoint import LabelClass
+from spad.checkpoint import IGNORE, LabelClass
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result_nodes import (
     PROPOSAL,
@@ -30,7 +30,7 @@ from SPADLib.scene.result_nodes import (
     refusal,
 )
 from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
-from SPADLib.scene.structures import kept, structures_of
+from SPADLib.scene.structures import classes_in, kept, structures_of
 from SPADLib.scene.versions import Change, Step, Versions
 from SPADLib.scene.volumes import array_of, nodes_of, spacing_of
 
@@ -58,11 +58,7 @@ class Result:
         self.samples: dict[int, NDArray[np.uint8]] = {}
         self._versions = Versions(segmentation)
         self.layout = Layout.of(segmentation.GetAttribute("SPAD.layout"))
-        stored = json.loads(segmentation.GetAttribute("SPAD.classes"))
-        self.classes = tuple(
-            LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
-            for c in stored
-        )
+        classes_in(segmentation.GetAttribute("SPAD.classes"))  # refused here, where they are none
 
     # ------------------------------------------------------------------ made and found
 
@@ -118,6 +114,11 @@ class Result:
         self.segmentation.SetAttribute("SPAD.provenance", json.dumps(without_paths(made)))
 
     # ------------------------------------------------------------------ what it holds
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The model's classes, background first, then the structures that a person added."""
+        return classes_in(self.segmentation.GetAttribute("SPAD.classes"))
 
     @property
     def volume(self) -> Any:
@@ -199,15 +200,22 @@ class Result:
         """The uncertainty in percent, (Z, H, W)."""
         return self.layout.stack(self._array(UNCERTAINTY))
 
-    def by_hand(self, labels: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+    def by_hand(
+        self, labels: NDArray[np.uint8] | None = None, *, sure: bool = False
+    ) -> NDArray[np.bool_]:
         """Where a person edited, or has a segment of their own, (Z, H, W).
 
         Parameters
         ----------
         labels : array of uint8, shape (Z, H, W), optional
             From `labels`, where it is at hand.
+        sure : bool
+            Not where the proposal was lost (`recovered`): what is there may be the model's.
         """
-        edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != self.proposal()
+        proposal = self.proposal()
+        edited: NDArray[np.bool_] = (self.labels() if labels is None else labels) != proposal
+        if sure:
+            edited &= proposal != IGNORE
         return edited | self.own() if self.own_segments else edited
 
     @property

@@ -9,10 +9,10 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from spad.checkpoint import NOTICE
+from spad.checkpoint import IGNORE, NOTICE
 from SPADLib.scene.bscan_layout import Layout
-from SPADLib.scene.segments import write_segments
-from SPADLib.scene.structures import class_segments
+from SPADLib.scene.segments import read_segments, write_segments
+from SPADLib.scene.structures import class_segments, kept, structures_of
 from SPADLib.scene.uncertainty_colours import show_uncertainty
 from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "made_by_spad",
     "make_nodes",
     "percent",
+    "recovered",
     "refusal",
 ]
 
@@ -54,19 +55,26 @@ def make_nodes(volume: Any, layout: Layout, run: Any, first: int) -> Any:
     doubt = np.zeros(shape, np.uint8)
     for z in range(count):
         layout.stack(doubt)[first + z] = percent(run.uncertainty[z])
-    uncertainty = new_volume(f"{node.GetName()} uncertainty (%)", doubt, volume)
-    show_uncertainty(uncertainty)
-    proposal = new_volume(
-        f"{node.GetName()} proposal", labels, volume, kind="vtkMRMLLabelMapVolumeNode"
-    )
-    proposal.SetHideFromEditors(True)
     node.SetNodeReferenceID(VOLUME, volume.GetID())
-    node.SetNodeReferenceID(UNCERTAINTY, uncertainty.GetID())
-    node.SetNodeReferenceID(PROPOSAL, proposal.GetID())
+    _add_uncertainty(node, doubt, volume)
+    _add_proposal(node, labels, volume)
     node.SetAttribute("SPAD.layout", layout.code)
     node.SetAttribute("SPAD.notice", NOTICE)
     node.SetAttribute("SPAD.checkpoint", run.provenance["checkpoint"]["name"])
     return node
+
+
+def _add_uncertainty(segmentation: Any, doubt: NDArray[np.uint8], volume: Any) -> None:
+    made = new_volume(f"{segmentation.GetName()} uncertainty (%)", doubt, volume)
+    show_uncertainty(made)
+    segmentation.SetNodeReferenceID(UNCERTAINTY, made.GetID())
+
+
+def _add_proposal(segmentation: Any, labels: NDArray[np.uint8], volume: Any) -> None:
+    kind = "vtkMRMLLabelMapVolumeNode"
+    made = new_volume(f"{segmentation.GetName()} proposal", labels, volume, kind=kind)
+    made.SetHideFromEditors(True)
+    segmentation.SetNodeReferenceID(PROPOSAL, made.GetID())
 
 
 def add_probability(segmentation: Any, volume: Any, layout: Layout, run: Any, first: int) -> None:
@@ -109,14 +117,13 @@ def refusal(segmentation: Any) -> str:
         node, what = segmentation.GetNodeReference(role), role.rpartition(".")[2]
         if node is None:
             return f"The {what} of “{name}” is not in the scene: segment the volume again. {stays}"
-        image = node.GetImageData()
-        if image is None or not image.GetNumberOfPoints() or not image.GetPointData().GetScalars():
+        if not _has_pixels(node):
             return (
                 f"The {what} of “{name}”, “{node.GetName()}”, has no pixels. Was the scene saved "
                 "without its hidden nodes, or is a file of it missing? Load it with all its files, "
                 f"or segment the volume again. {stays}"
             )
-        shapes.add(image.GetDimensions())
+        shapes.add(node.GetImageData().GetDimensions())
     if len(shapes) > 1:
         sizes = " and ".join("×".join(map(str, s)) for s in sorted(shapes))
         return (
@@ -124,6 +131,51 @@ def refusal(segmentation: Any) -> str:
             f"segment the volume again. {stays}"
         )
     return ""
+
+
+def _has_pixels(volume: Any) -> bool:
+    image = None if volume is None else volume.GetImageData()
+    return bool(image and image.GetNumberOfPoints() and image.GetPointData().GetScalars())
+
+
+def recovered(segmentation: Any) -> str:
+    """Make a result's proposal and uncertainty anew where they are gone or have no pixels.
+
+    Without the proposal nobody can tell what a person edited. So all of the B-scans that are
+    labelled counts as by hand (`IGNORE` in the proposal): no run may change it.
+
+    Returns
+    -------
+    str
+        What to know of it; empty where nothing was lacking, or the volume is.
+    """
+    volume, name = segmentation.GetNodeReference(VOLUME), segmentation.GetName()
+    if not segmentation.GetAttribute("SPAD.classes") or not _has_pixels(volume):
+        return ""
+    try:
+        layout = Layout.of(segmentation.GetAttribute("SPAD.layout") or "")
+    except ValueError:  # a scene may come from anywhere
+        return ""
+    told = []
+    if not _has_pixels(segmentation.GetNodeReference(PROPOSAL)):
+        labels = read_segments(segmentation, structures_of(segmentation), volume).labels
+        segmented = kept(segmentation, "SPAD.bscans", [])
+        for z, bscan in enumerate(layout.stack(labels)):
+            if z in segmented or bscan.any():
+                bscan[:] = IGNORE
+        _add_proposal(segmentation, labels, volume)
+        told.append(
+            f"What the model wrote into “{name}”, its proposal, was not in the scene, so nobody "
+            "can tell what you painted: all that is labelled counts as by hand, and no run "
+            "changes it. For new drafts, segment into a new segmentation."
+        )
+    if not _has_pixels(segmentation.GetNodeReference(UNCERTAINTY)):
+        _add_uncertainty(segmentation, np.zeros(array_of(volume).shape[:3], np.uint8), volume)
+        told.append(
+            f"The uncertainty of “{name}” was not in the scene and is taken for 0 %: Next goes in "
+            "the order of the B-scans."
+        )
+    return " ".join(told)
 
 
 def percent(share: NDArray[Any]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import slicer
 
 from SPADLib.desk import Desk, RunBox, go_to, isolate
 from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
-from SPADLib.scene import Watch, segment_id
+from SPADLib.scene import Watch
 from SPADLib.scores.live_scores import LiveScores, Row
 from SPADLib.scores.reference_on_grid import Reference
 from SPADLib.scores.spreadsheet import csv_steps, to_table
@@ -56,6 +56,7 @@ class ComparePanel:
         ui.csvButton.clicked.connect(lambda *_: self.export())
         desk.on("parameters", self.refresh)
         desk.on("result", self.refresh)
+        desk.on("structures", self._on_structures)
         desk.on("edited", self._on_edited)  # first of all panels: scores are waited for
         self._enable()
 
@@ -100,6 +101,11 @@ class ComparePanel:
             return
         self._fill()
 
+    def _on_structures(self) -> None:
+        if self.comparison is not None:
+            self._distances.cancel()
+            self._compare()
+
     def _on_quiet(self) -> None:
         try:
             self.desk.tell_edited()
@@ -136,7 +142,7 @@ class ComparePanel:
             self._fill_row(number, row)
         self._fill_matches(rows)
         said = (comparison.scope(), comparison.reference.remark)
-        text = " ".join(filter(None, said))
+        text = self.desk.worded(" ".join(filter(None, said)))
         self.ui.compareLabel.setStyleSheet(ink(self.ui.compareLabel, "warning" * ("⚠" in text)))
         self.ui.compareLabel.setText(text)
         table.resizeColumnsToContents()
@@ -152,7 +158,7 @@ class ComparePanel:
             HD95: _distance(row, self.comparison.distance_unit),  # type: ignore[union-attr]
             SIZE: _size(row.size),
             THEIRS: _size(row.reference_size),
-            WORST: "" if row.worst is None else f"{self.desk.word} {row.worst + 1}",
+            WORST: "" if row.worst is None else self.desk.worded(f"B-scan {row.worst + 1}"),
         }
         for column, text in texts.items():
             item = qt.QTableWidgetItem(text)
@@ -230,14 +236,15 @@ class ComparePanel:
             self.show_all()
             return
         result, view = self.comparison.result, self.desk.view
-        isolate(result.segmentation, segment_id(value))
+        segments = {v: s for s, v in result.values.items()}
+        isolate(result.segmentation, segments.get(value))
         place = self.comparison.worst(value)
         if place is None:
-            self.desk.say(f"{rows[number].name} is in no {self.desk.word}")
+            self.desk.say(f"{rows[number].name} is in no B-scan")
         elif view is not None:
             go_to(view, result.volume, result.layout, place[0], place[1:])
             self.desk.tell("view")
-            self.desk.say(f"{rows[number].name}: its worst {self.desk.word} is {place[0] + 1}")
+            self.desk.say(f"{rows[number].name}: its worst B-scan is {place[0] + 1}")
 
     def show_all(self) -> None:
         """Show all structures again."""

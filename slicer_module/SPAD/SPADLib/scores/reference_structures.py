@@ -19,7 +19,11 @@ from SPADLib.scene import Result, kept, labels_of_volume, structures_of
 __all__ = ["MatchedNode"]
 
 MATCH = "SPAD.match"
-"""Attribute of a result's segmentation: {reference's node id: {key: class value or null}}."""
+"""Attribute of a result's segmentation: {number: {key: class value or null}}.
+
+The node reference ``SPAD.match.NUMBER`` tells of which reference: Slicer gives other ids to the
+nodes of a scene that is added, and knows references. 0.1 kept the id itself in place of a number.
+"""
 
 
 class MatchedNode:
@@ -91,18 +95,30 @@ class MatchedNode:
         chosen = {k: v for k, v in self.chosen().items() if k in guessed and k != key}
         if value != guessed[key]:
             chosen[key] = value
-        every = {**self._kept(), self.node.GetID(): chosen}
-        self.result.segmentation.SetAttribute(
-            MATCH, json.dumps({k: v for k, v in every.items() if v})
-        )
+        every, number = self._kept(), self._number()
+        if number is None or not number.isdecimal():
+            every.pop(number, None)
+            number = next(str(n) for n in range(len(every) + 1) if str(n) not in every)
+        every[number] = chosen
+        node = self.result.segmentation
+        node.SetNodeReferenceID(f"{MATCH}.{number}", self.node.GetID() if chosen else None)
+        node.SetAttribute(MATCH, json.dumps({k: v for k, v in every.items() if v}))
 
-    def _kept(self) -> dict[str, dict[str, int | None]]:
+    def _kept(self) -> dict[str | None, dict[str, int | None]]:
         found = kept(self.result.segmentation, MATCH, {})
         return {k: v for k, v in found.items() if isinstance(v, dict)}
 
+    def _number(self) -> str | None:
+        """Under which the match with this reference is kept; None where it is not."""
+        own, node = self.node.GetID(), self.result.segmentation
+        for number in self._kept():
+            if own in (number, node.GetNodeReferenceID(f"{MATCH}.{number}")):
+                return number
+        return None
+
     def chosen(self) -> dict[str, int | None]:
         """What a person has said of the match, by key."""
-        return self._kept().get(self.node.GetID(), {})
+        return self._kept().get(self._number(), {})
 
     def guess(self) -> tuple[dict[str, int | None], str]:
         """Match by key, and a remark on how it came about."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 
-from SPADLib.desk import Desk, png_of
+from SPADLib.desk import Desk, png_of, worded
 from SPADLib.host import get
 from SPADLib.scene import AXES, Layout, open_source
 
@@ -46,7 +46,7 @@ class LayoutPanel:
                 text = f"B-scans: {why}. The model sees them like this:"
             except ValueError as error:
                 text = str(error)
-        ui.layoutLabel.setText(text)
+        ui.layoutLabel.setText(worded(text, self.desk.input_word))
         for widget in (ui.turnButton, ui.mirrorButton, ui.axisCombo):
             widget.setEnabled(picture is not None)
         ui.thumbnail.setVisible(picture is not None)

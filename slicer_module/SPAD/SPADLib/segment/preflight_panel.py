@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
-from SPADLib.desk import Desk, Done, Pace, device_line, warnings_of
+from SPADLib.desk import Desk, Done, Pace, device_line, warnings_of, worded
 from SPADLib.host import Cancelled, Pump, get, one_shot_timer
 from SPADLib.scene import Source
 from SPADLib.segment.model_panel import ModelPanel
@@ -53,6 +53,12 @@ class PreflightPanel:
         """Look again, once the choices have come to rest."""
         self._pause.start()
 
+    def stop(self) -> None:
+        """Look at nothing."""
+        self._pause.stop()
+        if self._look is not None:
+            self._look.cancel()
+
     def _start(self) -> None:
         if self.desk.parameters is None:
             return
@@ -87,7 +93,7 @@ class PreflightPanel:
         self._show_time(card, source)
         yield
         said = " ".join(t.removeprefix("Look closely: ") for t in warnings_of(source, card))
-        ui.preflightLabel.setText(f"Look closely: {said}" if said else "")
+        self._tell(ui.preflightLabel, f"Look closely: {said}" if said else "")
 
     def _on_looked(self, outcome: BaseException | None) -> None:
         if outcome is not None and not isinstance(outcome, Cancelled):
@@ -98,12 +104,15 @@ class PreflightPanel:
         try:
             count = len(self._bscans(source))
         except ValueError as error:
-            self.ui.deviceLine.setText(str(error))
+            self._tell(self.ui.deviceLine, str(error))
             return
         p, device = self.desk.parameters, self.models.device
         chains = p.samples or card.sampling.samples, p.steps or card.sampling.steps
         line = device_line(device, self._pace.seconds(card.name, device, count, *chains), count)
-        self.ui.deviceLine.setText(". ".join(filter(None, (line, self.models.note))))
+        self._tell(self.ui.deviceLine, ". ".join(filter(None, (line, self.models.note))))
+
+    def _tell(self, label: Any, text: str) -> None:
+        label.setText(worded(text, self.desk.input_word))
 
     def note(self, done: Done) -> None:
         """Remember how long a run took."""

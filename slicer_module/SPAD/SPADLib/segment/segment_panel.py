@@ -14,9 +14,11 @@ from SPADLib.desk import (
     StructureMenu,
     events,
     go_to,
+    word_for,
+    worded,
 )
 from SPADLib.host import get
-from SPADLib.scene import Layout, Result, Source, open_source, results
+from SPADLib.scene import Layout, Result, Source, array_of, open_source, results
 from SPADLib.segment.layout_panel import LayoutPanel
 from SPADLib.segment.model_panel import ModelPanel
 from SPADLib.segment.preflight_panel import PreflightPanel
@@ -40,7 +42,7 @@ class SegmentPanel:
 
     def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str]) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
-        _, self._current, self._range = which
+        self._all, self._current, self._range = which
         self.models = ModelPanel(desk, ui)
         self.layout = LayoutPanel(desk, ui)
         self.preflight = PreflightPanel(desk, ui, self.models, self.input, self.bscans)
@@ -55,6 +57,7 @@ class SegmentPanel:
         ui.segmentButton.clicked.connect(lambda *_: self.segment())
         desk.on("parameters", self.refresh)
         desk.on("result", self._fill_targets)
+        desk.on("structures", self._fill_structures)
         desk.on("busy", self._on_busy)
 
     # ------------------------------------------------------------------ what is chosen
@@ -114,6 +117,7 @@ class SegmentPanel:
             return
         self.models.refresh()
         volume = p.inputVolume
+        self._choose_word(volume)
         seen = (
             volume and (volume.GetID(), volume.GetAttribute("SPAD.layout"), volume.GetMTime()),
             p.checkpoint,
@@ -131,6 +135,17 @@ class SegmentPanel:
             self._fill_targets()
             self.preflight.look_soon()
         self._enable()
+
+    def _choose_word(self, volume: Any) -> None:
+        try:
+            layout = Layout() if volume is None else self.desk.layout(volume)[0]
+            depth = 1 if volume is None else array_of(volume).shape[layout.axis]
+            card = self.models.card()
+            word = word_for(volume, depth, () if card is None else card.classes)
+        except (ValueError, OSError):  # told by those who need them
+            word = "B-scan"
+        self.desk.input_word = word
+        self.ui.bscansCombo.setItemText(0, worded(self._all, word))
 
     # ------------------------------------------------------------------ where it is written
 
