@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spad.measuring.etdrs import CIRCLES_MM, Grid
     from spad.measuring.fovea import pit, propose_fovea
     from spad.measuring.measures import LiveMeasures, Measurement, measure
+    from spad.measuring.page import page_pdf
     from spad.measuring.remarks import WIDE_MM, remarks
     from spad.measuring.scale import Length, Scale
     from spad.measuring.table import COLUMNS, as_rows, table_csv
