@@ -27,6 +27,7 @@ VERBS = {
     "sweep": "Train with several values of a setting, over seeds.",
     "tune": "Find the cheapest sampling that loses nothing.",
     "segment": "Segment image files.",
+    "measure": "Measure results: volumes in nanolitres, as one table.",
     "figures": "Draw a run's curve and rows of results, as PNG.",
     "info": "Print what a model says of itself.",
     "phantom": "Write a case folder of procedural B-scans.",

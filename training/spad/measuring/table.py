@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spad.checkpoint import NOTICE
@@ -32,7 +32,11 @@ COLUMNS: Mapping[str, str] = {
 
 
 def as_rows(
-    measurements: Iterable[Measurement], *, scale: Scale | None = None, **more: Any
+    measurements: Iterable[Measurement],
+    *,
+    scale: Scale | None = None,
+    remarks: Sequence[str] = (),
+    **more: Any,
 ) -> list[dict[str, Any]]:
     """Rows of the table, by header.
 
@@ -40,13 +44,15 @@ def as_rows(
     ----------
     measurements : iterable of Measurement
     scale : Scale, optional
-        What the numbers rest on; two more columns in every row, for tables get torn apart.
+        What the numbers rest on: a column more in every row, for tables get torn apart.
+    remarks : sequence of str
+        What `remarks` says; another column.
     **more
         Columns in front, by header: ``case="eye 3"``, ``eye="OD"``, ``date="2026-01-31"``.
     """
     behind = {}
     if scale is not None:
-        behind = {"scale": scale.words, "remark": "; ".join(scale.doubts)}
+        behind = {"scale": scale.words, "remark": "; ".join(remarks or scale.doubts)}
     out = []
     for one in measurements:
         row = dict(more)
