@@ -140,8 +140,16 @@ def test_what_was_not_scanned_is_told_and_not_counted() -> None:
     assert 0.6 < rows["6 mm"].scanned < 0.9
     assert rows["6 mm"].mean_height_um == pytest.approx(10)
     assert np.isnan(live.heights_um(1)[0, 50])
+    told = LiveMeasures(labels, CLASSES, (0.2, 0.01, 0.1))
+    told.place((10.0, 30.0), eye="OD", first="superior")
+    assert [one[:4] for one in remarks(told)] == ["only"]
     said = " ".join(remarks(live))
-    for words in ("300 µm apart, more than 250 µm", "of the 6 mm circle was scanned", "OD or OS"):
+    for words in (
+        "300 µm apart, more than 250 µm",
+        "of the 6 mm circle was scanned",
+        "OD or OS",
+        "S and I",
+    ):
         assert words in said
 
 

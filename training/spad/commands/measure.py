@@ -105,7 +105,7 @@ def _measured(sidecar: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
         raise ValueError("its scale is unknown; give it: --spacing BSCANS ROWS COLUMNS, in µm")
     live = LiveMeasures(values, classes, scale.spacing_mm)
     fovea, origin = _fovea(facts, live, args.fovea)
-    live.place(fovea, eye=facts.get("eye") or args.eye, first=facts.get("first") or "inferior")
+    live.place(fovea, eye=facts.get("eye") or args.eye, first=facts.get("first") or None)
     return as_rows(
         live.rows(), scale=scale, remarks=remarks(live, scale),
         case=sidecar.name.removesuffix(_END), eye=facts.get("eye") or args.eye or "",

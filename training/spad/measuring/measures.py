@@ -86,7 +86,7 @@ def measure(
     fovea: tuple[float, float] | None = None,
     eye: str | None = None,
     samples: NDArray[np.integer[Any]] | None = None,
-    first: str = "inferior",
+    first: str | None = None,
 ) -> tuple[Measurement, ...]:
     """Measure every structure of a stack: in all of it and, about a fovea, by circle and field.
 
@@ -104,8 +104,8 @@ def measure(
         Tells nasal from temporal.
     samples : array of int, shape (N, *labels.shape), optional
         Their volumes give ``low_nl`` and ``high_nl``.
-    first : {"inferior", "superior"}
-        Where the first B-scan lies.
+    first : {"inferior", "superior"}, optional
+        Where the first B-scan lies; taken to be inferior where nobody says.
 
     Returns
     -------
@@ -135,6 +135,8 @@ class LiveMeasures:
     ----------
     grid : Grid or None
         The grid about the fovea that `place` was given.
+    first_told : bool
+        Whether somebody said where the first B-scan lies.
     shape : (Z, H, W)
     spacing_mm : (between B-scans or None, row, column)
     """
@@ -169,7 +171,7 @@ class LiveMeasures:
         self.place(None)
 
     def place(
-        self, fovea: tuple[float, float] | None, *, eye: str | None = None, first: str = "inferior"
+        self, fovea: tuple[float, float] | None, *, eye: str | None = None, first: str | None = None
     ) -> None:
         """Lay the grid about a fovea, or take it away (None); see `measure`."""
         between, _, column = self.spacing_mm
@@ -182,9 +184,11 @@ class LiveMeasures:
                     "circles and fields about the fovea need the distance of the B-scans, which is "
                     "not known; type it, or measure without a fovea"
                 )
-            grid = Grid((fovea[0], fovea[1]), (between, column), (deep, width), eye, first)
+            grid = Grid(
+                (fovea[0], fovea[1]), (between, column), (deep, width), eye, first or "inferior"
+            )
             weights += grid.weights.values()
-        self.grid = grid
+        self.grid, self.first_told = grid, first is not None
         self._weights = np.stack(weights)  # (R, Z, W)
         kinds, regions = len(self._values), len(weights)
         self._cells = np.zeros((deep, regions))

@@ -64,6 +64,25 @@ def page_pdf(
     ValueError
         The image and the labels have different shapes.
     """
+    figure = drawn(image, labels, classes, live, scale, title=title, facts=facts, worst=worst)
+    out = io.BytesIO()
+    said = {"Title": title, "Creator": "SPAD", "CreationDate": None}
+    figure.savefig(out, format="pdf", metadata=said)
+    return out.getvalue()
+
+
+def drawn(
+    image: NDArray[Any],
+    labels: NDArray[np.integer[Any]],
+    classes: Sequence[LabelClass],
+    live: LiveMeasures,
+    scale: Scale,
+    *,
+    title: str,
+    facts: Mapping[str, str] | None = None,
+    worst: Sequence[int] | None = None,
+) -> Any:
+    """The page of `page_pdf` as a Matplotlib figure."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -97,11 +116,7 @@ def page_pdf(
         0.06, 0.045, "\n".join(f"• {one}" for one in said), fontsize=6.5, va="bottom", wrap=True
     )
     figure.text(0.06, 0.02, NOTICE, fontsize=8, weight="bold")
-    out = io.BytesIO()
-    figure.savefig(
-        out, format="pdf", metadata={"Title": title, "Creator": "SPAD", "CreationDate": None}
-    )
-    return out.getvalue()
+    return figure
 
 
 def _head(figure: Any, title: str, scale: Scale, facts: Mapping[str, str]) -> None:

@@ -44,6 +44,11 @@ def remarks(live: LiveMeasures, scale: Scale | None = None) -> tuple[str, ...]:
         if shares:
             told = ", ".join(f"{share:.0%} of the {name} circle" for name, share in shares.items())
             out.append(f"only {told} was scanned; its numbers are of that part")
+        if not live.first_told:
+            out.append(
+                "where the stack begins is not told: its first B-scan is taken to be inferior; "
+                "otherwise S and I are exchanged"
+            )
         if live.grid.eye is None:
             out.append(
                 "which eye it is is not known: fields are named after the image's left (L) and "

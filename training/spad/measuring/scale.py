@@ -167,4 +167,7 @@ class Scale:
 
 
 def _um(length: Length) -> str:
-    return "?" if length.mm is None else f"{length.mm * 1000:.3g}"
+    if length.mm is None:
+        return "?"
+    um = length.mm * 1000
+    return f"{um:.3g}" if um < 1000 else f"{um:.0f}"

@@ -64,12 +64,14 @@ class MeasurePanel:
         set_up_table(self.table, COLUMNS)
         self.table.setMinimumHeight(150)
         self.label.setWordWrap(True)
-        box, row = qt.QVBoxLayout(self.section), qt.QHBoxLayout()
+        box = qt.QVBoxLayout(self.section)
         for widget in (self.table, self.label):
             box.addWidget(widget)
-        for widget in (self.eye, self.fovea, self.to_table, self.to_csv):
-            row.addWidget(widget)
-        box.addLayout(row)
+        for widgets in ((self.eye, self.fovea), (self.to_table, self.to_csv)):
+            row = qt.QHBoxLayout()
+            for widget in widgets:
+                row.addWidget(widget)
+            box.addLayout(row)
         around = ui.compareSection.parentWidget().layout()
         around.insertWidget(around.indexOf(ui.compareSection) + 1, self.section)
         self.section.setProperty("collapsed", True)
