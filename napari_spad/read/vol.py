@@ -84,27 +84,12 @@ def read_vol(path: str | Path) -> list[LayerData]:
         for name, rows in _lines(whole[at:begin], header.width):
             lines.setdefault(name, np.full((shape[0], shape[2]), np.nan, np.float32))[z] = rows
         at = end
-    notes = []
-    between, down, along = header.spacing_mm
-    kind = "OCT"
-    if header.pattern == _CIRCULAR:
-        kind = "circular OCT"
-        notes.append(
-            "a circular scan: its columns go round the optic disc, so left and right edge meet"
-        )
-    elif header.pattern == _RADIAL:
-        kind = "radial OCT"
-        notes.append("radial scans: the B-scans cross in one point, so they have no distance")
-        between = 0.0
-    scale = Scale.of((between, down, along))
-    name = f"{kind} {header.eye}".strip()
-    first = ""
-    if not notes and abs(climb := starts[-1, 1] - starts[0, 1]) > abs(starts[-1, 0] - starts[0, 0]):
-        first = "superior" if climb > 0 else "inferior"  # the fundus image's rows run down
+    notes: list[str] = []
+    kind, scale, first = _placed(header, starts, notes)
     return [
         image_layer(
             pixels,
-            name,
+            f"{kind} {header.eye}".strip(),
             scale,
             eye=header.eye,
             first=first,
@@ -114,6 +99,24 @@ def read_vol(path: str | Path) -> list[LayerData]:
         ),
         *reference_layer(lines, shape, scale),
     ]
+
+
+def _placed(
+    header: _Header, starts: NDArray[np.float64], notes: list[str]
+) -> tuple[str, Scale, str]:
+    """Kind of scan, its scale, and where its first B-scan lies."""
+    between, down, along = header.spacing_mm
+    if header.pattern == _CIRCULAR:
+        notes.append(
+            "a circular scan: its columns go round the optic disc, so left and right edge meet"
+        )
+        return "circular OCT", Scale.of((0.0, down, along)), ""
+    if header.pattern == _RADIAL:
+        notes.append("radial scans: the B-scans cross in one point, so they have no distance")
+        return "radial OCT", Scale.of((0.0, down, along)), ""
+    across, climb = starts[-1] - starts[0]
+    first = "superior" if climb > 0 else "inferior"  # the fundus image's rows run down
+    return "OCT", Scale.of((between, down, along)), first if abs(climb) > abs(across) else ""
 
 
 def _header(path: Path, raw: bytes) -> _Header:

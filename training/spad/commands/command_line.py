@@ -33,6 +33,8 @@ VERBS = {
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
 }
+# Not in a file of this room that bears their name.
+_PLACES = {"import": "spad.commands.import_", "info": "spad.checkpoint.info_verb"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,8 +113,8 @@ class _Verb(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.name:
-            keyword = "_" if self.name == "import" else ""
-            verb = importlib.import_module(f"spad.commands.{self.name}{keyword}")
+            place = _PLACES.get(self.name, f"spad.commands.{self.name}")
+            verb = importlib.import_module(place)
             verb.add_arguments(self)
             self.set_defaults(run=verb.run)
         return super().parse_known_args(args, namespace)

@@ -10,11 +10,11 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.measuring.bland_altman import Agreement, limits_of_agreement
+    from spad.measuring.caveats import WIDE_MM, remarks
     from spad.measuring.etdrs import CIRCLES_MM, Grid
     from spad.measuring.fovea import pit, propose_fovea
     from spad.measuring.measures import LiveMeasures, Measurement, measure
     from spad.measuring.page import page_pdf
-    from spad.measuring.remarks import WIDE_MM, remarks
     from spad.measuring.scale import Length, Scale
     from spad.measuring.table import COLUMNS, as_rows, table_csv
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.checkpoint import NOTICE, LabelClass
+from spad.measuring.caveats import remarks
 from spad.measuring.measures import LiveMeasures, Measurement
-from spad.measuring.remarks import remarks
 from spad.measuring.scale import Scale
 
 __all__ = ["page_pdf"]

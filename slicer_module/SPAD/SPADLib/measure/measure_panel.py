@@ -64,6 +64,7 @@ class MeasurePanel:
         set_up_table(self.table, COLUMNS)
         self.table.setMinimumHeight(150)
         self.label.setWordWrap(True)
+        self.label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.MinimumExpanding)
         box = qt.QVBoxLayout(self.section)
         for widget in (self.table, self.label):
             box.addWidget(widget)
