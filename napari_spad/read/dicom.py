@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing
+from napari_spad.read.opened_layers import LayerData, day, image_layer, missing
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
 from spad.pictures import Refused, refuse_bomb, refuse_large
@@ -208,8 +208,7 @@ def _eye(data: Any) -> str:
 def _date(data: Any) -> str:
     """Day of the acquisition: "2026-01-31"."""
     told = (str(data.get(tag) or "") for tag in ("AcquisitionDateTime", "ContentDate", "StudyDate"))
-    day = next((t[:8] for t in told if t[:8].isdecimal() and len(t) >= 8), "")
-    return f"{day[:4]}-{day[4:6]}-{day[6:]}" if day else ""
+    return next((found for t in told if (found := day(t[:4], t[4:6], t[6:8]))), "")
 
 
 def _groups(data: Any) -> list[Any]:

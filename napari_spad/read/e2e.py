@@ -101,7 +101,7 @@ def _scale(meta: Any) -> Scale:
     B-scans' ends in degrees: a length on the retina depends on the eye's, so a medium one is taken.
     """
     if meta.get("scale_unit") == "mm":
-        return Scale.of([float(meta[f"scale_{axis}"]) for axis in "zyx"])
+        return Scale.of([meta.get(f"scale_{axis}") for axis in "zyx"])
     scans = list(meta.get("bscan_meta") or ())
     ends = [[_of(s, k) for k in ("start_x", "start_y", "end_x", "end_y")] for s in scans]
     if not ends or any(value is None for four in ends for value in four):

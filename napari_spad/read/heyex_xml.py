@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing, reference_layer
+from napari_spad.read.opened_layers import LayerData, day, image_layer, missing, reference_layer
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
 from spad.pictures import image_files
@@ -130,10 +130,8 @@ def _pixels(path: Path, url: str) -> NDArray[Any]:
 
 def _date(root: Any) -> str:
     """Day of the examination: "2026-01-31"."""
-    day = root.find(".//StudyDate/Date")
-    parts = [(day.findtext(t) or "") if day is not None else "" for t in ("Year", "Month", "Day")]
-    known = all(p.isdecimal() for p in parts)
-    return f"{parts[0]:0>4}-{parts[1]:0>2}-{parts[2]:0>2}" if known else ""
+    date = root.find(".//StudyDate/Date")
+    return "" if date is None else day(*(date.findtext(t) for t in ("Year", "Month", "Day")))
 
 
 def _between(scans: Sequence[Any], notes: list[str]) -> tuple[Length, str]:

@@ -9,6 +9,7 @@ millimetres come from (``scale``, `spad.measuring.Scale` as JSON) and, where the
 from __future__ import annotations
 
 import colorsys
+import datetime
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -25,6 +26,7 @@ __all__ = [
     "LayerData",
     "NamedValue",
     "bands",
+    "day",
     "image_layer",
     "missing",
     "named_values",
@@ -190,6 +192,14 @@ def named_values(names: Mapping[int, str]) -> list[NamedValue]:
         classes = label_classes([f"{shown[0]} ", *(shown[v] for v in some)])
         out += [NamedValue(v, shown[v], c.color) for v, c in zip(some, classes[1:], strict=True)]
     return out
+
+
+def day(year: object, month: object, of_month: object) -> str:
+    """A day that a file tells, as "2026-01-31"; empty where it is none."""
+    try:
+        return datetime.date(*(int(str(part)) for part in (year, month, of_month))).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def missing(package: str, path: Path, error: ImportError) -> ImportError:

@@ -7,7 +7,6 @@ describe. The B-scans come from the first of `_IMAGES` that is there.
 
 from __future__ import annotations
 
-import datetime
 import io
 import struct
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer
+from napari_spad.read.opened_layers import LayerData, day, image_layer
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Scale
 from spad.pictures import Refused, refuse_bomb, refuse_large
@@ -73,9 +72,9 @@ def read_topcon(path: str | Path) -> list[LayerData]:
     if stack.mode != _VOLUME:
         notes.append("its B-scans are no volume (radial or crossed), so they have no distance")
     who = patient.split(b"\0")[0].decode("latin-1").strip()
-    name_ = f"OCT {eye}".strip()
+    kind = f"OCT {eye}".strip()
     return [
-        image_layer(pixels, name_, scale, eye=eye, date=date, patient=pseudonym(who), notes=notes)
+        image_layer(pixels, kind, scale, eye=eye, date=date, patient=pseudonym(who), notes=notes)
     ]
 
 
@@ -132,8 +131,5 @@ def _capture(chunks: dict[bytes, bytes]) -> tuple[str, str]:
     if name is None:
         return "", ""
     chunk = chunks[name]
-    try:
-        date = datetime.date(*struct.unpack_from("<3H", chunk, _CAPTURES[name])).isoformat()
-    except (ValueError, struct.error):
-        date = ""
+    date = day(*struct.unpack_from("<3H", chunk, _CAPTURES[name]))
     return {0: "OD", 1: "OS"}.get(chunk[0], ""), date

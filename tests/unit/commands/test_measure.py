@@ -85,6 +85,15 @@ def test_a_typed_scale_and_the_centre(tmp_path: Path) -> None:
     assert "one single B-scan" in row["remark"]
 
 
+def test_a_fovea_that_is_no_place_is_said(tmp_path: Path, capsys) -> None:
+    result(tmp_path, "a", scale=SCALE.as_json(), fovea={"at": 3})
+    result(tmp_path, "b", scale=SCALE.as_json(), fovea={"at": [99, 3]})
+    assert main(["measure", str(tmp_path), "-o", str(tmp_path / "t.csv")]) == 1
+    said = capsys.readouterr().err
+    assert "its fovea {'at': 3} is no place" in said
+    assert "outside the scan of 20 B-scans" in said
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [("{}", "lacks 'classes'"), ('{"classes": 3}', "is it a sidecar"), ("[", "JSON")],

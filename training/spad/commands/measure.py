@@ -89,7 +89,7 @@ def _measured(sidecar: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     try:
         classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
         labels = sidecar.parent / Path(told["labels"]).name
-        facts: Mapping[str, Any] = told.get("facts") or {}
+        facts: Mapping[str, Any] = dict(told.get("facts") or {})
         spacing = told.get("spacing_mm") or ()
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it lacks {error}; is it a sidecar of SPAD? Export it again") from None
@@ -121,7 +121,13 @@ def _fovea(
     if live.spacing_mm[0] is None:
         return None, ""
     if told := facts.get("fovea"):
-        return (float(told["at"][0]), float(told["at"][1])), str(told.get("origin", "in the file"))
+        try:
+            at = (float(told["at"][0]), float(told["at"][1]))
+        except (TypeError, KeyError, IndexError):
+            raise ValueError(
+                f"its fovea {str(told)[:60]} is no place; export it again, or take “fovea” out"
+            ) from None
+        return at, str(told.get("origin", "in the file"))
     if wanted == "centre":
         return ((live.shape[0] - 1) / 2, (live.shape[2] - 1) / 2), "taken as the scan's centre"
     return None, ""
