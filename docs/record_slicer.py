@@ -32,7 +32,7 @@ PANEL_PX, PANEL_HIGH_PX = 480, 1160
 
 
 def main() -> None:
-    """Record both pictures."""
+    """Record all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
@@ -94,6 +94,15 @@ def main() -> None:
     gap = np.full((len(pages[0]), 10, 3), 255, np.uint8)
     whole = np.concatenate([part for page in pages for part in (page, gap)][:-1], axis=1)
     Image.fromarray(whole).save(folder / "slicer-panel.png", optimize=True)
+    panel.ui.tabs.setCurrentIndex(1)
+    measure = panel.measure
+    measure.section.setProperty("collapsed", False)
+    settle(panel)
+    measure.fovea.click()
+    measure.eye.setCurrentIndex(1)
+    settle(panel)
+    standin.process_events(0.3)
+    standin.screenshot(measure.section, folder / "slicer-measure.png")
     standin.remove()
     slicer.mrmlScene.Clear(1)
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing
+from napari_spad.read.opened_layers import LayerData, day, image_layer, missing
 from napari_spad.read.pseudonym import pseudonym
+from spad.measuring import Length, Scale
 from spad.pictures import Refused, refuse_bomb, refuse_large
 
 __all__ = ["read_dicom"]
@@ -177,26 +178,37 @@ def _layer(data: Any, pixels: NDArray[Any], rgb: bool) -> LayerData:
         )
     modality = str(data.get("Modality", "")).strip()
     planes = pixels.shape[:-1] if rgb else pixels.shape
-    spacing: list[float | None] = list(_in_plane(data, modality, notes))
-    if len(planes) == 3:
-        spacing.insert(0, _between(data, planes[0]))
+    plane = Scale.of(_in_plane(data, modality, notes))
+    between = _between(data, planes[0]) if len(planes) == 3 else Length()
     who = [str(data.get(tag, "") or "") for tag in ("PatientID", "PatientName")]
+    eye = _eye(data)
     return image_layer(
-        pixels, _name(data, modality), spacing, patient=pseudonym(*who),
-        notes=notes, settings=settings, metadata=metadata,
+        pixels, _name(data, modality, eye), Scale(between, plane.row, plane.column), eye=eye,
+        date=_date(data), patient=pseudonym(*who), notes=notes, settings=settings,
+        metadata=metadata,
     )  # fmt: skip
 
 
-def _name(data: Any, modality: str) -> str:
+def _name(data: Any, modality: str, eye: str) -> str:
     """Name a layer by the kind of image and the eye, nothing else."""
     if modality in _RADIOGRAPHS:
         part = str(data.get("BodyPartExamined", "")).strip().upper()
         return "chest X-ray" if part in ("CHEST", "THORAX", "") else "X-ray"
     if modality not in ("OPT", "OCT"):
         return "DICOM image"
+    return f"OCT {eye}".strip()
+
+
+def _eye(data: Any) -> str:
     sides = [data.get(tag) for tag in ("ImageLaterality", "Laterality")]
     sides += [_first(group, "FrameAnatomySequence", "FrameLaterality") for group in _groups(data)]
-    return f"OCT {next((_EYES[s] for s in map(str, sides) if s in _EYES), '')}".strip()
+    return next((_EYES[s] for s in map(str, sides) if s in _EYES), "")
+
+
+def _date(data: Any) -> str:
+    """Day of the acquisition: "2026-01-31"."""
+    told = (str(data.get(tag) or "") for tag in ("AcquisitionDateTime", "ContentDate", "StudyDate"))
+    return next((found for t in told if (found := day(t[:4], t[4:6], t[6:8]))), "")
 
 
 def _groups(data: Any) -> list[Any]:
@@ -227,19 +239,21 @@ def _in_plane(data: Any, modality: str, notes: list[str]) -> tuple[float | None,
     return row, column
 
 
-def _between(data: Any, frames: int) -> float | None:
-    """Distance of the B-scans in mm: as stated, or from their places in space."""
+def _between(data: Any, frames: int) -> Length:
+    """Distance of the B-scans: as stated, or from their places in space."""
     found = [data.get("SpacingBetweenSlices")]
     found += [_first(g, "PixelMeasuresSequence", "SpacingBetweenSlices") for g in _groups(data)]
     for value in found:
         if value is not None and float(value) > 0:
-            return float(value)
+            return Scale.of([float(value), None, None]).bscan
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
     places = [_first(g, "PlanePositionSequence", "ImagePositionPatient") for g in per_frame]
     if frames < 2 or len(places) != frames or any(p is None or len(p) != 3 for p in places):
-        return None
+        return Length()
     steps = np.linalg.norm(np.diff(np.array(places, float), axis=0), axis=1)
-    return float(steps.mean()) if np.ptp(steps) <= 0.05 * steps.mean() else None
+    if not np.ptp(steps) <= 0.05 * steps.mean() or not steps.mean() > 0:
+        return Length()
+    return Length(float(steps.mean()), "derived", "from the frames' places")
 
 
 def _window(data: Any) -> tuple[float, float] | None:

@@ -11,8 +11,12 @@ import numpy as np
 
 from napari_spad.read.opened_layers import LayerData, image_layer, missing, reference_layer
 from napari_spad.read.pseudonym import pseudonym
+from spad.measuring import Length, Scale
 
-__all__ = ["read_e2e"]
+__all__ = ["MM_PER_DEGREE", "read_e2e"]
+
+MM_PER_DEGREE = 0.2896
+"""On the retina of a medium eye, eyepy's MEDIUM_EYE_LENGTH_UM_PER_DEG. Eyes differ in length."""
 
 
 def read_e2e(path: str | Path) -> list[LayerData]:
@@ -71,9 +75,7 @@ def volume_layers(volume: Any) -> list[LayerData]:
     """Layers of an ``eyepy.EyeVolume``."""
     meta = volume.meta
     pixels = np.asarray(volume.data)
-    in_mm = meta.get("scale_unit") == "mm"
-    scales = (meta.get(f"scale_{axis}") if in_mm else None for axis in "zyx")
-    spacing = tuple(None if s is None else float(s) for s in scales)
+    scale = _scale(meta)
     eye = str(meta.get("laterality") or "")
     eye = {"R": "OD", "L": "OS"}.get(eye, eye)
     who = meta.get("patient") or {}
@@ -81,8 +83,48 @@ def volume_layers(volume: Any) -> list[LayerData]:
     lines = {
         str(name)[:12]: np.asarray(layer.data, np.float32) for name, layer in volume.layers.items()
     }
-    name = f"OCT {eye}" if eye in ("OD", "OS") else "OCT"
+    eye = eye if eye in ("OD", "OS") else ""
+    scans = list(meta.get("bscan_meta") or ())
+    date = str(_of(scans[0], "acquisitionTime") or "")[:10] if scans else ""
     return [
-        image_layer(pixels, name, spacing, patient=pseudonym(*told)),
-        *reference_layer(lines, pixels.shape, spacing),
+        image_layer(
+            pixels, f"OCT {eye}".strip(), scale, eye=eye, date=date, patient=pseudonym(*told)
+        ),
+        *reference_layer(lines, pixels.shape, scale),
     ]
+
+
+def _scale(meta: Any) -> Scale:
+    """Scale as eyepy gives it; where it gives none, from the angles of the scan.
+
+    eyepy 0.21 gives ``.e2e`` 1, 1, 1 "px". The file tells the rows' distance in mm, and the
+    B-scans' ends in degrees: a length on the retina depends on the eye's, so a medium one is taken.
+    """
+    if meta.get("scale_unit") == "mm":
+        return Scale.of([meta.get(f"scale_{axis}") for axis in "zyx"])
+    scans = list(meta.get("bscan_meta") or ())
+    ends = [[_of(s, k) for k in ("start_x", "start_y", "end_x", "end_y")] for s in scans]
+    if not ends or any(value is None for four in ends for value in four):
+        return Scale()
+    places = np.array(ends, float)
+    row = Scale.of((_of(scans[0], "scale_y"), None)).row
+    columns = float(_of(scans[0], "imgSizeWidth") or 0)
+    wide = float(np.median(np.hypot(*(places[:, 2:] - places[:, :2]).T)))
+    column = _from_angle(wide / columns if columns > 0 else 0.0)
+    steps = np.diff((places[:, :2] + places[:, 2:]) / 2, axis=0)
+    apart = np.hypot(*steps.T)
+    even = len(apart) > 0 and np.ptp(apart) <= 0.2 * apart.mean()
+    return Scale(_from_angle(float(apart.mean()) if even else 0.0), row, column)
+
+
+def _from_angle(degrees: float) -> Length:
+    how = "from the scan angle of a medium eye"
+    return Scale.of((degrees * MM_PER_DEGREE, None), "derived", how).row
+
+
+def _of(scan: Any, key: str) -> Any:
+    """What eyepy's `EyeBscanMeta` holds under a key, or None."""
+    try:
+        return scan[key]
+    except (KeyError, AttributeError):
+        return None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_spad.read.opened_layers import LayerData, named_values, placed
 from napari_spad.read.pseudonym import pseudonym
 from spad.cases import CaseError, is_length, label_names, read_json
+from spad.measuring import Scale
 from spad.pictures import SUFFIXES, image_files
 
 __all__ = ["folder_stack", "holds_bscans"]
@@ -77,7 +78,9 @@ def folder_stack(
     told = [c if isinstance(c := cases.get(p.stem), dict) else {} for p in paths]
     if any("patient" in case for case in told):
         metadata["bscan_patients"] = [pseudonym(str(c.get("patient", ""))) for c in told]
-    place = placed((None, *_spacing(told, metadata)))
+    scale = Scale.of(_spacing(told, metadata))
+    metadata["scale"] = scale.as_json()
+    place = placed(scale, 3)
     name = root.name if split is None else f"{root.name} – {split}"
     settings = {"name": name, "colormap": "gray", "metadata": metadata, **place}
     stack = _stacked([_reader(p, dtype) for p in paths], sizes, dtype)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing, reference_layer
+from napari_spad.read.opened_layers import LayerData, day, image_layer, missing, reference_layer
 from napari_spad.read.pseudonym import pseudonym
+from spad.measuring import Length, Scale
 from spad.pictures import image_files
 
 __all__ = ["is_heyex", "read_heyex"]
@@ -64,7 +65,9 @@ def read_heyex(path: str | Path) -> list[LayerData]:
         _number(context.findtext(f"Scale{a}") if context is not None else None) for a in "YX"
     )
     notes: list[str] = []
-    spacing = (_between(scans, notes), down, along)
+    between, first = _between(scans, notes)
+    plane = Scale.of((down, along))
+    scale = Scale(between, plane.row, plane.column)
     eye = {"R": "OD", "L": "OS"}.get((root.findtext(".//Series/Laterality") or "").strip(), "")
     patient = root.find(".//Patient")
     told = ["PatientID", "ID", "LastName"]
@@ -72,8 +75,17 @@ def read_heyex(path: str | Path) -> list[LayerData]:
     if who[1]:
         who[1] = f"HEYEX {who[1]}"  # as in a .vol
     return [
-        image_layer(pixels, f"OCT {eye}".strip(), spacing, patient=pseudonym(*who), notes=notes),
-        *reference_layer(lines, pixels.shape, spacing),
+        image_layer(
+            pixels,
+            f"OCT {eye}".strip(),
+            scale,
+            eye=eye,
+            first=first,
+            date=_date(root),
+            patient=pseudonym(*who),
+            notes=notes,
+        ),
+        *reference_layer(lines, pixels.shape, scale),
     ]
 
 
@@ -116,8 +128,14 @@ def _pixels(path: Path, url: str) -> NDArray[Any]:
     return pixels
 
 
-def _between(scans: Sequence[Any], notes: list[str]) -> float | None:
-    """Distance of neighbouring B-scans, where they are parallel and evenly spaced."""
+def _date(root: Any) -> str:
+    """Day of the examination: "2026-01-31"."""
+    date = root.find(".//StudyDate/Date")
+    return "" if date is None else day(*(date.findtext(t) for t in ("Year", "Month", "Day")))
+
+
+def _between(scans: Sequence[Any], notes: list[str]) -> tuple[Length, str]:
+    """Distance of B-scans that are parallel and evenly spaced, and where the first of them lies."""
 
     def places(end: str) -> NDArray[np.float64]:
         where = f"OphthalmicAcquisitionContext/{end}/Coord"
@@ -125,7 +143,7 @@ def _between(scans: Sequence[Any], notes: list[str]) -> float | None:
         return np.array(found, dtype=float)  # None becomes NaN
 
     if len(scans) < 2:
-        return None
+        return Length(), ""
     steps = np.diff(places("Start"), axis=0)
     lengths = np.hypot(*steps.T)
     parallel = np.allclose(steps, np.diff(places("End"), axis=0), atol=0.02)
@@ -135,8 +153,10 @@ def _between(scans: Sequence[Any], notes: list[str]) -> float | None:
             "its B-scans are not parallel at one distance (radial or circular scans, or a series "
             "with gaps), so the distance between them is left open"
         )
-        return None
-    return float(lengths.mean())
+        return Length(), ""
+    down = float(steps[:, 1].mean())  # the fundus image's rows run down
+    first = "" if abs(down) < 0.9 * lengths.mean() else "superior" if down > 0 else "inferior"
+    return Length(float(lengths.mean()), "derived", "from the B-scans' places"), first
 
 
 def _number(text: str | None) -> float | None:

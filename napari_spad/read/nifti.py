@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, image_layer, missing
+from spad.measuring import Scale
 from spad.pictures import Refused, refuse_bomb
 
 __all__ = ["read_nifti"]
@@ -75,7 +76,7 @@ def read_nifti(path: str | Path) -> list[LayerData]:
         )
     pixels, spacing = pixels.T, spacing[::-1]
     pixels, spacing = _upright(pixels, spacing, notes)
-    return [image_layer(pixels, "OCT (NIfTI)", spacing, notes=notes)]
+    return [image_layer(pixels, "OCT (NIfTI)", Scale.of(spacing), notes=notes)]
 
 
 def _spacing(zooms: list[float], unit: str, notes: list[str]) -> list[float | None]:

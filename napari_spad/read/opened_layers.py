@@ -1,11 +1,15 @@
 """Layers of an opened file: neutral names, mm only where they are known, the vendor's lines.
 
-What a file says of the patient goes no further than the pseudonym.
+What a file says of the patient goes no further than the pseudonym. A layer's metadata say where its
+millimetres come from (``scale``, `spad.measuring.Scale` as JSON) and, where the file tells them,
+``eye`` ("OD", "OS"), ``first`` (where the first B-scan lies: "inferior", "superior") and ``date``
+("2026-01-31").
 """
 
 from __future__ import annotations
 
 import colorsys
+import datetime
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,11 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.measuring import Scale
+
 __all__ = [
     "AXES",
     "LayerData",
     "NamedValue",
     "bands",
+    "day",
     "image_layer",
     "missing",
     "named_values",
@@ -31,27 +38,32 @@ AXES = ("B-scan", "row", "column")
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def placed(spacing_mm: Sequence[float | None]) -> dict[str, Any]:
+def placed(scale: Scale, axes: int) -> dict[str, Any]:
     """Scale, units and axis labels of a layer.
 
     Parameters
     ----------
-    spacing_mm : sequence of float or None
-        Of the last axes (B-scan, row, column). An axis without a spacing stays in pixels.
+    scale : Scale
+        An axis whose length is unknown stays in pixels.
+    axes : int
+        2 for a B-scan, 3 for a stack.
     """
-    known = [s is not None and np.isfinite(s) and s > 0 for s in spacing_mm]
+    lengths = scale.spacing_mm[-axes:]
     return {
-        "scale": [float(s or 1) if k else 1.0 for s, k in zip(spacing_mm, known, strict=True)],
-        "units": ["mm" if k else "pixel" for k in known],
-        "axis_labels": AXES[-len(known) :],
+        "scale": [1.0 if s is None else s for s in lengths],
+        "units": ["pixel" if s is None else "mm" for s in lengths],
+        "axis_labels": AXES[-axes:],
     }
 
 
 def image_layer(
     pixels: Any,
     name: str,
-    spacing_mm: Sequence[float | None],
+    scale: Scale,
     *,
+    eye: str = "",
+    first: str = "",
+    date: str = "",
     patient: str | None = None,
     notes: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
@@ -65,8 +77,12 @@ def image_layer(
         With a trailing axis of 3 where the settings say ``rgb``.
     name : str
         A neutral one: nothing of the file's header or path.
-    spacing_mm : sequence of float or None
-        Of the axes of `pixels`.
+    scale : Scale
+    eye : {"OD", "OS", ""}
+    first : {"inferior", "superior", ""}
+        Where the first B-scan lies.
+    date : str
+        Of the examination, "2026-01-31"; it stays in the layer and goes into no file by itself.
     patient : str, optional
         Pseudonym.
     notes : sequence of str
@@ -75,14 +91,17 @@ def image_layer(
     settings = {"colormap": "gray", **(settings or {})}
     if settings.get("rgb"):
         settings.pop("colormap")
-    if len(spacing_mm) == 3 and pixels.shape[0] == 1:
-        pixels, spacing_mm = pixels[0], spacing_mm[1:]
-    kept: dict[str, Any] = dict(metadata or {})
+    axes = pixels.ndim - bool(settings.get("rgb"))
+    if axes == 3 and pixels.shape[0] == 1:
+        pixels, axes = pixels[0], 2
+        scale = Scale(row=scale.row, column=scale.column)
+    kept: dict[str, Any] = {"scale": scale.as_json(), **(metadata or {})}
+    kept |= {k: v for k, v in (("eye", eye), ("first", first), ("date", date)) if v}
     if patient is not None:
         kept["patient"] = patient
     if notes:
         kept["notes"] = list(notes)
-    return (pixels, {"name": name, "metadata": kept, **placed(spacing_mm), **settings}, "image")
+    return (pixels, {"name": name, "metadata": kept, **placed(scale, axes), **settings}, "image")
 
 
 def bands(
@@ -119,7 +138,7 @@ def bands(
 def reference_layer(
     lines: Mapping[str, NDArray[Any]],
     shape: tuple[int, int, int],
-    spacing_mm: Sequence[float | None],
+    scale: Scale,
 ) -> list[LayerData]:
     """Layer data of the bands between a vendor's lines; none where there are not two lines."""
     labels, names = bands(lines, shape)
@@ -132,7 +151,7 @@ def reference_layer(
         hue, light = value * 0.381966 % 1, (0.75, 0.5)[value % 2]
         colors[value] = np.array([*colorsys.hls_to_rgb(hue, light, 0.8), 1])
     if shape[0] == 1:
-        labels, spacing_mm = labels[0], spacing_mm[1:]
+        labels = labels[0]
     settings = {
         "name": "layers of the vendor",
         "metadata": {"role": "reference", "vendor_lines": True},
@@ -140,7 +159,7 @@ def reference_layer(
         "colormap": DirectLabelColormap(color_dict=colors),
         "opacity": 1.0,
     }
-    return [(labels, settings | placed(spacing_mm), "labels")]
+    return [(labels, settings | placed(scale, labels.ndim), "labels")]
 
 
 class NamedValue(NamedTuple):
@@ -173,6 +192,14 @@ def named_values(names: Mapping[int, str]) -> list[NamedValue]:
         classes = label_classes([f"{shown[0]} ", *(shown[v] for v in some)])
         out += [NamedValue(v, shown[v], c.color) for v, c in zip(some, classes[1:], strict=True)]
     return out
+
+
+def day(year: object, month: object, of_month: object) -> str:
+    """A day that a file tells, as "2026-01-31"; empty where it is none."""
+    try:
+        return datetime.date(*(int(str(part)) for part in (year, month, of_month))).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def missing(package: str, path: Path, error: ImportError) -> ImportError:

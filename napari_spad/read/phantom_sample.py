@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from napari_spad.layers import reference_settings
-from napari_spad.read.opened_layers import AXES, LayerData
+from napari_spad.read.opened_layers import LayerData, image_layer, placed
+from spad.measuring import Scale
 
 __all__ = ["phantom_stack"]
 
@@ -23,8 +24,8 @@ def phantom_stack(seed: int = 7, shape: tuple[int, int, int] = (16, 496, 768)) -
 
     phantom = stack(seed, shape=shape)
     classes = label_classes(CLASS_NAMES)
-    placed = {"scale": phantom.spacing_mm, "units": ("mm",) * 3, "axis_labels": AXES}
+    scale = Scale.of(phantom.spacing_mm, "derived", "from what was drawn")
     return [
-        (phantom.image, {"name": "phantom OCT", "colormap": "gray", **placed}, "image"),
-        (phantom.labels, reference_settings("reference", classes) | placed, "labels"),
+        image_layer(phantom.image, "phantom OCT", scale),
+        (phantom.labels, reference_settings("reference", classes) | placed(scale, 3), "labels"),
     ]

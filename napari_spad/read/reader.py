@@ -19,6 +19,8 @@ _BY_SUFFIX = {
     ".vol": ("vol", "read_vol"),
     ".xml": ("heyex_xml", "read_heyex"),
     ".e2e": ("e2e", "read_e2e"),
+    ".fda": ("topcon", "read_topcon"),
+    ".fds": ("topcon", "read_topcon"),
     ".dcm": ("dicom", "read_dicom"),
     ".dicom": ("dicom", "read_dicom"),
     ".nii": ("nifti", "read_nifti"),

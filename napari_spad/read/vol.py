@@ -8,6 +8,7 @@ in 256 greys.
 
 from __future__ import annotations
 
+import datetime
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, image_layer, reference_layer
 from napari_spad.read.pseudonym import pseudonym
+from spad.measuring import Scale
 
 __all__ = ["read_vol"]
 
@@ -37,6 +39,7 @@ class _Header:
     spacing_mm: tuple[float, float, float]
     fundus_bytes: int
     eye: str
+    date: str
     pattern: int
     patient: tuple[str, ...]
 
@@ -64,6 +67,7 @@ def read_vol(path: str | Path) -> list[LayerData]:
     shape = (header.bscans, header.height, header.width)
     pixels = np.empty(shape, np.uint8)
     lines: dict[str, NDArray[np.float32]] = {}
+    starts = np.zeros((header.bscans, 2))
     at = _HEADER + header.fundus_bytes
     for z in range(header.bscans):
         # Each B-scan tells its header's size; the file's header may tell another.
@@ -76,27 +80,43 @@ def read_vol(path: str | Path) -> list[LayerData]:
                 "or export it again"
             )
         pixels[z] = _greys(np.frombuffer(whole[begin:end], "<f4").reshape(shape[1:]))
+        starts[z] = struct.unpack("<4d", whole[at + 16 : at + 48].tobytes())[:2]
         for name, rows in _lines(whole[at:begin], header.width):
             lines.setdefault(name, np.full((shape[0], shape[2]), np.nan, np.float32))[z] = rows
         at = end
-    notes = []
+    notes: list[str] = []
+    kind, scale, first = _placed(header, starts, notes)
+    return [
+        image_layer(
+            pixels,
+            f"{kind} {header.eye}".strip(),
+            scale,
+            eye=header.eye,
+            first=first,
+            date=header.date,
+            patient=pseudonym(*header.patient),
+            notes=notes,
+        ),
+        *reference_layer(lines, shape, scale),
+    ]
+
+
+def _placed(
+    header: _Header, starts: NDArray[np.float64], notes: list[str]
+) -> tuple[str, Scale, str]:
+    """Kind of scan, its scale, and where its first B-scan lies."""
     between, down, along = header.spacing_mm
-    kind = "OCT"
     if header.pattern == _CIRCULAR:
-        kind = "circular OCT"
         notes.append(
             "a circular scan: its columns go round the optic disc, so left and right edge meet"
         )
-    elif header.pattern == _RADIAL:
-        kind = "radial OCT"
+        return "circular OCT", Scale.of((0.0, down, along)), ""
+    if header.pattern == _RADIAL:
         notes.append("radial scans: the B-scans cross in one point, so they have no distance")
-        between = 0.0
-    spacing = (between, down, along)
-    name = f"{kind} {header.eye}".strip()
-    return [
-        image_layer(pixels, name, spacing, patient=pseudonym(*header.patient), notes=notes),
-        *reference_layer(lines, shape, spacing),
-    ]
+        return "radial OCT", Scale.of((0.0, down, along)), ""
+    across, climb = starts[-1] - starts[0]
+    first = "superior" if climb > 0 else "inferior"  # the fundus image's rows run down
+    return "OCT", Scale.of((between, down, along)), first if abs(climb) > abs(across) else ""
 
 
 def _header(path: Path, raw: bytes) -> _Header:
@@ -131,9 +151,18 @@ def _header(path: Path, raw: bytes) -> _Header:
         (between, down, along),
         slo[0] * slo[1],
         texts[0] if texts[0] in ("OD", "OS") else "",
+        _date(*struct.unpack_from("<q", raw, 88)),
         pattern,
         (texts[1], f"HEYEX {pid}" if pid else ""),
     )
+
+
+def _date(filetime: int) -> str:
+    """Day of an examination that is told in tenths of microseconds since 1601."""
+    if not 0 < filetime < 2**62:
+        return ""
+    day = datetime.date(1601, 1, 1) + datetime.timedelta(microseconds=filetime // 10)
+    return day.isoformat() if 1980 < day.year < 2100 else ""
 
 
 def _greys(values: NDArray[np.float32]) -> NDArray[np.uint8]:

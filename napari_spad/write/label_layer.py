@@ -212,6 +212,7 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
         provenance=known.get("provenance", []),
         annotator=str(metadata.get("annotator", "")),
         edited=None if by_hand is None else edited_pixels(labels, by_hand, classes),
+        facts=metadata,
     )
     beside = _sidecar_of(path)
     with replaced(beside) as file:

@@ -113,6 +113,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         from SPADLib.desk import Desk, Following, RunBox, Words
         from SPADLib.host import ink
         from SPADLib.learn import TrainingPanel
+        from SPADLib.measure import MeasurePanel
         from SPADLib.scene import register
         from SPADLib.scores import ComparePanel
         from SPADLib.segment import SegmentPanel
@@ -135,6 +136,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.segment = SegmentPanel(self.desk, ui, runs, (ALL, CURRENT, RANGE))
         self.edit = EditPanel(self.desk, ui)
         self.compare = ComparePanel(self.desk, ui, runs)
+        self.measure = MeasurePanel(self.desk, ui)
         self.review = ReviewPanel(self.desk, ui)
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
         self.lessons = LearnPanel(self.desk, ui, runs, self.segment)
@@ -186,6 +188,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.runs.cancel("the scene was closed")
         self.segment.preflight.stop()
         self.compare.stop()
+        self.measure.stop()
         self.review.stop()
         self.correct.stop()
         self.lessons.stop()

@@ -72,7 +72,7 @@ def test_the_phantom_is_offered_as_sample_data_and_made_when_asked(scene, monkey
     assert lengths == {1}  # as Slicer asks for
     assert Path(registered["thumbnailFileName"]).is_file()
     volume, reference = registered["customDownloader"](None)
-    assert slicer.util.arrayFromVolume(volume).shape == (19, 256, 384)
+    assert slicer.util.arrayFromVolume(volume).shape == (19, 496, 768)
     inner = reference.GetSegmentation()
     assert [inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs()][:2] == ["SRF", "IRF"]
     # Before the engine is installed the window says what to do.

@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless, gen
 
 from napari_spad.layers.geometry import spacing_mm
 from napari_spad.read.reader import read
+from spad.measuring import Scale
 
 OPT, DX, CR = (
     "1.2.840.10008.5.1.4.1.1.77.1.5.4",
@@ -106,6 +107,10 @@ def test_an_opt_volume_is_a_stack_in_mm(tmp_path: Path):
     np.testing.assert_allclose(image.scale, (0.125, 0.0039, 0.0115))
     assert {str(u) for u in image.units} == {"millimeter"}
     assert image.axis_labels == ("B-scan", "row", "column")
+    assert Scale.from_json(image.metadata["scale"]).words == (
+        "11.5 × 3.9 µm, B-scans 125 µm, in the file"
+    )
+    assert (image.metadata["eye"], image.metadata["date"]) == ("OD", "2024-02-29")
 
 
 def test_frames_have_the_distance_of_their_places_where_none_is_stated(tmp_path: Path):
@@ -119,6 +124,9 @@ def test_frames_have_the_distance_of_their_places_where_none_is_stated(tmp_path:
         PerFrameFunctionalGroupsSequence=Sequence(groups),
     )
     assert layer(path).scale[0] == pytest.approx(0.25)
+    scale = Scale.from_json(layer(path).metadata["scale"])
+    assert scale.bscan.words == "derived from the frames' places"
+    assert scale.row.words == "in the file"
     # The thickness of a slice is no distance.
     path, _ = opt(tmp_path / "b.dcm", SharedFunctionalGroupsSequence=shared)
     assert [str(u) for u in layer(path).units] == ["pixel", "millimeter", "millimeter"]
@@ -256,7 +264,8 @@ def test_nothing_that_identifies_a_patient_reaches_a_layer_or_a_log(tmp_path: Pa
             assert secret not in said
         assert "burnt into its pixels" in image.metadata["notes"][-1]
         assert image.metadata["patient"].startswith("P-")
-    assert set(image.metadata) == {"patient", "notes"}
+    # The day tells visits apart (Measure); it goes into no file by itself.
+    assert set(image.metadata) == {"patient", "notes", "scale", "date"}
 
 
 def test_patients_stay_apart_and_together(tmp_path: Path):

@@ -23,6 +23,7 @@ from napari_spad.read.folder import folder_stack
 from napari_spad.read.opened_layers import bands
 from napari_spad.read.pseudonym import pseudonym
 from napari_spad.read.reader import get_reader, read
+from spad.measuring import Scale
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,11 @@ def layers(path: Path) -> list[Layer]:
     return [Layer.create(*data) for data in read(path)]
 
 
+def told(layer: Layer) -> str:
+    """A layer's scale in words."""
+    return Scale.from_json(layer.metadata["scale"]).words
+
+
 def heyex_vol(
     path: Path, *, bscans: int = 3, pattern: int = 3, patient: bytes = b"Study-7"
 ) -> np.ndarray:
@@ -47,6 +53,7 @@ def heyex_vol(
     raw[:11] = b"HSF-OCT-103"
     struct.pack_into("<3i3d2i", raw, 12, width, bscans, height, 0.011, 0.12, 0.004, 6, 5)
     raw[84:86] = b"OS"
+    struct.pack_into("<q", raw, 88, 132015748890000000)  # 6 May 2019, 00:08 UTC
     struct.pack_into("<2i", raw, 96, pattern, header)
     raw[140 : 140 + len(patient)] = patient
     values = np.random.default_rng(0).random((bscans, height, width), np.float32)
@@ -56,6 +63,7 @@ def heyex_vol(
         one = bytearray(256)
         one[:11] = b"HSF-BS-103\0"
         struct.pack_into("<i", one, 12, header)
+        struct.pack_into("<4d", one, 16, 1.0, 5 - 0.12 * z, 6.0, 5 - 0.12 * z)
         struct.pack_into("<2i", one, 48, 2, 256)
         lines = np.stack([np.full(width, 10.0), np.full(width, 30.0)]).astype("<f4")
         lines[:, :6] = 3.4e38
@@ -76,6 +84,9 @@ def test_a_vol_comes_with_greys_spacing_and_the_vendors_bands(tmp_path: Path):
         np.testing.assert_allclose(layer.scale, (0.12, 0.004, 0.011))
         assert {str(u) for u in layer.units} == {"millimeter"}
     assert image.axis_labels == ("B-scan", "row", "column")
+    assert told(image) == "11 × 4 µm, B-scans 120 µm, in the file"
+    known = {k: image.metadata[k] for k in ("eye", "first", "date")}
+    assert known == {"eye": "OS", "first": "inferior", "date": "2019-05-06"}
     assert reference.metadata["role"] == "reference"
     assert list(reference.features["name"]) == ["background", "ILM to BM"]
     column = reference.data[1, :, 20]
@@ -93,6 +104,8 @@ def test_circular_and_radial_scans_open_with_a_word_about_them(tmp_path: Path):
     assert [str(u) for u in image.units] == ["pixel", "millimeter", "millimeter"]
     assert spacing_mm(image, 2) == pytest.approx((0.004, 0.011))
     assert spacing_mm(image, 3) is None
+    assert told(image) == "11 × 4 µm (in the file), distance of the B-scans unknown"
+    assert "first" not in image.metadata
 
 
 @pytest.mark.parametrize("keep", [0, 100, 2047, 2060, 2500, 9000, -1])
@@ -125,7 +138,8 @@ def heyex_xml(folder: Path, starts=(0.0, 0.1, 0.2), *, line: str = "5 5 5 3e+038
         <SegLine><Name>BM</Name><Array>{line}</Array></SegLine></Segmentation></Image>"""
     path = folder / "export.xml"
     path.write_text(
-        "<HEDX><BODY><Patient><PatientID>Study-7</PatientID><LastName>Doe</LastName><Study><Series>"
+        "<HEDX><BODY><Patient><PatientID>Study-7</PatientID><LastName>Doe</LastName><Study>"
+        "<StudyDate><Date><Year>2019</Year><Month>5</Month><Day>6</Day></Date></StudyDate><Series>"
         f"<Laterality>R</Laterality>{scans}</Series></Study></Patient></BODY></HEDX>"
     )
     return path
@@ -136,6 +150,11 @@ def test_an_xml_export_opens_with_its_images_wherever_it_was_made(tmp_path: Path
     assert image.name == "OCT OD"
     assert image.data[:, 0, 0].tolist() == [10, 20, 30]
     np.testing.assert_allclose(image.scale, (0.1, 0.004, 0.011))
+    assert (
+        told(image) == "11 × 4 µm (in the file), B-scans 100 µm (derived from the B-scans' places)"
+    )
+    assert (image.metadata["eye"], image.metadata["first"]) == ("OD", "superior")
+    assert image.metadata["date"] == "2019-05-06"
     assert reference.data[0].tolist() == [[0] * 4] * 2 + [[1, 1, 1, 0]] * 3 + [[0] * 4] * 3
 
 
@@ -181,8 +200,44 @@ def test_e2e_by_eyepy_has_the_same_layers(tmp_path: Path):
         volume.add_layer_annotation(np.full((2, 4), row), name=name)
     image, reference = (Layer.create(*data) for data in volume_layers(volume))
     np.testing.assert_allclose(image.scale, (0.1, 0.004, 0.011))
-    assert image.metadata == {"patient": pseudonym("Study-7")}
+    assert image.metadata["patient"] == pseudonym("Study-7")
+    assert image.metadata["eye"] == "OD"
+    assert told(image) == "11 × 4 µm, B-scans 100 µm, in the file"
     assert np.flatnonzero(reference.data[0, :, 0]).tolist() == [2, 3, 4]
+
+
+def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
+    pytest.importorskip("eyepy")
+    from eyepy import EyeBscanMeta, EyeVolume, EyeVolumeMeta
+
+    from napari_spad.read.e2e import volume_layers
+
+    def opened(places, **other) -> Layer:
+        known = {"scale_y": 0.003872, "imgSizeWidth": 768, "acquisitionTime": "2019-05-06T07:08:09"}
+        scans = [
+            EyeBscanMeta((x, y), (x + 20, y), "°", start_x=x, end_x=x + 20, start_y=y, end_y=y,
+                         **(known | other))
+            for x, y in places
+        ]  # fmt: skip
+        meta = EyeVolumeMeta(
+            scale_x=1, scale_y=1, scale_z=1, scale_unit="px", laterality="R", bscan_meta=scans,
+            intensity_transform="default",
+        )  # fmt: skip
+        pixels = np.full((len(scans), 8, 768), 9, np.uint8)
+        return Layer.create(*volume_layers(EyeVolume(pixels, meta=meta))[0])
+
+    image = opened([(-10, 0.8284 * z) for z in range(4)])
+    assert told(image) == (
+        "7.54 µm (derived from the scan angle of a medium eye) × 3.87 µm (in the file), "
+        "B-scans 240 µm (derived from the scan angle of a medium eye)"
+    )
+    np.testing.assert_allclose(image.scale, (0.8284 * 0.2896, 0.003872, 20 * 0.2896 / 768))
+    assert (image.metadata["eye"], image.metadata["date"]) == ("OD", "2019-05-06")
+    uneven = opened([(-10, y) for y in (0, 0.1, 1.5)])
+    assert "distance of the B-scans unknown" in told(uneven)
+    assert told(opened([(-10, 0)] * 3, scale_y=0.0, imgSizeWidth=0)) == (
+        "scale unknown: type it, to measure in mm"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"CMDb" + bytes(300), b"not an e2e file at all" * 40])
@@ -233,6 +288,7 @@ def test_nifti_axes_are_taken_as_simpleitk_does(tmp_path: Path):
     (image,) = layers(path)
     np.testing.assert_array_equal(image.data, stack)
     np.testing.assert_allclose(image.scale, (0.12, 0.004, 0.011), rtol=1e-5)
+    assert told(image) == "11 × 4 µm, B-scans 120 µm, in the file"
     assert "notes" not in image.metadata
 
 
@@ -316,6 +372,7 @@ def test_a_case_folder_brings_patients_splits_names_and_spacing(tmp_path: Path):
     first, second, third = image.metadata["bscan_patients"]
     assert first == second != third
     assert "p1" not in first
+    assert told(image) == "11 × 4 µm (in the file), distance of the B-scans unknown"
     assert [str(u) for u in image.units] == ["pixel", "millimeter", "millimeter"]
     np.testing.assert_allclose(reference.scale, (1, 0.004, 0.011))
     assert reference.metadata["role"] == "reference"

@@ -56,6 +56,19 @@ def test_no_path_of_the_users_gets_into_a_sidecar():
     assert content["provenance"][0]["checkpoint"]["file"] == "model.safetensors"
 
 
+def test_what_measurements_rest_on_is_kept_and_nothing_else_of_a_layer():
+    given = {"labels": "a.tif", "image": "x", "shape": (2, 3), "spacing_mm": None,
+             "classes": CLASSES, "provenance": []}  # fmt: skip
+    scale = {"row": {"mm": 0.004, "origin": "typed", "how": ""}}
+    facts = {"scale": scale, "eye": "OD", "fovea": {"at": [1, 2]}, "date": "2026-01-31"}
+    assert sidecar(**given, facts=facts)["facts"] == {
+        k: facts[k] for k in ("scale", "eye", "fovea")
+    }
+    # Another plugin's metadata of the same name need be no JSON.
+    assert "facts" not in sidecar(**given, facts={"scale": np.ones(3), "first": 3})
+    assert "facts" not in sidecar(**given)
+
+
 @pytest.mark.parametrize("value", ["IS/OS", "a/b.tif", "", 3, None, [1.5, "x"]])
 def test_other_values_stay_as_they_are(value):
     assert without_paths(value) == value

@@ -17,6 +17,8 @@ from spad.checkpoint import NOTICE, LabelClass
 
 __all__ = ["edited_pixels", "sidecar", "without_paths"]
 
+_FACTS = {"scale": dict, "eye": str, "fovea": dict, "first": str}
+
 
 def sidecar(
     *,
@@ -28,6 +30,7 @@ def sidecar(
     provenance: Any,
     annotator: str = "",
     edited: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe an exported label image, in JSON values.
 
@@ -47,7 +50,12 @@ def sidecar(
         Who corrected it, by the name that they go by here; empty where nobody said.
     edited : mapping, optional
         What a person painted (`edited_pixels`); None where that was not recorded.
+    facts : mapping, optional
+        What measurements rest on, as a layer's metadata hold it: ``scale`` (each axis with the
+        origin of its mm), ``eye``, ``fovea``, ``first``. Other keys, such as a date, are left out.
     """
+    told = facts or {}
+    known = {k: told[k] for k, kind in _FACTS.items() if type(told.get(k)) is kind and told[k]}
     return {
         "format": 1,
         "notice": NOTICE,
@@ -59,6 +67,7 @@ def sidecar(
         "annotator": annotator,
         "edited": None if edited is None else dict(edited),
         "provenance": without_paths(provenance),
+        **({"facts": without_paths(known)} if known else {}),
     }
 
 

@@ -28,11 +28,14 @@ VERBS = {
     "sweep": "Train with several values of a setting, over seeds.",
     "tune": "Find the cheapest sampling that loses nothing.",
     "segment": "Segment image files.",
+    "measure": "Measure results: volumes in nanolitres, as one table.",
     "figures": "Draw a run's curve and rows of results, as PNG.",
     "info": "Print what a model says of itself.",
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
 }
+# Not in a file of this room that bears their name.
+_PLACES = {"import": "spad.commands.import_", "info": "spad.checkpoint.info_verb"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,8 +126,8 @@ class _Verb(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.name:
-            keyword = "_" if self.name == "import" else ""
-            verb = importlib.import_module(f"spad.commands.{self.name}{keyword}")
+            place = _PLACES.get(self.name, f"spad.commands.{self.name}")
+            verb = importlib.import_module(place)
             verb.add_arguments(self)
             self.set_defaults(run=verb.run)
         return super().parse_known_args(args, namespace)

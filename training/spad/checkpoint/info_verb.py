@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from spad.checkpoint import model_path
-from spad.commands.options import add_model
+from spad.checkpoint.safetensors_file import model_path, read_card
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad info``."""
-    add_model(parser)
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a shipped one")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what the model says of itself."""
-    from spad.checkpoint import read_card
-
     print(read_card(model_path(args.model)).text())
     return 0

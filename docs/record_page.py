@@ -1,0 +1,35 @@
+"""The picture of the page of measurements, with a phantom and its truth.
+
+python docs/record_page.py docs/images
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from spad.checkpoint import label_classes
+from spad.measuring import LiveMeasures, Scale
+from spad.measuring.page import drawn
+from spad.phantom import CLASS_NAMES, stack
+
+
+def main() -> None:
+    """Draw the page and save it as PNG."""
+    phantom = stack(7, raters=4)
+    classes = label_classes(CLASS_NAMES)
+    live = LiveMeasures(phantom.labels, classes, phantom.spacing_mm, samples=phantom.raters)
+    live.place((7.5, 200.0), eye="OD")
+    figure = drawn(
+        phantom.image, phantom.labels, classes, live,
+        Scale.of(phantom.spacing_mm, "derived", "from what was drawn"),
+        title="phantom OCT, OD", facts={"Model": "none: the truth, and 4 simulated readers"},
+    )  # fmt: skip
+    figure.savefig(Path(sys.argv[1], "measure-page.png"), dpi=80)
+    print(f"{np.count_nonzero(phantom.labels)} pixels measured")
+
+
+if __name__ == "__main__":
+    main()

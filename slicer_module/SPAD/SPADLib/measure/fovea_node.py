@@ -1,0 +1,64 @@
+"""The fovea as a point of the scene: proposed, dragged in any view, saved with the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import vtk
+
+from spad.measuring import propose_fovea
+from SPADLib.scene import Result, array_of, from_world, into_study, to_world
+
+__all__ = ["fovea_of", "place_fovea", "proposed", "put_fovea"]
+
+FOVEA = "SPAD.fovea"
+"""Role of the node reference from a result's segmentation to the point."""
+
+
+def fovea_of(result: Result) -> Any:
+    """The point (vtkMRMLMarkupsFiducialNode) of a result's fovea; None where there is none."""
+    node = result.segmentation.GetNodeReference(FOVEA)
+    return node if node is not None and node.GetNumberOfControlPoints() else None
+
+
+def place_fovea(result: Result) -> tuple[float, float] | None:
+    """Where it is: (B-scan, column), from 0; None where there is no point."""
+    node = fovea_of(result)
+    if node is None:
+        return None
+    ras = [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(0, ras)
+    i, j, k = from_world(np.array([ras]), result.volume)[0]
+    bscan, _, column = result.layout.place((k, j, i), array_of(result.volume).shape[:3])
+    return float(bscan), float(column)
+
+
+def put_fovea(result: Result, bscan: float, column: float) -> Any:
+    """Put the point there, at half the depth; a result has one.
+
+    Returns
+    -------
+    vtkMRMLMarkupsFiducialNode
+    """
+    scene = result.segmentation.GetScene()
+    node = result.segmentation.GetNodeReference(FOVEA)
+    if node is None:
+        name = scene.GenerateUniqueName("fovea")
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        into_study(node, result.volume)
+        result.segmentation.SetNodeReferenceID(FOVEA, node.GetID())
+    shape = array_of(result.volume).shape[:3]
+    rows = result.layout.order(shape)[1]
+    k, j, i = result.layout.index((bscan, (rows - 1) / 2, column), shape)
+    ras = to_world(np.array([[i, j, k]]), result.volume)[0]
+    if not node.GetNumberOfControlPoints():
+        node.AddControlPoint(vtk.vtkVector3d(*ras), "fovea")
+    node.SetNthControlPointPositionWorld(0, *ras)
+    return node
+
+
+def proposed(result: Result, spacing_mm: tuple[float, float, float]) -> tuple[float, float] | None:
+    """Where the fovea probably is, (B-scan, column), by the retina's pit; None where none is."""
+    image = result.layout.stack(array_of(result.volume))
+    return propose_fovea(image.mean(3) if image.ndim == 4 else image, spacing_mm)

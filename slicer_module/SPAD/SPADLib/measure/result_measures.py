@@ -1,0 +1,143 @@
+"""A result of the scene, measured: its scale, its fovea, and numbers that follow every edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.measuring import LiveMeasures, Measurement, Scale, remarks
+from SPADLib.measure.fovea_node import place_fovea
+from SPADLib.scene import Result, array_of, spacing_is_default, to_world
+
+__all__ = ["EYE", "ResultMeasures", "scale_of"]
+
+EYE = "SPAD.eye"
+"""Attribute of a volume: "OD" or "OS", as a person said."""
+_HOW = "from the volume's spacing in Slicer"
+_TRUE = 1e-3
+
+
+def scale_of(result: Result) -> Scale:
+    """Scale of a result's B-scans in the world: the volume's transform is included.
+
+    Raises
+    ------
+    ValueError
+        The volume has no true spacing, is bent by its transform, or sheared.
+    """
+    volume, name = result.volume, result.volume.GetName()
+    if spacing_is_default(volume):
+        raise ValueError(
+            f"“{name}” has a spacing of 1 mm in each direction, which a file gets that tells none. "
+            "Set the true one in the module Volumes (Volume Information › Image Spacing) to measure"
+        )
+    shape = array_of(volume).shape[:3]
+    deep, rows, columns = result.layout.order(shape)
+
+    def at(*place: float) -> NDArray[np.float64]:
+        k, j, i = result.layout.index(place, shape)
+        return np.asarray(to_world(np.array([[i, j, k]]), volume)[0])
+
+    last = (deep - 1, rows - 1, columns - 1)
+    ahead = np.array([at(*(np.eye(3)[axis])) - at(0, 0, 0) for axis in range(3)])
+    behind = np.array([at(*last) - at(*(last - np.eye(3)[axis])) for axis in range(3)])
+    steps = np.linalg.norm(ahead, axis=1)
+    angles = ahead @ ahead.T / np.outer(steps, steps) - np.eye(3)
+    if not np.allclose(ahead, behind, atol=_TRUE * steps.min()) or np.abs(angles).max() > _TRUE:
+        raise ValueError(
+            f"“{name}” is sheared or bent, by its own axes or by its transform: a pixel has no one "
+            "size. Resample it to a straight grid to measure"
+        )
+    return Scale.of(steps.tolist(), "derived", _HOW)
+
+
+class ResultMeasures:
+    """Measurements of a result.
+
+    Parameters
+    ----------
+    result : Result
+
+    Attributes
+    ----------
+    scale : Scale
+    live : LiveMeasures
+
+    Raises
+    ------
+    ValueError
+        It cannot be measured, in words.
+    """
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.scale = scale_of(result)
+        self._labels = result.labels().copy()
+        self.live = LiveMeasures(
+            self._labels, result.classes, self.scale.spacing_mm, samples=self._samples()
+        )
+
+    def _samples(self) -> NDArray[np.uint8] | None:
+        """Samples of the whole stack, (N, Z, H, W), where the session has them of each B-scan."""
+        known = self.result.samples
+        if set(known) != set(range(len(self._labels))):
+            return None
+        fewest = min(len(s) for s in known.values())
+        return np.stack([known[z][:fewest] for z in sorted(known)], axis=1)
+
+    @property
+    def eye(self) -> str | None:
+        """Either "OD", "OS" or None."""
+        told = self.result.volume.GetAttribute(EYE)
+        return told if told in ("OD", "OS") else None
+
+    def refresh(self, labels: NDArray[np.uint8] | None = None) -> None:
+        """Measure what has changed.
+
+        Parameters
+        ----------
+        labels : array of uint8, shape (Z, H, W), optional
+            Of the result, where they are at hand.
+
+        Raises
+        ------
+        ValueError
+            The result has another size now.
+        """
+        now = self.result.labels() if labels is None else labels
+        if now.shape != self._labels.shape:
+            raise ValueError(
+                f"the result has {now.shape} pixels now and had {self._labels.shape}; "
+                "choose it anew"
+            )
+        for z in np.flatnonzero((now != self._labels).any((1, 2))):
+            self.live.update(int(z), now[z])
+            self._labels[z] = now[z]
+
+    def place(self) -> None:
+        """Lay the grid about the fovea's point, where it is now.
+
+        Raises
+        ------
+        ValueError
+            The point lies outside the scan.
+        """
+        fovea = place_fovea(self.result) if self.live.spacing_mm[0] is not None else None
+        grid = self.live.grid
+        told = None if grid is None else (grid.fovea, grid.eye)
+        if told != (fovea and (fovea, self.eye)):
+            self.live.place(fovea, eye=self.eye)
+
+    def rows(self) -> tuple[Measurement, ...]:
+        """The measurements as they are now."""
+        return self.live.rows()
+
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the numbers has to know."""
+        return remarks(self.live, self.scale)
+
+    def about(self) -> dict[str, Any]:
+        """Columns that stand in front of the numbers in tables."""
+        return {"case": self.result.segmentation.GetName(), "eye": self.eye or ""}

@@ -1,0 +1,119 @@
+"""The section Measure: the engine's numbers follow edits and the fovea's point; and its words."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import slicer
+import standin
+import vtk
+from driving import said, settle
+from fakes import paint
+
+import spad
+
+pytestmark = pytest.mark.gui
+SPACING = (0.2, 0.004, 0.01)
+
+
+@pytest.fixture
+def section(panel, panel_volume, panel_result):
+    panel.measure.section.setProperty("collapsed", False)
+    settle(panel)
+    return panel.measure
+
+
+def cell(section, row, column):
+    return section.table.item(row, column).text()
+
+
+def wait(panel):
+    settle(panel)
+    standin.process_events(0.2)
+
+
+def test_numbers_are_the_engine_s_and_follow_an_edit(panel, panel_result, section):
+    (srf, irf, _) = spad.measure(panel_result.labels(), panel_result.classes, SPACING)
+    assert cell(section, 0, 0) == "SRF"
+    assert cell(section, 0, 1).startswith(f"{srf.volume_nl:.3g} (")
+    assert cell(section, 0, 5) == f"{srf.largest_area_mm2:.3g}"
+    assert (cell(section, 1, 1)[:2], cell(section, 1, 7)) == ("0 ", "0")
+    assert irf.parts == 0
+    assert "10 × 4 µm, B-scans 200 µm, derived from the volume's spacing" in section.label.text()
+    assert "research use only" in section.label.text()
+    paint(panel_result, 2, slice(0, 3), slice(0, 5), 2)
+    settle(panel)
+    assert cell(section, 1, 1).startswith(f"{15 * 0.2 * 0.004 * 0.01 * 1000:.3g}")
+    section.table.cellClicked.emit(1, 0)
+    assert panel.desk.bscan() == 2
+    assert "largest in B-scan 3" in said(panel)
+
+
+def test_the_grid_follows_the_fovea_s_point_and_the_eye(panel, panel_result, section):
+    assert cell(section, 0, 2) == ""
+    section.fovea.click()
+    assert "middle of the scan, for no pit is seen" in said(panel)
+    assert cell(section, 0, 2) != ""
+    assert "choose OD or OS" in section.label.text()
+    section.eye.setCurrentIndex(1)
+    assert "choose OD or OS" not in section.label.text()
+    from SPADLib.measure.fovea_node import fovea_of, place_fovea
+
+    assert place_fovea(panel_result) == pytest.approx((1.5, 15.5))
+    node = fovea_of(panel_result)
+    ras = [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(0, ras)
+    node.SetNthControlPointPositionWorld(0, *(np.array(ras) + 50))
+    wait(panel)
+    assert "outside the scan of 4 B-scans of 32 columns" in section.label.text()
+    section.fovea.click()
+    section.to_table.click()
+    table = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTableNode").GetTable()
+    regions = [table.GetValueByName(n, "region").ToString() for n in range(13)]
+    assert regions == [
+        "total",
+        "1 mm",
+        "3 mm",
+        "6 mm",
+        "C1",
+        *(s + r for r in "36" for s in "SNIT"),
+    ]
+    assert table.GetColumnName(4) == "volume [nL]"
+
+
+def test_the_same_goes_to_a_file(panel, section, tmp_path):
+    standin.dialogs.answer("save file", str(tmp_path / "m.csv"))
+    section.to_csv.click()
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text("utf-8-sig").splitlines()))
+    assert [r["structure"] for r in rows] == ["SRF", "IRF", "PED"]
+    assert rows[0]["scale"].endswith("spacing in Slicer")
+    assert float(rows[0]["volume [nL]"]) > 0
+
+
+def test_a_closed_section_measures_nothing(panel, panel_result, section):
+    panel.measure.section.setProperty("collapsed", True)
+    assert section.measures is None
+    assert section.table.rowCount() == 0
+
+
+def test_what_has_no_true_size_is_said(panel, panel_volume, panel_result):
+    from SPADLib.measure.result_measures import scale_of
+
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 0, 2)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    panel_volume.SetAndObserveTransformNodeID(transform.GetID())
+    twice = np.array(scale_of(panel_result).spacing_mm) / SPACING  # one axis is stretched
+    assert sorted(twice.round(6)) == [1, 1, 2]
+    matrix.SetElement(0, 1, 0.5)
+    matrix.SetElement(0, 2, 0.5)
+    transform.SetMatrixTransformToParent(matrix)
+    with pytest.raises(ValueError, match="sheared or bent"):
+        scale_of(panel_result)
+    panel_volume.SetAndObserveTransformNodeID(None)
+    panel_volume.SetSpacing(1, 1, 1)
+    with pytest.raises(ValueError, match="Image Spacing"):
+        scale_of(panel_result)

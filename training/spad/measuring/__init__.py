@@ -1,0 +1,21 @@
+"""The numbers for which OCT is annotated: volumes in nanolitres, heights, maps, their scale.
+
+A scale with its origin, the fovea and the ETDRS grid about it, measurements that follow a stroke,
+their table and their page. NumPy and SciPy alone, so that every host gets the same numbers.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.measuring.bland_altman import Agreement, limits_of_agreement
+    from spad.measuring.caveats import WIDE_MM, remarks
+    from spad.measuring.etdrs import CIRCLES_MM, Grid
+    from spad.measuring.fovea import pit, propose_fovea
+    from spad.measuring.measures import LiveMeasures, Measurement, measure
+    from spad.measuring.page import page_pdf
+    from spad.measuring.scale import Length, Scale
+    from spad.measuring.table import COLUMNS, as_rows, table_csv
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,0 +1,57 @@
+"""What a reader of the numbers has to know: sentences that stand beside them in every host."""
+
+from __future__ import annotations
+
+from spad.measuring.measures import LiveMeasures
+from spad.measuring.scale import Scale
+
+__all__ = ["WIDE_MM", "remarks"]
+
+WIDE_MM = 0.25
+"""B-scans further apart than this leave much unseen."""
+_WHOLE = 0.99  # of a circle; the rest is the roundness of its border
+
+
+def remarks(live: LiveMeasures, scale: Scale | None = None) -> tuple[str, ...]:
+    """Sentences about measurements, the gravest first; mostly none.
+
+    Parameters
+    ----------
+    live : LiveMeasures
+        Placed about the fovea where there is one.
+    scale : Scale, optional
+        Of the stack, for what is to be doubted in it.
+    """
+    out = list(scale.doubts) if scale is not None else []
+    between = live.spacing_mm[0]
+    if live.shape[0] == 1:
+        out.append("one single B-scan: areas and heights, but no volume")
+    elif between is None:
+        out.append(
+            "the distance of the B-scans is not known: areas and heights, but no volume; type it"
+        )
+    elif between > WIDE_MM:
+        out.append(
+            f"B-scans are {between * 1000:.0f} µm apart, more than {WIDE_MM * 1000:.0f} µm: what "
+            "lies between them was not seen, so volumes are rough"
+        )
+    if live.grid is not None:
+        shares = {
+            name: share
+            for name, share in live.scanned().items()
+            if name in live.grid.circles and share < _WHOLE
+        }
+        if shares:
+            told = ", ".join(f"{share:.0%} of the {name} circle" for name, share in shares.items())
+            out.append(f"only {told} was scanned; its numbers are of that part")
+        if not live.first_told:
+            out.append(
+                "where the stack begins is not told: its first B-scan is taken to be inferior; "
+                "otherwise S and I are exchanged"
+            )
+        if live.grid.eye is None:
+            out.append(
+                "which eye it is is not known: fields are named after the image's left (L) and "
+                "right (R); choose OD or OS"
+            )
+    return tuple(out)
