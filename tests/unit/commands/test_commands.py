@@ -95,7 +95,7 @@ def test_ctrl_c_ends_with_130(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "read_card", interrupted)
+    monkeypatch.setattr("spad.checkpoint.info_verb.read_card", interrupted)
     assert main(["info", str(model)]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
@@ -326,7 +326,7 @@ def test_too_little_memory_is_a_sentence(
     def fails(*words: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr("spad.commands.info.run", fails)
+    monkeypatch.setattr("spad.checkpoint.info_verb.run", fails)
     assert main(["info", "oct-phantom"]) == 2
     assert re.search(said, capsys.readouterr().err)
 

@@ -174,9 +174,8 @@ def sample(
     def hold(p: Tensor) -> Tensor:
         return p if clamp is None else torch.where(fixed, truth, p)
 
-    if coherence_px and len(times) > 1 and schedule.forgets(times[0]):
-        x_t = torch.empty(len(slices), n, *shape, dtype=torch.uint8, device=device)  # not asked for
-    else:
+    x_t = torch.empty(len(slices), n, *shape, dtype=torch.uint8, device=device)
+    if not (coherence_px and len(times) > 1 and schedule.forgets(times[0])):  # else it is not read
         x_t = _first(drawn, schedule, times[0], k, chains, start)
     p_0 = torch.empty(len(slices), n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
@@ -200,11 +199,10 @@ def sample(
         else:
             for part in parts:
                 x = x_t[:, part]
-                logits = (
-                    prior(x, t)
-                    if alike is None
-                    else alike.expand(-1, x.shape[1], -1, -1, -1).clone()
-                )
+                if alike is None:
+                    logits = prior(x, t)
+                else:
+                    logits = alike.expand(-1, x.shape[1], -1, -1, -1).clone()
                 p_0[:, part] = hold(end(x, logits, jump, temperature))
         yield done
     return p_0

@@ -198,7 +198,7 @@ class SamplingConfig(Checked):
         background's: more than 1 finds more. None: 1.
     peak : float or None
         A part of a structure is left out where its mean probability nowhere reaches this. See
-        docs/method.md, Eq. 37.
+        :mod:`spad.inference.ensemble`.
     """
 
     steps: Steps = 3
