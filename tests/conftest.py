@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 # Before anything loads NumPy or torch. Tests' tensors are small: a second thread gains little, and
 # on busy cores threads that wait for each other cost a hundredfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No cache and no error of a test among the person's own.
+os.environ.setdefault("SPAD_CACHE", str(Path(tempfile.gettempdir()) / "spad-tests"))
 
 if importlib.util.find_spec("spad") is None or importlib.util.find_spec("napari_spad") is None:
     # Not installed: take the tree, here and in the processes that tests start.

@@ -101,10 +101,11 @@ class SPADWidget(ScriptedLoadableModuleWidget):
             self.layout.addWidget(label)
             self.layout.addStretch(1)
             return
-        from SPADLib.install import InstallPanel
+        from SPADLib.install import InstallPanel, add_report_button
 
         self.install = InstallPanel(self.layout, self._open)
         self.install.check()
+        self.reportButton = add_report_button(self.layout)
 
     def _open(self):
         """Build the panel; the engine is there."""

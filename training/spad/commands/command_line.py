@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spad.commands.options import say
+from spad.doctor import note
 
 __all__ = ["main"]
 
@@ -31,7 +32,10 @@ VERBS = {
     "info": "Print what a model says of itself.",
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
+    "doctor": "Print what a bug report needs: versions, device, models, the last errors.",
 }
+# Not in a file of this room that bears their name.
+_PLACES = {"import": "spad.commands.import_", "doctor": "spad.doctor.verb"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.traceback:
                 raise
             say(_reason(error))
+            note(error)
             return 2
 
 
@@ -110,8 +115,8 @@ class _Verb(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.name:
-            keyword = "_" if self.name == "import" else ""
-            verb = importlib.import_module(f"spad.commands.{self.name}{keyword}")
+            place = _PLACES.get(self.name, f"spad.commands.{self.name}")
+            verb = importlib.import_module(place)
             verb.add_arguments(self)
             self.set_defaults(run=verb.run)
         return super().parse_known_args(args, namespace)

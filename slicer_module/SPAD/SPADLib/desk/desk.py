@@ -9,6 +9,7 @@ from typing import Any
 
 import slicer
 
+from spad.doctor import note
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
@@ -101,6 +102,7 @@ class Desk:
 
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
+        note(error)
         self._about = self._on_screen()
         self._show(error if isinstance(error, str) else explain(error, safe=SAFE), True)
 
