@@ -7,6 +7,7 @@
 #:   make test-fast    the tests that need neither a display nor more than seconds
 #:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
+#:   make docs         the site in site/ (docs/index.md is its first page)
 #:   make wheel        wheel and sdist in dist/
 #:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)
 #:   make clean        remove what was built            make distclean   .venv as well
@@ -30,7 +31,7 @@ DEBS_XVFB := xvfb xauth libgl1-mesa-dri libglx-mesa0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 NO_DISPLAY := [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]
 
-.PHONY: help demo test test-fast fuzz lint format wheel slicer clean distclean system
+.PHONY: help demo test test-fast fuzz lint format docs wheel slicer clean distclean system
 .NOTPARALLEL:
 
 help:
@@ -72,6 +73,9 @@ format: $(VENV)/.dev
 	$(PY) -m ruff check --select I --fix .
 	$(PY) -m ruff format .
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 wheel: $(VENV)/.dev
 	$(PY) -m build --no-isolation --outdir dist .
 
@@ -83,7 +87,7 @@ slicer: $(VENV)/.dev
 
 clean:
 	rm -f $(WHEELS)/*.whl
-	rm -rf build dist demo-output htmlcov .coverage .coverage.* .hypothesis
+	rm -rf build dist site demo-output htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
@@ -114,6 +118,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 	$(PIP) install -e ".[dev]"
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.torch
+	$(PIP) install -e ".[docs]"
+	@touch $@
 
 system:
 	@[ "$$(uname)" = Linux ] && [ "$(SYSTEM)" != skip ] || exit 0; \

@@ -42,7 +42,7 @@ def note(error: BaseException | str) -> None:
 
 
 def last_errors() -> list[str]:
-    """Give the last errors, the newest last: when, of what kind, where in our code, what was said."""
+    """Give the last errors, the newest last: when, of what kind, where in our code, in words."""
     try:
         return _file().read_text("utf-8").splitlines()[-KEPT:]
     except (OSError, ValueError):

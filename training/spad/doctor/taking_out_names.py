@@ -1,4 +1,4 @@
-"""Texts without what may name a person: paths, files, quoted values, long numbers, user, machine."""
+"""Texts without what may name a person: paths, files, quoted values, numbers, user, machine."""
 
 from __future__ import annotations
 
