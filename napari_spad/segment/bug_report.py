@@ -27,6 +27,7 @@ class ReportButton(QToolButton):
         named(self, "help")
         self.setText("?")
         self.setAutoRaise(True)
+        self.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it covers the text
         self.setToolTip("Something is wrong? Copy what a bug report needs")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
