@@ -32,3 +32,9 @@ def test_without_the_engine_the_report_says_so(app, monkeypatch):
     text = report()
     assert "engine: does not load (ModuleNotFoundError)" in text
     assert "Python:" in text
+
+
+def test_the_button_stands_below_the_panel(panel):
+    places = [panel.layout.itemAt(at).widget() for at in range(panel.layout.count())]
+    assert [one for one in places if one is not None][-1] is panel.reportButton
+    settle(panel)
