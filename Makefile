@@ -8,6 +8,7 @@
 #:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")
 #:   make gpu          what a GPU does, in under six minutes: a page in gpu.md (without one: skips)
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
+#:   make docs         the site in site/ (docs/index.md is its first page)
 #:   make wheel        wheel and sdist in dist/
 #:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)
 #:   make clean        remove what was built            make distclean   .venv as well
@@ -31,7 +32,7 @@ DEBS_XVFB := xvfb xauth libgl1-mesa-dri libglx-mesa0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 NO_DISPLAY := [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]
 
-.PHONY: help demo test test-fast fuzz gpu lint format wheel slicer clean distclean system
+.PHONY: help demo test test-fast fuzz gpu lint format docs wheel slicer clean distclean system
 .NOTPARALLEL:
 
 help:
@@ -76,6 +77,9 @@ format: $(VENV)/.dev
 	$(PY) -m ruff check --select I --fix .
 	$(PY) -m ruff format .
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 wheel: $(VENV)/.dev
 	$(PY) -m build --no-isolation --outdir dist .
 
@@ -87,7 +91,7 @@ slicer: $(VENV)/.dev
 
 clean:
 	rm -f $(WHEELS)/*.whl
-	rm -rf build dist demo-output htmlcov .coverage .coverage.* .hypothesis
+	rm -rf build dist site demo-output htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
@@ -118,6 +122,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 	$(PIP) install -e ".[dev]"
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.torch
+	$(PIP) install -e ".[docs]"
+	@touch $@
 
 system:
 	@[ "$$(uname)" = Linux ] && [ "$(SYSTEM)" != skip ] || exit 0; \

@@ -15,6 +15,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
+    QHBoxLayout,
     QLabel,
     QMainWindow,
     QScrollArea,
@@ -40,7 +41,7 @@ from napari_spad.lessons import LessonsPanel
 from napari_spad.read import phantom_stack
 from napari_spad.review import ReviewPanel
 from napari_spad.scores import ScoresPanel
-from napari_spad.segment import Footer, SegmentPanel
+from napari_spad.segment import Footer, ReportButton, SegmentPanel
 from spad.checkpoint import NOTICE
 from spad.inference import Engine
 from spad.worker import Worker
@@ -144,7 +145,10 @@ class SpadDock(QWidget):
         outer.setSpacing(2)
         outer.addWidget(area, 1)
         outer.addWidget(self.footer)
-        outer.addWidget(notice)
+        edge = QHBoxLayout()
+        edge.addWidget(notice, 1)
+        edge.addWidget(ReportButton(self.desk))
+        outer.addLayout(edge)
         self.setMinimumWidth(300)
 
     def _canvas(self) -> tuple[float, float] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 # Before anything loads NumPy or torch. Tests' tensors are small: a second thread gains little, and
 # on busy cores threads that wait for each other cost a hundredfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No cache and no error of a test among the person's own.
+os.environ.setdefault("SPAD_CACHE", str(Path(tempfile.gettempdir()) / "spad-tests"))
 
 if importlib.util.find_spec("spad") is None or importlib.util.find_spec("napari_spad") is None:
     # Not installed: take the tree, here and in the processes that tests start.
@@ -49,5 +53,19 @@ def _no_cuda() -> str:
 
 
 def _no_real() -> str:
-    folder = Path(os.environ.get("SPAD_DATA", ROOT.parent / "shared" / "data"))
-    return "" if folder.is_dir() else f"no real scans in {folder}; SPAD_DATA names their folder"
+    if folder := os.environ.get("SPAD_DATA"):
+        return "" if Path(folder).is_dir() else f"SPAD_DATA names {folder}, which is no folder"
+    return "no real scans: SPAD_DATA names the folder of the data sets (docs/data_sets.md)"
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """Finds a real data set by its folder's name; skips the test where it is absent."""
+
+    def find(name: str) -> Path:
+        folder = Path(os.environ["SPAD_DATA"]) / name
+        if not folder.is_dir():
+            pytest.skip(f"{folder} is absent; SPAD_DATA names the folder of the data sets")
+        return folder
+
+    return find

@@ -16,6 +16,7 @@ from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run, explain
 from napari_spad.layers import Edit, leading_index
 from spad.annotation import RunProgress
+from spad.doctor import note
 
 __all__ = ["Desk", "data_folder"]
 
@@ -105,6 +106,7 @@ class Desk(QObject):
     def fail(self, error: BaseException | str) -> None:
         """Tell of an error."""
         message = error if isinstance(error, str) else explain(error)
+        note(error)
         self.failed.emit(message)
         self.said.emit(message)
         show_error(message)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
+    from napari_spad.segment.bug_report import ReportButton
     from napari_spad.segment.progress_footer import Footer
     from napari_spad.segment.segment_panel import SegmentPanel
 

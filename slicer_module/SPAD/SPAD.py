@@ -101,9 +101,10 @@ class SPADWidget(ScriptedLoadableModuleWidget):
             self.layout.addWidget(label)
             self.layout.addStretch(1)
             return
-        from SPADLib.install import InstallPanel
+        from SPADLib.install import InstallPanel, add_report_button
 
         self.install = InstallPanel(self.layout, self._open)
+        self.reportButton = add_report_button(self.layout)
         self.install.check()
 
     def _open(self):
@@ -146,6 +147,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         for what in ("parameters", "view"):
             self.desk.on(what, self._hush)
         self.following = Following(self.desk, ui, self.logic.getParameterNode, self._leave_scene)
+        self.layout.addWidget(self.reportButton)  # below the panel, whenever that came
 
     def _say(self, text, wrong):
         label = self.ui.statusLabel

@@ -166,6 +166,7 @@ def test_a_layers_name_becomes_a_file_name():
     form = FORMATS[0]
     assert file_name("eye – SPAD", form) == "eye – SPAD.tif"
     assert file_name("a/b\\c:d", form) == "a_b_c_d.tif"
+    assert file_name("nul", form) == "_nul.tif"  # a device of Windows
     assert file_name("../..", form) == "_.tif"
     assert file_name("...", form) == "labels.tif"
 

@@ -17,13 +17,13 @@ from napari_spad.read.folder import folder_stack
 from napari_spad.read.reader import read
 from spad.measuring import Scale
 
-HOME = Path(os.environ.get("SPAD_DATA", Path(__file__).parents[4] / "shared" / "data"))
+HOME = Path(os.environ.get("SPAD_DATA", ""))
 RAW = HOME / "raw_oct"
 
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(
-        not RAW.is_dir(), reason=f"no {RAW}: put real scans there, or name them in SPAD_DATA"
+        not RAW.is_dir(), reason=f"no folder {RAW}: SPAD_DATA names the folder of real scans"
     ),
 ]
 

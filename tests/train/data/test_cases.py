@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from spad.train.data import (
 )
 
 NAMES = {0: "background", 1: "SRF", 2: "IRF"}
-DATA = Path(os.environ.get("SPAD_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def labels_of(*values: int, shape: tuple[int, int] = (8, 12)) -> NDArray[np.uint8]:
@@ -437,11 +437,12 @@ def test_missing_readers_are_named_with_their_remedy(
     ],
 )
 def test_the_real_sets_are_sound(
-    name: str, numbers: dict[str, int], patients: dict[str, int]
+    name: str,
+    numbers: dict[str, int],
+    patients: dict[str, int],
+    real_data: Callable[[str], Path],
 ) -> None:
-    if not (DATA / name).is_dir():
-        pytest.skip(f"{DATA / name} is absent; set SPAD_DATA to the folder of the real sets")
-    opened = open_folder(DATA / name)
+    opened = open_folder(real_data(name))
     check([opened], None, list(numbers))
     assert {k: len(v) for k, v in opened.splits.items()} == numbers
     assert {k: len({c.patient for c in v}) for k, v in opened.splits.items()} == patients

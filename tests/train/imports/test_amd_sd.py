@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from spad.train.imports.amd_sd import COLOURS, import_amd_sd, read_pair
 from spad.train.imports.patient_splits import draw
 from spad.train.imports.report import Report
 
-DATA = Path(os.environ.get("SPAD_DATA", Path(__file__).parents[4] / "shared" / "data"))
 PALETTE = np.array([*COLOURS.values()], np.uint8)
 SHAPE = (48, 64)
 PATIENTS = {"1": 2, "2": 1, "10": 2, "11": 1, "12": 1}
@@ -410,10 +408,10 @@ def test_the_command_prints_what_it_found(
 
 
 @pytest.mark.real
-def test_the_figures_crops_agree_with_their_label_maps(tmp_path: Path) -> None:
-    crops = DATA / "oct_amd_sd_paper_crops"
-    if not crops.is_dir():
-        pytest.skip(f"{crops} is absent; set SPAD_DATA to the folder of the real sets")
+def test_the_figures_crops_agree_with_their_label_maps(
+    tmp_path: Path, real_data: Callable[[str], Path]
+) -> None:
+    crops = real_data("oct_amd_sd_paper_crops")
     report = run(crops / "original_pairs", tmp_path / "cases")
     assert report.images.total() == 5
     for part in ("images", "masks"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spad.train.config import Config, load_config
+from spad.train.config import Config, ConfigError, load_config
 from spad.train.data.augmentation import swap_table
 from spad.train.imports import amd_sd, cxrs
 
@@ -51,8 +52,31 @@ def test_the_steps_are_the_papers_epochs() -> None:
     assert load("cxrs").optimiser.steps == cxrs.EPOCHS * 700 // cxrs.BATCH
 
 
-def test_a_mirrored_radiograph_has_right_and_left_exchanged() -> None:
+def test_a_mirrored_radiograph_has_right_and_left_exchanged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SPAD_DATA", str(tmp_path))
     config = load("jsrt")
+    assert config.data.folders == (str((tmp_path / "cxr_jsrt_scr").resolve()),)
     assert config.augmentation.flip
     assert swap_table(config.augmentation, SIDES)[:6].tolist() == [0, 2, 1, 3, 5, 4]
     assert not load("cxrs").augmentation.flip
+
+
+@pytest.mark.parametrize("name", ["jsrt", "oct_lesions"])
+def test_a_data_set_that_nobody_named_is_asked_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPAD_DATA", raising=False)
+    with pytest.raises(ConfigError, match=r"SPAD_DATA, which is not set; set it to the folder"):
+        load(name)
+    named = load_config(CONFIGS / f"{name}.toml", ['data.folders=["/sets/mine"]'])
+    assert named.data.folders == (str(Path("/sets/mine").resolve()),)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_no_configuration_points_outside_the_repository(path: Path) -> None:
+    values = tomllib.loads(path.read_text("utf-8"))
+    for place in [*values["data"].get("folders", []), values.get("init", "")]:
+        inside = (path.parent / place).resolve().is_relative_to(CONFIGS.parents[1])
+        assert place.startswith("$SPAD_DATA/") or inside, place

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         read_json,
         refuse_long_names,
         replaced,
+        reserved_name,
         write_bytes,
         write_json,
     )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "refuse_long_names", "replaced", "write_bytes", "write_json"]
+__all__ = [
+    "read_json",
+    "refuse_long_names",
+    "replaced",
+    "reserved_name",
+    "write_bytes",
+    "write_json",
+]
 
 LONGEST = 255
 """Bytes of a file name, where the system does not say."""
@@ -59,6 +67,13 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def reserved_name(name: str) -> bool:
+    """Whether Windows takes a file's name for a device, whatever its extension: ``nul.tif``."""
+    return (
+        re.fullmatch(r"(con|prn|aux|nul|(com|lpt)[0-9]) *(\..*)?", name, re.IGNORECASE) is not None
+    )
 
 
 def refuse_long_names(*paths: Path) -> None:

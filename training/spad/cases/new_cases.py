@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases.atomic_files import read_json, write_bytes, write_json
+from spad.cases.atomic_files import read_json, reserved_name, write_bytes, write_json
 from spad.cases.case_folder import CaseError, open_folder
 from spad.checkpoint import IGNORE
 
@@ -195,6 +195,8 @@ def faults(case: NewCase, names: Mapping[int, str]) -> list[str]:
         problems.append(
             "the name must be 1 to 100 letters, digits or _-.()+ and spaces, without path; rename"
         )
+    elif reserved_name(case.name):
+        problems.append("Windows takes this name for a device, not a file; rename")
     if case.image.ndim != 2 or case.image.dtype not in (np.uint8, np.uint16):
         problems.append(
             f"the image is {case.image.shape} {case.image.dtype}, not (H, W) uint8 or uint16; "
@@ -287,6 +289,11 @@ def _refuse(
     """Raise all reasons why a case cannot be written."""
     problems = faults(case, names)
     where = [split for split, members in splits.items() if case.name in members["images"]]
+    others = (name for members in splits.values() for name in members["images"])
+    if twin := next((o for o in others if o != case.name and o.lower() == case.name.lower()), ""):
+        problems.append(
+            f"{twin!r} is there, and Windows and macOS take both for one file; rename it"
+        )
     taken = bool(where) or any(_files(path / part, case.name) for part in ("images", "masks"))
     if taken and not replace:
         problems.append("a case of this name exists; rename it, or ask to replace it")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spad.commands.options import say
+from spad.doctor import note
 from spad.inference import is_out_of_memory
 
 __all__ = ["main"]
@@ -33,9 +34,14 @@ VERBS = {
     "info": "Print what a model says of itself.",
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
+    "doctor": "Print what a bug report needs: versions, device, models, the last errors.",
 }
 # Not in a file of this room that bears their name.
-_PLACES = {"import": "spad.commands.import_", "info": "spad.checkpoint.info_verb"}
+_PLACES = {
+    "import": "spad.commands.import_",
+    "info": "spad.checkpoint.info_verb",
+    "doctor": "spad.doctor.verb",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.traceback:
                 raise
             say(_reason(error))
+            note(error)
             return 2
         except (MemoryError, RuntimeError) as error:
             if args.traceback or not is_out_of_memory(error):

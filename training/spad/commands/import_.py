@@ -21,6 +21,19 @@ structures' names; within a group by name):
   {STATED.replace(" < ", " <" + chr(10) + "  ")}
 """
 
+_HINTS = {
+    "amd-sd": "Cite Hu et al., Scientific Data 11:1014 (2024), doi:10.1038/s41597-024-03844-6. The "
+    "article is CC BY 4.0; the archive states its own licence. Write both into the configuration "
+    "(data.licence, data.source).",
+    "duke": "Cite Chiu et al., Biomedical Optics Express 6:1155 (2015), doi:10.1364/BOE.6.001155. "
+    "Duke states no licence; ask before you publish weights that have seen these images.",
+    "oct5k": "Cite Arikan et al., Scientific Data 12:267 (2025), doi:10.1038/s41597-024-04259-z. "
+    "Write its licence and source into the configuration (data.licence, data.source).",
+    "retouch": "Cite Bogunovic et al., IEEE TMI 38:1858 (2019), doi:10.1109/TMI.2019.2901398. The "
+    "terms that you accepted for the download hold for what you train on it.",
+    "cxrs": "Write the data's licence and source into the configuration (data.licence, .source).",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one command a data set."""
@@ -33,6 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="training.txt and validation.txt, or 80/20 of the patients (the lists, if there)",
     )
     one.add_argument("--seed", type=_seed, default=0, help="of the random split (0)")
+
+    one = _format(formats, "duke", "Duke's macular oedema: Subject_NN.mat, fluid and layers")
+    one.add_argument(
+        "--structures",
+        choices=("fluid", "layers"),
+        default="fluid",
+        help="the fluid alone (fluid), or the layers with the fluid over them",
+    )
+    one.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose outlines (1)")
+    one.add_argument("--seed", type=_seed, default=0, help="of the split 80/20 by patient (0)")
+
+    one = _format(formats, "oct5k", "OCT5k: layers, outlined by three graders")
+    one.add_argument("--grading", type=int, choices=(1, 2, 3), default=1, help="whose outlines (1)")
+    one.add_argument("--seed", type=_seed, default=0, help="of the split 80/20 by patient (0)")
+
+    one = _format(formats, "retouch", "RETOUCH: volumes of three devices with three fluids")
+    one.add_argument("--seed", type=_seed, default=0, help="of the split 80/20 by volume (0)")
 
     one = _format(formats, "cxrs", "radiographs with binary or indexed masks of many structures")
     one.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -73,37 +103,37 @@ def _seed(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Import a data set and print what was found."""
+    from spad.train import imports
+
+    common = {"seed": args.seed, "progress": _progress}
+    epochs = 0  # of the paper, for its data sets
     if args.format == "amd-sd":
-        from spad.train.imports import amd_sd
-
-        report = amd_sd.import_amd_sd(
-            args.src, args.dst, split=args.split, seed=args.seed, progress=_progress
+        report = imports.amd_sd.import_amd_sd(args.src, args.dst, split=args.split, **common)
+        epochs, batch = imports.amd_sd.EPOCHS, imports.amd_sd.BATCH
+    elif args.format == "duke":
+        report = imports.duke.import_duke(
+            args.src, args.dst, structures=args.structures, reader=args.reader, **common
         )
-        epochs, batch = amd_sd.EPOCHS, amd_sd.BATCH
-        hint = (
-            "Cite Hu et al., Scientific Data 11:1014 (2024), doi:10.1038/s41597-024-03844-6. The "
-            "article is CC BY 4.0; the archive states its own licence. Write both into the "
-            "configuration (data.licence, data.source)."
-        )
+    elif args.format == "oct5k":
+        report = imports.oct5k.import_oct5k(args.src, args.dst, grading=args.grading, **common)
+    elif args.format == "retouch":
+        report = imports.retouch.import_retouch(args.src, args.dst, **common)
     else:
-        from spad.train.imports import cxrs
-
-        report = cxrs.import_cxrs(
+        report = imports.cxrs.import_cxrs(
             args.src,
             args.dst,
             priority=args.priority,
             patient_from=args.patient_from,
             unannotated=args.missing == "unannotated",
-            seed=args.seed,
-            progress=_progress,
+            **common,
         )
-        epochs, batch = cxrs.EPOCHS, cxrs.BATCH
-        hint = "Write the data's licence and source into the configuration (data.licence, .source)."
+        epochs, batch = imports.cxrs.EPOCHS, imports.cxrs.BATCH
     print(f"{args.dst}: {args.format}")
     print(report.text())
-    steps = report.steps(epochs, batch)
-    print(f"the paper's {epochs} epochs at batch {batch}: optimiser.steps={steps}")
-    print(hint)
+    if epochs:
+        steps = report.steps(epochs, batch)
+        print(f"the paper's {epochs} epochs at batch {batch}: optimiser.steps={steps}")
+    print(_HINTS[args.format])
     return 0
 
 

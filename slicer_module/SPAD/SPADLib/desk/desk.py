@@ -9,6 +9,7 @@ from typing import Any
 
 import slicer
 
+from spad.doctor import note
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
@@ -107,6 +108,7 @@ class Desk:
 
     def fail(self, error: BaseException | str) -> None:
         """Show what went wrong, in words."""
+        note(error)
         self._about = self._on_screen()
         text = error if isinstance(error, str) else explain(error, safe=SAFE)
         self._show(self.worded(text), True)

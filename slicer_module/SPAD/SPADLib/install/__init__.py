@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
+    from SPADLib.install.bug_report import add_report_button
     from SPADLib.install.install_panel import InstallPanel
     from SPADLib.install.requirements import missing, version_refusal
     from SPADLib.install.slicer_host import SlicerHost

@@ -6,6 +6,7 @@ that starts from a checkpoint has that one's network, unless the file or the wor
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     ------
     ConfigError
         Not TOML, an unknown key (with the nearest known one), a removed one, a value out of its
-        limits.
+        limits, a folder in ``$SPAD_DATA`` where that is not set.
     OSError
         The file cannot be read.
     """
@@ -68,7 +69,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     try:
         config: Config = from_json(Config, values, path.name)
         data = plain(config.data)
-        data["folders"] = [str((path.parent / f).resolve()) for f in config.data.folders]
+        data["folders"] = [str(_data_folder(f, path.parent)) for f in config.data.folders]
         values = {**values, "data": data}
         if config.init and config.init not in shipped():
             values["init"] = str((path.parent / config.init).resolve())
@@ -76,6 +77,20 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return config
+
+
+def _data_folder(folder: str, beside: Path) -> Path:
+    """Find a case folder: beside the configuration, or in the folder of the data sets."""
+    first, _, rest = folder.partition("/")
+    if first != "$SPAD_DATA":
+        return (beside / folder).resolve()
+    if home := os.environ.get("SPAD_DATA"):
+        return (Path(home) / rest).resolve()
+    raise ValueError(
+        f"data.folders: {folder!r} needs the environment variable SPAD_DATA, which is not "
+        "set; set it to the folder that holds your data sets, or name the folder in the command: "
+        f"data.folders='[\"/path/to/{rest or 'cases'}\"]'"
+    )
 
 
 def _network_of_init(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -33,7 +33,8 @@ class Data(Checked):
     Parameters
     ----------
     folders : tuple of str
-        Case folders; relative ones are sought beside the configuration file.
+        Case folders; relative ones are sought beside the configuration file, ``$SPAD_DATA/NAME`` in
+        the folder that the environment variable SPAD_DATA names.
     weights : tuple of int
         How many times an epoch each case of a folder is drawn, one number for each folder; empty:
         once.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spad.cases import CaseError, NewCase, luminance
 from spad.pictures import image_files
 from spad.train.imports.amd_sd_lists import assign, find_lists
-from spad.train.imports.patient_splits import draw, natural
+from spad.train.imports.patient_splits import SHARES, draw, natural
 from spad.train.imports.report import Report, listed
 from spad.train.imports.transfer import Progress, check_folders, transfer
 
@@ -38,7 +38,6 @@ COLOURS = MappingProxyType(
 """Colour of each class, in the order of the class values. The nearest of them to a pixel whose
 channels are all below 70, as on the dark rim of an anti-aliased structure, is black."""
 EPOCHS, BATCH = 200, 8  # docs/method.md, section 7
-SHARES = {"train": 0.8, "val": 0.2}  # of the patients; docs/method.md, section 7
 # Distances are Euclidean in RGB, where two colours are at least 255 apart. A pixel half-way between
 # a structure and the background is 128 from both; what JPEG and resizing do is mostly far less.
 _FAR = 100

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-__all__ = ["draw", "natural"]
+__all__ = ["SHARES", "draw", "natural"]
+
+SHARES = {"train": 0.8, "val": 0.2}
+"""Of the patients, where a data set has no lists of its own; docs/method.md, section 7."""
 
 
 def natural(text: str) -> list[tuple[bool, int | str]]:
