@@ -17,6 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "training" / "README.md", *sorted((ROOT / "d
 NOTEBOOK = ROOT / "docs" / "notebooks" / "first_steps.ipynb"
 # Python in the pages that a reader runs; Slicer's console and excerpts are not among them.
 RUN = ["README.md", "index.md"]
+ASSIGNMENT = re.compile(r"^([A-Z]+)=(?:([^'\"\s]+)|['\"]([^'\"]*)['\"])", re.MULTILINE)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -28,11 +29,17 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Words of each `spad` command in a page's blocks, without comment, pipe and variables."""
-    lines = "\n".join(blocks(page, "")).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines if line.startswith("spad ")]
-    words = [one[: one.index("|")] if "|" in one else one for one in words]
-    return [[word for word in one if not word.startswith("$")] for one in words]
+    """Words of each `spad` command in a page's blocks, with its variables, without comment, pipe."""
+    found = []
+    for text in blocks(page, ""):
+        text = text.replace("\\\n", " ")
+        for name, value, quoted in ASSIGNMENT.findall(text):
+            text = text.replace(f"${name}", value or quoted)
+        for line in text.splitlines():
+            if line.startswith("spad "):
+                words = shlex.split(line, comments=True)
+                found.append(words[: words.index("|")] if "|" in words else words)
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

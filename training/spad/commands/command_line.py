@@ -17,7 +17,6 @@ from typing import Any
 
 from spad.commands.options import say
 from spad.doctor import note
-from spad.inference import is_out_of_memory
 
 __all__ = ["main"]
 
@@ -83,9 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             note(error)
             return 2
         except (MemoryError, RuntimeError) as error:
+            from spad.inference import is_out_of_memory  # with torch, which not every verb needs
+
             if args.traceback or not is_out_of_memory(error):
                 raise
             say(_no_memory(error))
+            note(error)
             return 2
 
 
