@@ -174,10 +174,8 @@ def sample(
     def hold(p: Tensor) -> Tensor:
         return p if clamp is None else torch.where(fixed, truth, p)
 
-    if coherence_px and len(times) > 1 and schedule.forgets(times[0]):
-        x_t = torch.empty(len(slices), n, *shape, dtype=torch.uint8, device=device)  # not asked for
-    else:
-        x_t = _first(drawn, schedule, times[0], k, chains, start)
+    unread = bool(coherence_px) and len(times) > 1 and schedule.forgets(times[0])
+    x_t = _first(drawn, schedule, times[0], k, chains, start, unread)
     p_0 = torch.empty(len(slices), n, k, *shape, device=device)
     for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
         jump = schedule.jump(t, s, device=device)
@@ -217,8 +215,15 @@ def _first(
     num_classes: int,
     chains: Sequence[int],
     start: Tensor | None,
+    unread: bool,
 ) -> Tensor:
-    """Label maps (B, n, H, W) that the chains begin with: noise, or the start noised to t."""
+    """Label maps (B, n, H, W) that the chains begin with: noise, or the start noised to t.
+
+    Where the first jump draws all of them anew, whatever they are, they are anything.
+    """
+    if unread:
+        size = (len(drawn.slices), len(chains), *drawn.shape)
+        return torch.empty(size, dtype=torch.uint8, device=drawn.device)
     if start is None:
         return drawn.noise(num_classes, schedule.steps + 1, chains)
     alpha_bar = torch.tensor(schedule.alpha_bar[t], dtype=torch.float32)
