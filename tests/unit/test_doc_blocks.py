@@ -29,7 +29,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Words of each `spad` command in a page's blocks, with its variables, without comment, pipe."""
+    """Words of each `spad` command in a page's blocks, its variables put in, without pipe."""
     found = []
     for text in blocks(page, ""):
         text = text.replace("\\\n", " ")
