@@ -1,11 +1,11 @@
 """D-LKA Net: attention by a large kernel that bends to the structures (kind ``d-lka``).
 
-Azad et al., WACV 2024 (arXiv 2309.00121). Its idea, section 3.1 and 3.2, Fig. 2: the attention map
-is that of a 21 x 21 kernel, taken apart (Guo et al., 2023, Eq. 3) into a depthwise 5 x 5, a
-depthwise 7 x 7 at dilation 3 and a pointwise one, and both depthwise ones are *deformable*: a
-convolution says for each pixel where each weight looks. The 2-D block is norm, D-LKA attention,
-norm and a perceptron with a depthwise convolution (section 3.3, Fig. 3 d), joined to the encoder by
-concatenation, a linear layer and patch expanding.
+Azad et al., WACV 2024 (arXiv 2309.00121). Its idea, sections 3.1 and 3.2: the attention map is that
+of a 21 x 21 kernel, taken apart (Guo et al., 2023) into a depthwise 5 x 5, a depthwise 7 x 7 at
+dilation 3 and a pointwise one, and both depthwise ones are *deformable*: a convolution says for
+each pixel where each weight looks. The 2-D block (section 3.3, Fig. 3) is norm, D-LKA attention,
+norm and a perceptron with a depthwise convolution, joined to the encoder by concatenation, a linear
+layer and patch expanding.
 
 Different here: the paper's 2-D encoder is a MaxViT that has learnt on ImageNet, of which there is
 none without torchvision; the encoder is of D-LKA blocks too, as in the paper's 3-D network.
@@ -81,7 +81,7 @@ def _stage(width: int, depth: int) -> nn.Sequential:
 
 
 class LkaBlock(nn.Module):
-    """Norm and D-LKA attention, norm and perceptron, both added (Fig. 3 d); (B, C, h, w)."""
+    """Norm and D-LKA attention, norm and perceptron, both added; (B, C, h, w)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 Cao et al., ECCV Workshops 2022 (arXiv 2105.05537). Its idea, section 3.1 and Fig. 1: Swin's encoder
 by patch merging, and a mirrored decoder by *patch expanding* (section 3.4), joined by concatenation
 and a linear layer (section 3.5); the last expanding is fourfold. The block is Swin's (Liu et al.,
-ICCV 2021, section 3.2, Eq. 3 and 4): windows of 7 x 7 patches with a relative position bias, every
+ICCV 2021, section 3.2): windows of 7 x 7 patches with a relative position bias, every
 second one shifted by half a window. As in Swin's own code for detection, maps are padded to whole
 windows, so that any size goes.
 
@@ -77,7 +77,7 @@ def _stage(width: int, depth: int) -> nn.Sequential:
 
 
 class SwinBlock(nn.Module):
-    """Attention within windows, shifted or not, and a perceptron; both added (Swin, Eq. 3)."""
+    """Attention within windows, shifted or not, and a perceptron; both added (Swin, equation 3)."""
 
     def __init__(self, channels: int, shift: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class SwinBlock(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention within windows with a relative position bias (Swin, Eq. 4)."""
+    """Self-attention within windows with a relative position bias (Swin, equation 4)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
