@@ -180,6 +180,7 @@ def _head(table: Table) -> list[str]:
         "training images with the noise on their own label less that with it on another's, at the "
         "run's first intensity, mean over the validations of the run",
         "- inference: median over the images, the whole of it, on this device. peak memory: of the "
-        "process that finished the trial, libraries and all; on a GPU, of its tensors",
+        "process that finished the trial, libraries and all, with what trials before it left there "
+        "(with --jobs 2 each has its own); on a GPU, of the tensors alone",
     ]
     return [*lines, "", "```", *about["commands"], "```"]
