@@ -258,7 +258,7 @@ def test_a_kind_has_widths_of_its_own_unless_some_are_given(tmp_path: Path, kind
     ("words", "said"),
     [
         (("network.kind=dynunet",), "method 'spad' goes with network.kind cached or concat"),
-        (("network.kind=transformer",), "not one of cached, unet, concat, dynunet"),
+        (("network.kind=transformer",), "not one of cached, unet, concat, dynunet, swin-unet"),
         (("network.kind=[1]",), "not one of"),
         (("network.kind=concat", "loss.kl=0", "loss.dice=0", "loss.cross_entropy=0"), "loss.kl"),
         (("method=unet", "loss.encoder_dice=0", "loss.encoder_cross_entropy=0"), "plain U-Net"),
@@ -307,7 +307,12 @@ def test_fine_tuning_from_a_shipped_model_goes_by_its_name(
 
 @pytest.mark.parametrize(
     ("kind", "method", "needed"),
-    [("cached", "spad", "cached"), ("unet", "spad", "cached"), ("cached", "unet", "unet")],
+    [
+        ("cached", "spad", "cached"),
+        ("unet", "spad", "cached"),
+        ("cached", "unet", "unet"),
+        ("swin-unet", "unet", "swin-unet"),
+    ],
 )
 def test_a_run_from_a_checkpoint_has_its_network(
     tmp_path: Path, kind: Any, method: str, needed: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spad.train.config import ConfigError, load_config
-from spad.train.experiments.arms import ARMS, GROUPS, choose_arms, slug, sweep_arms
+from spad.train.experiments.arms import ADDED, ARMS, GROUPS, choose_arms, slug, sweep_arms
 
 
 def test_the_rows_of_table_3_switch_what_their_names_say(shared_tiny: Path) -> None:
@@ -36,6 +36,23 @@ def test_each_measure_against_leakage_stands_alone_then_all_together(shared_tiny
         (False, False, True),
         (True, True, True),
     ]
+
+
+def test_table_1_has_every_system_on_the_papers_widths_and_on_narrow_ones(
+    shared_tiny: Path,
+) -> None:
+    kinds = [
+        "unet", "swin-unet", "trans-unet", "msa", "d-lka", "dsc-amp", "concat", "concat",
+        "cached", "cached", "dynunet",
+    ]  # fmt: skip
+    for group in ("table1", "table1-narrow"):
+        networks = [load_config(shared_tiny, ARMS[name]).network for name in GROUPS[group]]
+        assert [network.kind for network in networks] == kinds
+    swin = load_config(shared_tiny, ARMS["Swin-Unet"]).network  # whatever the file's own widths
+    assert (swin.widths, swin.blocks) == ((96, 192, 384, 768), 2)
+    assert load_config(shared_tiny, ARMS["SPAD-cached"]).perturbation.semantic
+    assert {"DynUNet", "cached-narrow", "+all"} < ADDED
+    assert not ADDED & {*GROUPS["table3"], "unet", "CCDM", "SPAD+CCDM", "MSA-narrow"}
 
 
 def test_every_arm_is_a_configuration_with_a_folder_of_its_own(shared_tiny: Path) -> None:

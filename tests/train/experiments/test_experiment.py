@@ -48,6 +48,9 @@ def test_every_trial_is_scored_with_its_last_averaged_weights(done: Path) -> Non
     for one in scores.values():
         assert (one["steps"], one["sampling"]["samples"], one["images"]) == (2, 2, 2)
         assert one["training_seconds"] > 0
+        assert one["inference_seconds"] > 0
+        assert one["parameters"] > 1000
+        assert one["peak_bytes"] is None or one["peak_bytes"] > 1e7
     assert len(scores["SPAD/seed-3"]["leakage"]["leakage/gap"]) == 1
     assert scores["unet/seed-3"]["leakage"] == {}
     assert scores["SPAD/seed-3"]["diversity"] > 0 == scores["unet/seed-3"]["diversity"]

@@ -98,6 +98,23 @@ def test_a_sweep_is_drawn_along_its_values(tmp_path: Path, values: tuple[str, st
         assert image.width > 100
 
 
+def test_what_is_not_in_the_paper_stands_below_a_line_and_costs_have_columns(
+    tmp_path: Path,
+) -> None:
+    by_hand(tmp_path, {"DynUNet": {0: 0.5}, "Swin-Unet": {0: 0.7}, "unet": {0: 0.6}})
+    path = tmp_path / "Swin-Unet/seed-0/scores.json"
+    costs = {"parameters": 27_165_540, "inference_seconds": 0.25, "peak_bytes": 1_500_000_000}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **costs}))
+    render(tmp_path)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    head = next(i for i, line in enumerate(lines) if "| mIoU |" in line)
+    assert "parameters, M | inference, s an image | peak memory, GB | seeds" in lines[head]
+    firsts = [line.split("|")[1].strip() for line in lines[head + 2 : head + 6]]
+    assert firsts == ["Swin-Unet", "unet", "**not in the paper**", "DynUNet"]
+    assert "| 27.166 | 0.250 | 1.500 | 1 |" in lines[head + 2]
+    assert "| - | - | - | 1 |" in lines[head + 5]  # as an older version has scored it
+
+
 def test_a_table_can_be_read_before_any_trial_is_finished(tmp_path: Path) -> None:
     by_hand(tmp_path, {"a": {0: 0.5}})
     (tmp_path / "a/seed-0/scores.json").unlink()

@@ -314,7 +314,7 @@ def test_a_model_that_cannot_sample_is_refused(
     tmp_path: Path, cases: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unet = write_model(tmp_path / "unet.safetensors", "unet")
-    assert "is a plain U-Net: one pass gives its one answer" in refused(capsys, unet, cases)
+    assert "does not diffuse: one pass gives its one answer" in refused(capsys, unet, cases)
 
 
 def test_places_that_are_taken_are_refused_before_anything_is_measured(

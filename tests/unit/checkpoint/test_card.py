@@ -103,7 +103,7 @@ def test_an_integer_may_stand_for_a_float_but_not_the_reverse():
         ("network.widths.0", 1032, "8 to 1024"),
         ("network.widths.0", 2**70, "8 to 1024"),
         ("network.widths.0", 10**4000, "bits"),
-        ("network.blocks", 0, "1 to 8"),
+        ("network.blocks", 0, "1 to 32"),
         ("network.denoiser_widths", [8] * 5, "beyond the encoder"),
         ("schedule.steps", 4001, "1 to 4000"),
         ("schedule.steps", True, "not of type int"),
@@ -236,6 +236,29 @@ def test_a_network_that_starts_at_full_resolution_has_half_the_stride(kind):
     assert Card.from_json(json.loads(json.dumps(one.as_json()))) == one
     assert "-".join(map(str, WHOLE[kind])) in one.text()
     assert {"concat": "CCDM", "dynunet": "DynUNet"}[kind] in one.text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "widths", "stride", "said"),
+    [
+        ("swin-unet", (96, 192, 384, 768), 32, "Swin-Unet"),
+        ("trans-unet", (64, 256, 512, 1024, 768), 16, "TransUNet"),
+        ("msa", (768, 256), 16, "no prompts"),
+        ("d-lka", (96, 192, 384, 768), 32, "without its MaxViT"),
+        ("dsc-amp", (32, 64, 96), 8, "are guessed"),
+    ],
+)
+def test_a_network_that_spad_is_compared_with_has_its_stride_and_says_what_it_is(
+    kind, widths, stride, said
+):
+    network = NetworkConfig(kind=kind, widths=widths)
+    assert network.stride == stride
+    assert not network.diffuses
+    one = card(network=network)
+    assert Card.from_json(json.loads(json.dumps(one.as_json()))) == one
+    assert said in one.text()
+    assert "one label map" in one.text()
+    assert "samples, uniform grid" not in one.text()
 
 
 @pytest.mark.parametrize(

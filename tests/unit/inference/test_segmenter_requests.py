@@ -130,7 +130,7 @@ def test_a_plain_unet_segments_in_one_step_as_one_sample(bscan, model):
 
 @pytest.mark.parametrize("name", ["clamp", "start"])
 def test_a_plain_unet_refuses_edits(name, bscan, model):
-    with pytest.raises(ValueError, match=r"plain U-Net.*take a SPAD model"):
+    with pytest.raises(ValueError, match=r"is a unet\).*take a SPAD model"):
         model("unet").segment(bscan(SHAPE), **{name: np.zeros(SHAPE, np.uint8)})
 
 

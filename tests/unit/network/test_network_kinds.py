@@ -15,6 +15,11 @@ SHAPES = {
     "unet": {"widths": (8, 16, 16), "blocks": 1},
     "concat": {"widths": (8, 8, 16, 32), "blocks": 2, "time_width": 16},
     "dynunet": {"widths": (8, 8, 16, 16)},
+    "swin-unet": {"widths": (8, 16), "blocks": 2},
+    "trans-unet": {"widths": (8, 16, 16, 16), "blocks": 1},
+    "msa": {"widths": (16, 16), "blocks": 2},
+    "d-lka": {"widths": (8, 16), "blocks": 1},
+    "dsc-amp": {"widths": (8, 16, 16), "blocks": 1},
 }
 KINDS = tuple(SHAPES)
 DIFFUSING = ("cached", "concat")
@@ -291,8 +296,12 @@ def test_without_monai_a_dynunet_is_refused_with_the_extra_and_the_others_built(
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ({"kind": "dynunet", "widths": (8, 8)}, "3 levels or more"),
-        ({"kind": "transformer"}, "not one of cached, unet, concat, dynunet"),
+        ({"kind": "dynunet", "widths": (8, 8)}, "3 to 8 levels"),
+        ({"kind": "swin-unet", "widths": (8,)}, "2 to 6 levels"),
+        ({"kind": "trans-unet", "widths": (8,) * 6}, "3 to 5 levels"),
+        ({"kind": "msa", "widths": (16, 16, 16)}, "2 to 2 levels"),
+        ({"kind": "unet", "blocks": 9}, "a unet takes 1 to 8"),
+        ({"kind": "transformer"}, "not one of cached, unet, concat, dynunet, swin-unet"),
     ],
 )
 def test_a_shape_that_a_kind_cannot_have_is_refused(shape, words):

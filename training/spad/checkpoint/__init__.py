@@ -12,11 +12,11 @@ if TYPE_CHECKING:
         NOTICE,
         Card,
         InputConfig,
-        NetworkConfig,
         SamplingConfig,
         ScheduleConfig,
     )
     from spad.checkpoint.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
+    from spad.checkpoint.network_config import PLAIN, NetworkConfig
     from spad.checkpoint.safetensors_file import (
         load,
         model_path,

@@ -8,13 +8,13 @@ nothing that hurts, and what is refused is refused in words.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from spad.checkpoint.labels import MAX_CLASSES, LabelClass
+from spad.checkpoint.network_config import NetworkConfig
 from spad.checkpoint.schema import Checked, Within, from_json, plain, short
 
 __all__ = [
@@ -30,92 +30,13 @@ __all__ = [
 FORMAT = 1
 """Version of the card; a reader refuses what is newer than itself."""
 _MAX_ATTENDED = 2**20  # pixels; attention at stride 8 compares the pairs of a 64th of them
-_MAX_LEVELS = 5  # maps that a pre-trained encoder gives, at strides 2 to 32
-_ENCODERS = ("own", "efficientnet-lite0", "efficientnet-lite2")
-_TIMM = re.compile(r"timm/[A-Za-z0-9_.-]{1,80}")
 NOTICE = "For research use only. Not a medical device."
 
 Name = Annotated[str, Within(1, 80)]
-Width = Annotated[int, Within(8, 1024, 8)]
-Blocks = Annotated[int, Within(1, 8)]
 Side = Annotated[int, Within(32, 4096)]
 _LARGEST_INPUT = 2048 * 2048
 Percentile = Annotated[float, Within(0, 100)]
 Steps = Annotated[int, Within(1, 4000)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkConfig(Checked):
-    """Shape of the network.
-
-    Parameters
-    ----------
-    kind : {"cached", "concat", "unet", "dynunet"}
-        Condition encoder and denoiser; CCDM's one U-Net on label map and image; and two plain
-        U-Nets, the condition encoder alone and nnU-Net's.
-    encoder : {"own", "efficientnet-lite0", "efficientnet-lite2", "timm/NAME"}
-        Of kinds cached and unet: what reads the image. ``own`` learns from random weights, the
-        others (Tan & Le, 2019; or NAME, any feature extractor of timm with maps at strides 4, 8,
-        ...; up to five widths, no blocks) have learnt on ImageNet.
-    widths : tuple of int
-        Channels of the encoder at strides 2, 4, 8, ... (concat, dynunet: 1, 2, 4, ...); 1 to 8
-        multiples of 8 up to 1024.
-    blocks : int
-        Residual blocks at each level of the encoder; dynunet has none.
-    denoiser_widths : tuple of int
-        Channels of cached's denoiser at strides 4, 8, ..., no deeper than the encoder.
-    denoiser_blocks : int
-        Residual blocks at each level of cached's denoiser.
-    time_width : int
-        Channels of the embedding of t; plain U-Nets have none.
-    """
-
-    kind: Literal["cached", "unet", "concat", "dynunet"] = "cached"
-    encoder: str = "own"
-    widths: Annotated[tuple[Width, ...], Within(1, 8)] = (32, 64, 96, 160, 192)
-    blocks: Blocks = 2
-    denoiser_widths: Annotated[tuple[Width, ...], Within(1, 8)] = (48, 96, 128)
-    denoiser_blocks: Blocks = 1
-    time_width: Width = 128
-
-    def _check(self) -> None:
-        if self.kind == "cached" and len(self.denoiser_widths) >= len(self.widths):
-            raise ValueError(
-                f"network: denoiser_widths {self.denoiser_widths} reach stride "
-                f"{2 ** (len(self.denoiser_widths) + 1)}, beyond the encoder's {self.stride}; "
-                "drop levels of the denoiser or add levels to widths"
-            )
-        if self.encoder not in _ENCODERS and not _TIMM.fullmatch(self.encoder):
-            raise ValueError(
-                f"network: encoder is {short(self.encoder)}, not one of {', '.join(_ENCODERS)} or "
-                "timm/NAME with a name that timm.list_models() has"
-            )
-        if self.encoder != "own" and (self.full_resolution or len(self.widths) > _MAX_LEVELS):
-            raise ValueError(
-                f"network: encoder {self.encoder!r} has {_MAX_LEVELS} levels and belongs to kinds "
-                f"cached and unet, not to {self.kind!r} with {len(self.widths)} widths; change "
-                "these, or set encoder to 'own'"
-            )
-        if self.kind == "dynunet" and len(self.widths) < 3:
-            raise ValueError(
-                f"network: a dynunet has 3 levels or more, widths {self.widths} are "
-                f"{len(self.widths)}; add some"
-            )
-
-    @property
-    def diffuses(self) -> bool:
-        """Whether the network samples; the others are plain U-Nets."""
-        return self.kind in ("cached", "concat")
-
-    @property
-    def full_resolution(self) -> bool:
-        """Whether the first level is at stride 1, not 2."""
-        return self.kind in ("concat", "dynunet")
-
-    @property
-    def stride(self) -> int:
-        """Factor between the input and the coarsest level; input sides are multiples of it."""
-        return int(2 ** (len(self.widths) - self.full_resolution))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,7 +202,7 @@ class Card(Checked):
                 f"{self.network.stride}; round it up, or take levels off the network"
             )
         # Norms over a map's own pixels need two of them, also where a B-scan fills one side only.
-        if self.network.full_resolution and min(self.input.size) < 2 * self.network.stride:
+        if self.network.first_stride == 1 and min(self.input.size) < 2 * self.network.stride:
             raise ValueError(
                 f"card: input size {self.input.size} is below {2 * self.network.stride} pixels, "
                 f"twice the stride of this {self.network.kind}; raise it, or take levels off the "
@@ -343,26 +264,20 @@ class Card(Checked):
     def text(self) -> str:
         """Write the card for a person: plain text, control characters escaped."""
         network, given, use = self.network, self.input, self.sampling
-        encoder = "-".join(map(str, network.widths))
-        if network.encoder != "own":
-            encoder = f"{network.encoder} to {encoder}"
-        denoiser = "-".join(map(str, network.denoiser_widths))
-        shape = {
-            "cached": f"condition encoder {encoder}, denoiser {denoiser}",
-            "concat": f"U-Net {encoder} on label map and image (CCDM), whole at each step",
-            "unet": f"U-Net {encoder}",
-            "dynunet": f"DynUNet {encoder} (nnU-Net's U-Net)",
-        }
+        sampling = (
+            f"{use.steps} steps, {use.samples} samples, {use.grid} grid"
+            + (f" (t = {', '.join(map(str, use.times))})" if use.times else "")
+            + (f", coherent over {use.coherence_px} pixels" if use.coherence_px else "")
+        )
+        if not network.diffuses:
+            sampling = "one label map, its uncertainty that of one pass"
         rows = {
             "Classes": ", ".join(f"{c.value} {c.name}" for c in self.classes),
-            "Network": shape[network.kind],
+            "Network": network.text(),
             "Input": f"{given.size[0]} x {given.size[1]} pixels (fit: {given.fit}), percentiles "
             f"{given.low_percentile:g} to {given.high_percentile:g}",
             "Schedule": f"cosine, T = {self.schedule.steps}",
-            "Sampling": f"{use.steps} steps, {use.samples} samples, {use.grid} grid"
-            + (f" (t = {', '.join(map(str, use.times))})" if use.times else "")
-            + (f", coherent over {use.coherence_px} pixels" if use.coherence_px else "")
-            + f", temperature {use.temperature:g}"
+            "Sampling": f"{sampling}, temperature {use.temperature:g}"
             + (", also mirrored" if use.mirrored else "")
             + (f", structures at odds of {use.odds:g}" if use.odds else "")
             + (f", parts that reach {use.peak:g}" if use.peak else ""),

@@ -1,4 +1,4 @@
-"""``spad ablate``: rows of SPAD's Table 3 or others, over seeds; and what `spad sweep` shares."""
+"""``spad ablate``: rows of SPAD's Tables 1 and 3, or others, over seeds; `spad sweep` shares it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--arms",
         nargs="+",
         metavar="NAME",
-        help="table3 (the default), leakage, unet, DynUNet, CCDM, SPAD+CCDM, or rows of the groups",
+        help="table3 (the default), table1, table1-narrow (smaller networks, for a CPU), leakage, "
+        "or rows of these: unet, DynUNet, CCDM, Swin-Unet ...",
     )
     parser.add_argument(
         "--arm",

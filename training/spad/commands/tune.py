@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     card = checkpoint.read_card(path)
     if not card.network.diffuses:
         raise ValueError(
-            f"{args.model} is a plain U-Net: one pass gives its one answer, there are no steps to "
+            f"{args.model} does not diffuse: one pass gives its one answer, there are no steps to "
             "choose; take a SPAD model"
         )
     out = _out(args, path)

@@ -176,7 +176,7 @@ def release(device: torch.device, keep: int = 0) -> None:
 def _bytes_per_px(card: Card, chains: int) -> int:
     """Of a slice's grid, roughly: what the widest layers and the chains' probabilities take."""
     config = card.network
-    widest = config.widths[0] / (1 if config.full_resolution else 4)
+    widest = config.widths[0] / config.first_stride**2
     each = 6.0 * len(card.classes)
     if config.kind == "concat":
         each += 8 * widest

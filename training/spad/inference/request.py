@@ -102,7 +102,8 @@ def checked(
         raise ValueError("t0 is given without start, the label map to restart from; give both")
     if given and not model.diffuses:
         raise ValueError(
-            "this model is a plain U-Net, which cannot sample around edits; take a SPAD model"
+            f"this model does not diffuse (it is a {card.network.kind}): it gives one label map, "
+            "and cannot sample around edits; take a SPAD model"
         )
     times = times_of_use(model.schedule, card.sampling, steps, t0)
     if "start" in given and t0 is None:

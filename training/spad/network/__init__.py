@@ -7,6 +7,7 @@ cached    condition encoder, once an image; light denoiser, each step   denoiser
 concat    CCDM's U-Net on label map and image, each step                ccdm
 unet      the condition encoder alone: the plain U-Net                  unet
 dynunet   nnU-Net's 2-D U-Net, from MONAI: a second plain U-Net         dynunet
+others    what SPAD is compared with, a room of its own                 compare
 ========  ============================================================  ===========
 
 No BatchNorm in any: an image's result must not depend on its batch. `tiles` runs any of them in
@@ -19,8 +20,10 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.network.device import autocast, devices, pick_device
+    from spad.network.encoder_decoder import Block, Norm
     from spad.network.from_card import build, transfer
     from spad.network.interface import Condition, Network, Outputs
     from spad.network.tiles import Tiled
+    from spad.network.unet import PlainUNet
 
 __getattr__, __all__ = lazily(__name__)

@@ -8,12 +8,21 @@ import torch
 from torch import Tensor
 
 from spad.checkpoint import NetworkConfig
+from spad.network import compare
 from spad.network.ccdm import Concat
 from spad.network.denoiser import Cached
 from spad.network.interface import Network
 from spad.network.unet import PlainUNet
 
 __all__ = ["build", "transfer"]
+
+_COMPARED = {
+    "swin-unet": "SwinUNet",
+    "trans-unet": "TransUNet",
+    "msa": "AdaptedSam",
+    "d-lka": "DeformableLka",
+    "dsc-amp": "StripUNet",
+}
 
 
 def build(config: NetworkConfig, num_classes: int, tensors: Mapping[str, Tensor] | None) -> Network:
@@ -111,6 +120,9 @@ def _kind(config: NetworkConfig) -> type[Network]:
         from spad.network.dynunet import DynUNet  # MONAI only where it is asked for
 
         return DynUNet
+    if (name := _COMPARED.get(config.kind)) is not None:
+        kind: type[Network] = getattr(compare, name)  # whose file, and package, are loaded now
+        return kind
     return {"cached": Cached, "unet": PlainUNet, "concat": Concat}[config.kind]
 
 

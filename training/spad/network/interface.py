@@ -91,9 +91,9 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            The network is a plain U-Net.
+            The network does not diffuse.
         """
-        raise ValueError("a plain U-Net has no denoiser; take the logits of its condition")
+        raise ValueError(f"a {self.config.kind} has no denoiser; take the logits of its condition")
 
     def hinted(self, condition: Condition, hints: Tensor) -> Condition:
         """Tell a condition what a person fixed, once for all chains and steps.

@@ -6,8 +6,8 @@ no tiles. What a tile cannot see is the rest of the map, over which the norms ta
 tiles normed by themselves differ from the whole in several per cent of the pixels, whatever the
 overlap. So the tiles are run up to the first norm, whose statistics are pooled over all of them,
 then up to the second, and so on: exact, and slow (a network of n norms is begun n times), which is
-why tiles are for what fits in no other way. Attention, which a `concat` network has, sees its tile
-only.
+why tiles are for what fits in no other way. Attention sees its tile only, and so does what is
+pooled over a map (`concat`; the kinds of `spad.network.compare`).
 """
 
 from __future__ import annotations

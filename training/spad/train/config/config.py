@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from spad.checkpoint import (
+    PLAIN,
     Checked,
     InputConfig,
     NetworkConfig,
@@ -41,8 +42,8 @@ class Config(Checked):
     name : str
         Of the model.
     method : {"spad", "unet"}
-        ``spad`` is the label diffusion (network.kind cached or concat); ``unet`` the plain U-Net
-        that every comparison needs: the condition encoder alone, or network.kind dynunet.
+        ``spad`` is the label diffusion (network.kind cached or concat); ``unet`` what it is
+        compared with: the plain U-Net, or any other kind of network.
     preset : {"default", "paper"}
     seed : int
     init : str
@@ -52,6 +53,9 @@ class Config(Checked):
     pretrained : bool
         Start a ``network.encoder`` other than own from its ImageNet weights, unless ``init`` has
         it already; false: from random ones, for comparison.
+    sam : str
+        Of network.kind msa: a file of SAM's weights, whose encoder then stays as it is while its
+        adapters learn; empty: all of it learns.
     classes : mapping
         Name of each class, background first: the data set's values (or names) that become it.
         Empty: the classes of ``labels.json``.
@@ -63,6 +67,7 @@ class Config(Checked):
     seed: Annotated[int, Within(0, 2**31)] = 0
     init: Text = ""
     pretrained: bool = True
+    sam: Text = ""
     classes: Mapping[str, Any] = field(default_factory=dict)
     data: Data
     input: InputConfig = field(default_factory=InputConfig)
@@ -77,12 +82,17 @@ class Config(Checked):
 
     def _check(self) -> None:
         if (self.method == "spad") != self.network.diffuses:
-            kinds = "cached or concat" if self.method == "spad" else "unet or dynunet"
+            kinds = "cached or concat" if self.method == "spad" else ", ".join(PLAIN)
             raise ValueError(
                 f"method {self.method!r} goes with network.kind {kinds}, not with "
                 f"{self.network.kind!r}; set method alone, the network follows"
             )
         loss, kind = self.loss, self.network.kind
+        if self.sam and kind != "msa":
+            raise ValueError(
+                f"sam names weights for network.kind msa, and this is {kind!r}; leave sam out, or "
+                "set network.kind to msa"
+            )
         encoder = kind != "concat" and (loss.encoder_cross_entropy or loss.encoder_dice)
         denoiser = self.network.diffuses and (loss.kl or loss.cross_entropy or loss.dice)
         if not (encoder or denoiser):

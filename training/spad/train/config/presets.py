@@ -29,4 +29,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 KINDS: dict[str, dict[str, Any]] = {
     "concat": {"network": {"widths": [32, 32, 64, 64, 128, 128]}},  # CCDM's at 256
     "dynunet": {"network": {"widths": [32, 64, 128, 256, 512, 512]}},  # nnU-Net's at 128
+    "swin-unet": {"network": {"widths": [96, 192, 384, 768], "blocks": 2}},
+    "trans-unet": {"network": {"widths": [64, 256, 512, 1024, 768], "blocks": 12}},  # R50-ViT-B/16
+    "msa": {"network": {"widths": [768, 256], "blocks": 12}},  # SAM's ViT-B
+    "d-lka": {"network": {"widths": [96, 192, 384, 768], "blocks": 2}},
 }

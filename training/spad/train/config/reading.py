@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spad.checkpoint import from_json, plain, read_card, shipped
+from spad.checkpoint import PLAIN, from_json, plain, read_card, shipped
 from spad.train.config.config import Config, ConfigError
 from spad.train.config.presets import KINDS, PRESETS
 from spad.train.config.removed import without_removed
@@ -56,13 +56,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(PRESETS)}")
     network = given.get("network")
     kind = network.get("kind") if isinstance(network, dict) else None
-    below = _merge(PRESETS[preset], _network_of_init(given, path.parent))
+    before = _network_of_init(given, path.parent)
+    below: dict[str, Any] = dict(PRESETS[preset])
     if given.get("method") == "unet":
         below.pop("loss", None)  # the presets say how a diffusion is trained
-        if kind != "dynunet":
-            kind = "unet"
+        if kind not in PLAIN:
+            kind = before.get("network", {}).get("kind")
+            kind = kind if kind in PLAIN else "unet"
             given = _merge(given, {"network": {"kind": kind}})
-    values = _merge(_merge(below, KINDS.get(str(kind), {})), given)
+    values = _merge(_merge(_merge(below, KINDS.get(str(kind), {})), before), given)
     if given.get("init") and "perturbation" not in given:
         off = {"semantic": False, "boundary": False}  # fine-tuning starts at progress 1
         values = _merge(values, {"perturbation": off})
@@ -73,6 +75,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         values = {**values, "data": data}
         if config.init and config.init not in shipped():
             values["init"] = str((path.parent / config.init).resolve())
+        if config.sam:
+            values["sam"] = str((path.parent / config.sam).resolve())
         config = from_json(Config, values, path.name)
     except ValueError as error:
         raise ConfigError(str(error)) from None

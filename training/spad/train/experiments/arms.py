@@ -1,9 +1,9 @@
 """The arms of an ablation and the values of a sweep: a name, and the settings that it replaces.
 
-`ARMS` holds Table 3 of SPAD (arXiv 2603.07889), the plain U-Net that every comparison needs, and
-what we add against leakage (docs/method.md, section 5). An arm is a row of the table and a line
-here; `GROUPS` names several at once. A sweep is Fig. 6 (a), (b) with `perturbation.alpha` and
-`perturbation.anchors`.
+`ARMS` holds Tables 1 and 3 of SPAD (arXiv 2603.07889), and what we add: other networks, and what
+works against leakage (docs/method.md, section 5). An arm is a row of the table and a line here;
+`GROUPS` names several at once, `ADDED` those that no table of the paper has. A sweep is Fig. 6 (a),
+(b) with `perturbation.alpha` and `perturbation.anchors`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 
-from spad.train.config import ConfigError
+from spad.train.config import KINDS, ConfigError
 
-__all__ = ["ARMS", "GROUPS", "Arms", "choose_arms", "slug", "sweep_arms"]
+__all__ = ["ADDED", "ARMS", "GROUPS", "Arms", "choose_arms", "slug", "sweep_arms"]
 
 Arms = dict[str, tuple[str, ...]]
 """Name of each arm, in the table's order: words for `spad.train.config.load_config`."""
@@ -35,6 +35,28 @@ def _against_leakage(*, ends: bool, clean: float, decoys: bool) -> tuple[str, ..
         f"perturbation.clean={clean}",
         f"perturbation.decoys={str(decoys).lower()}",
     )  # fmt: skip
+
+
+def _compared(kind: str) -> tuple[str, ...]:
+    """The paper's configuration of a network, whatever the file says of another's."""
+    shape = KINDS.get(kind, {}).get("network", {})
+    return ("method=unet", f"network.kind={kind}", *(f"network.{k}={v}" for k, v in shape.items()))
+
+
+_NARROW: Arms = {
+    # Each with about a quarter of its width, so that a CPU takes minutes for a run.
+    "unet": ("network.widths=[16,32,48,80,96]",),
+    "Swin-Unet": ("network.widths=[24,48,96,192]",),
+    "TransUnet": ("network.widths=[16,64,128,256,192]", "network.blocks=4"),
+    "MSA": ("network.widths=[192,64]", "network.blocks=4"),
+    "D-LKA": ("network.widths=[24,48,96,192]", "network.blocks=1"),
+    "DSC-AMP": ("network.widths=[16,32,48,80,96]",),
+    "CCDM": ("network.widths=[16,16,32,32,64,64]", "network.time_width=64"),
+    "SPAD+CCDM": ("network.widths=[16,16,32,32,64,64]", "network.time_width=64"),
+    "cached": ("network.widths=[16,32,48,80,96]", "network.denoiser_widths=[24,48,64]"),
+    "SPAD-cached": ("network.widths=[16,32,48,80,96]", "network.denoiser_widths=[24,48,64]"),
+    "DynUNet": ("network.widths=[16,32,64,128,128]",),
+}
 
 
 ARMS: Arms = {
@@ -56,11 +78,25 @@ ARMS: Arms = {
     "+clean": _against_leakage(ends=False, clean=0.25, decoys=False),
     "+decoys": _against_leakage(ends=False, clean=0.0, decoys=True),
     "+all": _against_leakage(ends=True, clean=0.25, decoys=True),
+    # SPAD, Table 1: the systems that it is compared with; then it and its baseline on our network.
+    "Swin-Unet": _compared("swin-unet"),
+    "TransUnet": _compared("trans-unet"),
+    "MSA": _compared("msa"),
+    "D-LKA": _compared("d-lka"),
+    "DSC-AMP": _compared("dsc-amp"),
+    "cached": _switches(False, False, False, "network.kind=cached"),
+    "SPAD-cached": _switches(True, True, True, "network.kind=cached"),
 }
+ARMS |= {f"{name}-narrow": (*ARMS[name], *words) for name, words in _NARROW.items()}
 GROUPS: dict[str, tuple[str, ...]] = {
     "table3": ("baseline", "ScD+PaS", "BcD+PaS", "ScD+BcD", "SPAD"),
+    "table1": tuple(_NARROW),
+    "table1-narrow": tuple(f"{name}-narrow" for name in _NARROW),
     "leakage": ("baseline", "paper", "+ends-at-0", "+clean", "+decoys", "+all"),
 }
+_OURS = ("cached", "SPAD-cached", "DynUNet")
+ADDED = {*_OURS, *(f"{n}-narrow" for n in _OURS), "+ends-at-0", "+clean", "+decoys", "+all"}
+"""Arms that stand in no table of the paper, below a line of ours."""
 
 
 def choose_arms(names: Sequence[str], own: Sequence[str] = ()) -> Arms:

@@ -18,7 +18,7 @@ from spad.cases import read_json
 from spad.train.config import ConfigError
 from spad.train.experiments.trial import Sampling, read_scores
 
-__all__ = ["GAP", "MEANS", "SECONDS", "Spread", "Table", "paired", "read_table"]
+__all__ = ["COSTS", "GAP", "MEANS", "SECONDS", "Spread", "Table", "paired", "read_table"]
 
 MEANS = {
     "mIoU": "iou_pooled",
@@ -27,6 +27,12 @@ MEANS = {
 }
 SECONDS = "training s"
 GAP = "leakage gap"
+COSTS = {
+    "parameters, M": ("parameters", 1e6),
+    "inference, s an image": ("inference_seconds", 1),
+    "peak memory, GB": ("peak_bytes", 1e9),
+}
+"""Column: what `scores.json` calls it, and its unit; older files lack them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +156,6 @@ def _measures(scores: Mapping[str, Any]) -> Iterable[tuple[str, float | None]]:
     if gap := scores["leakage"].get("leakage/gap"):
         yield GAP, statistics.fmean(value for _, value in gap)
     yield SECONDS, scores["training_seconds"]
+    for name, (key, unit) in COSTS.items():
+        if (value := scores.get(key)) is not None:
+            yield name, value / unit

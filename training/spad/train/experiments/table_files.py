@@ -10,8 +10,10 @@ from pathlib import Path
 
 from spad.cases import write_bytes
 from spad.metrics import plain_text
+from spad.train.experiments.arms import ADDED
 from spad.train.experiments.plot import plot
 from spad.train.experiments.table import (
+    COSTS,
     GAP,
     MEANS,
     SECONDS,
@@ -66,14 +68,17 @@ def comma_separated(table: Table) -> str:
 def markdown(table: Table) -> str:
     """Write the tables for a person: levels, paired differences, single values, settings."""
     measures = table.measures
-    scored = [m for m in measures if m not in (SECONDS, GAP, "diversity")]
+    scored = [m for m in measures if m not in (SECONDS, GAP, "diversity", *COSTS)]
     reference = table.rows[table.against]
     failures: dict[str, int] = {}
     for arm, _, _ in table.failed:
         failures[arm] = failures.get(arm, 0) + 1
     none = Spread({})
-    levels, differences, singles = [], [], []
-    for arm, row in table.rows.items():
+    levels: list[list[str]] = []
+    differences, singles = [], []
+    for arm, row in sorted(table.rows.items(), key=lambda item: item[0] in ADDED):
+        if arm in ADDED and levels and levels[-1][0] not in ADDED:
+            levels.append(["**not in the paper**", *[""] * len(measures), ""])
         count = len(row[SECONDS].values) if SECONDS in row else 0
         seeds = f"{count}" + (f" ({failures[arm]} failed)" if arm in failures else "")
         cells = [row.get(m, none) for m in measures]
@@ -174,5 +179,8 @@ def _head(table: Table) -> list[str]:
         "- diversity: mean 1 - Dice between the samples of an image. leakage gap: soft Dice of "
         "training images with the noise on their own label less that with it on another's, at the "
         "run's first intensity, mean over the validations of the run",
+        "- inference: median over the images, the whole of it, on this device. peak memory: of the "
+        "process that finished the trial, libraries and all, with what trials before it left there "
+        "(with --jobs 2 each has its own); on a GPU, of the tensors alone",
     ]
     return [*lines, "", "```", *about["commands"], "```"]

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 import spad
 from spad.cases import read_json, write_bytes, write_json
+from spad.checkpoint import load
 from spad.network import pick_device
 from spad.train.config import Config, ConfigError, stored_config, without_removed
 from spad.train.evaluation import diversity, evaluate
+from spad.train.experiments.peak_memory import forget_peak, peak_bytes
 from spad.train.loop import changed_values, prepare, train
 from spad.train.processes import locked
 
@@ -143,6 +145,7 @@ def run_trial(trial: Trial, sampling: Sampling, *, device: str) -> str:
         write_json(out / "trial.json", {"config": trial.config.as_json(), "data": trial.data})
         failed.unlink(missing_ok=True)
         try:
+            forget_peak(pick_device(device))
             train(trial.config, out, resume=True, device=device)
             write_json(out / "scores.json", _scores(trial, sampling, device))
         except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: out of memory
@@ -160,8 +163,12 @@ def _scores(trial: Trial, sampling: Sampling, device: str) -> dict[str, Any]:
     spread: list[float] = []
     provenance: dict[str, Any] = {}
 
+    took: list[float] = []
+
     def segment(image: NDArray[Any]) -> NDArray[np.uint8]:
+        start = time.perf_counter()
         result = segmenter.segment(image, **asdict(sampling))
+        took.append(time.perf_counter() - start)
         spread.append(diversity(result.samples, len(names)))
         provenance.update(result.provenance)
         return result.labels
@@ -186,6 +193,9 @@ def _scores(trial: Trial, sampling: Sampling, device: str) -> dict[str, Any]:
         "diversity": float(np.mean(spread)),
         **logged(trial.folder),
         "scoring_seconds": time.perf_counter() - began,
+        "inference_seconds": float(np.median(took)),
+        "parameters": sum(t.numel() for t in load(trial.folder / "latest.safetensors")[1].values()),
+        "peak_bytes": peak_bytes(pick_device(device)),
         "device": _device(device),
         "spad": provenance["spad"],
         "torch": provenance["torch"],

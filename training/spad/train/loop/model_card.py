@@ -41,7 +41,7 @@ def unscored_card(
             "steps": config.optimiser.steps,
             "batch": config.optimiser.batch,
             "data": _origin(config, folders),
-            **({"encoder": owed} if (owed := credit(config.network)) else {}),
+            **({"encoder": owed} if (owed := credit(config.network, config.sam)) else {}),
             "cases": {"training": len(training), "validation": len(validation)},
             "mapping": {f.path.name: dict(config.classes) for f in folders},
         },

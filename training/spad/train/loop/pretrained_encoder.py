@@ -162,8 +162,10 @@ def parameter_groups(network: Network, optimiser: Optimiser) -> list[dict[str, A
     return groups
 
 
-def credit(config: NetworkConfig) -> str:
-    """Whom a model's encoder owes, for its card; empty: nobody."""
+def credit(config: NetworkConfig, sam: str = "") -> str:
+    """Whom a model's encoder owes, for its card; empty: nobody. ``sam``: as in `Config`."""
+    if sam:
+        return f"Segment Anything (Kirillov et al., 2023), Apache-2.0, from {Path(sam).name}"
     if config.encoder == "own":
         return ""
     if config.encoder.startswith(_TIMM):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from spad import checkpoint
 from spad.checkpoint import LabelClass
-from spad.network import Network, build, transfer
+from spad.network import Network, build, compare, transfer
 from spad.train.config import Config, ConfigError, stored_config, without_removed
 from spad.train.loop.acceleration import prepare_network
 from spad.train.loop.pretrained_encoder import load_pretrained, parameter_groups
@@ -224,6 +224,8 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
         )
     if config.pretrained:
         load_pretrained(network, config.network, taken)
+    if config.sam:
+        compare.load_sam(network, config.sam)
     network.to(device).train()
     o = config.optimiser
     if o.freeze_encoder:
