@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from spad.checkpoint import SamplingConfig
@@ -170,6 +169,8 @@ def drop_doubtful(
     """
     if rule.peak is None:
         return
+    from scipy import ndimage  # not when a model is opened
+
     for value, plane in enumerate(planes):
         if value and (own := labels == value).any():
             parts, count = ndimage.label(own, _TOUCHING)
