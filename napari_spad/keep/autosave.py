@@ -1,4 +1,4 @@
-"""Autosave: every edit is on the disk within seconds, written by a worker thread.
+"""Autosave: every edit is on the disk within a second, written by a worker thread.
 
 Painting, undo, redo and what a model writes mark B-scans; soon after the first mark a worker
 looks at the marked ones and writes those that changed. It reads the layer's own array: should a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,25 +42,28 @@ def noted(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Of its entry "spad"; ``classes`` (dicts), ``provenance`` (dicts) and ``by_hand`` (an array)
-        only where they are that.
+        Of its entry "spad"; of ``classes`` and ``provenance`` those that say which they are of,
+        ``by_hand`` where it is an array.
     """
     found = metadata.get("spad")
     out = dict(found) if isinstance(found, Mapping) else {}
-    kinds: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-        "classes": lambda one: type(one["value"]) is int and isinstance(one["name"], str),
-        "provenance": lambda one: all(type(i) is int for i in one["bscan"]),
-    }
-    for key, fits in kinds.items():
-        try:
-            good = all(isinstance(one, Mapping) and fits(one) for one in out.get(key, ()))
-        except (KeyError, TypeError):
-            good = False
-        if not good:
-            del out[key]
+    for key, fits in (("classes", _is_class), ("provenance", _is_run)):
+        if isinstance(out.get(key), (list, tuple)):
+            out[key] = [one for one in out[key] if isinstance(one, Mapping) and fits(one)]
+        else:
+            out.pop(key, None)
     if not isinstance(out.get("by_hand"), np.ndarray):
         out.pop("by_hand", None)
     return out
+
+
+def _is_class(one: Mapping[str, Any]) -> bool:
+    return isinstance(one.get("value"), (int, np.integer)) and isinstance(one.get("name"), str)
+
+
+def _is_run(one: Mapping[str, Any]) -> bool:
+    place = one.get("bscan")
+    return isinstance(place, (list, tuple)) and all(isinstance(i, (int, np.integer)) for i in place)
 
 
 def segmented(layer: Labels) -> set[tuple[int, ...]] | None:

@@ -147,6 +147,7 @@ def case_folders(folder: Path) -> Case:
     from spad.train.data import check
 
     source = folder / "whole"
+    shutil.rmtree(source, ignore_errors=True)  # of a process that ended
     made = case_folder(source)
 
     def case(rng: Random) -> bool:

@@ -211,7 +211,8 @@ def faults(case: NewCase, names: Mapping[int, str]) -> list[str]:
         values = set(np.unique(case.labels).tolist()) - {IGNORE, *names}
         if values:
             problems.append(
-                f"the label map has the values {sorted(values)}, which have no name; name them"
+                f"the label map has the values {sorted(values)}, which have no name; name them in "
+                "labels.json"
             )
     return problems
 
