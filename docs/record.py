@@ -254,6 +254,21 @@ def uncertainty(desk: Desk) -> None:
     result.uncertainty.visible = False
 
 
+def measure(desk: Desk) -> None:
+    """The numbers, the map en face, and the B-scan stretched."""
+    desk.driver.open_tab(desk.dock.panels, "Measure")
+    panel = desk.dock.measure
+    desk.driver.wait(lambda: bool(panel.measures.rows), 60, "the measurements")
+    panel.measures.facts.choose_eye("OD")
+    panel.measures.facts.place_fovea((7.5, 190.0))
+    panel.enface.shown.setCurrentIndex(1)
+    panel.scale.stretch.click()
+    desk.camera.hold(1500)
+    desk.still("measure")
+    panel.scale.stretch.click()
+    panel.map.click()
+
+
 def keep_and_train(desk: Desk) -> None:
     """Where the work goes."""
     for title in ("Keep", "Train"):
@@ -264,7 +279,7 @@ def keep_and_train(desk: Desk) -> None:
 
 STEPS: tuple[Callable[[Desk], None], ...] = (
     empty, open_sample, segment_the_stack, jump, correct, sample_anew, alternatives, accept,
-    uncertainty, keep_and_train,
+    uncertainty, measure, keep_and_train,
 )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ from napari_spad.desk import (
 from napari_spad.keep import KeepPanel, dice_of
 from napari_spad.learn import TrainingPanel
 from napari_spad.lessons import LessonsPanel
+from napari_spad.measure import MeasurePanel
 from napari_spad.read import phantom_stack
 from napari_spad.review import ReviewPanel
 from napari_spad.scores import ScoresPanel
@@ -97,6 +98,7 @@ class SpadDock(QWidget):
         self.correct.add_section(self.lessons)
         self.review = ReviewPanel(self.desk)
         self.scores = ScoresPanel(self.desk)
+        self.measure = MeasurePanel(self.desk, self.scores, self.review.reviews)
         self.keep = KeepPanel(self.desk)
         self.training = TrainingPanel(self.desk)
         self._lay_out()
@@ -119,6 +121,7 @@ class SpadDock(QWidget):
             (self.form, "Segment"),
             (self.correct, "Correct"),
             (self.review, "Review"),
+            (self.measure, "Measure"),
             (self.keep, "Keep"),
             (self.training, "Train"),
         ):
@@ -126,13 +129,15 @@ class SpadDock(QWidget):
         # Where labels are worked on, there are the scores; the other panels need the room.
         self.panels.currentChanged.connect(
             lambda at: self.scores.setVisible(
-                self.panels.widget(at) not in (self.keep, self.training)
+                self.panels.widget(at) not in (self.measure, self.keep, self.training)
             )
         )
         content = QWidget()
         layout = QVBoxLayout(content)
-        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setContentsMargins(4, 0, 4, 2)
+        layout.setSpacing(2)
         layout.addWidget(self.keep.kept.offer)  # what a crash left is offered on every tab
+        layout.addWidget(self.measure.scale)  # no mm without it, on any tab
         layout.addWidget(self.panels)
         layout.addWidget(self.scores, 1)
         area = QScrollArea()
@@ -160,6 +165,8 @@ class SpadDock(QWidget):
     def _connect_panels(self) -> None:
         """Tell the panels of one another what they ask for."""
         self.desk.framing.canvas = self._canvas
+        self.form.image.layer_changed.connect(self.measure.follow_image)
+        self.measure.follow_image(self.form.image.layer)
         self.training.follow(self.form)
         self.training.cases.accepted = self.desk.accepted
         self.review.reviews.changed.connect(self.training.cases.refresh)
@@ -316,6 +323,7 @@ class SpadDock(QWidget):
         self.keep.disconnect_viewer()
         self.lessons.disconnect_viewer()
         self.training.disconnect_viewer()
+        self.measure.disconnect_viewer()
         self.desk.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.form.image.disconnect_viewer()

@@ -1,8 +1,9 @@
-"""Slider and camera: go to a B-scan, and fit each into the canvas where sizes differ."""
+"""Slider and camera: go to a B-scan, fit each into the canvas, draw rows true or stretched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
 """Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
 OLD_FIT = (0.2, 5)
 """So much may fit into a canvas change when a dock takes its room, or a window is maximised."""
+HOME = 0.95
+"""Share of the canvas that all layers take, as napari's Home leaves it."""
 
 
 class Framing:
@@ -31,6 +34,9 @@ class Framing:
     ----------
     canvas : callable
         Gives the canvas' (height, width) in the camera's pixels, or None where there is none.
+    stretch : float
+        How much taller than it is a millimetre of a column is drawn, beside one of a row. It
+        changes the view alone; the layers' scale stays.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -38,15 +44,64 @@ class Framing:
         self.canvas: Callable[[], tuple[float, float] | None] = lambda: None
         self._framed: Any = None
         self._fit: Any = None  # the camera as it was when it showed all
+        self.stretch = 1.0
         viewer.dims.events.current_step.connect(self.frame)
+        viewer.events.reset_view.connect(self._on_home)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
         self.viewer.dims.events.current_step.disconnect(self.frame)
+        self.viewer.events.reset_view.disconnect(self._on_home)
+        self.draw_stretched(1.0)
 
     @property
     def _camera(self) -> Any:
         return getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
+
+    def draw_stretched(self, stretch: float) -> None:
+        """Draw rows so much taller; what is in the middle stays there, and all stays in view."""
+        if stretch == self.stretch:
+            return
+        self.note_fit()
+        fitted = self._fit is not None and self._fit == self._state
+        along = self._per_axis[1]
+        self.stretch = stretch
+        with suppress(AttributeError):  # napari has no such switch; vispy's camera has
+            self.viewer.window._qt_viewer.canvas.camera._2D_camera.aspect = 1 / stretch
+            # napari draws its brush as a circle of the canvas; it paints a circle in mm.
+            self.viewer.canvas.overlays._brush_circle.events.visible.connect(
+                self._shape_brush, unique=True
+            )
+        self._shape_brush()
+        if fitted:
+            self.viewer.reset_view()
+        else:
+            self._camera.zoom = along / self._shares[1]
+
+    def _shape_brush(self, _event: Any = None) -> None:
+        with suppress(AttributeError, KeyError, IndexError):  # it is made when first seen
+            visuals = self.viewer.window._qt_viewer.canvas._viewer_overlay_to_visual
+            circle = visuals[self.viewer.canvas.overlays._brush_circle][0]
+            circle.node.transform.scale = (*self._shares[::-1], 1, 1)
+
+    @property
+    def _shares(self) -> NDArray[np.float64]:
+        """Row and column, as shares of the camera's zoom."""
+        return np.minimum(1, [self.stretch, 1 / self.stretch])
+
+    @property
+    def _per_axis(self) -> NDArray[np.float64]:
+        """Pixels of the canvas for a unit of the world: (row, column)."""
+        return float(self._camera.zoom) * self._shares
+
+    def _on_home(self, _event: Any = None) -> None:
+        """Fit what is stretched too; napari knows nothing of it."""
+        dims, seen = self.viewer.dims, self.canvas()
+        if self.stretch == 1 or seen is None or dims.ndisplay != 2 or not self.viewer.layers:
+            return
+        low, high = np.asarray(self.viewer.layers.extent.world)[:, list(dims.displayed)]
+        size = np.maximum(high - low, 1e-9) * self._shares
+        self._camera.zoom = HOME * float((np.array(seen) / size).min())
 
     def note_fit(self) -> None:
         """Take note whether the camera is where napari's Home puts it, in whatever canvas that was.
@@ -91,7 +146,7 @@ class Framing:
         if (padded := self._padded()) is not None and padded.data.shape == layer.data.shape:
             size = bscan_sizes(padded)[index[-1]]
         extent = self._extent(layer, index, size)
-        if seen is not None and (np.array(extent[1]) * camera.zoom <= np.array(seen) * 1.02).all():
+        if seen is not None and (extent[1] * self._per_axis <= np.array(seen) * 1.02).all():
             at = extent[0]
         camera.center = (*camera.center[:-2], float(at[-2]), float(at[-1]))
 
@@ -101,7 +156,7 @@ class Framing:
         if canvas is None:
             return
         seen = np.array(canvas)
-        scale = np.abs(np.asarray(layer.scale[-2:], float))
+        scale = np.abs(np.asarray(layer.scale[-2:], float)) * self._shares
         size = np.array([side.stop - side.start for side in box]) * scale
         whole = np.array(layer.data.shape[-2:]) * scale
         share = float((size * self._camera.zoom / seen).max())
@@ -122,7 +177,7 @@ class Framing:
         middle, extent = self._extent(layer, index, size)
         camera = self._camera
         camera.center = (*camera.center[:-2], float(middle[0]), float(middle[1]))
-        camera.zoom = float((np.array(seen) / (extent * MARGIN)).min())
+        camera.zoom = float((np.array(seen) / (extent * self._shares * MARGIN)).min())
 
     def _padded(self) -> Any:
         """The stack whose B-scans have sizes of their own, the topmost one."""

@@ -21,6 +21,9 @@ class Tabs(QWidget):
         self._bar = QTabBar()
         self._bar.setDrawBase(False)
         self._bar.setExpanding(False)
+        self._bar.setStyleSheet(
+            "QTabBar::tab { padding: 3px 2px; }"
+        )  # all of them in a narrow dock
         self._pages: list[QWidget] = []
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

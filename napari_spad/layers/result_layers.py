@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["hand_colormap", "make_result_layers"]
 
 
+FACTS = ("scale", "eye", "fovea", "first")
+"""What measurements rest on; exports of the labels tell it too."""
+
+
 def uncertainty_colormap() -> Any:
     """Clear where the chains agree, through cyan to white where they do not.
 
@@ -87,7 +91,8 @@ def make_result_layers(
                 "classes": [c.as_json() for c in classes],
                 "provenance": [],
                 "by_hand": mask,
-            }
+            },
+            **{k: v for k, v in source.layer.metadata.items() if k in FACTS},
         },
         opacity=0.5,
         **source.placement,

@@ -71,7 +71,7 @@ class ScoreTable(QTableWidget):
         self.setToolTip(TIP)
         self.setShowGrid(False)
         self.setIconSize(QSize(14, 14))
-        self.setMinimumHeight(96)
+        self.setMinimumHeight(82)
         self.setHorizontalHeaderLabels(["", "Dice", "IoU", "HD95", "Area", "", ""])
         header = self.horizontalHeader()
         header.setMinimumSectionSize(20)

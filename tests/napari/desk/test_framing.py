@@ -114,3 +114,22 @@ def test_a_demo_of_a_model_that_is_none_says_so_and_opens_nothing(capsys, tmp_pa
 def resized(viewer, factor: float) -> None:
     where = (viewer.canvas, "size") if hasattr(viewer, "canvas") else (viewer, "_canvas_size")
     setattr(*where, tuple(round(n * factor) for n in getattr(*where)))
+
+
+def test_stretched_rows_fit_the_canvas_and_the_scale_stays():
+    viewer = ViewerModel()
+    framing = Framing(viewer)
+    framing.canvas = lambda: (200.0, 400.0)
+    image = viewer.add_image(np.zeros((2, 40, 100)), scale=(1, 0.25, 1))  # 10 x 100 in the world
+    viewer.reset_view()
+    framing.draw_stretched(4.0)
+    assert image.scale.tolist() == [1, 0.25, 1]
+    # Columns at a quarter of the zoom fill 95 % of 400 pixels, and the rows let them.
+    assert camera(viewer).zoom == pytest.approx(0.95 * 400 / (99 / 4))
+    framing.go_to(image, (1,), (2, 3))
+    np.testing.assert_allclose(camera(viewer).center[-2:], (4.875, 49.5))  # seen whole
+    camera(viewer).center, camera(viewer).zoom = (2, 30), 80.0
+    framing.draw_stretched(1.0)
+    assert camera(viewer).zoom == 20  # the columns stay as wide
+    np.testing.assert_allclose(camera(viewer).center[-2:], (2, 30))
+    framing.disconnect_viewer()

@@ -1,0 +1,76 @@
+"""The first count of a stack, of its reference and of its samples, in a worker thread. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_spad.desk import explain
+from napari_spad.layers import Packed, level_0
+from napari_spad.scale import Facts
+from spad.annotation import check_sum
+from spad.checkpoint import LabelClass
+from spad.measuring import LiveMeasures, propose_fovea
+
+__all__ = ["commonest", "drawn_samples", "measured", "pit_of"]
+
+
+def commonest(packed: Mapping[Any, Packed]) -> int:
+    """How many samples most B-scans have."""
+    numbers = [one.shape[0] for one in packed.values()]
+    return max(set(numbers), key=numbers.count) if numbers else 0
+
+
+def drawn_samples(
+    labels: NDArray[np.uint8], packed: Packed | None, painted: NDArray[np.bool_], number: int
+) -> NDArray[np.uint8]:
+    """So many samples of a B-scan, (N, H, W); what a person painted or accepted is certain."""
+    drawn = np.broadcast_to(labels, (number, *labels.shape)).copy()
+    if packed is not None:
+        height, width = packed.shape[1:]
+        samples = np.resize(packed.samples(), (number, height, width))
+        drawn[:, :height, :width] = np.where(
+            painted[:height, :width], drawn[:, :height, :width], samples
+        )
+    return drawn
+
+
+def pit_of(facts: Facts) -> Callable[[], tuple[float, float] | None]:
+    """What looks for the fovea in an image, to be called in a worker thread."""
+    mm, image, shape = facts.scale.spacing_mm, facts.image, facts.shape
+    if None in mm or shape[0] < 3 or isinstance(image, Labels) or image.rgb:
+        return lambda: None
+    lengths = [float(s or 0) for s in mm]
+    return lambda: propose_fovea(np.asarray(level_0(image)).reshape(shape), lengths)
+
+
+def measured(
+    ours: NDArray[np.uint8],
+    theirs: NDArray[np.uint8] | None,
+    classes: tuple[LabelClass, ...],
+    spacing_mm: tuple[float | None, ...],
+    number: int,
+    places: Sequence[int],
+    drawn: Iterator[NDArray[np.uint8]],
+    pit: Callable[[], tuple[float, float] | None],
+    turn: int,
+) -> Any:
+    """Count a stack and its reference, in a worker thread; what went wrong comes in words."""
+    try:
+        sums = [[] if x is None else [check_sum(b) for b in x] for x in (ours, theirs)]
+        # The samples come B-scan by B-scan: all of them at once would not fit into memory.
+        none = np.broadcast_to(np.uint8(0), (number, *ours.shape)) if number else None
+        live = LiveMeasures(ours, classes, spacing_mm, samples=none)
+        for z, samples in zip(places, drawn, strict=True):
+            live.update(z, ours[z], samples)
+        for z in set(range(len(ours))) - set(places) if number else ():
+            live.update(z, ours[z], np.broadcast_to(ours[z], (number, *ours[z].shape)))
+        other = None if theirs is None else LiveMeasures(theirs, classes, spacing_mm)
+        fovea = pit()
+    except Exception as error:
+        return turn, None, None, None, None, explain(error)
+    return turn, live, other, sums, fovea, ""

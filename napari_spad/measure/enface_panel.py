@@ -1,0 +1,221 @@
+"""The panel “En face”: a map of the stack seen from above, in a dock of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_spad.desk import Desk, named, narrow
+from napari_spad.layers import leading_index, level_0
+from napari_spad.measure.enface_view import Drawing, EnFaceView
+from napari_spad.measure.maps import colour_bar, greys, projection, under_review, with_values
+from napari_spad.measure.stack_measures import StackMeasures
+from napari_spad.review import Reviews
+from spad.measuring import Grid
+
+__all__ = ["EnFacePanel"]
+
+IMAGE, DOUBT, REVIEW = "image", "uncertainty", "review"
+ROUND_UM = 50
+BAR = (90, 8)
+
+
+class EnFacePanel(QWidget):
+    """The map, what it shows, and what its colours mean.
+
+    Parameters
+    ----------
+    desk : Desk
+    measures : StackMeasures
+    reviews : Reviews
+    """
+
+    def __init__(self, desk: Desk, measures: StackMeasures, reviews: Reviews) -> None:
+        super().__init__()
+        self.desk, self.measures, self.reviews = desk, measures, reviews
+        self._ground: tuple[Any, NDArray[np.uint8]] | None = None
+        self._doubt: tuple[Any, NDArray[np.float32]] | None = None
+        self._colours: NDArray[np.uint8] | None = None
+        self._build()
+        self.shown.currentIndexChanged.connect(self.refresh)
+        self.view.clicked.connect(self._go)
+        self.view.fovea_dragged.connect(lambda z, x: self._draw((z, x)))
+        self.view.fovea_placed.connect(self._place)
+        self.view.tip = self._tip
+        measures.changed.connect(self.refresh)
+        measures.facts_changed.connect(self.refresh)
+        reviews.changed.connect(self._on_review)
+        desk.written.connect(self._forget_doubt)
+        desk.viewer.dims.events.current_step.connect(self._on_step)
+
+    def _build(self) -> None:
+        self.shown = narrow(named(QComboBox(), "enface_map"))
+        self.shown.setToolTip("What the map shows, over the image's projection")
+        self.shown.addItem("image", IMAGE)
+        self.view = named(EnFaceView(), "enface")
+        self.low, self.bar, self.high = QLabel("0"), QLabel(), QLabel()
+        pixels = np.repeat(colour_bar(), BAR[1], 0)
+        image = QImage(pixels.data, 256, BAR[1], 3 * 256, QImage.Format.Format_RGB888)
+        self.bar.setPixmap(QPixmap.fromImage(image.scaled(*BAR)))
+        legend = QHBoxLayout()
+        legend.setSpacing(4)
+        legend.addWidget(self.shown, 1)
+        for label in (self.low, self.bar, self.high):
+            legend.addWidget(label)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(4)
+        layout.addLayout(legend)
+        layout.addWidget(self.view, 1)
+
+    # ------------------------------------------------------------------ what is shown
+
+    def refresh(self, _event: Any = None) -> None:
+        """Draw what is known now."""
+        if self.isVisible():
+            self._list_maps()
+            self._paint()
+
+    def showEvent(self, event: Any) -> None:
+        """Measure while the map is seen."""
+        super().showEvent(event)
+        self.refresh()
+
+    def _list_maps(self) -> None:
+        names: list[tuple[str, Any]] = [("image", IMAGE)]
+        if self.measures.live is not None:
+            found = {row.value: row.structure for row in self.measures.rows}
+            names += [(f"height of {name}", value) for value, name in found.items()]
+        if self.measures.result is not None:
+            names += [("uncertainty", DOUBT), ("review", REVIEW)]
+        old = [(self.shown.itemText(n), self.shown.itemData(n)) for n in range(self.shown.count())]
+        if names != old:
+            chosen = self.shown.currentText()
+            with QSignalBlocker(self.shown):
+                self.shown.clear()
+                for text, key in names:
+                    self.shown.addItem(text, key)
+                self.shown.setCurrentIndex(max(0, self.shown.findText(chosen)))
+
+    def _projection(self) -> NDArray[np.uint8]:
+        facts = self.measures.facts
+        assert facts is not None  # noqa: S101 - callers have looked
+        pixels = level_0(facts.image)
+        if self._ground is None or self._ground[0] is not pixels:
+            lead = (0,) * (facts.image.ndim - 3)
+            flat = np.zeros(facts.shape[::2], np.float32)  # where only labels are known
+            if not isinstance(facts.image, Labels):
+                flat = projection(pixels[lead], facts.shape)
+            self._ground = pixels, greys(flat)
+        return self._ground[1]
+
+    def _paint(self) -> None:
+        facts, top = self.measures.facts, ""
+        if facts is None or facts.shape[0] < 2:
+            self._colours = None
+            self.view.draw(None, 0)
+        else:
+            self._colours, top = self._map(self.shown.currentData())
+            self._draw(None)
+        self.high.setText(top)
+        for label in (self.low, self.bar, self.high):
+            label.setVisible(bool(top))
+
+    def _map(self, shown: Any) -> tuple[NDArray[np.uint8], str]:
+        """Colours, and the value of the brightest in words."""
+        ground, live, result = self._projection(), self.measures.live, self.measures.result
+        if isinstance(shown, int) and live is not None:
+            heights = live.heights_um(shown)
+            most = float(np.nan_to_num(heights).max())
+            top = max(ROUND_UM, ROUND_UM * np.ceil(most / ROUND_UM))
+            return with_values(ground, heights, top), f"{top:.0f} µm"
+        if shown == DOUBT and result is not None:
+            if self._doubt is None or self._doubt[0] is not result:
+                # Each column has unsure borders: their sum tells, not their most.
+                sums = np.asarray(result.uncertainty.data).sum(-2, dtype=np.float32)
+                self._doubt = result, sums.reshape(ground.shape[:2])
+            doubt = self._doubt[1]
+            return with_values(ground, doubt, float(np.percentile(doubt, 99))), "most"
+        if shown == REVIEW and result is not None:
+            queue = self.reviews.bench(result).queue
+            states = {p[-1]: s for p, s in queue.state.items() if p}
+            errors = {p[-1]: e for p, e in queue.error.items() if p}
+            return under_review(ground, states, errors), ""
+        return ground, ""
+
+    def _draw(self, fovea: tuple[float, float] | None) -> None:
+        """Draw the map with the grid about a fovea; the one that is known, where none is given."""
+        facts = self.measures.facts
+        if facts is None or self._colours is None:
+            return
+        between, _, column = facts.scale.spacing_mm
+        steps = (between or 1.0, column or 1.0) if between and column else self._unknown()
+        known = facts.fovea
+        at = fovea or (None if known is None else known.at)
+        lines, texts = [], {}
+        if at is not None and between and column:
+            deep, _, wide = facts.shape
+            grid = Grid(at, (between, column), (deep, wide), facts.eye, facts.first or "inferior")
+            lines, texts = grid.lines(), self._texts(grid)
+        corners = {"OD": ("T", "N"), "OS": ("N", "T")}.get(facts.eye or "", ("", ""))
+        drawing = Drawing(
+            self._colours, steps, facts.first != "superior", lines, texts, at, corners
+        )
+        self.view.draw(drawing, self._bscan())
+
+    def _unknown(self) -> tuple[float, float]:
+        """Steps that draw a square, where mm are not known."""
+        deep, wide = self._projection().shape[:2]
+        return 1 / deep, 1 / wide
+
+    def _texts(self, grid: Grid) -> dict[tuple[float, float], str]:
+        """Nanolitres of the structure that is shown, in each field."""
+        shown = self.shown.currentData()
+        volumes = {r.region: r.volume_nl for r in self.measures.rows if r.value == shown}
+        middles = grid.middles().items()
+        return {at: f"{nl:.3g}" for name, at in middles if (nl := volumes.get(name)) is not None}
+
+    def _tip(self, bscan: int, column: int) -> str:
+        text = f"B-scan {bscan + 1}, column {column + 1}"
+        shown, live = self.shown.currentData(), self.measures.live
+        if isinstance(shown, int) and live is not None:
+            text += f": {live.heights_um(shown)[bscan, column]:.0f} µm"
+        return f"{text}\nClick: go there. Drag the cross, or double click: the fovea is here."
+
+    # ------------------------------------------------------------------ what happens to it
+
+    def _bscan(self) -> int:
+        facts = self.measures.facts
+        if facts is None or facts.image.ndim < 3:
+            return 0
+        return leading_index(facts.image, self.desk.viewer)[-1]
+
+    def _on_step(self, _event: Any = None) -> None:
+        self.view.show_bscan(self._bscan())
+
+    def _forget_doubt(self, *_event: Any) -> None:
+        self._doubt = None
+
+    def _on_review(self) -> None:
+        if self.shown.currentData() == REVIEW:
+            self.refresh()
+
+    def _go(self, bscan: int, column: int) -> None:
+        facts = self.measures.facts
+        if facts is not None:
+            lead = leading_index(facts.image, self.desk.viewer)[:-1]
+            self.desk.go_to(facts.image, (*lead, bscan), (facts.shape[1] / 2, column))
+
+    def _place(self, bscan: float, column: float) -> None:
+        if self.measures.facts is not None:
+            self.measures.facts.place_fovea((bscan, column))
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self.desk.viewer.dims.events.current_step.disconnect(self._on_step)

@@ -1,0 +1,101 @@
+"""Maps of a stack seen from above: its projection, a structure's height, doubt, review. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STATES", "colour_bar", "greys", "projection", "under_review", "with_values"]
+
+STATES = {
+    "accepted": (86, 180, 233), "edited": (204, 121, 167), "seen": (200, 200, 200),
+    "skipped": (200, 200, 200), "not seen": (90, 90, 90),
+}  # fmt: skip
+"""Colours of what became of a B-scan, those of the strip in the tab Review."""
+
+
+def projection(pixels: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Mean over the rows of each B-scan, float32 (B-scans, columns).
+
+    Parameters
+    ----------
+    pixels : array of real, shape (Z, H, W), (H, W), or with a trailing axis of colours
+        Read B-scan by B-scan.
+    shape : (Z, H, W)
+    """
+    out = np.empty((shape[0], shape[2]), np.float32)
+    for z in range(shape[0]):
+        one = np.asarray(pixels[z] if shape[0] > 1 or pixels.ndim > 3 else pixels)
+        one = one.reshape(shape[1], shape[2], -1)[..., :3]
+        # What Heidelberg writes where it has no pixels is no brightness.
+        out[z] = np.where(np.abs(one) < 1e30, one, 0).mean((0, 2), dtype=np.float64)
+    return out
+
+
+def greys(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A projection as colours, (B-scans, columns, 3)."""
+    low, high = np.percentile(values, (1, 99))
+    scaled = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+    return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def with_values(
+    ground: NDArray[np.uint8], values: NDArray[np.floating], top: float
+) -> NDArray[np.uint8]:
+    """Colours over a projection where a map is above 0.
+
+    Parameters
+    ----------
+    ground : array of uint8, shape (B-scans, columns, 3)
+    values : array of float, shape (B-scans, columns)
+        NaN and 0 leave the ground as it is.
+    top : float
+        The value of the brightest colour.
+    """
+    there = np.nan_to_num(values) > 0
+    level = np.clip(values[there] / (top or 1), 0, 1)
+    out = (ground * 0.6).astype(np.uint8)
+    out[there] = _scale()[(level * 255).astype(int)]
+    return out
+
+
+def under_review(
+    ground: NDArray[np.uint8], states: Mapping[int, str], errors: Mapping[int, float]
+) -> NDArray[np.uint8]:
+    """Each B-scan in the colour of what became of it; one not accepted glows with its error.
+
+    Parameters
+    ----------
+    ground : array of uint8, shape (B-scans, columns, 3)
+    states : mapping of B-scan to state
+    errors : mapping of B-scan to expected error, 0 to 1
+    """
+    out = (ground * 0.6).astype(np.float64)
+    worst = max(errors.values(), default=0) or 1
+    edge = max(2, ground.shape[1] // 24)
+    for z, state in states.items():
+        colour = np.array(STATES.get(state, STATES["not seen"]))
+        out[z, :edge] = out[z, -edge:] = colour
+        if state == "accepted":
+            out[z] = out[z] * 0.6 + colour * 0.4
+        elif z in errors:
+            share = 0.6 * errors[z] / worst
+            out[z, edge:-edge] = out[z, edge:-edge] * (1 - share) + np.array((230, 159, 0)) * share
+    return out.astype(np.uint8)
+
+
+def colour_bar() -> NDArray[np.uint8]:
+    """The colours of `with_values` from 0 to the top, (1, 256, 3)."""
+    return _scale()[None]
+
+
+def _scale() -> NDArray[np.uint8]:
+    """viridis, which colour-blind people read too; without its darkest end."""
+    from napari.utils.colormaps import ensure_colormap
+
+    rgba = ensure_colormap("viridis").map(np.linspace(0.25, 1, 256))
+    out: NDArray[np.uint8] = (np.asarray(rgba)[:, :3] * 255).astype(np.uint8)
+    return out

@@ -1,0 +1,265 @@
+"""The tab Measure: how much of each structure there is, where, how sure, and against whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_spad.desk import Desk, form_layout, named, narrow, setting
+from napari_spad.measure.enface_panel import EnFacePanel
+from napari_spad.measure.saving import Saving
+from napari_spad.measure.sheets import SHEETS, agreement, sheet
+from napari_spad.measure.stack_measures import StackMeasures
+from napari_spad.measure.table import MeasureTable
+from napari_spad.review import Reviews
+from napari_spad.scale import ScaleRow
+from napari_spad.scores import ScoresPanel
+
+__all__ = ["MeasurePanel"]
+
+EYES = {"eye unknown": None, "OD, right": "OD", "OS, left": "OS"}
+FIRST = {"first: ?": None, "first: below": "inferior", "first: above": "superior"}
+EN_FACE = "enface"
+
+
+class MeasurePanel(QWidget):
+    """The numbers, what they rest on, and the ways out of here.
+
+    Parameters
+    ----------
+    desk : Desk
+    scores : ScoresPanel
+        Its labels are measured, and its reference stands beside them.
+    reviews : Reviews
+        For the map of what was reviewed.
+
+    Attributes
+    ----------
+    scale : ScaleRow
+        For the dock to place: it is seen on every tab.
+    """
+
+    def __init__(self, desk: Desk, scores: ScoresPanel, reviews: Reviews) -> None:
+        super().__init__()
+        self.desk, self.scores = desk, scores
+        self.measures = StackMeasures(desk, scores)
+        self.scale = ScaleRow(desk)
+        self.enface = EnFacePanel(desk, self.measures, reviews)
+        self.saving = Saving(desk, self.measures, reviews, self)
+        self._dock: Any = None
+        self._facts: Any = None
+        self._build()
+        self.shown.currentIndexChanged.connect(self.refresh)
+        self.eye.activated.connect(self._on_eye)
+        self.first.activated.connect(self._on_first)
+        self.propose.clicked.connect(self._on_propose)
+        self.table.asked.connect(self._go)
+        self.map.clicked.connect(self._on_map)
+        self.measures.changed.connect(self.refresh)
+        self.measures.facts_changed.connect(self._on_facts)
+        self._on_facts()
+
+    def _build(self) -> None:
+        self.eye = narrow(named(QComboBox(), "eye"))
+        for text, eye in EYES.items():
+            self.eye.addItem(text, eye)
+        self.eye.setToolTip("Tells nasal from temporal in the ETDRS grid")
+        self.first = narrow(named(QComboBox(), "first_bscan"))
+        for text, first in FIRST.items():
+            self.first.addItem(text, first)
+        self.first.setToolTip("Where the first B-scan lies: inferior (below) or superior (above)")
+        eye = QHBoxLayout()
+        for chooser in (self.eye, self.first):
+            chooser.setMinimumContentsLength(3)
+            eye.addWidget(chooser)
+        self.fovea = named(QLabel(), "fovea")
+        self.fovea.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.fovea.setWordWrap(True)
+        self.propose = named(QPushButton("Propose"), "propose_fovea")
+        self.propose.setToolTip("Look for the pit of the fovea in the image")
+        self.shown = narrow(named(QComboBox(), "measure_sheet"))
+        for key, text in SHEETS.items():
+            self.shown.addItem(text, key)
+        self.table = named(MeasureTable(), "measure_table")
+        self.note = named(QLabel(), "measure_note")
+        self.note.setWordWrap(True)
+        self.map = named(QPushButton("En face"), "show_enface")
+        self.map.setCheckable(True)
+        self.map.setToolTip("The stack seen from above, beside the image: maps, grid, fovea")
+        where = QHBoxLayout()
+        where.addWidget(self.fovea, 1)
+        where.addWidget(self.propose)
+        form = form_layout()
+        form.addRow("Eye", eye)
+        form.addRow("Fovea", where)
+        form.addRow("Show", self.shown)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in (self.map, self.saving.copy, self.saving.csv, self.saving.pdf):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(4)
+        layout.addLayout(form)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.note)
+        layout.addLayout(buttons)
+
+    # ------------------------------------------------------------------ what is shown
+
+    def showEvent(self, event: Any) -> None:
+        """Measure while somebody looks."""
+        super().showEvent(event)
+        self.fovea.setFixedHeight(2 * self.fovea.fontMetrics().lineSpacing() + 2)
+        self._wake()
+        if setting(self.desk.settings, EN_FACE, True) and not self.map.isChecked():
+            self._show_map(True)
+
+    def hideEvent(self, event: Any) -> None:
+        """Rest, unless the map is seen."""
+        super().hideEvent(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        self.measures.wake(self.isVisible() or self.enface.isVisible())
+
+    def follow_image(self, image: Any) -> None:
+        """Take the image that is chosen in the tab Segment: its scale is shown."""
+        self.measures.follow_image(image)
+        self.scale.follow(self.measures.facts_of(image))
+
+    def _on_facts(self) -> None:
+        if self._facts is not self.measures.facts:
+            self._facts = self.measures.facts
+            self.scale.follow(self._facts)
+        self.scale.refresh()
+        self.refresh()
+
+    def refresh(self, _event: Any = None) -> None:
+        """Show the numbers as they are."""
+        if not self.isVisible():
+            return
+        measures, which = self.measures, self.shown.currentData()
+        live = self.scores.live
+        colours = {c.value: c.hex for c in live.classes}
+        agreed = {}
+        if which == "against" and measures.live is not None and measures.reference is not None:
+            values = {m.value for m in measures.rows}
+            agreed = agreement(measures.live, measures.reference, values)
+        shown = sheet(which, measures.rows, measures.reference_rows, agreed)
+        self.table.show_sheet(shown, colours)
+        facts = measures.facts
+        self.eye.setCurrentIndex(self.eye.findData(None if facts is None else facts.eye))
+        self.first.setCurrentIndex(self.first.findData(None if facts is None else facts.first))
+        fovea = None if facts is None else facts.fovea
+        if fovea is None:
+            self.fovea.setText("not known")
+        else:
+            self.fovea.setText(fovea.words)
+        self.fovea.setToolTip(self.fovea.text())
+        stack = facts is not None and facts.shape[0] > 1
+        for widget in (self.eye, self.first, self.fovea, self.propose, self.map):
+            widget.setEnabled(stack)
+        self.saving.allow(bool(measures.rows))
+        self._say(which)
+
+    def _say(self, which: str) -> None:
+        measures, lines = self.measures, []
+        if measures.problem:
+            lines.append(measures.problem)
+        elif measures.counting is not None:
+            lines.append("counting…")
+        else:
+            if which == "against" and measures.reference is None:
+                lines.append("Choose a reference in the score table of the tab Segment or Correct.")
+            lines += measures.remarks
+            facts = measures.facts
+            if facts is not None and facts.fovea is None and facts.scale.bscan.mm is not None:
+                lines.append("the fovea is not known: double click in the map, where it is")
+            ranges = any(m.low_nl is not None for m in measures.rows)
+            if ranges and which in ("volumes", "fields"):
+                lines.append(
+                    "Below each volume: the least and the most that a sample says. Pixels by hand "
+                    "and accepted B-scans are certain."
+                )
+        self.note.setText(
+            "\n".join(f"{line[:1].upper()}{line[1:]}".rstrip(".") + "." for line in lines)
+        )
+
+    # ------------------------------------------------------------------ what a person does
+
+    def _on_eye(self, _index: int) -> None:
+        if self.measures.facts is not None:
+            self.measures.facts.choose_eye(self.eye.currentData())
+
+    def _on_first(self, _index: int) -> None:
+        if self.measures.facts is not None:
+            self.measures.facts.choose_first(self.first.currentData())
+
+    def _on_propose(self) -> None:
+        if not self.measures.propose():
+            self.desk.say(
+                "No pit is seen in this image, or its scale is not known: double click in the map, "
+                "where the fovea is."
+            )
+
+    def _go(self, bscan: int, column: int, value: int) -> None:
+        facts, layer = self.measures.facts, self.scores.live.segmentation
+        if facts is None or layer is None:
+            return
+        pixel = None
+        if column >= 0:
+            rows = self.scores.live.class_maps((bscan,) if layer.ndim > 2 else ())[0][:, column]
+            found = (rows == value).nonzero()[0]
+            pixel = (float(found.mean()), float(column)) if len(found) else None
+        self.desk.go_to(layer, (bscan,) if layer.ndim > 2 else (), pixel)
+
+    def _on_map(self, on: bool) -> None:
+        self.desk.settings.setValue(EN_FACE, bool(on))
+        self._show_map(bool(on))
+
+    def _show_map(self, on: bool) -> None:
+        """Show the map in a dock of napari's window, or hide it."""
+        window = getattr(self.desk.viewer, "window", None)
+        if window is None:
+            return
+        if on and self._dock is None:
+            self._dock = window.add_dock_widget(
+                self.enface, name="SPAD en face", area="left", add_vertical_stretch=False
+            )
+            self._dock.visibilityChanged.connect(self._on_dock)
+            self._dock.destroyed.connect(self._on_closed)
+        if self._dock is not None:
+            self._dock.setVisible(on)
+        self.map.setChecked(on)
+        self._wake()
+
+    def _on_dock(self, seen: bool) -> None:
+        self.map.setChecked(self._dock is not None and not self._dock.isHidden())
+        self._wake()
+
+    def _on_closed(self, _object: Any = None) -> None:
+        """The person closed it; the map is there to be shown again."""
+        self._dock = None
+        self.map.setChecked(False)
+        self.desk.settings.setValue(EN_FACE, False)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self.measures.disconnect_viewer()
+        self.scale.follow(None)
+        self.enface.disconnect_viewer()
+        dock, self._dock = self._dock, None
+        if dock is not None:
+            dock.visibilityChanged.disconnect(self._on_dock)
+            dock.destroyed.disconnect(self._on_closed)
+            dock.hide()

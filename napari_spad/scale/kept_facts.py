@@ -1,0 +1,71 @@
+"""What a person said of images, kept from one session to the next in one JSON file. No Qt in here.
+
+An image is known by the hash of its pixels: the file holds no name, number or path.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spad.cases import write_json
+
+__all__ = ["KeptFacts"]
+
+FORMAT = 1
+
+
+class KeptFacts:
+    """The file; written at each change, which is rare.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made when first needed.
+    tell : callable
+        Takes what the user has to know, in words.
+    """
+
+    def __init__(self, path: Path, tell: Any) -> None:
+        self._path, self._tell = path, tell
+        self._images = self._read()
+
+    def of(self, key: str) -> dict[str, Any]:
+        """What was said of an image, by name."""
+        found = self._images.get(key)
+        return dict(found) if isinstance(found, dict) else {}
+
+    def say(self, key: str, name: str, value: Any) -> None:
+        """Keep one thing of an image; None forgets it."""
+        self._images = self._read() | {k: v for k, v in self._images.items() if k == key}
+        said = self._images.setdefault(key, {})
+        if value is None:
+            said.pop(name, None)
+        else:
+            said[name] = value
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._path, {"format": FORMAT, "images": self._images})
+        except OSError as error:
+            self._tell(
+                f"What you said of this image is not kept: {error}. Free some room or allow "
+                f"writing to {self._path.parent}; it holds until napari is closed."
+            )
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            images = json.loads(self._path.read_text("utf-8"))["images"]
+            if not isinstance(images, dict):
+                raise TypeError("no mapping")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self._tell(f"{self._path} cannot be read: {error}")
+            return {}
+        except (ValueError, KeyError, TypeError) as error:
+            aside = self._path.with_suffix(".damaged.json")
+            self._path.replace(aside)
+            self._tell(f"{self._path.name} was damaged ({error}) and is set aside as {aside.name}")
+            return {}
+        return images

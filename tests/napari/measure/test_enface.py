@@ -1,0 +1,114 @@
+"""The map seen from above: what it shows, where a click goes, the fovea that is dragged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from qtpy.QtCore import QPoint, Qt
+
+from napari_spad.measure.enface_view import Drawing, EnFaceView
+from napari_spad.measure.maps import greys, projection, under_review, with_values
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
+
+
+@pytest.fixture
+def view(qtbot):
+    """20 B-scans of 100 columns, 2 by 2 mm, the first one below; 200 x 200 pixels on screen."""
+    view = EnFaceView()
+    qtbot.addWidget(view)
+    view.resize(204, 204)
+    colours = np.zeros((20, 100, 3), np.uint8)
+    colours[:10] = (255, 0, 0)
+    view.draw(Drawing(colours, (0.1, 0.02), fovea=(9.5, 49.5)), 3)
+    return view
+
+
+def point(view, bscan, column) -> QPoint:
+    return view.to_widget(bscan, column).toPoint()
+
+
+def test_the_first_bscan_lies_below_and_the_proportion_is_true(view):
+    assert (view.box.width(), view.box.height()) == (200, 200)
+    image = view.grab().toImage()
+    assert image.pixelColor(150, 190).red() > 200  # B-scans 0 to 9
+    assert image.pixelColor(150, 20).red() < 50
+    assert view.to_stack(view.to_widget(4, 30)) == pytest.approx((4, 30))
+
+
+def test_a_click_goes_to_its_bscan_and_column(view, qtbot):
+    with qtbot.waitSignal(view.clicked) as heard:
+        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=point(view, 4, 30))
+    assert heard.args == [4, 30]
+
+
+def test_the_fovea_is_dragged_and_set_by_a_double_click(view, qtbot):
+    heard, clicks = [], []
+    view.fovea_placed.connect(lambda *at: heard.append(at))
+    view.clicked.connect(lambda *at: clicks.append(at))
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=point(view, 9.5, 49.5))
+    qtbot.mouseMove(view, point(view, 6, 60))
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=point(view, 6, 60))
+    assert not clicks
+    np.testing.assert_allclose(heard, [(6, 60)], atol=0.6)
+    qtbot.mouseDClick(view, Qt.MouseButton.LeftButton, pos=point(view, 2, 20))
+    np.testing.assert_allclose(heard[1], (2, 20), atol=0.6)
+    # Let go outside, it stays at the edge of what was scanned.
+    view.draw(Drawing(view.drawing.colours, (0.1, 0.02), fovea=(9.5, 49.5)), 3)
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=point(view, 9.5, 49.5))
+    qtbot.mouseMove(view, QPoint(400, -50))
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(400, -50))
+    assert heard[2] == (19.5, 99.5)
+
+
+def test_maps_say_what_is_there():
+    pixels = np.zeros((3, 4, 5), np.float32)
+    pixels[1, :2] = 10
+    pixels[2, 0, 0] = 3.4e38  # no pixel, in Heidelberg's files
+    flat = projection(pixels, (3, 4, 5))
+    np.testing.assert_array_equal(flat[:, 0], (0, 5, 0))
+    ground = greys(flat)
+    heights = np.zeros((3, 5), np.float32)
+    heights[1, 2], heights[2, 2] = 100, np.nan
+    found = with_values(ground, heights, 100)
+    assert (found[1, 2] != (ground * 0.6).astype(np.uint8)[1, 2]).any()
+    np.testing.assert_array_equal(found[2], (ground * 0.6).astype(np.uint8)[2])
+    states = under_review(ground, {0: "accepted", 1: "edited"}, {1: 0.5})
+    assert states[0, 0].tolist() == [86, 180, 233]
+    assert states[1, 2].tolist() != ground[1, 2].tolist()  # an expected error glows
+    np.testing.assert_array_equal(
+        projection(pixels[0], (1, 4, 5)), projection(pixels[:1], (1, 4, 5))
+    )
+
+
+def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
+    viewer, dock = open_dock(show=True)
+    image = viewer.add_image(
+        np.zeros((6, 20, 30), np.uint8), name="eye", scale=(0.2, 0.004, 0.02), units=("mm",) * 3
+    )
+    panel = dock.measure.enface
+    dock.panels.setCurrentWidget(dock.measure)
+    qtbot.waitUntil(panel.isVisible, timeout=3000)
+    qtbot.waitUntil(lambda: panel.view.drawing is not None, timeout=3000)
+    viewer.dims.set_current_step(0, 4)
+    assert panel.view.bscan == 4
+    qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=point(panel.view, 1, 7))
+    assert viewer.dims.current_step[0] == 1
+    assert dock.measure.measures.facts.fovea is None  # a flat image has no pit
+    qtbot.mouseDClick(panel.view, Qt.MouseButton.LeftButton, pos=point(panel.view, 2, 11))
+    np.testing.assert_allclose(image.metadata["fovea"]["at"], (2, 11), atol=0.2)
+    at, to = point(panel.view, 2, 11), point(panel.view, 3, 20)
+    qtbot.mousePress(panel.view, Qt.MouseButton.LeftButton, pos=at)
+    qtbot.mouseMove(panel.view, to)
+    qtbot.mouseRelease(panel.view, Qt.MouseButton.LeftButton, pos=to)
+    np.testing.assert_allclose(panel.view.drawing.fovea, (3, 20), atol=0.2)
+    np.testing.assert_allclose(image.metadata["fovea"]["at"], (3, 20), atol=0.2)
+    assert len(panel.view.drawing.lines) == 7  # three circles and four spokes
+    dock.measure.map.click()
+    assert not panel.isVisible()
+    dock.measure.map.click()
+    qtbot.waitUntil(panel.isVisible, timeout=3000)

@@ -1,0 +1,163 @@
+"""The tab Measure: right numbers in right units, which follow strokes; right words without them."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from measuring import BAND, MM, PIXEL_NL, SHAPE, shown, total
+from qtpy.QtGui import QGuiApplication
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
+
+
+def test_volumes_are_pixels_times_the_scale(measured):
+    _, dock = measured()
+    assert total(dock, "SRF").volume_nl == pytest.approx(4 * BAND * PIXEL_NL)
+    assert shown(dock, "SRF", 1).splitlines()[0] == "3.6"
+    headers = [dock.measure.table.horizontalHeaderItem(c).text() for c in range(2)]
+    assert headers == ["", "all"]
+    assert "derived from the layer's scale" in dock.measure.scale.text.text()
+
+
+def test_a_stroke_is_in_the_numbers_at_once_and_undo_too(measured, qtbot):
+    viewer, dock = measured()
+    layer, before = viewer.layers["eye – SPAD"], total(dock, "SRF").volume_nl
+    layer.data_setitem((np.array([1, 1, 1]), np.array([0, 0, 1]), np.array([3, 4, 3])), 1)
+    qtbot.waitUntil(
+        lambda: total(dock, "SRF").volume_nl == pytest.approx(before + 3 * PIXEL_NL), timeout=300
+    )
+    layer.undo()
+    qtbot.waitUntil(lambda: total(dock, "SRF").volume_nl == pytest.approx(before), timeout=2000)
+
+
+def test_a_write_that_napari_does_not_tell_of_is_found(measured, qtbot):
+    viewer, dock = measured()
+    layer, before = viewer.layers["eye – SPAD"], total(dock, "SRF").volume_nl
+    layer.data[3, 0, :5] = 1  # not on screen
+    layer.refresh()
+    qtbot.waitUntil(
+        lambda: total(dock, "SRF").volume_nl == pytest.approx(before + 5 * PIXEL_NL), timeout=2000
+    )
+
+
+def test_the_samples_give_a_range_and_what_is_accepted_is_certain(measured, qtbot):
+    _, dock = measured()
+    srf = total(dock, "SRF")
+    # The fake engine's samples are its labels moved down: those of the last row wrap around.
+    assert srf.low_nl == pytest.approx(srf.volume_nl)
+    assert srf.high_nl == pytest.approx(srf.volume_nl)
+    result = dock.results[0]
+    packed = result.packed[(0,)]
+    result.packed[(0,)] = type(packed).of(packed.samples() * 0)
+    dock.desk.written.emit(result, (0,))
+    qtbot.waitUntil(lambda: total(dock, "SRF").low_nl < 3.6, timeout=2000)
+    assert total(dock, "SRF").low_nl == pytest.approx(3 * BAND * PIXEL_NL)
+    dock.review.reviews.accept(result, (0,))
+    qtbot.waitUntil(lambda: total(dock, "SRF").low_nl == pytest.approx(srf.volume_nl), timeout=2000)
+
+
+def test_the_reference_stands_beside_it(measured, qtbot):
+    viewer, dock = measured()
+    truth = viewer.layers["eye – SPAD"].data.copy()
+    truth[0][truth[0] == 1] = 0
+    viewer.add_labels(truth, name="truth", scale=MM, units=("mm",) * 3)
+    dock.scores.reference.choose(viewer.layers["truth"])
+    dock.measure.shown.setCurrentIndex(dock.measure.shown.findData("against"))
+    qtbot.waitUntil(lambda: bool(dock.measure.measures.reference_rows), timeout=5000)
+    assert [shown(dock, "SRF", c) for c in (1, 2, 3)] == ["2.7", "3.6", "+0.9\n+33%"]
+
+
+def test_circles_and_fields_come_with_a_fovea(measured):
+    _, dock = measured(shape=(9, 24, 160))
+    facts = dock.measure.measures.facts
+    facts.place_fovea((4.0, 79.5))
+    assert "first B-scan is taken to be inferior" in dock.measure.note.text()
+    facts.choose_eye("OD")
+    facts.choose_first("superior")
+    assert "taken to be inferior" not in dock.measure.note.text()
+    assert dock.measure.measures.live.grid.first == "superior"
+    by = {m.region: m for m in dock.measure.measures.rows if m.structure == "SRF"}
+    height_mm = 2 * MM[1]
+    assert by["1 mm"].volume_nl == pytest.approx(np.pi / 4 * height_mm * 1000, rel=0.01)
+    assert by["3 mm"].scanned < 0.7
+    assert {"S3", "N3", "I3", "T3"} <= set(by)
+    assert dock.measure.fovea.text() == "B-scan 5.0, column 80, by hand"
+
+
+@pytest.mark.parametrize(
+    ("mm", "shape", "words"),
+    [
+        ((0.25, None, None), SHAPE, "scale of rows or columns is not known"),
+        ((None, 0.004, 0.0125), SHAPE, "distance of the B-scans is not known"),
+        (MM, SHAPE[1:], "One single B-scan: areas and heights, but no volume"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(measured, mm, shape, words):
+    _, dock = measured(mm=mm, shape=shape)
+    assert words in dock.measure.note.text()
+    for row in range(dock.measure.table.rowCount()):
+        assert dock.measure.table.item(row, 1).text() == "–"
+
+
+def test_an_empty_structure_is_nought_and_leads_nowhere(measured, qtbot):
+    viewer, dock = measured()
+    layer = viewer.layers["eye – SPAD"]
+    layer.data_setitem(np.nonzero(layer.data == 4), 0)
+    qtbot.waitUntil(lambda: total(dock, "SHRM").volume_nl == 0, timeout=2000)
+    assert shown(dock, "SHRM", 1).splitlines()[0] == "0"
+    dock.measure.shown.setCurrentIndex(dock.measure.shown.findData("largest"))
+    step = viewer.dims.current_step
+    row = [dock.measure.table.item(r, 0).text() for r in range(5)].index("SHRM")
+    dock.measure.table.cellClicked.emit(row, 1)
+    assert viewer.dims.current_step == step
+    assert [shown(dock, "SHRM", c) for c in (1, 2, 3, 4)] == ["0", "0", "0", "0"]
+
+
+def test_a_click_goes_to_the_largest_area(measured, qtbot):
+    viewer, dock = measured()
+    layer = viewer.layers["eye – SPAD"]
+    layer.data_setitem((np.full(9, 2), np.zeros(9, int), np.arange(9)), 1)
+    qtbot.waitUntil(lambda: total(dock, "SRF").largest_area_bscan == 2, timeout=2000)
+    viewer.dims.set_current_step(0, 0)
+    dock.measure.shown.setCurrentIndex(dock.measure.shown.findData("largest"))
+    dock.measure.table.cellClicked.emit(0, 1)
+    assert viewer.dims.current_step[0] == 2
+
+
+def test_the_table_is_copied_and_saved_with_units_and_the_scales_origin(measured, tmp_path):
+    _, dock = measured()
+    dock.measure.saving.copy.click()
+    head, first, *_ = QGuiApplication.clipboard().text().splitlines()
+    assert "volume [nL]" in head.split("\t")
+    assert first.split("\t")[head.split("\t").index("structure")] == "SRF"
+    path = tmp_path / "numbers.csv"
+    dock.measure.saving.save_csv(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["volume [nL]"]) == pytest.approx(3.6)
+    assert "derived from the layer's scale" in rows[0]["scale"]
+    assert "research use only" in rows[0]["notice"]
+    dock.measure.saving.save_csv(tmp_path / "no such folder" / "x.csv")
+    assert "no such folder" in dock.footer.status.text()
+
+
+def test_a_page_is_written(measured, qtbot, tmp_path):
+    pytest.importorskip("matplotlib")
+    _, dock = measured()
+    dock.measure.saving.save_pdf(tmp_path / "page.pdf")
+    qtbot.waitUntil(lambda: dock.footer.status.text() == "The report is written.", timeout=20_000)
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_labels_without_their_image_are_measured_too(measured, qtbot):
+    viewer, dock = measured()
+    viewer.layers.remove("eye")
+    dock.measure.measures.look()
+    qtbot.waitUntil(lambda: bool(dock.measure.measures.rows), timeout=5000)
+    assert total(dock, "SRF").volume_nl == pytest.approx(4 * BAND * PIXEL_NL)
