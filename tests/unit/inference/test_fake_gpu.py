@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -96,7 +97,9 @@ def card_of_8_0(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+        draws._counter.cache_clear()
         yield
+    draws._counter.cache_clear()  # no fake for who comes next
 
 
 def networks(kind="cached", **config):
@@ -176,7 +179,7 @@ def test_perturbation_and_loss_wait_for_nothing(request, monkeypatch):
     maps = {n: torch.zeros(8, 64, 64, dtype=torch.uint8, device=GPU) for n in ("labels", "targets")}
     batch = maps | {f"decoy_{n}": x for n, x in maps.items()}
     batch |= {"image": torch.zeros(8, 1, 64, 64, device=GPU)}
-    numbers = list(range(8))  # fakes of a single number would ask for the card
+    numbers = list(range(8))
     monkeypatch.setattr(draws, "uniform", partial(drawn, draws.uniform))
     with Watch() as watch:
         batch["number"] = Numbers(numbers)
@@ -195,11 +198,17 @@ def drawn(uniform, keys, shape, *, device="cpu"):
     if torch.device(device).type == "cuda":
         return uniform(keys, shape, device=device)
     with unset_fake_temporarily():
-        return uniform(keys, shape)
+        return Numbers(uniform(keys, shape).numpy().copy())
 
 
-class Numbers(list):
-    """The sample numbers, which stay on the host: real numbers among fake tensors."""
+class Numbers:
+    """Numbers that the host reads: real ones, where fake tensors have none."""
+
+    def __init__(self, array):
+        self._array = np.asarray(array)
+
+    def numpy(self):
+        return self._array
 
     def tolist(self):
-        return list(self)
+        return self._array.tolist()
