@@ -28,7 +28,7 @@ MODEL = "oct-phantom"
 WIDTH_PX, HEIGHT_PX = 520, 200
 GAP_PX = 6
 WAIT_S = 300
-PANEL_PX, PANEL_HIGH_PX = 480, 1160
+PANEL_PX, PANEL_HIGH_PX = 480, 1190
 
 
 def main() -> None:
