@@ -77,10 +77,10 @@ class MeasurePanel(QWidget):
         for text, first in FIRST.items():
             self.first.addItem(text, first)
         self.first.setToolTip("Where the first B-scan lies: inferior (below) or superior (above)")
-        eye = QHBoxLayout()
+        which = QHBoxLayout()
         for chooser in (self.eye, self.first):
             chooser.setMinimumContentsLength(3)
-            eye.addWidget(chooser)
+            which.addWidget(chooser)
         self.fovea = named(QLabel(), "fovea")
         self.fovea.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.fovea.setWordWrap(True)
@@ -99,7 +99,7 @@ class MeasurePanel(QWidget):
         where.addWidget(self.fovea, 1)
         where.addWidget(self.propose)
         form = form_layout()
-        form.addRow("Eye", eye)
+        form.addRow("Eye", which)
         form.addRow("Fovea", where)
         form.addRow("Show", self.shown)
         buttons = QHBoxLayout()

@@ -334,9 +334,8 @@ class StackMeasures(QObject):
 
     def _take(self, z: int) -> bool:
         """Measure a B-scan anew if it has changed; whether it had."""
-        layer: Any = self.scores.live.segmentation
-        facts = self.facts
-        if self.live is None or layer is None or layer is not self._heard or facts is None:
+        layer, facts = self.scores.live.segmentation, self.facts
+        if self.live is None or facts is None or layer is not self._heard or layer is None:
             return False
         maps = self.scores.live.class_maps((z,) if layer.ndim > 2 else ())
         changed = False
