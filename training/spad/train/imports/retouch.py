@@ -38,7 +38,7 @@ def _volume(folder: Path) -> tuple[NDArray[Any], NDArray[Any], tuple[float, floa
     arrays = []
     for path in (folder / "oct.mhd", folder / "reference.mhd"):
         try:
-            image = SimpleITK.ReadImage(str(path))
+            image: Any = SimpleITK.ReadImage(str(path))
         except RuntimeError as error:  # of a missing oct.raw, too
             said = str(error).strip().splitlines()[-1]
             raise ValueError(f"{path}: cannot be read, nor its .raw: {said}") from None
