@@ -132,6 +132,14 @@ def test_the_phantom_model_knows_phantoms():
     assert "negative" in reasons(card, 255 - bscan.image)
 
 
+@pytest.mark.parametrize("shape", [(256, 384), (496, 768)])
+def test_the_sample_stack_is_like_its_model_s_training_images(shape):
+    """At a device's resolution it is just twice as wide, which is the limit and not beyond it."""
+    card = read_card(shipped()["oct-phantom"])
+    made = phantom.stack(7, shape=(3, *shape))
+    assert not any(unlike(card, image, made.spacing_mm[1:]) for image in made.image)
+
+
 def test_layers_across_and_down():
     (image,) = images(0, 1)
     assert across(image) > 0.3

@@ -25,6 +25,8 @@ __all__ = ["LIMIT", "across", "measures", "reasons", "summary", "unlike"]
 LIMIT = 128
 """Training images that a card's ranges are taken from, at most."""
 _PERCENTILES = (1, 50, 99)
+_DIGITS = 4  # of the ranges in a card
+_ROUNDED = 10.0**-_DIGITS
 _SLACK = 0.5
 """How far beyond the 1st and 99th percentile an image may lie, in their distances from the median.
 """
@@ -233,7 +235,7 @@ def summary(measured: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     every = list(measured)
     common = [name for name in _MEASURES if every and all(name in one for one in every)]
     return {
-        name: np.percentile([one[name] for one in every], _PERCENTILES).round(4).tolist()
+        name: np.percentile([one[name] for one in every], _PERCENTILES).round(_DIGITS).tolist()
         for name in common
     }
 
@@ -312,7 +314,7 @@ def reasons(
 
 def _within(name: str, value: float, range_: Sequence[float]) -> bool:
     low, middle, high = range_
-    least = _MEASURES[name].least
+    least = _MEASURES[name].least + _ROUNDED  # at the limit is not beyond it
     return (
         low - max(least, _SLACK * (middle - low))
         <= value
