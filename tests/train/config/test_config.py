@@ -86,7 +86,10 @@ def test_a_word_can_choose_the_preset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_configuration_can_be_used(path: Path) -> None:
+def test_every_shipped_configuration_can_be_used(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAD_DATA", str(tmp_path))  # where public data sets lie
     config = load_config(path)
     assert config.data.folders or config.data.phantoms == 1
     assert config.data.licence
