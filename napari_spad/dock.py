@@ -154,7 +154,7 @@ class SpadDock(QWidget):
         edge.addWidget(notice, 1)
         edge.addWidget(ReportButton(self.desk))
         outer.addLayout(edge)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(320)  # names and numbers of the score table, and the notice
 
     def _canvas(self) -> tuple[float, float] | None:
         """Height and width of the canvas, where the dock is in napari's window."""
