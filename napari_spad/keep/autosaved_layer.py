@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from napari_spad.keep.saved_header import FORMAT, HEADER, fitting_shape, read_header
 from napari_spad.layers import Packed
-from spad.cases import replaced
+from spad.cases import half_written, replaced
 
 __all__ = ["AutosavedLayer", "Loaded", "ModelPart"]
 
@@ -238,7 +238,8 @@ class AutosavedLayer:
                 yield index, file
 
     def _strangers(self) -> list[str]:
-        names = sorted(f.name for f in self.folder.glob("*.npz") if _place(f) is None)
+        others = (f.name for f in self.folder.glob("*.npz") if _place(f) is None)
+        names = sorted(name for name in others if not half_written(name))
         if not names:
             return []
         return [

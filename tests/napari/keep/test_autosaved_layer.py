@@ -197,6 +197,23 @@ def test_a_stray_file_hides_nothing_is_told_and_left(tmp_path: Path, name):
     assert stray.is_file() or stray.with_suffix(".npz.damaged").is_file()
 
 
+def test_what_a_killed_window_had_begun_to_write_is_no_stray_file(tmp_path: Path):
+    saved = AutosavedLayer(tmp_path / "a")
+    save(saved, some_labels())
+
+    def killed():
+        with replaced(tmp_path / "a" / "b-0001.npz") as beside:
+            beside.write_bytes(b"half of it")
+            os.link(beside, tmp_path / beside.name)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    (left,) = tmp_path.glob("*.npz")
+    left.rename(tmp_path / "a" / left.name)  # as SIGKILL leaves it
+    assert AutosavedLayer(tmp_path / "a").load().problems == []
+
+
 def test_no_flipped_bit_costs_more_than_its_bscan(tmp_path: Path):
     """And one that is not seen changes nothing."""
     labels = some_labels((3, 6, 7))

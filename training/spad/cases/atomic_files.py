@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "half_written",
     "read_json",
     "refuse_long_names",
     "replaced",
@@ -104,6 +105,11 @@ def _longest(folder: Path) -> int:
         return os.pathconf(there, "PC_NAME_MAX") if there is not None else LONGEST
     except (AttributeError, OSError, ValueError):  # Windows has no pathconf
         return LONGEST
+
+
+def half_written(name: str) -> bool:
+    """Whether a file of this name is what a killed process had begun to write beside another."""
+    return re.fullmatch(r"\.[0-9a-f]{12}(\..*)?", name) is not None
 
 
 def _beside(suffix: str) -> str:
