@@ -174,8 +174,9 @@ def drop_doubtful(
     for value, plane in enumerate(planes):
         if value and (own := labels == value).any():
             parts, count = ndimage.label(own, _TOUCHING)
-            highest = ndimage.maximum(plane, parts, np.arange(1, count + 1))
-            labels[np.r_[False, highest < rule.peak][parts]] = 0
+            kept = np.zeros(count + 1, bool)
+            kept[parts[own & (plane >= rule.peak)]] = True
+            labels[own & ~kept[parts]] = 0
 
 
 def most_probable(p: Tensor) -> Tensor:
