@@ -67,6 +67,13 @@ def test_a_method_and_a_network_that_do_not_go_together_are_refused(tmp_path: Pa
     assert "set method alone" in refused(tmp_path, SMALLEST, 'network.kind="unet"')
 
 
+def test_sides_that_are_classes_forbid_the_mirrored_pass(tmp_path: Path) -> None:
+    words = ["sampling.mirrored=true", 'augmentation.flip_swaps=[["left lung", "right lung"]]']
+    assert load(tmp_path, SMALLEST, words[0]).sampling.mirrored
+    with pytest.raises(ValueError, match=r"left lung and right lung change places.*mirrored out"):
+        load(tmp_path, SMALLEST, *words)
+
+
 def test_a_preset_that_is_no_text_is_refused(tmp_path: Path) -> None:
     assert "preset" in refused(tmp_path, SMALLEST, "preset=[1]")
 

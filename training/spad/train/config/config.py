@@ -111,6 +111,12 @@ class Config(Checked):
                 f"cached (not {kind!r}), a checkpoint in init, and loss.kl, loss.cross_entropy or "
                 "loss.dice above 0"
             )
+        if self.sampling.mirrored and self.augmentation.flip_swaps:
+            raise ValueError(
+                "sampling.mirrored averages an image with its mirror image, in which "
+                f"{' and '.join(self.augmentation.flip_swaps[0])} change places "
+                "(augmentation.flip_swaps); leave mirrored out"
+            )
         if loss.recycled and not self.network.diffuses:
             raise ValueError(
                 f"loss.recycled trains a denoiser, which a network of kind {kind!r} lacks; set it "
