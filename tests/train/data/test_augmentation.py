@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spad.train.config.sections import Augmentation
-from spad.train.data.augmentation import degrade, tone
+from spad.train.data.augmentation import degrade, strip, tone
 
 OFF = Augmentation(gamma=0, contrast=0, brightness=0, noise=0, blur_px=0)
 RNG = np.random.default_rng
@@ -86,3 +86,22 @@ def test_inverted_gamma_spreads_the_bright_end() -> None:
         assert np.abs(x - y).max() > 0 or np.abs(x - ramp).max() < 1e-3
         # The curve of one is that of the other turned by half a turn.
         np.testing.assert_allclose(y, -x[:, ::-1], atol=1e-5)
+
+
+def test_a_strip_comes_with_its_labels_and_lies_at_the_height_of_the_retina() -> None:
+    rows = np.arange(64)[:, None]
+
+    def bscan(top: int, value: int) -> tuple[np.ndarray, np.ndarray]:
+        tissue = np.broadcast_to((rows >= top) & (rows < top + 12), (64, 96))
+        return np.where(tissue, 0.5, -1).astype(np.float32), (tissue * value).astype(np.uint8)
+
+    for seed in range(20):
+        (image, labels), (other, others) = bscan(20, 1), bscan(33, 2)
+        mixed, maps = strip(image, labels, other, others, RNG(seed))
+        new = (maps == 2).any(0)
+        assert 0.15 * 96 < new.sum() < 0.65 * 96
+        # Moved up by 13 rows, its tissue goes on where ours was; below, it has no row.
+        np.testing.assert_array_equal((maps == 1) | (maps == 2), labels == 1)
+        assert (maps[51:, new] == 255).all()
+        assert (maps[:, ~new] != 255).all()
+        np.testing.assert_allclose(mixed, image, atol=1e-6)

@@ -353,6 +353,20 @@ def test_phantoms_are_the_share_asked_for_and_never_come_twice(tiny: Path) -> No
     assert all(same(samples[n], again[n]) for n in first)
 
 
+def test_a_share_of_the_phantoms_has_oedema(tiny: Path) -> None:
+    words = ["data.phantoms=1"]
+    plain, mixed = (samples_of(load_config(tiny, [*words, f"data.oedema={x}"])) for x in (0, 0.5))
+    changed = [plain._phantom(n)[0].tobytes() != mixed._phantom(n)[0].tobytes() for n in range(24)]
+    assert 6 <= sum(changed) <= 18
+
+
+def test_strips_of_other_cases_come_into_the_share_asked_for(tiny: Path) -> None:
+    plain, mixed = (samples_of(load_config(tiny, [f"augmentation.strips={x}"])) for x in (0, 0.5))
+    equal = [same(plain[n], mixed[n]) for n in range(40)]
+    assert 10 <= sum(equal) <= 30
+    assert all(same(mixed[n], mixed[n]) for n in range(4))
+
+
 def test_the_other_samples_stay_what_they_are_without_phantoms(tiny: Path) -> None:
     plain, mixed = (
         samples_of(load_config(tiny)),

@@ -217,3 +217,34 @@ def test_errors_name_value_limit_and_remedy(
 def test_a_stack_needs_a_slice() -> None:
     with pytest.raises(ValueError, match="slices is 0, at least 1"):
         stack(1, shape=(0, 64, 64))
+
+
+def test_an_eye_with_oedema_has_more_fluid_within_the_retina_and_less_of_wet_amd(
+    many: list[phantom.Phantom],
+) -> None:
+    swollen = [bscan(seed, shape=SMALL, oedema=True) for seed in SEEDS]
+    again = bscan(0, shape=SMALL, oedema=True)
+    np.testing.assert_array_equal(again.image, swollen[0].image)
+
+    def share(cases: list[phantom.Phantom], value: int) -> float:
+        return float(np.mean([(case.labels == value).mean() for case in cases]))
+
+    assert share(swollen, IRF) > 3 * share(many, IRF)
+    assert share(swollen, PED) < share(many, PED) / 2
+    assert share(swollen, SHRM) < share(many, SHRM) / 2
+
+    def darker(cases: list[phantom.Phantom]) -> float:
+        """How far fluid is darker than the rest of the retina, grey values; median."""
+        found = []
+        for case in cases:
+            inside = case.labels == IRF
+            if inside.sum() > 40:
+                rows = np.flatnonzero(inside.any(1))
+                band = np.zeros_like(inside)
+                band[rows[0] : rows[-1] + 1, inside.any(0)] = True
+                found.append(
+                    np.median(case.image[band & (case.labels == 0)]) - np.median(case.image[inside])
+                )
+        return float(np.median(found))
+
+    assert 0 < darker(swollen) < darker(many)

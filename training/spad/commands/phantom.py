@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
     parser.add_argument("--randomise", action="store_true", help="vary the looks widely")
+    parser.add_argument("--oedema", action="store_true", help="macular oedema, not wet AMD")
     parser.add_argument(
         "--raters", type=int, default=0, metavar="R", help="R people's readings, not the truth (0)"
     )
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         size=tuple(args.size),
         seed=args.seed,
         randomise=args.randomise,
+        oedema=args.oedema,
         raters=args.raters,
     )
     count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))

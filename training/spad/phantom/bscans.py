@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.phantom.looks import Look
+from spad.phantom.oedema import SwollenScene, greyer
 from spad.phantom.readings import Reading, annotate
 from spad.phantom.rendering import render
 from spad.phantom.scene import Scene
@@ -47,7 +48,12 @@ class Phantom:
 
 
 def bscan(
-    seed: int, *, shape: tuple[int, int] = (256, 384), raters: int = 0, randomise: bool = False
+    seed: int,
+    *,
+    shape: tuple[int, int] = (256, 384),
+    raters: int = 0,
+    randomise: bool = False,
+    oedema: bool = False,
 ) -> Phantom:
     """Make one B-scan.
 
@@ -63,6 +69,8 @@ def bscan(
         Draw contrasts, speckle, resolution, magnification and padding far more widely than any
         one device shows, for pre-training towards real scans (after SynthSeg, Billot et al.,
         Medical Image Analysis 2023).
+    oedema : bool
+        Macular oedema instead of wet AMD: large grey cysts, exudates and their shadows.
 
     Returns
     -------
@@ -82,7 +90,8 @@ def bscan(
     >>> case.image.shape, case.raters.shape
     ((64, 96), (2, 64, 96))
     """
-    one = _make(seed, (1, *_whole("shape", shape, "(rows, columns)", 2)), raters, randomise)
+    whole = (1, *_whole("shape", shape, "(rows, columns)", 2))
+    one = _make(seed, whole, raters, randomise, oedema)
     return Phantom(one.image[0], one.labels[0], one.raters[:, 0], one.spacing_mm[1:])
 
 
@@ -92,12 +101,13 @@ def stack(
     shape: tuple[int, int, int] = (16, 256, 384),
     raters: int = 0,
     randomise: bool = False,
+    oedema: bool = False,
 ) -> Phantom:
     """Make a stack of parallel B-scans of one eye; see `bscan`, whose y = 0 is the middle here.
 
     Parameters
     ----------
-    seed, raters, randomise
+    seed, raters, randomise, oedema
         As for `bscan`.
     shape : (slices, rows, columns)
         At least one slice of 32 x 32.
@@ -112,10 +122,11 @@ def stack(
     TypeError, ValueError
         As for `bscan`.
     """
-    return _make(seed, _whole("shape", shape, "(slices, rows, columns)", 3), raters, randomise)
+    whole = _whole("shape", shape, "(slices, rows, columns)", 3)
+    return _make(seed, whole, raters, randomise, oedema)
 
 
-def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool) -> Phantom:
+def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool, oedema: bool) -> Phantom:
     (seed,) = _whole("seed", (seed,), "one number", 1)
     (raters,) = _whole("raters", (raters,), "one number", 1)
     for name, value, least in (
@@ -128,8 +139,11 @@ def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool) -> Ph
         if value < least:
             raise ValueError(f"{name} is {value}, at least {least} is needed: ask for {least}")
     slices, rows, columns = shape
-    scene = Scene(_rng(seed, _SCENE), randomise)
-    look = Look.draw(_rng(seed, _LOOK), randomise)
+    scene = (SwollenScene if oedema else Scene)(_rng(seed, _SCENE), randomise)
+    looks = _rng(seed, _LOOK)
+    look = Look.draw(looks, randomise)
+    if oedema:
+        look = greyer(look, looks)
     row_mm, column_mm = scene.height_mm / rows, scene.width_mm / columns
     z = (np.arange(rows, dtype=np.float64) + 0.5) * row_mm
     x = (np.arange(columns, dtype=np.float64) + 0.5) * column_mm - scene.width_mm / 2

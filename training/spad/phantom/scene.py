@@ -19,7 +19,9 @@ from scipy import ndimage
 from spad.phantom.cut import Cut
 from spad.phantom.waves import F64, Waves
 
-__all__ = ["Scene"]
+__all__ = ["Dome", "Scene"]
+
+_SHADOW_MM = 0.4  # half the height of an exudate's shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Scene:
         self.choroid_mm = u(0.12, 0.38)
         # How far the posterior hyaloid stands off, and its slope; three in four are out of sight.
         self.hyaloid = (u(0.03, 0.25), u(-0.05, 0.05)) if u() < 0.25 else (9.0, 0.0)
+        self.exudates = np.empty((0, 8))
         self._lesions(rng)
         self._vessels(rng)
         self.wear_level = u(0.6, 2.6) if u() < 0.6 else 9.0  # of waves: above it the RPE is worn
@@ -214,12 +217,16 @@ class Scene:
         rnfl, gcl, inl, opl = ilm + np.cumsum(thick[:4], axis=0)
 
         cysts = self._ellipses(self.cysts, x, y, gcl, elm)
+        bright = self._ellipses(self.exudates, x, y, ilm, elm)
         vessels = self.vessels
         vein = vessels[:, 0] + vessels[:, 1] * y
         reach = ((x - vein[:, None]) / (vessels[:, 2:3] * 1.1)) ** 2
         blobs = np.concatenate((
             self._ellipses(self.choroidal, x, y, bruch, bruch + 1),
             self._ellipses(self.specks, x, y, ilm, elm),
+            bright,
+            np.stack([bright[:, 0], bright[:, 1] + _SHADOW_MM, 0.8 * bright[:, 2],
+                      np.full(len(bright), _SHADOW_MM), -bright[:, 4], np.ones(len(bright))], 1),
             np.stack([vein, np.interp(vein, x, ilm) + vessels[:, 2] + 0.012, vessels[:, 2],
                       0.8 * vessels[:, 2], 0.4 * vessels[:, 3], np.full(len(vein), 0.7)], 1),
         ))  # fmt: skip

@@ -9,6 +9,6 @@ if TYPE_CHECKING:
     from spad.train.config.presets import KINDS
     from spad.train.config.reading import load_config, stored_config
     from spad.train.config.removed import without_removed
-    from spad.train.config.sections import Augmentation, Loss, Optimiser, Perturbation
+    from spad.train.config.sections import Augmentation, Data, Loss, Optimiser, Perturbation
 
 __getattr__, __all__ = lazily(__name__)

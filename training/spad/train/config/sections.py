@@ -46,6 +46,8 @@ class Data(Checked):
     phantoms : float
         Share of the training samples that are fresh phantoms with randomised looks; with 1, only
         phantoms train, and without folders they also validate.
+    oedema : float
+        Share of those phantoms that have macular oedema instead of wet AMD.
     balance : float
         Share of the training samples drawn for a structure (each as often as the others) instead
         of evenly over the cases; helps structures that few cases show.
@@ -64,6 +66,7 @@ class Data(Checked):
     validation: Text = "val"
     limit: Annotated[int, Within(0, 100_000_000)] = 0
     phantoms: Share = 0.0
+    oedema: Share = 0.0
     balance: Share = 0.0
     licence: Text = ""
     source: Text = ""
@@ -192,6 +195,9 @@ class Augmentation(Checked):
         samples (an image as clinics store it: about 0.3).
     shadows : float
         Largest darkening by one of up to four vertical shadows, for half of the samples; 1: black.
+    strips : float
+        Share of the samples that get a strip of another case's columns, moved to the height of
+        their own retina (CutMix, Yun et al. 2019, for B-scans).
     """
 
     flip: bool = True
@@ -209,6 +215,7 @@ class Augmentation(Checked):
     low_resolution: Annotated[float, Within(0, 4)] = 0.0
     speckle: Share = 0.0
     shadows: Share = 0.0
+    strips: Share = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

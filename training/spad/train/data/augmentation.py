@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from spad.checkpoint import IGNORE
 from spad.train.config import Augmentation
 
-__all__ = ["degrade", "swap_table", "tone", "warp", "warp_matrix"]
+__all__ = ["degrade", "strip", "swap_table", "tone", "warp", "warp_matrix"]
 
 _F32 = NDArray[np.float32]
 _SHADOWS = 4  # at most, in one image
+_STRIP = (0.2, 0.6)  # columns of another image that come into one, of its width
+_SEAM = 8  # columns over which they fade in
 _WIDTH = (0.005, 0.04)  # of a shadow (standard deviation), of the image's width
 
 
@@ -142,6 +144,55 @@ def degrade(image: _F32, config: Augmentation, rng: np.random.Generator) -> _F32
     if config.low_resolution and rng.random() < 0.25:
         x = _coarser(x, 1 + config.low_resolution * rng.random())
     return np.asarray(np.clip(x * 2 - 1, -1, 1), dtype=np.float32)
+
+
+def strip(
+    image: _F32,
+    labels: NDArray[np.uint8],
+    other: _F32,
+    other_labels: NDArray[np.uint8],
+    rng: np.random.Generator,
+) -> tuple[_F32, NDArray[np.uint8]]:
+    """Put a strip of another B-scan's columns into one, at the height of its own retina.
+
+    Parameters
+    ----------
+    image, other : array of float32, shape (H, W)
+    labels, other_labels : array of uint8, shape (H, W)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    image : array of float32, shape (H, W)
+        The seams fade over a few columns.
+    labels : array of uint8, shape (H, W)
+        255 where the shifted strip has no row.
+    """
+    height, width = image.shape
+    wide = round(width * rng.uniform(*_STRIP))
+    start = int(rng.integers(0, width - wide + 1))
+    columns = slice(start, start + wide)
+    # The shift at which the strip's mean column is most like the one that it replaces.
+    ours, theirs = (x[:, columns].mean(1) for x in (image, other))
+    likeness = np.correlate(ours - ours.mean(), theirs - theirs.mean(), "full")
+    shift = int(likeness.argmax()) - (height - 1)
+    rows = np.arange(height) - shift
+    outside = (rows < 0) | (rows >= height)
+    moved = other[np.clip(rows, 0, height - 1)]
+    moved_labels = other_labels[np.clip(rows, 0, height - 1)]
+    moved_labels[outside] = IGNORE
+    x = np.arange(width)
+    share = np.clip(np.minimum(x - start + 1, start + wide - x) / _SEAM, 0, 1)
+    # An edge of the image is no seam.
+    if start == 0:
+        share[: wide // 2] = 1
+    if start + wide == width:
+        share[width - wide // 2 :] = 1
+    share = np.where((x >= start) & (x < start + wide), share, 0).astype(np.float32)
+    return (
+        np.asarray(image + share * (moved - image), dtype=np.float32),
+        np.where(share >= 0.5, moved_labels, labels),
+    )
 
 
 def _shadows(width: int, darkest: float, rng: np.random.Generator) -> _F32:

@@ -31,6 +31,7 @@ __all__ = ["Samples", "batches"]
 
 _CACHED_CASES = 1024  # decoded cases that a worker keeps, about 0.5 MB each
 _PHANTOM_EPOCH = 1000  # samples that count as an epoch where none ever comes again
+_STRIPS_FROM = ENDLESS_SEEDS // 4  # numbers of the samples that lend strips of columns
 _DECOYS_FROM, _DECOYS = ENDLESS_SEEDS // 2, 64  # phantoms that lend their label maps as decoys
 
 
@@ -117,7 +118,11 @@ class Samples(Dataset[dict[str, Any]]):
 
     def _phantom(self, n: int) -> Decoded:
         config = self._config
-        return self._read(endless(config.seed, n, config.input.size), self._phantom_table)
+        share = config.data.oedema
+        oedema = bool(share) and generator(config.seed, n, "oedema").random() < share
+        return self._read(
+            endless(config.seed, n, config.input.size, oedema=oedema), self._phantom_table
+        )
 
     def _other(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Label map of another case, for decoys."""
@@ -137,23 +142,35 @@ class Samples(Dataset[dict[str, Any]]):
         warped = augmentation.warp(labels, matrix, self._config.input.size, labels=True)
         return self._swap[warped] if mirrored else warped
 
+    def _seen(
+        self, n: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """Image, label map and which classes count (None: all) of sample n, augmented."""
+        config, size, case = self._config, self._config.input.size, self._case(n)
+        image, labels = self._phantom(n) if case < 0 else self._decoded(case)
+        matrix, mirrored = augmentation.warp_matrix(config.augmentation, labels.shape, size, rng)
+        seen = augmentation.tone(
+            augmentation.warp(image, matrix, size, labels=False), config.augmentation, rng
+        )
+        judged = None
+        if self._judged is not None:
+            judged = self._phantom_judged if case < 0 else self._judged[case]
+            judged = judged[self._swap[: len(judged)]] if mirrored else judged
+        return seen, self._labels(labels, matrix, mirrored), judged
+
     def __getitem__(self, n: int) -> dict[str, Any]:
         config, size = self._config, self._config.input.size
         rng = generator(config.seed, n, "augmentation")
-        case = self._case(n)
-        image, labels = self._phantom(n) if case < 0 else self._decoded(case)
-        matrix, mirrored = augmentation.warp_matrix(config.augmentation, labels.shape, size, rng)
-        warped = self._labels(labels, matrix, mirrored)
-        out = {
-            "number": n,
-            "image": augmentation.tone(
-                augmentation.warp(image, matrix, size, labels=False), config.augmentation, rng
-            )[None],
-            "labels": warped,
-        }
-        if self._judged is not None:
-            judged = self._phantom_judged if case < 0 else self._judged[case]
-            out["judged"] = judged[self._swap[: len(judged)]] if mirrored else judged
+        image, warped, judged = self._seen(n, rng)
+        if config.augmentation.strips and self._cases:
+            rng = generator(config.seed, n, "strip")
+            if rng.random() < config.augmentation.strips:
+                other = self._seen(_STRIPS_FROM + n, rng)
+                image, warped = augmentation.strip(image, warped, *other[:2], rng)
+                judged = judged if judged is None or other[2] is None else judged & other[2]
+        out = {"number": n, "image": image[None], "labels": warped}
+        if judged is not None:
+            out["judged"] = judged
         if config.method == "spad":
             targets = config.perturbation.targets
             out["targets"] = target_map(warped, targets)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spad import phantom
 from spad.cases import Case, CaseFolder, open_folder
 from spad.checkpoint import Card, label_classes, read_card, shipped
-from spad.train.config import Config, ConfigError
+from spad.train.config import Config, ConfigError, Data
 from spad.train.data import (
     IGNORED,
     VALIDATION_SEEDS,
@@ -126,7 +126,7 @@ def prepare(config: Config) -> Prepared:
         card=card,
         fingerprint=_fingerprint(
             (("training", training, judged), ("validation", validation, validation_judged)),
-            tables, data.phantoms, inspector, whole,
+            tables, data, inspector, whole,
         ),
     )  # fmt: skip
 
@@ -183,12 +183,13 @@ def _validation_phantoms(shape: tuple[int, int]) -> tuple[Case, ...]:
 def _fingerprint(
     parts: Iterable[tuple[str, Sequence[Case], NDArray[np.bool_]]],
     tables: Mapping[Path, NDArray[np.uint8]],
-    phantoms: float,
+    data: Data,
     inspector: Inspector,
     whole: bool,
 ) -> str:
     """Hash what the samples depend on: cases, their class tables, what was looked for."""
-    digest = hashlib.sha256(json.dumps([phantoms, phantom.PHANTOM_VERSION]).encode())
+    made = [data.phantoms, phantom.PHANTOM_VERSION, *([data.oedema] if data.oedema else [])]
+    digest = hashlib.sha256(json.dumps(made).encode())
     known = {folder: hashlib.sha256(one.tobytes()).hexdigest() for folder, one in tables.items()}
     for kind, cases, rows in parts:
         for c, row in zip(cases, rows, strict=True):
