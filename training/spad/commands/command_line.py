@@ -31,6 +31,7 @@ VERBS = {
     "measure": "Measure results: volumes in nanolitres, as one table.",
     "figures": "Draw a run's curve and rows of results, as PNG.",
     "info": "Print what a model says of itself.",
+    "average": "Average the weights of models that went on from one.",
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
     "doctor": "Print what a bug report needs: versions, device, models, the last errors.",
@@ -38,6 +39,7 @@ VERBS = {
 # Not in a file of this room that bears their name.
 _PLACES = {
     "import": "spad.commands.import_",
+    "average": "spad.checkpoint.average_verb",
     "info": "spad.checkpoint.info_verb",
     "doctor": "spad.doctor.verb",
 }

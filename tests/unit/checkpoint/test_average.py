@@ -1,0 +1,70 @@
+"""The mean of models is their mean, and only of models that can have one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spad.checkpoint import (
+    Card,
+    InputConfig,
+    NetworkConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    label_classes,
+    load,
+    save,
+)
+from spad.commands import main
+
+CARD = Card(
+    name="tiny",
+    classes=label_classes(["background", "SRF"]),
+    network=NetworkConfig(),
+    schedule=ScheduleConfig(),
+    input=InputConfig(),
+    sampling=SamplingConfig(),
+    training={"steps": 3},
+    scores={"mean": 0.9},
+)
+
+
+def written(tmp_path, name, value, card=CARD):
+    path = tmp_path / f"{name}.safetensors"
+    save(path, card, {"a": torch.full((2, 2), float(value)), "n": torch.tensor(5)}, half=False)
+    return str(path)
+
+
+def test_the_mean_is_written_with_the_first_card_and_nobodys_scores(tmp_path, capsys):
+    models = [written(tmp_path, "abc"[i], value) for i, value in enumerate((1, 2, 6))]
+    out = tmp_path / "new" / "mean.safetensors"
+    assert main(["average", *models, "-o", str(out)]) == 0
+    card, tensors = load(out)
+    assert torch.equal(tensors["a"], torch.full((2, 2), 3.0))
+    assert torch.equal(tensors["n"], torch.tensor(5))
+    assert (card.name, card.scores) == ("tiny", {})
+    assert card.training == {"steps": 3, "mean of": "the weights of 3 models"}
+    assert main(["average", *models, "-o", str(out)]) == 2
+    assert "exists; choose another name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": label_classes(["background", "IRF"])}, "differ in classes"),
+        ({"input": InputConfig(size=(64, 64))}, "differ in input"),
+        ({"network": NetworkConfig(kind="unet")}, "differ in network"),
+    ],
+)
+def test_models_that_have_no_mean_are_refused_by_name(tmp_path, capsys, changes, words):
+    one, other = written(tmp_path, "a", 1), written(tmp_path, "b", 2, replace(CARD, **changes))
+    assert main(["average", one, other, "-o", str(tmp_path / "c.safetensors")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert "b.safetensors" in told
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_one_model_has_no_mean(tmp_path, capsys):
+    assert main(["average", written(tmp_path, "a", 1), "-o", str(tmp_path / "c.safetensors")]) == 2
+    assert "two or more" in capsys.readouterr().err
