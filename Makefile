@@ -8,7 +8,7 @@
 #:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")
 #:   make gpu          what a GPU does, in under six minutes: a page in gpu.md (without one: skips)
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
-#:   make pictures     the film and all pictures of the pages anew, with today's models (three minutes; look at them)
+#:   make pictures     the film and the pictures of the pages anew, with today's models (look at them)
 #:   make docs         the site in site/ (docs/index.md is its first page)
 #:   make wheel        wheel and sdist in dist/
 #:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)

@@ -246,7 +246,7 @@ def learn(desk: Desk) -> None:
     desk.camera.hold(2500)
     desk.still("learnt")
     for _ in range(3):
-        driver.press("Left")
+        driver.turn(driver.native.rect().center(), 1, "Ctrl")
         desk.camera.hold(600)
     driver.click(dock.scores.stack)
 
