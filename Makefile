@@ -8,6 +8,7 @@
 #:   make fuzz         N=10000 changed files of each kind into every reader (KINDS="images slicer")
 #:   make gpu          what a GPU does, in under six minutes: a page in gpu.md (without one: skips)
 #:   make lint         ruff, mypy, import-linter        make format   sort imports, format
+#:   make pictures     the film and the pictures of the pages anew, with today's models (look at them)
 #:   make docs         the site in site/ (docs/index.md is its first page)
 #:   make wheel        wheel and sdist in dist/
 #:   make slicer       the wheel that the 3D Slicer extension carries (docs/slicer.md)
@@ -32,7 +33,7 @@ DEBS_XVFB := xvfb xauth libgl1-mesa-dri libglx-mesa0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 NO_DISPLAY := [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]
 
-.PHONY: help demo test test-fast fuzz gpu lint format docs wheel slicer clean distclean system
+.PHONY: help demo test test-fast fuzz gpu lint format docs pictures wheel slicer clean distclean system
 .NOTPARALLEL:
 
 help:
@@ -82,6 +83,12 @@ docs: $(VENV)/.docs
 
 wheel: $(VENV)/.dev
 	$(PY) -m build --no-isolation --outdir dist .
+
+# On a quiet machine: the pictures say how long things took.
+pictures: system $(VENV)/.dev
+	$(XVFB) $(PY) docs/record.py --film docs/images/napari.gif --stills docs/images
+	$(XVFB) $(PY) docs/record_slicer.py docs/images
+	$(PY) docs/record_page.py docs/images
 
 WHEELS := slicer_module/SPAD/Resources/Wheel
 

@@ -1,11 +1,11 @@
-"""The pictures of README and docs/napari.md, from the real program with phantoms.
+"""The pictures of README and docs/napari.md, from the real program with phantoms (`make pictures`).
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" \
         python docs/record.py --film docs/images/napari.gif --stills docs/images
 
 The shipped `oct-phantom` segments the phantom stack in a real viewer, and a mouse that moves as a
 person's does the rest (`benchmarks/driver.py`). A step is a function of the desk at the end of the
-file; the film is a GIF, which a README shows without a player, and must stay under 3 MB.
+file; the first of them are the film, a GIF, which a README shows without a player, under 3 MB.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,26 @@ from qtpy.QtCore import QPoint
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from driver import Driver
-from session import (
-    Session,
-    accept_and_next,
-    go_to_the_worst_structure,
-    paint,
-    sample_around_the_edits,
-    segment,
-)
+from session import Session, accept_and_next, paint, sample_around_the_edits, segment
 
-WINDOW = (1280, 800)
-FILM_WIDTH_PX = 900
+from spad.checkpoint import label_classes
+from spad.phantom import CLASS_NAMES
+
+WINDOW = (1280, 930)
+FILM_WIDTH_PX = 840
 FRAME_MS = 120
 LARGEST_BYTES = 3_000_000
-COLORS = 255
+FILM_COLORS, STILL_COLORS = 128, 256
+BITS = np.array([16, 8, 0])
+"""Where a colour's red, green and blue lie in one number."""
 WAITING = 8
-"""Times as fast goes the film while the program is at work."""
+"""Times as fast goes the film while the program is at work, at first."""
+FASTER = 1.1
+"""From one frame of waiting to the next, for a busy machine lets one wait long."""
 ARROW = ((0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12))
+GAP_PX = 8
+STROKES = 10
+"""At most, on a B-scan."""
 GLIDE_PX = 60
 """From one frame to the next, where the mouse goes from one place to another."""
 
@@ -60,7 +63,7 @@ class Camera:
     driver: Driver = field(init=False)
     frames: list[Image.Image] = field(default_factory=list)
     times_ms: list[int] = field(default_factory=list)
-    speed: int = 1
+    speed: float = 1
     _passed: float = 0.0
     _last: QPoint | None = None
     _clean: Image.Image | None = None
@@ -78,6 +81,7 @@ class Camera:
         self._passed += milliseconds / self.speed
         if self._passed >= FRAME_MS:
             self._passed = 0.0
+            self.speed *= FASTER if self.speed > 1 else 1
             self.take(self.driver.pointer)
 
     def hold(self, milliseconds: int) -> None:
@@ -110,16 +114,8 @@ class Camera:
         RuntimeError
             It is too large.
         """
-        # One palette for all, so that nothing flickers. A colour's weight is the logarithm of its
-        # pixels: a structure's is rare beside the greys of the window.
-        some = [np.asarray(f) // 4 for f in self.frames[:: max(1, len(self.frames) // 8)]]
-        colors, counts = np.unique(
-            np.concatenate([f.reshape(-1, 3) for f in some]), axis=0, return_counts=True
-        )
-        weighed = np.repeat(colors * 4 + 2, 1 + np.log2(counts).astype(int), axis=0)
-        palette = Image.fromarray(weighed[None].astype(np.uint8)).quantize(
-            COLORS, method=Image.Quantize.MEDIANCUT
-        )
+        # One palette for all, so that nothing flickers.
+        palette = _palette(self.frames[:: max(1, len(self.frames) // 8)], FILM_COLORS)
         plain = Image.Dither.NONE  # noise does not compress
         indexed = [f.quantize(palette=palette, dither=plain) for f in self.frames]
         indexed[0].save(
@@ -130,9 +126,34 @@ class Camera:
         if size > LARGEST_BYTES:
             raise RuntimeError(
                 f"{path} has {size / 1e6:.1f} MB, more than {LARGEST_BYTES / 1e6:.0f}: fewer "
-                "steps, a longer FRAME_MS or fewer COLORS"
+                "steps, a longer FRAME_MS or fewer FILM_COLORS"
             )
         return size
+
+
+def _palette(pictures: Sequence[Image.Image], count: int) -> Image.Image:
+    """Colours that suit all pictures, those of the structures among them.
+
+    A colour's weight is the logarithm of its pixels: rare ones count beside the greys.
+    """
+    packed = np.stack([np.asarray(p) // 4 for p in pictures]).reshape(-1, 3) @ (1 << BITS)
+    values, counts = np.unique(packed, return_counts=True)
+    colors = (values[:, None] >> BITS & 255) * 4 + 2
+    weighed = np.repeat(colors, 1 + np.log2(counts).astype(int), axis=0)
+    exact = [c for one in label_classes(CLASS_NAMES)[1:] for c in one.color]
+    chosen = Image.fromarray(weighed[None].astype(np.uint8)).quantize(
+        count - len(exact) // 3, method=Image.Quantize.MEDIANCUT
+    )
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*(chosen.getpalette() or [])[: 3 * count - len(exact)], *exact])
+    return palette
+
+
+def _save_small(path: Path) -> None:
+    """Halve a picture: each that is replaced stays in the repository's history."""
+    picture = Image.open(path).convert("RGB")
+    palette = _palette([picture], STILL_COLORS)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _smaller(frame: Image.Image) -> Image.Image:
@@ -162,7 +183,7 @@ class Desk:
         """Save a picture for docs/napari.md."""
         if self.stills is not None:
             self.driver.pause(700)  # the distances come after a pause
-            self.driver.screenshot(f"napari-{name}")
+            _save_small(self.driver.screenshot(f"napari-{name}"))
 
 
 # ---------------------------------------------------------------------- the steps, in their order
@@ -175,17 +196,16 @@ def empty(desk: Desk) -> None:
 
 
 def open_sample(desk: Desk) -> None:
-    """Follow the link to the phantom stack."""
+    """Follow the link to the phantom stack, and draw its pixels as squares."""
     status = desk.dock.footer.status
     # A link in a text has no widget of its own: the mouse goes there, the label says it was hit.
     desk.driver.pointer = status.mapTo(desk.driver.window, status.rect().center())
     desk.camera.on_step(FRAME_MS)
     status.linkActivated.emit("sample")
-    viewer = desk.session.viewer
-    viewer.reset_view()
-    camera = getattr(viewer, "scene", viewer).camera  # `camera` until napari 0.9
-    camera.zoom *= 1.5
-    desk.camera.hold(1000)
+    desk.session.viewer.reset_view()
+    desk.camera.hold(800)
+    desk.driver.click(desk.dock.measure.scale.stretch)
+    desk.camera.hold(1200)
     desk.still("sample")
 
 
@@ -194,14 +214,8 @@ def segment_the_stack(desk: Desk) -> None:
     desk.camera.speed = WAITING
     segment(desk.session)
     desk.camera.speed = 1
-    desk.camera.hold(1200)
+    desk.camera.hold(1500)
     desk.still("segmented")
-
-
-def jump(desk: Desk) -> None:
-    """Go to where the worst structure is worst."""
-    go_to_the_worst_structure(desk.session)
-    desk.camera.hold(1000)
 
 
 def correct(desk: Desk) -> None:
@@ -211,31 +225,6 @@ def correct(desk: Desk) -> None:
     desk.still("painted")
 
 
-def sample_anew(desk: Desk) -> None:
-    """One key; what looks alike follows the strokes."""
-    sample_around_the_edits(desk.session)
-    desk.camera.hold(1500)
-    desk.driver.open_tab(desk.dock.panels, "Correct")
-    desk.still("sampled")
-
-
-def alternatives(desk: Desk) -> None:
-    """Flip through what the samples say of the part under the mouse, and take one."""
-    layer, driver = desk.session.layer, desk.driver
-    at = desk.dock.desk.place(desk.dock.results[-1])
-    value = int(np.bincount(layer.data[at][layer.data[at] > 0]).argmax())
-    rows, columns = np.nonzero(layer.data[at] == value)
-    middle = len(rows) // 2
-    driver.move_to(layer, (rows[middle], columns[middle]))
-    desk.camera.hold(300)  # a busy machine is late with what is under the mouse
-    driver.press(".")
-    desk.camera.hold(900)
-    desk.still("alternative")
-    driver.press(".")
-    desk.camera.hold(900)
-    driver.press("Escape")
-
-
 def accept(desk: Desk) -> None:
     """One key; the next of the queue comes up."""
     accept_and_next(desk.session)
@@ -243,44 +232,101 @@ def accept(desk: Desk) -> None:
     desk.still("review")
 
 
+def learn(desk: Desk) -> None:
+    """One key: the model learns from what was accepted, and drafts the other B-scans anew."""
+    driver, dock = desk.driver, desk.dock
+    driver.open_tab(dock.panels, "Correct")
+    driver.click(dock.scores.stack)
+    desk.camera.hold(2000)
+    desk.camera.speed = WAITING
+    driver.press("K")
+    driver.wait(lambda: dock.running, what="the lesson to begin")
+    driver.wait(lambda: not dock.running, desk.session.timeout, "the lesson")
+    desk.camera.speed = 1
+    desk.camera.hold(2500)
+    desk.still("learnt")
+    for _ in range(3):
+        driver.turn(driver.native.rect().center(), 1, "Ctrl")
+        desk.camera.hold(600)
+    driver.click(dock.scores.stack)
+
+
+def measure(desk: Desk) -> None:
+    """The numbers, and the map en face."""
+    desk.driver.open_tab(desk.dock.panels, "Measure")
+    panel = desk.dock.measure
+    desk.driver.wait(lambda: bool(panel.measures.rows), 60, "the measurements")
+    panel.measures.facts.choose_eye("OD")
+    panel.measures.facts.place_fovea((7.5, 380.0))
+    panel.enface.shown.setCurrentIndex(1)
+    desk.camera.hold(3000)
+    desk.still("measure")
+
+
+def sample_anew(desk: Desk) -> None:
+    """One key; what looks alike follows the strokes."""
+    desk.dock.measure.map.click()
+    desk.driver.open_tab(desk.dock.panels, "Correct")
+    paint(desk.session)
+    sample_around_the_edits(desk.session)
+    desk.still("sampled")
+
+
+def alternatives(desk: Desk) -> None:
+    """Flip through what the samples say of the part under the mouse."""
+    layer, driver = desk.session.layer, desk.driver
+    at = desk.dock.desk.place(desk.dock.results[-1])
+    value = int(np.bincount(layer.data[at][layer.data[at] > 0]).argmax())
+    rows, columns = np.nonzero(layer.data[at] == value)
+    middle = len(rows) // 2
+    driver.move_to(layer, (rows[middle], columns[middle]))
+    driver.pause(300)  # a busy machine is late with what is under the mouse
+    driver.press(".")
+    desk.still("alternative")
+    driver.press("Escape")
+
+
 def uncertainty(desk: Desk) -> None:
     """Where the samples of the model differ."""
     result = desk.dock.results[-1]
     result.layer.visible = False
     result.uncertainty.visible = True
-    desk.camera.hold(1200)
     desk.still("uncertainty")
     result.layer.visible = True
     result.uncertainty.visible = False
-
-
-def measure(desk: Desk) -> None:
-    """The numbers, the map en face, and the B-scan stretched."""
-    desk.driver.open_tab(desk.dock.panels, "Measure")
-    panel = desk.dock.measure
-    desk.driver.wait(lambda: bool(panel.measures.rows), 60, "the measurements")
-    panel.measures.facts.choose_eye("OD")
-    panel.measures.facts.place_fovea((7.5, 190.0))
-    panel.enface.shown.setCurrentIndex(1)
-    panel.scale.stretch.click()
-    desk.camera.hold(1500)
-    desk.still("measure")
-    panel.scale.stretch.click()
-    panel.map.click()
 
 
 def keep_and_train(desk: Desk) -> None:
     """Where the work goes."""
     for title in ("Keep", "Train"):
         desk.driver.open_tab(desk.dock.panels, title)
-        desk.camera.hold(1000)
         desk.still(title.lower())
 
 
-STEPS: tuple[Callable[[Desk], None], ...] = (
-    empty, open_sample, segment_the_stack, jump, correct, sample_anew, alternatives, accept,
-    uncertainty, measure, keep_and_train,
+def stretched(desk: Desk) -> None:
+    """The same B-scan at true millimetres and stretched, side by side."""
+    if desk.stills is None:
+        return
+    viewer, stretch = desk.session.viewer, desk.dock.measure.scale.stretch
+    shown = []
+    for on in (False, True):
+        stretch.setChecked(on)
+        viewer.reset_view()
+        desk.driver.pause(700)
+        canvas = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+        shown.append(canvas[len(canvas) // 4 : -len(canvas) // 4])  # above and below it is black
+    gap = np.full((len(shown[0]), GAP_PX, 3), 255, np.uint8)
+    path = desk.stills / "napari-stretched.png"
+    Image.fromarray(np.concatenate([shown[0], gap, shown[1]], axis=1)).save(path)
+    _save_small(path)
+
+
+Step = Callable[[Desk], None]
+FILM: tuple[Step, ...] = (
+    empty, open_sample, segment_the_stack, correct, accept, learn, measure,
 )  # fmt: skip
+STILLS: tuple[Step, ...] = (sample_anew, alternatives, uncertainty, keep_and_train, stretched)
+"""After the film."""
 
 
 def main() -> None:
@@ -311,8 +357,11 @@ def main() -> None:
         dock.form.checkpoint.choose(shipped()["oct-phantom"])
         driver.pointer = driver.native.geometry().center()
         camera.driver = driver
-        desk = Desk(Session(viewer, dock, driver, strokes=3), camera, args.stills)
-        for step in STEPS:
+        desk = Desk(Session(viewer, dock, driver, strokes=STROKES), camera, args.stills)
+        for step in FILM:
+            step(desk)
+        camera.filming = False
+        for step in STILLS if args.stills else ():
             step(desk)
         if args.film is not None:
             size = camera.save(args.film)

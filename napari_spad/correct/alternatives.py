@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.desk import Desk, Result
+from napari_spad.desk import Desk, Result, typed
 from napari_spad.layers import placement
 
 __all__ = ["Alternatives"]
@@ -105,7 +105,7 @@ class Alternatives:
         result.layer.data_setitem(index, one.labels[where])
         self.desk.say(
             f"{_name(result, shown.value)}: alternative taken, {one.changed:,} pixels changed. "
-            "Ctrl+Z takes it back."
+            f"{typed('Ctrl+Z')} takes it back."
         )
 
     def leave(self, *_: Any) -> None:

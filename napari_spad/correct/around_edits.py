@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.desk import Desk, Finished, Result
+from napari_spad.desk import Desk, Finished, Result, typed
 from napari_spad.segment import SegmentPanel
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Resampling:
             if np.array_equal(before, after):
                 return said
             lost = " It is not accepted any more." if accepted else ""
-            return f"{said}{lost} Ctrl+Z takes it back."
+            return f"{said}{lost} {typed('Ctrl+Z')} takes it back."
 
         self._run(result, {index: edits}, take)
 

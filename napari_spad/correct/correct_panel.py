@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.correct.alternatives import Alternatives
 from napari_spad.correct.around_edits import Resampling
-from napari_spad.desk import Desk, Keys, named, setting
+from napari_spad.desk import UNDO_HERE, Desk, Keys, named, setting
 from napari_spad.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
@@ -55,7 +55,7 @@ class CorrectPanel(QWidget):
             (",", lambda: self.alternatives.flip(-1, under_pointer=True)),
             ("T", self.alternatives.take),
             ("O", lambda: self.resampling.onward(1, follow=True)),
-            ("Control-Alt-Z", desk.undo_here),
+            (UNDO_HERE, desk.undo_here),
         ):
             self.keys.bind(key, function)
         desk.busy_changed.connect(self._enable)

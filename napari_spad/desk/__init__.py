@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from napari_spad.desk.annotators import AnnotatorField, annotator, hand_over, whose
     from napari_spad.desk.choosers import CheckpointCombo, LayerCombo
     from napari_spad.desk.desk import Desk, data_folder
-    from napari_spad.desk.keys import Keys
+    from napari_spad.desk.keys import UNDO_HERE, Keys, typed
     from napari_spad.desk.question import Question
     from napari_spad.desk.result import Result, model_file, model_tag
     from napari_spad.desk.run import (

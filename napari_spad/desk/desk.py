@@ -12,6 +12,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QSettings, QStandardPaths, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
 from napari_spad.desk.framing import Framing
+from napari_spad.desk.keys import typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run, explain
 from napari_spad.layers import Edit, leading_index
@@ -20,7 +21,6 @@ from spad.doctor import note
 
 __all__ = ["Desk", "data_folder"]
 
-HERE = "Ctrl+Alt+Z"
 TIDY_MS = 300
 """After labels were removed: not while napari draws that, nor a notification."""
 
@@ -142,7 +142,8 @@ class Desk(QObject):
             # Seen, not only done: undo takes back what was last, on whichever B-scan.
             self.go_to(result.layer, edit.bscans[0])
             done = "taken back" if edit.kind == "undo" else "made again"
-            self.say(f"B-scan {edit.bscans[0][-1] + 1}: {done}. {HERE} undoes on one B-scan only.")
+            where, here = edit.bscans[0][-1] + 1, typed("Ctrl+Alt+Z")
+            self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
 
     def undo_here(self) -> None:
         """Take back the last step on the B-scan on screen, whatever was done on others since."""
@@ -152,7 +153,7 @@ class Desk(QObject):
         place = self.place(result)
         where = f"B-scan {place[-1] + 1}" if place else "this B-scan"
         if result.hand.undo_at(place):
-            self.say(f"The last step on {where} is taken back; Ctrl+Z makes it again.")
+            self.say(f"The last step on {where} is taken back; {typed('Ctrl+Z')} makes it again.")
         else:
             self.say(f"There is nothing on {where} alone that can be taken back.")
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from app_model.types import KeyCode, KeyMod
 from napari.components import ViewerModel
 
-__all__ = ["Keys"]
+__all__ = ["UNDO_HERE", "Keys", "typed"]
+
+UNDO_HERE = KeyMod.CtrlCmd | KeyMod.Alt | KeyCode.KeyZ
+"""Beside the undo of napari, which on a Mac is of Cmd too."""
+
+
+def typed(keys: str) -> str:
+    """Name keys as they are on this computer's keyboard: "Cmd+Z" for "Ctrl+Z" on a Mac."""
+    return keys.replace("Ctrl", "Cmd") if sys.platform == "darwin" else keys
 
 
 class Keys:
@@ -20,9 +30,9 @@ class Keys:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._bound: dict[str, Callable[[Any], None]] = {}
+        self._bound: dict[str | int, Callable[[Any], None]] = {}
 
-    def bind(self, key: str, function: Callable[[], Any]) -> None:
+    def bind(self, key: str | int, function: Callable[[], Any]) -> None:
         """Call a function at a key."""
 
         def pressed(_viewer: Any) -> None:

@@ -183,6 +183,7 @@ def start(training: Training, config: str, device: str, folder: Path) -> Trainin
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,  # Ctrl-C in napari's terminal is not meant for it
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     _running[popen.pid] = popen
     process = psutil.Process(popen.pid)

@@ -43,9 +43,10 @@ def test_keys_reach_the_layer_and_the_wheel_the_slider_and_the_camera(shown):
     viewer, layer, driver = shown
     driver.press("P")
     assert layer.mode == "paint"
-    zoom = viewer.scene.camera.zoom
+    camera = getattr(viewer, "scene", viewer).camera  # `camera` until napari 0.9
+    zoom = camera.zoom
     driver.scroll(layer, (30, 45), 1)
-    assert viewer.scene.camera.zoom > zoom
+    assert camera.zoom > zoom
     driver.scroll(layer, (30, 45), 2, "Ctrl")
     assert viewer.dims.current_step[0] == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -11,8 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spad.cases import CaseError, NewCase, open_folder, reserved_name, write_bytes, write_cases
-from spad.cases.atomic_files import refuse_long_names
+from spad.cases import (
+    CaseError,
+    NewCase,
+    atomic_files,
+    open_folder,
+    refuse_long_names,
+    reserved_name,
+    write_bytes,
+    write_cases,
+)
+from spad.worker import Worker, WorkerError
 
 NAMES = {0: "background", 1: "SRF"}
 
@@ -57,6 +67,39 @@ def test_names_are_measured_where_the_system_does_not_say_how_long(
     monkeypatch.delattr(os, "pathconf", raising=False)  # as on Windows
     with pytest.raises(ValueError, match="takes 255: shorten the name by 5"):
         refuse_long_names(tmp_path / ("x" * 260))
+
+
+@pytest.mark.parametrize("length", [5, 60])
+def test_a_path_that_windows_does_not_take_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """Of a short name the file that is written first, beside it, is the longer one."""
+    fits = 259 - len(str(tmp_path)) - 2 - max(length, 29)
+    longest, longer = (tmp_path / ("y" * n) / ("x" * length) for n in (fits, fits + 1))
+    refuse_long_names(longer)  # not Windows, or a Windows that takes long paths
+    monkeypatch.setattr(atomic_files, "_takes_long_paths", lambda: False)
+    refuse_long_names(longest)
+    with pytest.raises(ValueError, match=r"Windows takes 259: choose a folder whose .* by 1,"):
+        refuse_long_names(longer)
+
+
+def test_a_file_that_a_virus_scanner_has_for_a_moment_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, replace, tries = tmp_path / "labels.json", os.replace, [0]
+    target.write_text("old")
+
+    def held(fresh: Path, path: Path) -> None:
+        tries[0] += 1
+        if tries[0] < 4:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        replace(fresh, path)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(atomic_files, "PATIENCE_S", (0.0, 0.0, 0.0, 0.0))  # as on Windows
+    write_bytes(target, b"new")
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.json"]
 
 
 def test_a_file_that_another_program_holds_open_stays_as_it_was(
@@ -105,3 +148,30 @@ def test_windows_locks_beyond_the_number_that_others_read(
         with pytest.raises(windows.Busy, match=f"is held by process {os.getpid()}"):
             windows.locked(lock).__enter__()
     assert lock.read_text() == ""
+
+
+def test_files_with_the_line_ends_of_windows_are_read(tmp_path: Path) -> None:
+    write(tmp_path, "Eye 1")
+    before = open_folder(tmp_path)
+    for path in tmp_path.glob("*.json"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    after = open_folder(tmp_path)
+    assert (after.names, after.splits) == (before.names, before.splits)
+
+
+@pytest.mark.parametrize("console", [True, False])
+def test_a_program_without_a_console_gives_the_process_that_learns_none(
+    monkeypatch: pytest.MonkeyPatch, console: bool
+) -> None:
+    """As under pythonw: what a library prints there would raise."""
+    given: dict[str, object] = {}
+
+    def popen(command: list[str], **how: object) -> None:
+        given.update(how)
+        raise OSError("far enough")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr if console else None)
+    with pytest.raises(WorkerError, match="far enough"):
+        Worker().warm_up()
+    assert given["stderr"] == (None if console else subprocess.DEVNULL)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -61,6 +62,22 @@ def test_imports_go_one_way() -> None:
         [*command, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_recipe_of_conda_asks_for_what_the_wheel_and_the_plugin_ask_for() -> None:
+    yaml = pytest.importorskip("yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text("utf-8"))
+    extras = project["optional-dependencies"]
+    asked = {*project["dependencies"], *extras["napari"], *extras["report"]}
+    theirs = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    wanted = {
+        f"{theirs.get(name, name)} >={least}"
+        for name, least in (one.split(">=") for one in asked if not one.startswith("napari-spad"))
+    }
+    assert {one for one in recipe["requirements"]["run"] if "python_min" not in one} == wanted
+    assert recipe["context"]["version"] == project["version"]
+    assert f">={recipe['context']['python_min']}" == project["requires-python"]
 
 
 # --- wheel, editable, sdist

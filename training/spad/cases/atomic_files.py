@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,12 @@ __all__ = [
 
 LONGEST = 255
 """Bytes of a file name, where the system does not say."""
+LONGEST_PATH = 259
+"""Characters of a whole path on Windows, unless it was told to take longer ones."""
+BESIDE = 29
+"""Characters of the longest name that `_beside` gives."""
+PATIENCE_S = (0.05, 0.1, 0.2, 0.4) if os.name == "nt" else ()
+"""Windows replaces no file that is open: a virus scanner or an indexer has it for a moment."""
 
 
 def read_json(path: Path) -> Any:
@@ -39,7 +47,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         with temporary.open("xb") as file:  # follows no link that lies there
             file.write(data)
-        os.replace(temporary, path)
+        _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -65,9 +73,20 @@ def replaced(path: Path) -> Iterator[Path]:
         yield beside
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        _put(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _put(fresh: Path, path: Path) -> None:
+    for wait_s in PATIENCE_S:
+        try:
+            os.replace(fresh, path)
+        except PermissionError:
+            time.sleep(wait_s)
+        else:
+            return
+    os.replace(fresh, path)
 
 
 def reserved_name(name: str) -> bool:
@@ -78,7 +97,7 @@ def reserved_name(name: str) -> bool:
 
 
 def refuse_long_names(*paths: Path) -> None:
-    """Refuse, before there is anything to lose, files whose names their folder does not take.
+    """Refuse, before there is anything to lose, files whose names the system does not take.
 
     Parameters
     ----------
@@ -88,7 +107,7 @@ def refuse_long_names(*paths: Path) -> None:
     Raises
     ------
     ValueError
-        A name is too long, with how long it may be.
+        A name, or on Windows a whole path, is too long, with how long it may be.
     """
     for path in paths:
         limit, size = _longest(path.parent), len(os.fsencode(path.name))
@@ -97,6 +116,23 @@ def refuse_long_names(*paths: Path) -> None:
                 f"“{path.name[:40]}…” is a file name of {size} bytes, and {path.parent} takes "
                 f"{limit}: shorten the name by {size - limit}"
             )
+        whole = path.absolute()
+        size = len(str(whole.parent)) + 1 + max(len(path.name), BESIDE)
+        if size > LONGEST_PATH and not _takes_long_paths():
+            raise ValueError(
+                f"“{whole}” is a path of {size} characters with the file that is written first, "
+                f"and Windows takes {LONGEST_PATH}: choose a folder whose path is shorter by "
+                f"{size - LONGEST_PATH}, or switch “long paths” on in Windows"
+            )
+
+
+def _takes_long_paths() -> bool:
+    if os.name != "nt":
+        return True
+    try:
+        return bool(ctypes.windll.ntdll.RtlAreLongPathsEnabled())  # type: ignore[attr-defined, unused-ignore]
+    except (AttributeError, OSError):  # a Windows from before them
+        return False
 
 
 def _longest(folder: Path) -> int:

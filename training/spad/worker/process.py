@@ -95,6 +95,8 @@ class Worker:
                 [self._python, "-m", "spad.worker.serve"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # A program without a console has none on Windows, and would give a broken one on.
+                stderr=None if sys.__stderr__ else subprocess.DEVNULL,
                 env=environment,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 # Ctrl-C in the terminal is not meant for it. Of this session still: between
