@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
-__all__ = ["autocast", "devices", "pick_device"]
+__all__ = ["autocast", "devices", "fastest_ways", "pick_device"]
 
 
 def devices() -> list[str]:
@@ -85,3 +86,20 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
         # Cards before Ampere are said to support it too, by emulation: many times slower.
         enabled = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.autocast(device.type if enabled else "cpu", torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def fastest_ways(device: torch.device, wanted: bool = True) -> Iterator[None]:
+    """On an NVIDIA GPU let cuDNN try which way is the fastest for each new shape.
+
+    Trying takes time, and pays where shapes come again.
+    """
+    cudnn = torch.backends.cudnn
+    if device.type != "cuda" or not wanted or cudnn.deterministic:
+        yield
+        return
+    before, cudnn.benchmark = cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
