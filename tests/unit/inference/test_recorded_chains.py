@@ -1,5 +1,7 @@
 """Chains recorded as by a GPU, on the CPU: with other numbers they give the plain path's bits."""
 
+import gc
+import weakref
 from functools import partial
 
 import numpy as np
@@ -183,3 +185,17 @@ def test_recorded_chains_that_compute_something_else_are_not_used(
     with pytest.warns(UserWarning, match=r"only .*% of the labels were the same"):
         result = one.segment(image, samples=2)
     assert same(result, model().segment(image, samples=2))
+
+
+def test_a_run_s_tensors_are_let_go_of_with_it(model, bscan, monkeypatch):
+    made = []
+    own = model_module.Chains
+    monkeypatch.setattr(
+        model_module, "Chains", lambda *a, **k: made.append(weakref.ref(x := own(*a, **k))) or x
+    )
+    gc.disable()
+    try:
+        model().segment(bscan((40, 60)), samples=2)
+        assert [ref() for ref in made] == [None]
+    finally:
+        gc.enable()

@@ -269,18 +269,19 @@ class _Stages:
 
     def begin(self) -> None:
         """Make room for the chains, and for what all their steps share."""
-        model, given, logits = self.model, self.given, self.condition.logits
+        model, given, condition = self.model, self.given, self.condition
         schedule, sampling, predicts = model.schedule, model.card.sampling, model.network.predicts
         jumps = schedule.jump(list(self.times), 0, device=model.device)
         jump_of = {t: jumps.of(number) for number, t in enumerate(self.times)}
 
+        # It must not hold `self`: a ring would keep the tensors until garbage is collected.
         def prior(x_t: Tensor, t: int) -> Tensor:
             time = torch.full((1,), t / schedule.steps, device=model.device)
             with autocast(model.device):
-                logits = model._fast.denoise(x_t, time, self.condition)
+                logits = model._fast.denoise(x_t, time, condition)
             return logits if predicts == "prior" else prior_logits(logits, x_t, jump_of[t])
 
-        encoder = logits if sampling.first == "encoder" else None
+        encoder = condition.logits if sampling.first == "encoder" else None
         self.chains = Chains(
             prior,
             schedule,

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-__all__ = ["autocast", "devices", "fastest_ways", "pick_device"]
+__all__ = ["autocast", "devices", "fastest_ways", "gpus", "pick_device"]
 
 
 def devices() -> list[str]:
     """Devices of this machine that a model can run on, the one that "auto" picks first."""
-    found = [name for name, fault in _gpus().items() if not fault]
+    found = [name for name, fault in gpus().items() if not fault]
     if torch.backends.mps.is_available():
         found.append("mps")
     return [*found, "cpu"]
 
 
-def _gpus() -> dict[str, str]:
+def gpus() -> dict[str, str]:
     """NVIDIA's and AMD's GPUs, and what keeps this torch from computing on each: "", or words."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     built = torch.cuda.get_arch_list() if count else []
@@ -61,7 +61,7 @@ def pick_device(name: str) -> torch.device:
         There is a GPU that "auto" cannot take.
     """
     present = devices()
-    cannot = {gpu: fault for gpu, fault in _gpus().items() if fault}
+    cannot = {gpu: fault for gpu, fault in gpus().items() if fault}
     if name == "auto":
         if cannot and present[0].partition(":")[0] != "cuda":
             warnings.warn(f"{'. '.join(cannot.values())}. Going on with {present[0]}", stacklevel=2)
