@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("before", type=Path, nargs="?", help="the tree to compare this one with")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--side", type=int, default=256, help="of the images, pixels")
+    parser.add_argument("--only", default="", help="works with this in their name")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -148,7 +149,7 @@ def main() -> None:
     trees = [Tree(args.before.resolve(), args.side), Tree(HERE.parents[1], args.side)]
     print(f"{args.rounds} rounds, {args.side} x {args.side}\n")
     print("| | before, s | after, s | after : before | equal |\n|---|---|---|---|---|", flush=True)
-    for name in trees[1].names:
+    for name in (n for n in trees[1].names if args.only in n):
         timed: list[list[float]] = [[], []]
         seen = []
         for number in range(args.rounds + 1):

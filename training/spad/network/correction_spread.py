@@ -80,7 +80,7 @@ def _spread(logits: Tensor, features: Tensor, hints: Tensor) -> Tensor:
 
 
 def _solved(a: Tensor, b: Tensor) -> Tensor:
-    """X of a x = b; small, and on the CPU where MPS is too old to solve it."""
-    if a.device.type == "mps":
-        return torch.linalg.solve(a.cpu(), b.cpu()).to(a.device)
-    return torch.linalg.solve(a, b)
+    """What a is multiplied by to give b; small, and on the CPU where MPS is too old for it."""
+    on = torch.device("cpu") if a.device.type == "mps" else a.device
+    found: Tensor = torch.linalg.solve(a.to(on), b.to(on))
+    return found.to(a.device)
