@@ -22,7 +22,7 @@ from torch import Tensor
 import spad
 from spad import phantom
 from spad.chain import draws
-from spad.chain.coherent_draws import coherent_draw, smooth_normal
+from spad.chain.coherent_draws import coherent_draw, field_words, smooth_normal
 
 __all__ = [
     "HERE",
@@ -101,15 +101,16 @@ def drawn() -> dict[str, dict[str, Any]]:
         "keys": keys,
         "uniform": draws.uniform(keys, (17, 23)),
         "normal": draws.normal(keys, (17, 23)),
-        "smooth normal": smooth_normal(3, [(0, 1), (4, 2)], "record", (40, 56), 12.5),
+        "smooth normal": smooth_normal(
+            torch.from_numpy(field_words(3, [(0, 1), (4, 2)], "record")), (40, 56), 12.5
+        ),
     }
+    numbers = [(b, n, value) for b in range(2) for n in range(3) for value in range(4)]
     levels = torch.linspace(0.1, 1, 2 * 4 * 40 * 56).view(2, 1, 4, 40, 56).sqrt()
     found["coherent draw"] = coherent_draw(
         levels / levels.sum(2, keepdim=True),
         8.0,
-        seed=11,
-        numbers=[[(0, 0), (0, 1), (0, 2)], [(1, 0), (1, 1), (1, 2)]],
-        purpose="record",
+        torch.from_numpy(field_words(11, numbers, "record")).view(2, 3, 4, 4),
     )
     holders = [np.array([0, 4, 9]), np.array([2]), np.array([1, 3, 5, 6])]
     found["case order"] = np.array([case_of(5, n, 13) for n in range(60)])

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 
-from spad.chain.coherent_draws import coherent_draw, smooth_normal
+from spad.chain.coherent_draws import coherent_draw, field_words, smooth_normal
 
 SHAPE = (24, 30)
 
 
 def drawn(p: list[float], n: int, length_px: float = 8.0) -> torch.Tensor:
     probabilities = torch.tensor(p).view(1, 1, -1, 1, 1).expand(1, 1, -1, *SHAPE)
-    numbers = [[(i, 0) for i in range(n)]]
-    return coherent_draw(probabilities, length_px, seed=1, numbers=numbers, purpose="test")[0]
+    return coherent_draw(probabilities, length_px, words([range(n)], len(p)))[0]
+
+
+def words(maps: Sequence[Sequence[int]], num_classes: int) -> torch.Tensor:
+    numbers = [(i, 0, value) for row in maps for i in row for value in range(num_classes)]
+    found = torch.from_numpy(field_words(1, numbers, "test"))
+    return found.view(len(maps), -1, num_classes, 4)
+
+
+def fields(n: int, length_px: float) -> torch.Tensor:
+    found = field_words(0, [(i,) for i in range(n)], "test")
+    return smooth_normal(torch.from_numpy(found), SHAPE, length_px)
 
 
 @pytest.mark.parametrize("length_px", [1.0, 5.3, 64.0])
 def test_each_pixel_of_a_smooth_field_is_standard_normal(length_px: float) -> None:
     n = 3000
-    z = smooth_normal(0, [(i,) for i in range(n)], "test", SHAPE, length_px)
+    z = fields(n, length_px)
     assert z.shape == (n, *SHAPE)
     # Five standard errors: there are 720 pixels.
     assert z.mean(0).abs().max() < 5 / math.sqrt(n)
@@ -31,7 +42,7 @@ def test_each_pixel_of_a_smooth_field_is_standard_normal(length_px: float) -> No
 
 
 def test_a_field_is_smooth_within_its_length_and_independent_beyond_twice_it() -> None:
-    z = smooth_normal(0, [(i,) for i in range(3000)], "test", SHAPE, 6)
+    z = fields(3000, 6)
     together = (z[:, 10, 10:11] * z[:, 10]).mean(0)
     assert together[11] > 0.95
     assert together[10] > together[12] > together[14]
@@ -57,13 +68,12 @@ def test_neighbours_agree_and_maps_differ() -> None:
 def test_a_sure_pixel_is_drawn_surely() -> None:
     labels = torch.arange(720).view(1, *SHAPE) % 3
     sure = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
-    found = coherent_draw(sure.unsqueeze(1), 8, seed=0, numbers=[[(0, 0)]], purpose="test")
+    found = coherent_draw(sure.unsqueeze(1), 8, words([[0]], 3))
     assert torch.equal(found[0], labels.to(torch.uint8))
 
 
 def test_a_map_depends_on_its_own_number_alone() -> None:
     whole = drawn([0.4, 0.6], 5)
     p = torch.tensor([0.4, 0.6]).view(1, 1, 2, 1, 1).expand(2, 3, 2, *SHAPE)
-    numbers = [[(b + c, 0) for c in range(3)] for b in (0, 2)]
-    beside = coherent_draw(p, 8.0, seed=1, numbers=numbers, purpose="test")
+    beside = coherent_draw(p, 8.0, words([[b + c for c in range(3)] for b in (0, 2)], 2))
     assert torch.equal(beside[1, 1], whole[3])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from spad.chain.diffusion import one_hot
+from spad.chain.host_words import block, chain_words, views
 from spad.chain.noise_schedule import cosine_schedule
-from spad.chain.sampler import sample, step_times, times_of_use
+from spad.chain.sampler import Chains, step_times, times_of_use
 from spad.checkpoint.card import SamplingConfig
 
 COSINE = cosine_schedule()
@@ -36,6 +37,21 @@ def noisy_prior(seen=None):
         return field + 0.7 * x.roll(1, -1) + t / 250
 
     return prior
+
+
+def sample(prior, schedule, times, *, seed, slices, chains, num_classes, device="cpu", **options):
+    """Steps of a chain, as a generator."""
+    words = chain_words(
+        schedule, times, seed=seed, slices=slices, chains=chains, num_classes=num_classes,
+        coherent=options.get("coherence_px", 0) > 0,
+    )  # fmt: skip
+    shapes = {name: each.shape for name, each in words.items()}
+    words = views(shapes, block(words).to(device))
+    run = Chains(prior, schedule, times, words, num_classes=num_classes, **options)
+    for number in range(len(times)):
+        run.step(number)
+        yield number + 1
+    return run.p_0
 
 
 def run(prior=None, *, times=(250, 170, 80), seed=3, slices=(0,), chains=(0,), **options):

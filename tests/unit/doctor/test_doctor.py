@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from spad.__main__ import main
 from spad.checkpoint import sha256, shipped
 from spad.doctor import examine, nameless, note
 from spad.doctor.last_errors import KEPT, last_errors
+from spad.doctor.machine import devices
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +109,26 @@ def test_an_error_that_cannot_be_kept_is_no_second_error(
     monkeypatch.setenv("SPAD_CACHE", str(tmp_path / "file" / "cache"))
     note(ValueError("x"))
     assert last_errors() == []
+
+
+def test_a_card_that_is_too_old_and_one_that_is_full_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def memory(index: int) -> tuple[int, int]:
+        if index:
+            raise RuntimeError("CUDA error: out of memory\nmore")
+        return 2**30, 2**33
+
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    for name, value in {
+        "is_available": True, "device_count": 2, "get_arch_list": ["sm_75"],
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i: (7, 5) if i else (6, 1))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: "T4" if i else "GTX 1080")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
+    told = dict(devices())
+    assert told["devices"].startswith("cuda:1")
+    assert told["cuda:0"] == "GTX 1080, 1.0 of 8.0 GiB free"
+    assert "not built for cuda:0" in told["cuda:0 is not taken"]
+    assert told["cuda:1"] == "T4, its memory cannot be asked for: CUDA error: out of memory"

@@ -184,7 +184,7 @@ def test_too_little_memory_means_fewer_views_then_an_error(model, bscan, monkeyp
     def scarce(network, about, recipe, **options):
         sizes.append(recipe.batch)
         if recipe.batch > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return (yield from true_lesson(network, about, recipe, **options))
 
     monkeypatch.setattr(steps_module, "lesson", scarce)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spad.network import autocast, devices, pick_device
+from spad.network import autocast, devices, fastest_ways, pick_device
 
 BUILT = ["sm_75", "sm_80", "sm_86", "sm_90a", "compute_120"]
 
@@ -83,3 +83,32 @@ def test_code_of_an_architecture_runs_on_later_cards_of_its_kind(machine, capabi
 def test_amd_s_architectures_have_other_names(machine):
     machine((9, 0), built=["gfx90a"], cuda=None)
     assert devices()[0] == "cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "steady", "tries"),
+    [
+        ("cuda", True, False, True),
+        ("cuda", False, False, False),
+        ("cuda", True, True, False),
+        ("cpu", True, False, False),
+    ],
+)
+def test_cudnn_s_ways_are_tried_where_shapes_come_again_and_then_no_more(
+    device, wanted, steady, tries, monkeypatch
+):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "deterministic", steady)
+    before = cudnn.benchmark
+    with fastest_ways(torch.device(device), wanted):
+        assert cudnn.benchmark == tries
+    assert cudnn.benchmark == before
+
+
+def test_a_mac_computes_in_float32_on_its_gpu(machine, monkeypatch):
+    machine()
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices() == ["mps", "cpu"]
+    assert pick_device("auto") == torch.device("mps")
+    with autocast(torch.device("mps")):
+        assert not torch.is_autocast_enabled("cpu")

@@ -16,27 +16,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spad.chain import draws
 from spad.chain.launches import few_launches
 
-__all__ = ["coherent_draw", "smooth_normal"]
+__all__ = ["coherent_draw", "field_words", "smooth_normal"]
 
 
-def smooth_normal(
-    seed: int,
-    numbers: Sequence[Sequence[int]],
-    purpose: str,
-    shape: tuple[int, int],
-    length_px: float,
-    *,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Normal fields that change over about ``length_px``, float32 (B, H, W).
-
-    Independent normal numbers on a coarse grid, laid at random for each field, and blended with
-    weights whose squares sum to 1: each pixel is exactly standard normal.
+def field_words(seed: int, numbers: Sequence[Sequence[int]], purpose: str) -> NDArray[np.int32]:
+    """What decides on smooth fields, int32 (B, 4): each one's key, and where its grid lies.
 
     Parameters
     ----------
@@ -44,19 +34,32 @@ def smooth_normal(
     numbers : sequence of sequences of int, length B
         With seed and purpose they alone decide on a field.
     purpose : str
+    """
+    # Few numbers: the places are drawn on the CPU, and go as they are.
+    moved = draws.uniform(draws.keys(seed, numbers, f"{purpose}: place"), (2,)).numpy()
+    return np.hstack([draws.keys(seed, numbers, purpose), moved.view(np.int32)])
+
+
+def smooth_normal(words: Tensor, shape: tuple[int, int], length_px: float) -> Tensor:
+    """Normal fields that change over about ``length_px``, float32 (B, H, W).
+
+    Independent normal numbers on a coarse grid, laid at random for each field, and blended with
+    weights whose squares sum to 1: each pixel is exactly standard normal.
+
+    Parameters
+    ----------
+    words : Tensor of int32, shape (B, 4)
+        From :func:`field_words`; on the device of the fields.
     shape : (int, int)
         H, W.
     length_px : float
         Distance of the coarse grid's points; pixels two of them apart are independent.
-    device : torch.device
     """
-    # Few numbers: made on the CPU, whatever the device.
-    moved = draws.uniform(draws.keys(seed, numbers, f"{purpose}: place"), (2,))
-    moved = moved.to(device, non_blocking=True)
+    keys, moved = words[:, :2], words[:, 2:].view(torch.float32)
     sides = [int(np.ceil(side / length_px)) + 2 for side in shape]
-    field = draws.normal(draws.keys(seed, numbers, purpose), sides, device=device)
+    field = draws.normal(keys, sides)
     rows, columns = (
-        _blend(torch.arange(side, device=device) / length_px + moved[:, axis, None], points)
+        _blend(torch.arange(side, device=words.device) / length_px + moved[:, axis, None], points)
         for axis, (side, points) in enumerate(zip(shape, sides, strict=True))
     )
     return rows @ field @ columns.mT
@@ -68,14 +71,7 @@ def _blend(places: Tensor, points: int) -> Tensor:
     return (distance.clamp_max_(1) * (np.pi / 2)).cos_()
 
 
-def coherent_draw(
-    probabilities: Tensor,
-    length_px: float,
-    *,
-    seed: int,
-    numbers: Sequence[Sequence[tuple[int, ...]]],
-    purpose: str,
-) -> Tensor:
+def coherent_draw(probabilities: Tensor, length_px: float, words: Tensor) -> Tensor:
     """Draw n label maps for each of B images, neighbours alike, each pixel by its own law.
 
     Parameters
@@ -84,41 +80,31 @@ def coherent_draw(
         One may serve all n.
     length_px : float
         See :func:`smooth_normal`.
-    seed : int
-    numbers : sequence of B sequences of n tuples of int
-        With seed and purpose they alone decide on a draw.
-    purpose : str
+    words : Tensor of int32, shape (B, n, K, 4)
+        From :func:`field_words`, a field for each class of each label map.
 
     Returns
     -------
     Tensor of uint8, shape (B, n, H, W)
     """
     h, w = probabilities.shape[-2:]
-    all_numbers = [number for row in numbers for number in row]
-    size = (len(numbers), len(numbers[0]), -1, h, w)
+    size = (*words.shape[:2], -1, h, w)
 
-    def ratios(values: range) -> Tensor:
+    def ratios(values: slice) -> Tensor:
         """For some classes p / -log u, u being the distribution function at a smooth field."""
-        fields = smooth_normal(
-            seed,
-            [(*number, value) for number in all_numbers for value in values],
-            purpose,
-            (h, w),
-            length_px,
-            device=probabilities.device,
-        )
+        fields = smooth_normal(words[:, :, values].reshape(-1, 4), (h, w), length_px)
         # exp(-G) of a Gumbel number G is exponential, and so is -log u: the largest log p + G is
         # the largest p / -log u. Never 0, since 0 / 0 is no number (method, Eq. 13).
         wait = fields.mul_(-(2**-0.5)).erfc_().mul_(0.5).log_().neg_().clamp_min_(1e-12)
-        return torch.div(probabilities[:, :, values.start : values.stop], wait.view(size))
+        return torch.div(probabilities[:, :, values], wait.view(size))
 
     k = probabilities.shape[2]
     if few_launches(probabilities):
-        return ratios(range(k)).argmax(2).to(torch.uint8)
+        return ratios(slice(None)).argmax(2).to(torch.uint8)
     best = torch.zeros(*size[:2], h, w, device=probabilities.device)
     x = torch.zeros_like(best, dtype=torch.uint8)
     for value in range(k):  # class by class, which a CPU's caches hold
-        ratio = ratios(range(value, value + 1)).squeeze(2)
+        ratio = ratios(slice(value, value + 1)).squeeze(2)
         x = torch.where(ratio > best, value, x)
         torch.maximum(best, ratio, out=best)
     return x

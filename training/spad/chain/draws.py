@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spad.chain.launches import few_launches
+from spad.chain.launches import few_launches, sent
 
 __all__ = ["key", "keys", "normal", "uniform"]
 
@@ -46,21 +46,28 @@ def keys(seed: int, numbers: Sequence[Sequence[int] | int], purpose: str) -> NDA
 
 
 def uniform(
-    keys: NDArray[np.int32], shape: Sequence[int], *, device: torch.device | str = "cpu"
+    keys: NDArray[np.int32] | Tensor,
+    shape: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Uniform numbers inside (0, 1), float32 of shape ``(B, *shape)``.
 
     Parameters
     ----------
-    keys : array of int32, shape (B, 2)
+    keys : array or Tensor of int32, shape (B, 2)
         From :func:`keys`; row b alone decides on entry b.
     shape : sequence of int
         Shape of one entry, fewer than 2**31 numbers.
     device : torch.device
+        Of the numbers; of keys that are a Tensor it is theirs.
     """
-    words = torch.from_numpy(np.ascontiguousarray(keys)).to(device, non_blocking=True)
+    if isinstance(keys, Tensor):
+        words = keys
+    else:
+        words = sent(torch.from_numpy(np.ascontiguousarray(keys)), device)
     view = (-1,) + (1,) * len(shape)
-    counter = _counter(int(np.prod(shape, dtype=np.int64)), str(device)).view(*shape)
+    counter = _counter(int(np.prod(shape, dtype=np.int64)), words.device).view(*shape)
     bits = _mix(counter ^ words[:, 0].view(view))
     bits = _mix(bits.add_(words[:, 1].view(view)))
     # The upper 23 bits, in the middle of their interval, which float32 holds exactly: with 24 the
@@ -69,15 +76,25 @@ def uniform(
 
 
 def normal(
-    keys: NDArray[np.int32], shape: Sequence[int], *, device: torch.device | str = "cpu"
+    keys: NDArray[np.int32] | Tensor,
+    shape: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Standard normal numbers, float32 of shape ``(B, *shape)``; arguments of :func:`uniform`."""
     return uniform(keys, shape, device=device).mul_(2).sub_(1).erfinv_().mul_(2**0.5)
 
 
-@lru_cache(maxsize=4)
-def _counter(count: int, device: str) -> Tensor:
+def _counter(count: int, device: torch.device) -> Tensor:
+    """0, 1, ...; kept on a CPU alone, since a captured graph would read it after it was let go."""
+    if device.type == "cpu":
+        return _kept_counter(count)
     return torch.arange(count, dtype=torch.int32, device=device)
+
+
+@lru_cache(maxsize=4)
+def _kept_counter(count: int) -> Tensor:
+    return torch.arange(count, dtype=torch.int32)
 
 
 def _mix(x: Tensor) -> Tensor:

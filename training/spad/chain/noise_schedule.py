@@ -8,12 +8,14 @@ precision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from spad.chain.launches import sent
 
 __all__ = ["Jump", "NoiseSchedule", "cosine_schedule"]
 
@@ -34,6 +36,10 @@ class Jump:
     alpha_bar_t_lost: Tensor
     kept: Tensor
     lost: Tensor
+
+    def of(self, number: int) -> Jump:
+        """One of the B jumps."""
+        return Jump(*(getattr(self, f.name)[number : number + 1] for f in fields(self)))
 
 
 class NoiseSchedule:
@@ -119,7 +125,7 @@ class NoiseSchedule:
                 -np.expm1(log_t - log_s),
             ]
         )
-        on_device = torch.from_numpy(table).to(dtype).to(device, non_blocking=True)
+        on_device = sent(torch.from_numpy(table).to(dtype), device)
         return Jump(*on_device.view(6, -1, 1, 1, 1))
 
 

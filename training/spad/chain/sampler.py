@@ -1,14 +1,13 @@
-"""The reverse chain: from noise, or from an edited label map, down to labels. A generator of steps.
+"""The reverse chain: from noise, or from an edited label map, down to labels.
 
 Any grid of times may be visited, as the posterior of any two is exact (docs/method.md, section 1).
-The last call goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
+The last step goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
 add noise. With all T times it is CCDM's ancestral chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from spad.chain.diffusion import draw_posterior, end, one_hot, q_sample
 from spad.chain.noise_schedule import NoiseSchedule
 from spad.checkpoint import IGNORE, SamplingConfig
 
-__all__ = ["Prior", "sample", "step_times", "times_of_use"]
+__all__ = ["Chains", "Prior", "step_times", "times_of_use"]
 
 Prior = Callable[[Tensor, int], Tensor]
 """``prior(x_t, t)``: label maps (B, n, H, W) to logits (B, n, K, H, W) of pi(x_0 | x_t, image).
@@ -99,25 +98,10 @@ def times_of_use(
     return step_times(schedule, steps, "uniform", t0)
 
 
-def sample(
-    prior: Prior,
-    schedule: NoiseSchedule,
-    times: Sequence[int],
-    *,
-    shape: tuple[int, int],
-    num_classes: int,
-    seed: int,
-    slices: Sequence[int],
-    chains: Sequence[int],
-    device: torch.device | str = "cpu",
-    start: Tensor | None = None,
-    clamp: Tensor | None = None,
-    temperature: float = 1.0,
-    coherence_px: int = 0,
-    encoder: Tensor | None = None,
-    group: int | None = None,
-) -> Generator[int, None, Tensor]:
-    """Run n chains for each of B images.
+class Chains:
+    """n chains for each of B images, step by step, on tensors that stay where they are.
+
+    No step makes numbers on the host, nor waits for the device: so they can be recorded.
 
     Parameters
     ----------
@@ -126,15 +110,13 @@ def sample(
     schedule : NoiseSchedule
     times : sequence of int
         Falling, as from :func:`step_times`.
+    words : mapping of Tensors
+        From :func:`spad.chain.host_words.chain_words`, on the chains' device: with them it is
+        settled which images and chains these are, and chain 2 of 3 is chain 2 of 8.
     shape : (int, int)
         H, W of the network's grid.
     num_classes : int
         K.
-    seed : int
-    slices, chains : sequence of int
-        Numbers of the B images and of the n chains: with the seed they alone decide on the draws,
-        so that chain 2 of 3 is chain 2 of 8.
-    device : torch.device
     start : Tensor of uint8, shape (B, H, W), optional
         Label map, noised to ``times[0]`` for a restart (docs/method.md, section 10); without it the
         chains start from uniform noise.
@@ -154,98 +136,98 @@ def sample(
         How many of an image's chains the prior is asked for at once; all by default. It changes
         memory and speed, no draw.
 
-    Yields
-    ------
-    int
-        Number of steps done.
-
-    Returns
-    -------
-    Tensor
-        ``p(x_0)`` at the end of each chain, float32 (B, n, K, H, W).
+    Attributes
+    ----------
+    p_0 : Tensor of float32, shape (B, n, K, H, W)
+        ``p(x_0)`` at the end of each chain, after the last step.
     """
-    n, k, size = len(chains), num_classes, group or len(chains)
-    parts = [slice(first, min(first + size, n)) for first in range(0, n, size)]
-    drawn = _Draws(seed, slices, shape, device)
-    if clamp is not None:
-        truth = one_hot(clamp, k).unsqueeze(1)
-        fixed = (clamp != IGNORE)[:, None, None]
 
-    def hold(p: Tensor) -> Tensor:
-        return p if clamp is None else torch.where(fixed, truth, p)
+    def __init__(
+        self,
+        prior: Prior,
+        schedule: NoiseSchedule,
+        times: Sequence[int],
+        words: Mapping[str, Tensor],
+        *,
+        shape: tuple[int, int],
+        num_classes: int,
+        start: Tensor | None = None,
+        clamp: Tensor | None = None,
+        temperature: float = 1.0,
+        coherence_px: int = 0,
+        encoder: Tensor | None = None,
+        group: int | None = None,
+    ) -> None:
+        self._prior, self._words, self._times = prior, words, list(times)
+        self._shape, self._k, self._temperature = shape, num_classes, temperature
+        self._start, self._clamp = start, clamp
+        self._coherence_px, self._encoder = coherence_px, encoder
+        b, n = words["first"].shape[:2]
+        device, size = words["first"].device, group or n
+        self._parts = [slice(first, min(first + size, n)) for first in range(0, n, size)]
+        self._forgets = [schedule.forgets(t) for t in times]
+        jumps = schedule.jump(self._times, [*times[1:], 0], device=device)  # sent at once
+        self._jumps = [jumps.of(number) for number in range(len(times))]
+        self._x_t: Tensor
+        self.p_0 = torch.empty(b, n, num_classes, *shape, device=device)
 
-    x_t = torch.empty(len(slices), n, *shape, dtype=torch.uint8, device=device)
-    if not (coherence_px and len(times) > 1 and schedule.forgets(times[0])):  # else it is not read
-        x_t = _first(drawn, schedule, times[0], k, chains, start)
-    p_0 = torch.empty(len(slices), n, k, *shape, device=device)
-    for done, (t, s) in enumerate(zip(times, [*times[1:], 0], strict=True), start=1):
-        jump = schedule.jump(t, s, device=device)
+    def step(self, number: int) -> None:
+        """Do a step, the number-th of as many as there are times; in this order."""
+        if number == 0:
+            self._begin()
+        t, x_t = self._times[number], self._x_t
         # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
-        forgets = schedule.forgets(t)
-        alike = encoder if forgets else None
-        if forgets and alike is None:
-            alike = prior(drawn.noise(k, schedule.steps + 1, [0]), t)
-        if s > 0:
-            u = drawn.uniform(t, chains)
-            pi = None if alike is None else hold(alike.softmax(2))
-            for part in parts:
-                x = x_t[:, part]
-                if pi is not None and coherence_px:
-                    x_0 = drawn.coherent(pi, coherence_px, t, chains[part])
-                    x_t[:, part] = q_sample(x_0, jump.alpha_bar_s[0], k, u[:, part])
-                else:
-                    p = hold(prior(x, t).softmax(2)) if pi is None else pi
-                    x_t[:, part] = draw_posterior(x, p, jump, u[:, part])
+        alike = None
+        if self._forgets[number]:
+            alike = self._encoder
+            if alike is None:
+                alike = self._prior(self._noise("one"), t)
+        if number + 1 < len(self._times):
+            u = self._uniform(f"draw {t}")
+            pi = None if alike is None else self._held(alike.softmax(2))
+            for part in self._parts:
+                x_t[:, part] = self._drawn(number, x_t[:, part], pi, u, part)
+            return
+        for part in self._parts:
+            x = x_t[:, part]
+            if alike is None:
+                logits = self._prior(x, t)
+            else:
+                logits = alike.expand(-1, x.shape[1], -1, -1, -1).clone()
+            self.p_0[:, part] = self._held(end(x, logits, self._jumps[number], self._temperature))
+
+    def _begin(self) -> None:
+        """Noise, or the start noised to the first time; and what a person fixed."""
+        if self._clamp is not None:
+            self._truth = one_hot(self._clamp, self._k).unsqueeze(1)
+            self._fixed = (self._clamp != IGNORE)[:, None, None]
+        if self._coherence_px and len(self._times) > 1 and self._forgets[0]:
+            self._x_t = self.p_0.new_empty(self.p_0[:, :, 0].shape, dtype=torch.uint8)  # not read
+        elif self._start is None:
+            self._x_t = self._noise("first")
         else:
-            for part in parts:
-                x = x_t[:, part]
-                if alike is None:
-                    logits = prior(x, t)
-                else:
-                    logits = alike.expand(-1, x.shape[1], -1, -1, -1).clone()
-                p_0[:, part] = hold(end(x, logits, jump, temperature))
-        yield done
-    return p_0
+            u = self._uniform("first")
+            start = self._start.unsqueeze(1).expand(u.shape)
+            self._x_t = q_sample(start, self._jumps[0].alpha_bar_t[0], self._k, u)
 
+    def _drawn(self, number: int, x: Tensor, pi: Tensor | None, u: Tensor, part: slice) -> Tensor:
+        """Label maps at the next time, of a part of the chains."""
+        t, jump = self._times[number], self._jumps[number]
+        if pi is not None and self._coherence_px:
+            x_0 = coherent_draw(pi, self._coherence_px, self._words[f"fields {t}"][:, part])
+            return q_sample(x_0, jump.alpha_bar_s[0], self._k, u[:, part])
+        p = self._held(self._prior(x, t).softmax(2)) if pi is None else pi
+        return draw_posterior(x, p, jump, u[:, part])
 
-def _first(
-    drawn: _Draws,
-    schedule: NoiseSchedule,
-    t: int,
-    num_classes: int,
-    chains: Sequence[int],
-    start: Tensor | None,
-) -> Tensor:
-    """Label maps (B, n, H, W) that the chains begin with: noise, or the start noised to t."""
-    if start is None:
-        return drawn.noise(num_classes, schedule.steps + 1, chains)
-    alpha_bar = torch.tensor(schedule.alpha_bar[t], dtype=torch.float32)
-    u = drawn.uniform(schedule.steps + 1, chains)
-    return q_sample(start.unsqueeze(1).expand(u.shape), alpha_bar, num_classes, u)
+    def _held(self, p: Tensor) -> Tensor:
+        return p if self._clamp is None else torch.where(self._fixed, self._truth, p)
 
-
-@dataclass(frozen=True, slots=True)
-class _Draws:
-    """What is drawn for chains of B images at a time: by its number alone, whatever runs beside."""
-
-    seed: int
-    slices: Sequence[int]
-    shape: tuple[int, int]
-    device: torch.device | str
-
-    def uniform(self, t: int, chains: Sequence[int]) -> Tensor:
+    def _uniform(self, purpose: str) -> Tensor:
         """Numbers in (0, 1), float32 (B, n, H, W)."""
-        numbers = [(z, chain, t) for z in self.slices for chain in chains]
-        keys = draws.keys(self.seed, numbers, "chain")
-        u = draws.uniform(keys, self.shape, device=self.device)
-        return u.view(len(self.slices), len(chains), *self.shape)
+        words = self._words[purpose]
+        return draws.uniform(words.flatten(0, 1), self._shape).view(*words.shape[:2], *self._shape)
 
-    def noise(self, num_classes: int, t: int, chains: Sequence[int]) -> Tensor:
+    def _noise(self, purpose: str) -> Tensor:
         """Label maps of noise, uint8 (B, n, H, W)."""
-        u = self.uniform(t, chains)
-        return (u * num_classes).clamp_(max=num_classes - 1).to(torch.uint8)
-
-    def coherent(self, pi: Tensor, length_px: float, t: int, chains: Sequence[int]) -> Tensor:
-        """Label maps drawn from pi (B, 1, K, H, W), neighbours alike, uint8 (B, n, H, W)."""
-        numbers = [[(z, chain, t) for chain in chains] for z in self.slices]
-        return coherent_draw(pi, length_px, seed=self.seed, numbers=numbers, purpose="coherent")
+        u = self._uniform(purpose)
+        return (u * self._k).clamp_(max=self._k - 1).to(torch.uint8)

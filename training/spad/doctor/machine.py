@@ -68,14 +68,25 @@ def devices() -> Iterator[tuple[str, str]]:
         import torch
 
         from spad.network import devices as names
+        from spad.network import gpus
     except Exception as error:  # a broken PyTorch is what a report is often about
         yield "PyTorch", f"does not load: {type(error).__name__}: {error}"
         return
     yield "devices", ", ".join(names())
     yield "PyTorch for", f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU, or MPS"
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        free, total = torch.cuda.mem_get_info(index)
-        name = torch.cuda.get_device_name(index)
-        yield f"cuda:{index}", f"{name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
+    for index, (gpu, fault) in enumerate(gpus().items()):
+        yield gpu, f"{torch.cuda.get_device_name(index)}, {_free(index)}"
+        if fault:
+            yield f"{gpu} is not taken", fault
     if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
         yield "GPU", "nvidia-smi is there, but this PyTorch cannot use it"
+
+
+def _free(index: int) -> str:
+    import torch
+
+    try:
+        free, total = torch.cuda.mem_get_info(index)
+    except RuntimeError as error:  # to ask takes some of it
+        return f"its memory cannot be asked for: {str(error).partition(chr(10))[0]}"
+    return f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spad.chain import sent
 from spad.inference.ensemble import Ensemble, Outcome
 from spad.inference.hosts import is_out_of_memory
 from spad.inference.letterbox import Frame
@@ -118,7 +119,7 @@ class Runner:
             # Not in the handler: the error's traceback keeps the failed attempt's tensors alive.
             yield self._climb_down(reason)
 
-    def _attempt(self, slices: Sequence[Slice]) -> Generator[int, None, list[Outcome]]:
+    def _attempt(self, slices: Sequence[Slice]) -> Generator[int | str, None, list[Outcome]]:
         n, at_once = self._chains, self.plan.chains
         x, start, clamp, hints = (
             self._batch(each)
@@ -145,7 +146,9 @@ class Runner:
                 except StopIteration as stop:
                     p_0: Tensor = stop.value
                     break
-                yield (before * len(self._times) + done) // len(groups)
+                if isinstance(done, int):
+                    done = (before * len(self._times) + done) // len(groups)
+                yield done
             for ensemble, p in zip(ensembles, p_0, strict=True):
                 ensemble.add(p)
             del p_0, p, run  # before the next group's are made
@@ -159,13 +162,14 @@ class Runner:
         whole = torch.cat(given)
         if self.plan.device.type == "cuda":
             whole = whole.pin_memory()
-        return whole.to(self.plan.device, non_blocking=True)
+        return sent(whole, self.plan.device)
 
     def _climb_down(self, reason: str) -> str:
         """Take the next rung of the ladder, and say so."""
         last = self.plan
         rung = smaller(last, self._frame.padded, self._own.card.network.stride, self._chains)
         self._model = self._own  # lets go of tiles and copies
+        self._own.forget()
         release(last.device)
         if rung is None:
             height, width = self._frame.padded

@@ -88,10 +88,9 @@ class Ensemble:
         # Entropy over log K (method, Eq. 29).
         entropy = _p_log_p(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)
         labels = decided(mean, self._rule).cpu().numpy()
-        found = (self._drawn[: self._count], entropy, mean)
-        out = Outcome(labels, *(each.cpu().numpy() for each in found))
-        drop_doubtful(labels, out.mean, self._rule)
-        return out
+        found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
+        drop_doubtful(labels, _on_host(mean), self._rule)
+        return Outcome(labels, *found, _on_host(mean))
 
     def _large_result(self) -> Outcome:
         entropy: Tensor | float = 0.0
@@ -107,8 +106,8 @@ class Ensemble:
         assert self._drawn is not None  # noqa: S101 - by `add`
         entropy.div_(-float(np.log(len(self._chains[0])))).clamp_(0, 1)
         found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
-        drop_doubtful(labels, (plane.cpu().numpy() for plane in self._mean()), self._rule)
-        return Outcome(labels, *found, (plane.cpu().numpy() for plane in self._mean()))
+        drop_doubtful(labels, _on_host(self._mean()), self._rule)
+        return Outcome(labels, *found, _on_host(self._mean()))
 
     def _mean(self) -> Iterator[Tensor]:
         """The chains' mean on the image's grid, class by class."""
@@ -121,6 +120,11 @@ class Ensemble:
 
     def _plane(self, chain: Tensor, k: int) -> Tensor:
         return self._frame.restore(chain[None, k : k + 1])[0, 0]
+
+
+def _on_host(planes: Iterable[Tensor]) -> Iterator[NDArray[np.float32]]:
+    """Each plane as it is asked for: most runs ask for none, and a GPU's would all be copied."""
+    return (plane.cpu().numpy() for plane in planes)
 
 
 def _p_log_p(p: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ _NO_MEMORY = (
     "_alloc_failed", "allocation_failed",  # cuBLAS, cuDNN, cuSOLVER
     "unable to find an engine",  # cuDNN, where none fits into what is left
     "cublascreate", "cudnncreate", "cusolverdncreate",  # a library's handle asks for memory first
+    "invalid buffer size",  # MPS, of one block that is too large
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "moved",
     "placed",
     "release",
+    "reserved_bytes",
     "smaller",
 ]
 
@@ -116,6 +117,11 @@ def smaller(last: Plan, grid: tuple[int, int], stride: int, chains: int) -> tupl
 def free_bytes(device: torch.device) -> int:
     """Memory of a GPU that a run can have: what is free, and what torch holds unused."""
     return int(torch.cuda.mem_get_info(device.index)[0]) + _unused(device)
+
+
+def reserved_bytes(device: torch.device) -> int:
+    """Bytes of an NVIDIA GPU that torch holds, used or not."""
+    return int(torch.cuda.memory_reserved(device)) if device.type == "cuda" else 0
 
 
 def _unused(device: torch.device) -> int:

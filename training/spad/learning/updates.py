@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spad.chain import NoiseSchedule, q_sample
+from spad.chain import NoiseSchedule, q_sample, sent
 from spad.checkpoint import IGNORE
 from spad.learning.loss import learning_loss
 from spad.learning.recipe import Recipe
@@ -95,8 +95,11 @@ def lesson(
         chosen = _chosen(about, recipe, generator)
         # torch's modes are thread-wide: never hold them across a yield, where the host runs.
         with torch.inference_mode(False), torch.enable_grad():
-            images, labels = (x.to(device) for x in views(chosen, window, generator))
-            loss = _loss(network, learner, images, labels, about, recipe, generator)
+            images, labels = views(chosen, window, generator)
+            unsaid = bool((labels == IGNORE).any())  # asked of a device the host would wait
+            images, labels = (sent(x, device) for x in (images, labels))
+            asked = network if unsaid and recipe.own_weight and not about.new else None
+            loss = _loss(asked, learner, images, labels, about, recipe, generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(learnt, _CLIP)
@@ -145,7 +148,7 @@ def _chosen(about: Lesson, recipe: Recipe, generator: torch.Generator) -> list[E
 
 
 def _loss(
-    network: Network,
+    asked: Network | None,
     learner: Network,
     images: Tensor,
     labels: Tensor,
@@ -153,10 +156,11 @@ def _loss(
     recipe: Recipe,
     generator: torch.Generator,
 ) -> Tensor:
+    """A step's loss; ``asked`` is the old model, where its own answers count too."""
     own = None
-    if recipe.own_weight and not about.new and bool((labels == IGNORE).any()):
+    if asked is not None:
         with torch.no_grad(), autocast(images.device):
-            share, of_all = _logits(network.encode(images)).softmax(1).max(1)
+            share, of_all = _logits(asked.encode(images)).softmax(1).max(1)
         own = torch.where(share >= recipe.own_confidence, of_all, IGNORE).to(torch.uint8)
     with autocast(images.device):
         condition = learner.encode(images)
@@ -166,12 +170,14 @@ def _loss(
     # The denoiser meets what a chain would bring it: the encoder's own answer, noised again.
     which = torch.randint(len(about.times), (len(images),), generator=generator).tolist()
     times = [about.times[i] for i in which]
-    u, v = torch.rand((2, *labels.shape), generator=generator).to(images.device)
+    chance = torch.rand((2, *labels.shape), generator=generator)
+    u, v = sent(chance, images.device)
     shares = _logits(condition).detach().softmax(1).cumsum(1)[:, :-1]
     x_0 = (shares < u.unsqueeze(1)).sum(1)
     kept = about.schedule.jump(times, [0] * len(times), device=images.device).alpha_bar_t
     x_t = q_sample(x_0, kept.view(-1, 1, 1), learner.num_classes, v).to(torch.uint8)
-    t = torch.tensor(times, dtype=torch.float32).to(images.device) / about.schedule.steps
+    t = sent(torch.tensor(times, dtype=torch.float32), images.device)
+    t = t / about.schedule.steps
     with autocast(images.device):
         prior = learner.denoise(x_t.unsqueeze(1), t, condition)
     return loss + learning_loss(prior.squeeze(1), labels, own, recipe.own_weight)

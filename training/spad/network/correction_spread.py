@@ -67,7 +67,7 @@ def _spread(logits: Tensor, features: Tensor, hints: Tensor) -> Tensor:
         return torch.where(near <= _FARTHEST**2, (-(near + alike) / 2).exp(), 0)
 
     own = kernel(told, told) + DOUBT * torch.eye(len(told), device=logits.device)
-    weights = torch.linalg.solve(own, GAIN * error.flatten(1)[:, told].T)
+    weights = _solved(own, GAIN * error.flatten(1)[:, told].T)
     # Only where a fixed pixel is in reach: strokes are short, images large.
     fixed = torch.zeros_like(logits[0]).flatten().index_fill(0, told, 1).view(1, h, w)
     reach = int(_FARTHEST * REACH_PX)
@@ -77,3 +77,10 @@ def _spread(logits: Tensor, features: Tensor, hints: Tensor) -> Tensor:
     for part in torch.split(torch.nonzero(reached.flatten())[:, 0], 8192):
         out[:, part] += (kernel(part, told) @ weights).T
     return out.view(k, h, w)
+
+
+def _solved(a: Tensor, b: Tensor) -> Tensor:
+    """What a is multiplied by to give b; small, and on the CPU where MPS is too old for it."""
+    on = torch.device("cpu") if a.device.type == "mps" else a.device
+    found: Tensor = torch.linalg.solve(a.to(on), b.to(on))
+    return found.to(a.device)

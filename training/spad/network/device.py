@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
-__all__ = ["autocast", "devices", "pick_device"]
+__all__ = ["autocast", "devices", "fastest_ways", "gpus", "pick_device"]
 
 
 def devices() -> list[str]:
     """Devices of this machine that a model can run on, the one that "auto" picks first."""
-    found = [name for name, fault in _gpus().items() if not fault]
+    found = [name for name, fault in gpus().items() if not fault]
     if torch.backends.mps.is_available():
         found.append("mps")
     return [*found, "cpu"]
 
 
-def _gpus() -> dict[str, str]:
+def gpus() -> dict[str, str]:
     """NVIDIA's and AMD's GPUs, and what keeps this torch from computing on each: "", or words."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     built = torch.cuda.get_arch_list() if count else []
@@ -60,7 +61,7 @@ def pick_device(name: str) -> torch.device:
         There is a GPU that "auto" cannot take.
     """
     present = devices()
-    cannot = {gpu: fault for gpu, fault in _gpus().items() if fault}
+    cannot = {gpu: fault for gpu, fault in gpus().items() if fault}
     if name == "auto":
         if cannot and present[0].partition(":")[0] != "cuda":
             warnings.warn(f"{'. '.join(cannot.values())}. Going on with {present[0]}", stacklevel=2)
@@ -85,3 +86,20 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
         # Cards before Ampere are said to support it too, by emulation: many times slower.
         enabled = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.autocast(device.type if enabled else "cpu", torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def fastest_ways(device: torch.device, wanted: bool = True) -> Iterator[None]:
+    """On an NVIDIA GPU let cuDNN try which way is the fastest for each new shape.
+
+    Trying takes time, and pays where shapes come again.
+    """
+    cudnn = torch.backends.cudnn
+    if device.type != "cuda" or not wanted or cudnn.deterministic:
+        yield
+        return
+    before, cudnn.benchmark = cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before

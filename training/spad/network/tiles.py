@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spad.chain import sent
 from spad.network.interface import Condition, Network
 
 __all__ = ["OVERLAP", "Tile", "Tiled", "tiles"]
@@ -73,7 +74,7 @@ def tiles(
         Tile(
             (row, column),
             (own, beside),
-            (down[:, None] * across).to(device, non_blocking=True),
+            sent(down[:, None] * across, device),
         )
         for row, own, down in rows
         for column, beside, across in columns

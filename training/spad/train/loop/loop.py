@@ -18,7 +18,7 @@ import torch
 
 from spad import checkpoint
 from spad.cases import CaseError
-from spad.chain import cosine_schedule
+from spad.chain import cosine_schedule, sent
 from spad.inference import is_out_of_memory
 from spad.train.config import Config, ConfigError
 from spad.train.data import Samples, batches
@@ -231,7 +231,7 @@ def _steps(run: Run, job: Job) -> None:
 
 def _on_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch, but not the numbers: the host reads them, and would wait for a device."""
-    return {k: x if k == "number" else x.to(device, non_blocking=True) for k, x in batch.items()}
+    return {k: x if k == "number" else sent(x, device) for k, x in batch.items()}
 
 
 def _tell(run: Run, job: Job, means: Mapping[str, float], speed: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spad.chain import Jump, NoiseSchedule, draws, evidence, kl, prior_logits, q_sample
+from spad.chain import Jump, NoiseSchedule, draws, evidence, kl, prior_logits, q_sample, sent
 from spad.checkpoint import IGNORE
 from spad.learning import soft_dice, truth
 from spad.network import Network, Outputs, autocast
@@ -156,9 +156,9 @@ def _noised(
     kept = jump.alpha_bar_t.view(-1, 1, 1) * (labels != IGNORE)
     x_t = q_sample(truth(labels, judged), kept, network.num_classes, u).to(torch.uint8)
     # Made on the CPU: on the device, torch.tensor would wait for it.
-    time = torch.from_numpy(np.array(times, np.float32)).to(image.device, non_blocking=True)
+    time = sent(torch.from_numpy(np.array(times, np.float32)), image.device)
     if recycled:
-        rows = torch.from_numpy(np.array(recycled)).to(image.device, non_blocking=True)
+        rows = sent(torch.from_numpy(np.array(recycled)), image.device)
         drawn = recycled_x_t(
             network, run, schedule, image[rows], [times[p] for p in recycled],
             encoder=schedule.steps not in visited,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spad.chain import draws
+from spad.chain import draws, sent
 from spad.train.config import Perturbation
 from spad.train.method.bcd import boundary_band
 from spad.train.method.pas import intensity, target_count
@@ -106,7 +106,7 @@ def perturb(
     if not len(rows):
         return image
     # Made on the CPU: on the device, torch.tensor would wait for it.
-    index = torch.from_numpy(rows).to(image.device, non_blocking=True)
+    index = sent(torch.from_numpy(rows), image.device)
     part = {name: x[index] for name, x in batch.items() if name != "number"}
     noisy = _noisy(config, part, sigma, count, seed, [numbers[row] for row in rows])
     return image.index_copy(0, index, noisy)

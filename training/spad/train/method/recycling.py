@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spad.chain import NoiseSchedule, draws, posterior, prior_logits
+from spad.chain import NoiseSchedule, draws, posterior, prior_logits, sent
 from spad.network import Network, Outputs, autocast
 
 __all__ = ["AT_VISITED", "Logits", "from_noise", "recycled_x_t", "visited_jumps"]
@@ -153,7 +153,7 @@ def from_noise(
     x_T = uniform("own x_T").mul_(k).clamp_(max=k - 1).to(torch.uint8)
     jump = schedule.jump(top, np.asarray(times), device=device)
     # Made on the CPU: on the device, torch.tensor would wait for it.
-    time = torch.from_numpy(top.astype(np.float32)).to(device, non_blocking=True) / schedule.steps
+    time = sent(torch.from_numpy(top.astype(np.float32)), device) / schedule.steps
     found = logits(x_T.unsqueeze(1), time).squeeze(1).float()
     if network.predicts == "x_0":
         found = prior_logits(found, x_T, jump)
