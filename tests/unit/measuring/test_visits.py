@@ -105,6 +105,7 @@ def test_scans_of_any_spacing_are_laid_on_each_other(shape, step, first) -> None
     there = found.counterpart(12, 200)
     assert there is not None
     np.testing.assert_allclose(other.away(*there), (-0.48, 0.35), atol=0.06)
+    np.testing.assert_allclose(found.turned().counterpart(*there), (12, 200), atol=1e-6)
     assert found.counterpart(0, 0) is None  # the other did not look there
     assert "µm to the right" in found.words
     board = checkerboard(found)

@@ -1,4 +1,4 @@
-"""Two scans of one eye laid on each other, seen from above, so that a B-scan's counterpart is found.
+"""Two scans of one eye laid on each other, from above, so that a B-scan's counterpart is found.
 
 By phase correlation of their projections, which NumPy does in every host; scikit-image, which
 3D Slicer's Python lacks, finds the same shift and checks it in the tests. A shift alone: a head
@@ -160,6 +160,10 @@ class Alignment:
             f"shifted by {abs(right):.0f} µm to the {'right' if right >= 0 else 'left'} and "
             f"{abs(up):.0f} µm {'up' if up >= 0 else 'down'}, correlation {self.match:.2f}"
         )
+
+    def turned(self) -> Alignment:
+        """The same from the second scan to the first."""
+        return Alignment(self.second, self.first, -self.up_mm, -self.right_mm, self.match)
 
     def counterpart(self, bscan: float, column: float) -> tuple[float, float] | None:
         """(B-scan, column) of the second scan that shows this place of the first.

@@ -135,8 +135,8 @@ def visit_remarks(visits: Sequence[Visit]) -> tuple[str, ...]:
     apart = [v.scale.bscan.mm for v in visits if v.scale.bscan.mm]
     if apart and max(apart) > _UNEVEN * min(apart):
         out.append(
-            f"B-scans are {min(apart) * 1000:.0f} µm apart at one visit and {max(apart) * 1000:.0f} "
-            "µm at another: the coarser one sees less, so compare with care"
+            f"B-scans are {min(apart) * 1000:.0f} µm apart at one visit and "
+            f"{max(apart) * 1000:.0f} µm at another: the coarser one sees less"
         )
     known = {v.label for v in visits if any(m.region != "total" for m in v.rows)}
     missing = [v.label for v in visits if v.label not in known]
