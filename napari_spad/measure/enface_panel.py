@@ -14,14 +14,14 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_spad.desk import Desk, named, narrow
 from napari_spad.layers import leading_index, level_0
 from napari_spad.measure.enface_view import Drawing, EnFaceView
-from napari_spad.measure.maps import colour_bar, greys, projection, under_review, with_values
+from napari_spad.measure.maps import colour_bar, fundus_of, greys, under_review, with_values
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
-from spad.measuring import Grid
+from spad.measuring import Grid, projection
 
 __all__ = ["EnFacePanel"]
 
-IMAGE, DOUBT, REVIEW = "image", "uncertainty", "review"
+IMAGE, DOUBT, REVIEW, FUNDUS = "image", "uncertainty", "review", "fundus"
 ROUND_UM = 50
 BAR = (90, 8)
 
@@ -88,7 +88,12 @@ class EnFacePanel(QWidget):
         self.refresh()
 
     def _list_maps(self) -> None:
-        names: list[tuple[str, Any]] = [("image", IMAGE)]
+        facts = self.measures.facts
+        names: list[tuple[str, Any]] = []
+        if facts is None or facts.shape[0] > 1:
+            names.append(("image", IMAGE))
+        if facts is not None and fundus_of(facts.image) is not None:
+            names.append(("fundus", FUNDUS))
         if self.measures.live is not None:
             found = {row.value: row.structure for row in self.measures.rows}
             names += [(f"height of {name}", value) for value, name in found.items()]
@@ -111,13 +116,18 @@ class EnFacePanel(QWidget):
             lead = (0,) * (facts.image.ndim - 3)
             flat = np.zeros(facts.shape[::2], np.float32)  # where only labels are known
             if not isinstance(facts.image, Labels):
-                flat = projection(pixels[lead], facts.shape)
+                flat = projection(pixels[lead])
             self._ground = pixels, greys(flat)
         return self._ground[1]
 
     def _paint(self) -> None:
         facts, top = self.measures.facts, ""
-        if facts is None or facts.shape[0] < 2:
+        fundus = None if facts is None else fundus_of(facts.image)
+        if self.shown.currentData() == FUNDUS and fundus is not None:
+            self._colours = None
+            drawing = Drawing(fundus[0], (1.0, 1.0), upward=False, scans=fundus[1])
+            self.view.draw(drawing, self._bscan())
+        elif facts is None or facts.shape[0] < 2:
             self._colours = None
             self.view.draw(None, 0)
         else:
@@ -181,11 +191,14 @@ class EnFacePanel(QWidget):
         middles = grid.middles().items()
         return {at: f"{nl:.3g}" for name, at in middles if (nl := volumes.get(name)) is not None}
 
-    def _tip(self, bscan: int, column: int) -> str:
+    def _tip(self, bscan: int, share: float) -> str:
+        column = self._column(share)
         text = f"B-scan {bscan + 1}, column {column + 1}"
         shown, live = self.shown.currentData(), self.measures.live
         if isinstance(shown, int) and live is not None:
             text += f": {live.heights_um(shown)[bscan, column]:.0f} µm"
+        if shown == FUNDUS:
+            return f"{text}\nClick: go there."
         return f"{text}\nClick: go there. Drag the cross, or double click: the fovea is here."
 
     # ------------------------------------------------------------------ what happens to it
@@ -206,11 +219,16 @@ class EnFacePanel(QWidget):
         if self.shown.currentData() == REVIEW:
             self.refresh()
 
-    def _go(self, bscan: int, column: int) -> None:
+    def _column(self, share: float) -> int:
+        facts = self.measures.facts
+        return 0 if facts is None else round(share * (facts.shape[2] - 1))
+
+    def _go(self, bscan: int, share: float) -> None:
         facts = self.measures.facts
         if facts is not None:
-            lead = leading_index(facts.image, self.desk.viewer)[:-1]
-            self.desk.go_to(facts.image, (*lead, bscan), (facts.shape[1] / 2, column))
+            lead = leading_index(facts.image, self.desk.viewer)
+            place = (*lead[:-1], bscan) if lead else ()
+            self.desk.go_to(facts.image, place, (facts.shape[1] / 2, self._column(share)))
 
     def _place(self, bscan: float, column: float) -> None:
         if self.measures.facts is not None:

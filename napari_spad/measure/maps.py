@@ -1,4 +1,7 @@
-"""Maps of a stack seen from above: its projection, a structure's height, doubt, review. No Qt."""
+"""Maps of a stack seen from above: its projection, a structure's height, doubt, review; the fundus.
+
+No Qt in here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STATES", "colour_bar", "greys", "projection", "under_review", "with_values"]
+__all__ = ["STATES", "colour_bar", "fundus_of", "greys", "under_review", "with_values"]
 
 STATES = {
     "accepted": (86, 180, 233), "edited": (204, 121, 167), "seen": (200, 200, 200),
@@ -17,29 +20,24 @@ STATES = {
 """Colours of what became of a B-scan, those of the strip in the tab Review."""
 
 
-def projection(pixels: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Mean over the rows of each B-scan, float32 (B-scans, columns).
-
-    Parameters
-    ----------
-    pixels : array of real, shape (Z, H, W), (H, W), or with a trailing axis of colours
-        Read B-scan by B-scan.
-    shape : (Z, H, W)
-    """
-    out = np.empty((shape[0], shape[2]), np.float32)
-    for z in range(shape[0]):
-        one = np.asarray(pixels[z] if shape[0] > 1 or pixels.ndim > 3 else pixels)
-        one = one.reshape(shape[1], shape[2], -1)[..., :3]
-        # What Heidelberg writes where it has no pixels is no brightness.
-        out[z] = np.where(np.abs(one) < 1e30, one, 0).mean((0, 2), dtype=np.float64)
-    return out
-
-
 def greys(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A projection as colours, (B-scans, columns, 3)."""
     low, high = np.percentile(values, (1, 99))
     scaled = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
     return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def fundus_of(image: Any) -> tuple[NDArray[np.uint8], list[NDArray[np.float64]]] | None:
+    """The fundus' picture in colours (H, W, 3), and each B-scan's line on it; None without one."""
+    try:
+        told = image.metadata["fundus"]
+        pixels = np.asarray(told["pixels"], np.uint8)
+        scans = [np.asarray(one, float).reshape(-1, 2) for one in told["scans"]]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if pixels.ndim != 2 or not pixels.size or not scans:
+        return None
+    return np.repeat(pixels[..., None], 3, -1), scans
 
 
 def with_values(

@@ -11,7 +11,8 @@ pytest.importorskip("pytestqt")
 from qtpy.QtCore import QPoint, Qt
 
 from napari_spad.measure.enface_view import Drawing, EnFaceView
-from napari_spad.measure.maps import greys, projection, under_review, with_values
+from napari_spad.measure.maps import greys, under_review, with_values
+from spad.measuring import projection
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -43,7 +44,7 @@ def test_the_first_bscan_lies_below_and_the_proportion_is_true(view):
 def test_a_click_goes_to_its_bscan_and_column(view, qtbot):
     with qtbot.waitSignal(view.clicked) as heard:
         qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=point(view, 4, 30))
-    assert heard.args == [4, 30]
+    assert heard.args == [4, pytest.approx(30 / 99, abs=0.005)]
 
 
 def test_the_fovea_is_dragged_and_set_by_a_double_click(view, qtbot):
@@ -65,11 +66,32 @@ def test_the_fovea_is_dragged_and_set_by_a_double_click(view, qtbot):
     assert heard[2] == (19.5, 99.5)
 
 
+def test_on_the_fundus_a_click_goes_to_the_nearest_bscan(view, qtbot):
+    """Two lines and a circle on a picture of 100 x 100 pixels, in 200 on screen."""
+    turn = np.linspace(0, 2 * np.pi, 97)
+    scans = [
+        np.array([[10.0, 10], [10, 90]]),
+        np.array([[20.0, 90], [60, 90]]),
+        np.array([70, 50]) + 20 * np.stack([np.sin(turn), np.cos(turn)], 1),
+    ]
+    drawing = Drawing(np.zeros((100, 100, 3), np.uint8), (1, 1), upward=False, scans=scans)
+    view.draw(drawing, 1)
+    for place, bscan, share in (((12, 30), 0, 0.25), ((30, 80), 1, 0.25), ((90, 50), 2, 0.25)):
+        found = view.place_at(view.to_widget(*place))
+        assert found == (bscan, pytest.approx(share, abs=0.01))
+    placed = []
+    view.fovea_placed.connect(lambda *at: placed.append(at))
+    qtbot.mouseDClick(view, Qt.MouseButton.LeftButton, pos=point(view, 50, 50))
+    assert not placed  # it has no grid
+    yellow = view.grab().toImage().pixelColor(point(view, 40, 90))
+    assert yellow.red() > 150 > yellow.blue()
+
+
 def test_maps_say_what_is_there():
     pixels = np.zeros((3, 4, 5), np.float32)
     pixels[1, :2] = 10
     pixels[2, 0, 0] = 3.4e38  # no pixel, in Heidelberg's files
-    flat = projection(pixels, (3, 4, 5))
+    flat = projection(pixels)
     np.testing.assert_array_equal(flat[:, 0], (0, 5, 0))
     ground = greys(flat)
     heights = np.zeros((3, 5), np.float32)
@@ -80,9 +102,6 @@ def test_maps_say_what_is_there():
     states = under_review(ground, {0: "accepted", 1: "edited"}, {1: 0.5})
     assert states[0, 0].tolist() == [86, 180, 233]
     assert states[1, 2].tolist() != ground[1, 2].tolist()  # an expected error glows
-    np.testing.assert_array_equal(
-        projection(pixels[0], (1, 4, 5)), projection(pixels[:1], (1, 4, 5))
-    )
 
 
 def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
