@@ -14,15 +14,24 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_spad.desk import Desk, named, narrow
 from napari_spad.layers import leading_index, level_0
 from napari_spad.measure.enface_view import Drawing, EnFaceView
-from napari_spad.measure.maps import colour_bar, fundus_of, greys, under_review, with_values
+from napari_spad.measure.maps import (
+    colour_bar,
+    flattened,
+    fundus_of,
+    greys,
+    under_review,
+    with_values,
+)
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
 from spad.measuring import Grid, projection
 
 __all__ = ["EnFacePanel"]
 
-IMAGE, DOUBT, REVIEW, FUNDUS = "image", "uncertainty", "review", "fundus"
+IMAGE, DOUBT, REVIEW, FUNDUS, FLAT = "image", "uncertainty", "review", "fundus", "flat"
 ROUND_UM = 50
+NO_STACK = "no stack to be seen from above"
+NO_LINE = "no line to be made straight: label this B-scan first, or open the vendor's lines with it"
 BAR = (90, 8)
 
 
@@ -95,6 +104,7 @@ class EnFacePanel(QWidget):
         if facts is not None and fundus_of(facts.image) is not None:
             names.append(("fundus", FUNDUS))
         if self.measures.live is not None:
+            names.append(("B-scan, flattened", FLAT))
             found = {row.value: row.structure for row in self.measures.rows}
             names += [(f"height of {name}", value) for value, name in found.items()]
         if self.measures.result is not None:
@@ -127,8 +137,13 @@ class EnFacePanel(QWidget):
             self._colours = None
             drawing = Drawing(fundus[0], (1.0, 1.0), upward=False, scans=fundus[1])
             self.view.draw(drawing, self._bscan())
+        elif self.shown.currentData() == FLAT and facts is not None:
+            self._colours = None
+            self.view.empty = NO_LINE
+            self.view.draw(self._flat(), 0)
         elif facts is None or facts.shape[0] < 2:
             self._colours = None
+            self.view.empty = NO_STACK
             self.view.draw(None, 0)
         else:
             self._colours, top = self._map(self.shown.currentData())
@@ -136,6 +151,28 @@ class EnFacePanel(QWidget):
         self.high.setText(top)
         for label in (self.low, self.bar, self.high):
             label.setVisible(bool(top))
+
+    def _flat(self) -> Drawing | None:
+        """The B-scan on screen, its vendor's lowest line or the labels' lower edge straight."""
+        facts, live = self.measures.facts, self.measures.scores.live
+        layer = live.segmentation
+        if facts is None or layer is None or isinstance(facts.image, Labels):
+            return None
+        at = leading_index(layer, self.desk.viewer)
+        image = np.asarray(level_0(facts.image)[at])
+        image = image[..., :3].mean(-1) if facts.image.rgb else image
+        line = None
+        for other in self.desk.viewer.layers:
+            if "vendor_lines" in other.metadata and other.data.shape == layer.data.shape:
+                rows = np.arange(image.shape[0])[:, None]
+                lowest = np.where(np.asarray(other.data[at]) > 0, rows, -1).max(0)
+                line = np.where(lowest >= 0, lowest, np.nan)
+        colours = {c.value: c.color for c in live.classes if c.value}
+        found = flattened(image, live.class_maps(at)[0], colours, line)
+        if found is None:
+            return None
+        ends = np.array([[found[1], 0], [found[1], image.shape[1] - 1]], float)
+        return Drawing(found[0], (1.0, 1.0), upward=False, scans=[ends])
 
     def _map(self, shown: Any) -> tuple[NDArray[np.uint8], str]:
         """Colours, and the value of the brightest in words."""
@@ -197,6 +234,10 @@ class EnFacePanel(QWidget):
         shown, live = self.shown.currentData(), self.measures.live
         if isinstance(shown, int) and live is not None:
             text += f": {live.heights_um(shown)[bscan, column]:.0f} µm"
+        if shown == FLAT:
+            return (
+                f"column {column + 1}\nThe yellow line is straight here. Click: go to the column."
+            )
         if shown == FUNDUS:
             return f"{text}\nClick: go there."
         return f"{text}\nClick: go there. Drag the cross, or double click: the fovea is here."
@@ -210,6 +251,9 @@ class EnFacePanel(QWidget):
         return leading_index(facts.image, self.desk.viewer)[-1]
 
     def _on_step(self, _event: Any = None) -> None:
+        if self.shown.currentData() == FLAT:
+            self.refresh()
+            return
         self.view.show_bscan(self._bscan())
 
     def _forget_doubt(self, *_event: Any) -> None:
@@ -227,6 +271,7 @@ class EnFacePanel(QWidget):
         facts = self.measures.facts
         if facts is not None:
             lead = leading_index(facts.image, self.desk.viewer)
+            bscan = self._bscan() if self.shown.currentData() == FLAT else bscan
             place = (*lead[:-1], bscan) if lead else ()
             self.desk.go_to(facts.image, place, (facts.shape[1] / 2, self._column(share)))
 

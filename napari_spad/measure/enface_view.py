@@ -61,6 +61,8 @@ class EnFaceView(QWidget):
     drawing : Drawing or None
     bscan : int
         The one on screen.
+    empty : str
+        What stands there where nothing is drawn.
     tip : callable
         Gives what to say of (B-scan, how far along it, 0 to 1).
     """
@@ -76,6 +78,7 @@ class EnFaceView(QWidget):
         self.drawing: Drawing | None = None
         self.bscan = 0
         self.tip: Any = lambda bscan, share: ""
+        self.empty = "no stack to be seen from above"
         self._image = QImage()
         self._held: tuple[float, float] | None = None
         self._moved = False
@@ -153,7 +156,7 @@ class EnFaceView(QWidget):
             painter.drawText(
                 QRectF(self.rect()),
                 int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap),
-                "no stack to be seen from above",
+                self.empty,
             )
             return
         box = self.box

@@ -183,8 +183,7 @@ class MeasurePanel(QWidget):
         stack = facts is not None and facts.shape[0] > 1
         for widget in (self.eye, self.first, self.fovea, self.propose):
             widget.setEnabled(stack)
-        fundus = facts is not None and "fundus" in facts.image.metadata
-        self.map.setEnabled(stack or fundus)
+        self.map.setEnabled(facts is not None)
         self.saving.allow(bool(measures.rows))
         self._say(which)
 

@@ -11,7 +11,7 @@ pytest.importorskip("pytestqt")
 from qtpy.QtCore import QPoint, Qt
 
 from napari_spad.measure.enface_view import Drawing, EnFaceView
-from napari_spad.measure.maps import greys, under_review, with_values
+from napari_spad.measure.maps import flattened, greys, under_review, with_values
 from spad.measuring import projection
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
@@ -85,6 +85,27 @@ def test_on_the_fundus_a_click_goes_to_the_nearest_bscan(view, qtbot):
     assert not placed  # it has no grid
     yellow = view.grab().toImage().pixelColor(point(view, 40, 90))
     assert yellow.red() > 150 > yellow.blue()
+
+
+def test_a_bscan_is_flattened_along_the_lower_edge_of_its_labels():
+    """A bowed retina with a mound on it, and a cyst high above that is alone in its columns."""
+    across = np.arange(200)
+    base = np.round(60 + 15 * ((across - 80) / 100) ** 2).astype(int)
+    rows = np.arange(120)[:, None]
+    labels = ((rows > base - 4) & (rows <= base)).astype(np.uint8)
+    labels[(rows > base - 14) & (rows <= base) & (across > 60) & (across < 90)] = 2
+    labels[:, 150:170] = 0
+    labels[20:30, 150:170] = 3
+    image = np.where(rows > base, 200, 20).astype(np.uint8)
+    found, level = flattened(image, labels, {1: (255, 0, 0), 2: (0, 255, 0), 3: (0, 0, 255)})
+    assert found.shape == (120, 200, 3)
+    below = found[level + 3 : level + 20, :, 0]
+    assert (below == 255).all()  # what lies under the line, and no column above it
+    assert (found[..., 2].astype(int) - found[..., 0] > 200).any()  # the cyst is still there
+    assert flattened(image, np.zeros_like(labels), {}) is None
+    line = np.where(across < 100, base, np.nan).astype(float)
+    told, level = flattened(image, np.zeros_like(labels), {}, line)
+    assert (told[level + 3 : level + 20, :100, 0] == 255).all()
 
 
 def test_maps_say_what_is_there():

@@ -173,13 +173,14 @@ def _agreement(
     agreed = {}
     for structure, found in pairs.items():
         try:
-            agreed[structure] = one = limits_of_agreement(*zip(*found, strict=True))
+            limits = limits_of_agreement(*zip(*found, strict=True))
         except ValueError as error:
             say(f"{structure}: {error}")
             continue
+        agreed[structure] = limits
         say(
-            f"{structure}: {len(found)} pairs, mean difference {one.bias:+.3g} nL, limits of "
-            f"agreement {one.lower:+.3g} to {one.upper:+.3g} nL"
+            f"{structure}: {len(found)} pairs, mean difference {limits.bias:+.3g} nL, limits of "
+            f"agreement {limits.lower:+.3g} to {limits.upper:+.3g} nL"
         )
     if args.plot is None:
         return b""

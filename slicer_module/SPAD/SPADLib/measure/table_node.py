@@ -85,12 +85,11 @@ def to_pdf(measures: ResultMeasures, path: Path) -> None:
     """
     result, live = measures.result, measures.live
     image = result.layout.stack(array_of(result.volume))
-    edited = result.own().any((1, 2))
+    edited = [bool(one.any()) for one in result.own()]
     models = (run.get("checkpoint") or {} for run in result.provenance)
     facts = {
         "Model": ", ".join(dict.fromkeys(str(m.get("name", "")) for m in models if m)) or "–",
-        "By hand": f"in {int(edited.sum())} of {len(edited)} B-scans; "
-        f"{len(result.accepted())} accepted",
+        "By hand": f"in {sum(edited)} of {len(edited)} B-scans; {len(result.accepted())} accepted",
     }
     if live.grid is not None:
         bscan, column = live.grid.fovea
