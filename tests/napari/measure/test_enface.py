@@ -152,3 +152,30 @@ def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
     assert not panel.isVisible()
     dock.measure.map.click()
     qtbot.waitUntil(panel.isVisible, timeout=3000)
+
+
+def test_the_panel_shows_the_fundus_and_the_bscan_flattened(measured):
+    viewer, dock = measured()
+    image, panel = viewer.layers["eye"], dock.measure.enface
+    panel.isVisible = lambda: True
+    scans = [np.array([[z, 0.0], [z, 9.0]]) for z in (8, 6, 4, 2)]
+    image.metadata["fundus"] = {"pixels": np.full((10, 10), 90, np.uint8), "scans": scans}
+    panel.refresh()
+    shown = [panel.shown.itemText(n) for n in range(panel.shown.count())]
+    assert shown[:3] == ["image", "fundus", "B-scan, flattened"]
+    panel.shown.setCurrentIndex(1)
+    assert len(panel.view.drawing.scans) == 4
+    panel.view.clicked.emit(2, 0.5)
+    assert viewer.dims.current_step[0] == 2
+    assert panel.view.bscan == 2
+    panel.shown.setCurrentIndex(2)
+    before = panel.view.drawing
+    assert before.colours.shape == (24, 36, 3)
+    panel.view.clicked.emit(0, 0.5)  # along the line: the B-scan stays
+    assert viewer.dims.current_step[0] == 2
+    viewer.dims.set_current_step(0, 1)
+    assert panel.view.drawing is not before
+    assert "straight" in panel.view.tip(0, 0.5)
+    image.metadata["fundus"] = "nonsense"
+    panel.refresh()
+    assert panel.shown.findText("fundus") < 0
