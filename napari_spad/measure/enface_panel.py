@@ -24,6 +24,7 @@ from napari_spad.measure.maps import (
 )
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
+from napari_spad.scale import source_of
 from spad.measuring import Grid, projection
 
 __all__ = ["EnFacePanel"]
@@ -161,9 +162,9 @@ class EnFacePanel(QWidget):
         at = leading_index(layer, self.desk.viewer)
         image = np.asarray(level_0(facts.image)[at])
         image = image[..., :3].mean(-1) if facts.image.rgb else image
-        line = None
-        for other in self.desk.viewer.layers:
-            if "vendor_lines" in other.metadata and other.data.shape == layer.data.shape:
+        line, layers = None, self.desk.viewer.layers
+        for other in layers:
+            if "vendor_lines" in other.metadata and source_of(other, layers) is facts.image:
                 rows = np.arange(image.shape[0])[:, None]
                 lowest = np.where(np.asarray(other.data[at]) > 0, rows, -1).max(0)
                 line = np.where(lowest >= 0, lowest, np.nan)

@@ -175,11 +175,10 @@ class Saving(QObject):
     def ask(self, what: str, suffix: str) -> Path | None:
         """Ask for a file of this kind, named after the labels and what it holds."""
         layer = self._measures.scores.live.segmentation
-        if layer is None:
-            return None
         settings = self._desk.settings
         folder = Path(setting(settings, FOLDER, str(Path.home())))
-        proposed = folder / (re.sub(r"[^\w .–-]+", "_", layer.name) + f" – {what}{suffix}")
+        named_after = "" if layer is None else re.sub(r"[^\w .–-]+", "_", layer.name) + " – "
+        proposed = folder / f"{named_after}{what}{suffix}"
         kind = f"{suffix[1:].upper()} (*{suffix})"
         name, _ = QFileDialog.getSaveFileName(self._parent, f"Save {what}", str(proposed), kind)
         if not name:

@@ -65,6 +65,15 @@ class VisitsPanel(QWidget):
     saving : Saving
         Asks for files.
     parent : QWidget
+
+    Attributes
+    ----------
+    stacks : list of VisitStack
+        The rows of the list.
+    visits : list of Visit
+        As they were measured last.
+    alignment : Alignment or None
+        Of the two that were laid on each other last.
     """
 
     def __init__(
@@ -75,6 +84,7 @@ class VisitsPanel(QWidget):
         self.desk, self.measures, self._saving = desk, measures, saving
         self.stacks: list[VisitStack] = []
         self.visits: list[Visit] = []
+        self.classes: list[LabelClass] = []  # of all the visits, by name
         self.alignment: Alignment | None = None
         self._pair: tuple[VisitStack, VisitStack] | None = None
         self._work = Background(self._say)
@@ -89,6 +99,8 @@ class VisitsPanel(QWidget):
         self.board.clicked.connect(self._on_board)
         self.board.tip = self._tip
         self.counterpart.clicked.connect(self._on_counterpart)
+        for event in self._layer_events():
+            event.connect(self._on_layers)
 
     def _build(self) -> None:
         self.list = named(QTableWidget(0, 3), "visit_stacks")
@@ -143,6 +155,14 @@ class VisitsPanel(QWidget):
         whole.addWidget(self.shown, 1)
 
     # ------------------------------------------------------------------ which stacks
+
+    def _layer_events(self) -> tuple[Any, ...]:
+        events = self.desk.viewer.layers.events
+        return events.inserted, events.removed
+
+    def _on_layers(self, _event: Any = None) -> None:
+        if self.isVisible():
+            self.look()
 
     def open(self) -> None:
         """Show the window, with the stacks that the viewer has now."""
@@ -205,6 +225,7 @@ class VisitsPanel(QWidget):
         except ValueError as error:
             self._say(str(error))
             return
+        self.classes = list({c.name: c for stack in chosen for c in stack.classes}.values())
         self._say("counting…")
         self._work.start(lambda: counted(tasks), lambda found: self._on_counted(chosen, found))
 
@@ -221,11 +242,6 @@ class VisitsPanel(QWidget):
         classes = self.classes
         self.plot.say("drawing…")
         self._drawing.start(lambda: visits_plot(visits, classes), self.plot.show_png)
-
-    @property
-    def classes(self) -> list[LabelClass]:
-        """Classes of all the visits, by name."""
-        return list({c.name: c for stack in self.stacks for c in stack.classes}.values())
 
     def _show_table(self) -> None:
         if self.visits:
@@ -314,6 +330,8 @@ class VisitsPanel(QWidget):
 
     def disconnect_viewer(self) -> None:
         """Forget what is under way."""
+        for event in self._layer_events():
+            event.disconnect(self._on_layers)
         self._work.forget()
         self._drawing.forget()
         self.close()

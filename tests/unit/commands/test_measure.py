@@ -184,3 +184,7 @@ def test_two_readers_are_set_against_each_other(tmp_path: Path, capsys) -> None:
     assert "SRF: 2 pairs, mean difference +16.8 nL, limits of agreement -3.16 to +36.8 nL" in said
     assert "c: the other reader has no case of that name" in said
     assert plot.read_bytes().startswith(b"\x89PNG")
+    alone = ["measure", str(tmp_path / "ours" / "a.tif"), *words[2:], "--overwrite"]
+    assert main([*alone, "-o", str(out), "--plot", str(plot)]) == 2
+    assert "need at least 2" in capsys.readouterr().err
+    assert len(table(out)) == 1  # the table is there all the same

@@ -60,6 +60,8 @@ def test_what_is_seen_nowhere_is_not_drawn_and_the_rest_is() -> None:
     one = Visit("c", "", measure(flat, CLASSES, (0.004, 0.1)), scale)
     with pytest.raises(ValueError, match="none of these visits has a volume"):
         visits_plot([one, one], CLASSES)
+    with pytest.raises(ValueError, match="none of these visits has a volume"):
+        visits_page([one, one], CLASSES, title="an eye")
 
 
 def vessels(seed: int = 0, size: int = 900) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,17 +81,17 @@ def run(args: argparse.Namespace) -> int:
         if failed:  # a visit that is missing would not be seen
             say(f"{len(failed)} visits failed, so nothing is written: {', '.join(failed)}")
             return 1
-        rows, plot = _visits(cases, args)
+        rows, draw = _visits(cases, args)
     else:
         others, more = _all_measured(args.against or [], args)
         failed += more
         rows = [row for case in cases for row in _rows(case.visit)]
-        plot = _agreement(cases, others, rows, args) if args.against else b""
+        draw = _agreement(cases, others, rows, args)
     if rows:
         write_bytes(args.out, table_csv(rows).encode("utf-8-sig"))  # the mark is for Excel
         say(f"{len(cases)} results, {len(rows)} rows -> {args.out}")
-    if plot:
-        write_bytes(args.plot, plot)
+    if args.plot and rows:
+        write_bytes(args.plot, draw())
         say(f"drawn -> {args.plot}")
     if failed:
         say(f"{len(failed)} results failed: {', '.join(failed)}")
@@ -134,8 +134,10 @@ def _kind(args: argparse.Namespace) -> str:
     return str(args.plot.suffix.lower()[1:])
 
 
-def _visits(cases: list[_Case], args: argparse.Namespace) -> tuple[list[dict[str, Any]], bytes]:
-    """The table of the visits, and their page where it is asked for."""
+def _visits(
+    cases: list[_Case], args: argparse.Namespace
+) -> tuple[list[dict[str, Any]], Callable[[], bytes]]:
+    """The table of the visits, and what draws their page."""
     if args.visits and len(args.visits) != len(cases):
         raise ValueError(
             f"{len(args.visits)} dates for {len(cases)} results; give one for each, or none"
@@ -145,17 +147,17 @@ def _visits(cases: list[_Case], args: argparse.Namespace) -> tuple[list[dict[str
     rows = visit_rows(visits)
     for one in visit_remarks(visits):
         say(one)
-    if args.plot is None:
-        return rows, b""
     classes = {c.name: c for case in cases for c in case.classes}
     title = f"Visits of one eye {next((v.eye for v in visits if v.eye), '')}".strip()
-    return rows, visits_page(visits, list(classes.values()), title=title, kind=_kind(args))
+    return rows, lambda: visits_page(visits, list(classes.values()), title=title, kind=_kind(args))
 
 
 def _agreement(
     cases: list[_Case], others: list[_Case], rows: list[dict[str, Any]], args: argparse.Namespace
-) -> bytes:
-    """Put the other reader's volume into each row, say the limits, and draw them."""
+) -> Callable[[], bytes]:
+    """Put the other reader's volume into each row, and say the limits; what draws them."""
+    if not args.against:
+        return bytes
     theirs = {case.visit.name: case.visit for case in others}
     for name in (c.visit.name for c in cases if c.visit.name not in theirs):
         say(f"{name}: the other reader has no case of that name")
@@ -182,10 +184,8 @@ def _agreement(
             f"{structure}: {len(found)} pairs, mean difference {limits.bias:+.3g} nL, limits of "
             f"agreement {limits.lower:+.3g} to {limits.upper:+.3g} nL"
         )
-    if args.plot is None:
-        return b""
     readers = ("the other", "here")
-    return agreement_plot(agreed, "nL", title="Volumes", readers=readers, kind=_kind(args))
+    return lambda: agreement_plot(agreed, "nL", title="Volumes", readers=readers, kind=_kind(args))
 
 
 def _sidecars(paths: list[Path]) -> list[Path]:

@@ -1,7 +1,8 @@
 """The numbers for which OCT is annotated: volumes in nanolitres, heights, maps, their scale.
 
 A scale with its origin, the fovea and the ETDRS grid about it, measurements that follow a stroke,
-their table and their page. NumPy and SciPy alone, so that every host gets the same numbers.
+their table and their page; visits of one eye, two readers, two scans laid on each other. NumPy and
+SciPy alone (Matplotlib draws), so that every host gets the same numbers.
 """
 
 from typing import TYPE_CHECKING

@@ -17,8 +17,7 @@ from spad.measuring.visits import Visit, change, in_order, visit_remarks
 __all__ = ["agreement_plot", "visits_page", "visits_plot"]
 
 _CIRCLES = {"total": "-", "6 mm": "--", "3 mm": "-.", "1 mm": ":"}
-_COLUMNS = 2
-_MOST_VISITS = 8  # in the page's table; the CSV file has all
+_MOST_VISITS, _MOST_ROWS, _MOST_PLOTS = 8, 24, 12  # on the page; the CSV file has all
 
 
 def agreement_plot(
@@ -58,8 +57,7 @@ def agreement_plot(
         raise ValueError(
             "no structure has two pairs of numbers; limits of agreement need at least 2"
         )
-    across = min(_COLUMNS, len(agreed))
-    down = -(-len(agreed) // across)
+    across, down = _grid(len(agreed))
     figure = new_figure((4.2 * across, 3.1 * down + 0.5), layout="constrained")
     figure.suptitle(title or f"{readers[1]} less {readers[0]}", fontsize=10)
     figure.supxlabel(NOTICE, fontsize=6.5)
@@ -105,12 +103,7 @@ def visits_plot(
     """
     ordered = in_order(visits)
     names = _with_volume(ordered)
-    if not names:
-        raise ValueError(
-            "none of these visits has a volume: the distance of the B-scans is not known; type it"
-        )
-    across = min(_COLUMNS, len(names))
-    down = -(-len(names) // across)
+    across, down = _grid(len(names))
     figure = new_figure((3.4 * across, 2.1 * down), layout="constrained")
     for n, name in enumerate(names):
         _course(figure.add_subplot(down, across, n + 1), ordered, name, classes, legend=n == 0)
@@ -143,12 +136,12 @@ def visits_page(
     if any(m.low_nl is not None for v in ordered for m in v.rows):
         told += "; bands: the samples' range"
     figure.text(0.06, 0.935, told, fontsize=8)
-    down = -(-len(names) // _COLUMNS)
-    gap = 0.06
-    high = min(0.16, 0.5 / max(down, 1) - gap)
+    across, down = _grid(len(names))
+    gap, room = 0.06, 0.9 / max(across, 2)
+    high = min(0.16, 0.5 / down - gap)
     for n, name in enumerate(names):
-        left, top = 0.1 + 0.47 * (n % _COLUMNS), 0.9 - (n // _COLUMNS) * (high + gap)
-        axes = figure.add_axes((left, top - high, 0.38, high))
+        left, top = 0.1 + room * (n % across), 0.9 - (n // across) * (high + gap)
+        axes = figure.add_axes((left, top - high, room - 0.08, high))
         _course(axes, ordered, name, classes, legend=n == 0)
     _page_table(figure, 0.89 - down * (high + gap), ordered, names)
     scales = {v.scale.words for v in ordered}
@@ -162,12 +155,24 @@ def visits_page(
     return _as_file(figure, kind, title)
 
 
+def _grid(plots: int) -> tuple[int, int]:
+    """How many plots stand side by side, and how many below each other."""
+    across = min(plots, 2 if plots <= 6 else 3)
+    return across, -(-plots // across)
+
+
 def _with_volume(visits: Sequence[Visit]) -> list[str]:
-    """Structures of which some visit has a volume, those that were seen nowhere left out."""
-    names = dict.fromkeys(m.structure for v in visits for m in v.rows if m.volume_nl)
-    return list(names) or list(
-        dict.fromkeys(m.structure for v in visits for m in v.rows if m.volume_nl is not None)
-    )
+    """Structures that some visit has, or all where none was seen: as many as are drawn."""
+    known = {m.structure: 0.0 for v in visits for m in v.rows if m.volume_nl is not None}
+    if not known:
+        raise ValueError(
+            "none of these visits has a volume: the distance of the B-scans is not known; type it"
+        )
+    for visit in visits:
+        for m in visit.rows:
+            known[m.structure] = max(known.get(m.structure, 0.0), m.volume_nl or 0.0)
+    seen = [name for name, largest in known.items() if largest]
+    return (seen or list(known))[:_MOST_PLOTS]
 
 
 def _course(
@@ -203,6 +208,8 @@ def _course(
 def _page_table(figure: Any, top: float, visits: Sequence[Visit], names: Sequence[str]) -> None:
     shown = visits if len(visits) <= _MOST_VISITS else (visits[0], *visits[1 - _MOST_VISITS :])
     regions = [r for r in _CIRCLES if any(m.region == r for v in visits for m in v.rows)]
+    if len(names) * len(regions) > _MOST_ROWS:
+        regions = regions[:1]
     body = []
     for name in names:
         for region in regions:
