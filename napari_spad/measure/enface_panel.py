@@ -136,7 +136,8 @@ class EnFacePanel(QWidget):
         fundus = None if facts is None else fundus_of(facts.image)
         if self.shown.currentData() == FUNDUS and fundus is not None:
             self._colours = None
-            drawing = Drawing(fundus[0], (1.0, 1.0), upward=False, scans=fundus[1])
+            colours = np.repeat(fundus[0][..., None], 3, -1)
+            drawing = Drawing(colours, (1.0, 1.0), upward=False, scans=fundus[1])
             self.view.draw(drawing, self._bscan())
         elif self.shown.currentData() == FLAT and facts is not None:
             self._colours = None

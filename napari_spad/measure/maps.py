@@ -28,7 +28,7 @@ def greys(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def fundus_of(image: Any) -> tuple[NDArray[np.uint8], list[NDArray[np.float64]]] | None:
-    """The fundus' picture in colours (H, W, 3), and each B-scan's line on it; None without one."""
+    """The fundus' picture in greys (H, W), and each B-scan's line on it; None without one."""
     try:
         told = image.metadata["fundus"]
         pixels = np.asarray(told["pixels"], np.uint8)
@@ -37,7 +37,7 @@ def fundus_of(image: Any) -> tuple[NDArray[np.uint8], list[NDArray[np.float64]]]
         return None
     if pixels.ndim != 2 or not pixels.size or not scans:
         return None
-    return np.repeat(pixels[..., None], 3, -1), scans
+    return pixels, scans
 
 
 def with_values(
