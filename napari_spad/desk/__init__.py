@@ -6,6 +6,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from napari_spad.desk.annotators import AnnotatorField, annotator, hand_over, whose
+    from napari_spad.desk.background import Background
     from napari_spad.desk.choosers import CheckpointCombo, LayerCombo
     from napari_spad.desk.desk import Desk, data_folder
     from napari_spad.desk.keys import UNDO_HERE, Keys, typed

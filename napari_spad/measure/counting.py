@@ -2,27 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_spad.desk import explain
+from napari_spad.desk import Desk, Result, explain
 from napari_spad.layers import Packed, level_0
 from napari_spad.scale import Facts
 from spad.annotation import check_sum
-from spad.checkpoint import LabelClass
+from spad.checkpoint import IGNORE, LabelClass
 from spad.measuring import LiveMeasures, propose_fovea
 
-__all__ = ["commonest", "drawn_samples", "measured", "pit_of"]
+__all__ = [
+    "drawn_samples",
+    "measured",
+    "pit_of",
+    "sampled",
+    "samples_of",
+    "without_padding",
+    "z_of",
+]
 
 
-def commonest(packed: Mapping[Any, Packed]) -> int:
-    """How many samples most B-scans have."""
+def z_of(place: tuple[int, ...]) -> int:
+    """Which B-scan of a stack a place is."""
+    return place[-1] if place else 0
+
+
+def without_padding(
+    labels: NDArray[np.uint8], image: Any, z: int | None = None
+) -> NDArray[np.uint8]:
+    """Label what only pads smaller B-scans of a stack as not scanned: in a copy.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (Z, H, W)
+        Of the stack; of the B-scan `z` alone where it is given.
+    image : napari.layers.Layer
+        Its metadata know the sizes.
+    z : int, optional
+    """
+    sizes = image.metadata.get("bscan_sizes")
+    if sizes is not None:
+        labels = labels.copy()
+        for at, one in enumerate(labels):
+            height, width = sizes[at if z is None else z]
+            one[height:], one[:, width:] = IGNORE, IGNORE
+    return labels
+
+
+def sampled(
+    result: Result, place: tuple[int, ...], desk: Desk
+) -> tuple[Packed | None, NDArray[np.bool_]]:
+    """The samples of a B-scan, and where a person painted; None of one that is accepted."""
+    certain = place in desk.accepted(result)
+    return None if certain else result.packed.get(place), result.hand.mask[place] != 0
+
+
+def samples_of(
+    result: Result | None, labels: NDArray[np.uint8], desk: Desk
+) -> tuple[list[int], int, Iterator[NDArray[np.uint8]]]:
+    """B-scans of a result that have samples, how many most of them have, and these one by one."""
+    packed = {} if result is None else dict(result.packed)
     numbers = [one.shape[0] for one in packed.values()]
-    return max(set(numbers), key=numbers.count) if numbers else 0
+    number = max(set(numbers), key=numbers.count) if numbers else 0
+    drawn = (
+        drawn_samples(labels[z_of(at)], *sampled(result, at, desk), number)
+        for at in packed
+        if result is not None
+    )
+    return [z_of(at) for at in packed], number, drawn
 
 
 def drawn_samples(

@@ -14,15 +14,25 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_spad.desk import Desk, named, narrow
 from napari_spad.layers import leading_index, level_0
 from napari_spad.measure.enface_view import Drawing, EnFaceView
-from napari_spad.measure.maps import colour_bar, greys, projection, under_review, with_values
+from napari_spad.measure.maps import (
+    colour_bar,
+    flattened,
+    fundus_of,
+    greys,
+    under_review,
+    with_values,
+)
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
-from spad.measuring import Grid
+from napari_spad.scale import source_of
+from spad.measuring import Grid, projection
 
 __all__ = ["EnFacePanel"]
 
-IMAGE, DOUBT, REVIEW = "image", "uncertainty", "review"
+IMAGE, DOUBT, REVIEW, FUNDUS, FLAT = "image", "uncertainty", "review", "fundus", "flat"
 ROUND_UM = 50
+NO_STACK = "no stack to be seen from above"
+NO_LINE = "no line to be made straight: label this B-scan first, or open the vendor's lines with it"
 BAR = (90, 8)
 
 
@@ -88,8 +98,14 @@ class EnFacePanel(QWidget):
         self.refresh()
 
     def _list_maps(self) -> None:
-        names: list[tuple[str, Any]] = [("image", IMAGE)]
+        facts = self.measures.facts
+        names: list[tuple[str, Any]] = []
+        if facts is None or facts.shape[0] > 1:
+            names.append(("image", IMAGE))
+        if facts is not None and fundus_of(facts.image) is not None:
+            names.append(("fundus", FUNDUS))
         if self.measures.live is not None:
+            names.append(("B-scan, flattened", FLAT))
             found = {row.value: row.structure for row in self.measures.rows}
             names += [(f"height of {name}", value) for value, name in found.items()]
         if self.measures.result is not None:
@@ -111,14 +127,25 @@ class EnFacePanel(QWidget):
             lead = (0,) * (facts.image.ndim - 3)
             flat = np.zeros(facts.shape[::2], np.float32)  # where only labels are known
             if not isinstance(facts.image, Labels):
-                flat = projection(pixels[lead], facts.shape)
+                flat = projection(pixels[lead])
             self._ground = pixels, greys(flat)
         return self._ground[1]
 
     def _paint(self) -> None:
         facts, top = self.measures.facts, ""
-        if facts is None or facts.shape[0] < 2:
+        fundus = None if facts is None else fundus_of(facts.image)
+        if self.shown.currentData() == FUNDUS and fundus is not None:
             self._colours = None
+            colours = np.repeat(fundus[0][..., None], 3, -1)
+            drawing = Drawing(colours, (1.0, 1.0), upward=False, scans=fundus[1])
+            self.view.draw(drawing, self._bscan())
+        elif self.shown.currentData() == FLAT and facts is not None:
+            self._colours = None
+            self.view.empty = NO_LINE
+            self.view.draw(self._flat(), 0)
+        elif facts is None or facts.shape[0] < 2:
+            self._colours = None
+            self.view.empty = NO_STACK
             self.view.draw(None, 0)
         else:
             self._colours, top = self._map(self.shown.currentData())
@@ -126,6 +153,28 @@ class EnFacePanel(QWidget):
         self.high.setText(top)
         for label in (self.low, self.bar, self.high):
             label.setVisible(bool(top))
+
+    def _flat(self) -> Drawing | None:
+        """The B-scan on screen, its vendor's lowest line or the labels' lower edge straight."""
+        facts, live = self.measures.facts, self.measures.scores.live
+        layer = live.segmentation
+        if facts is None or layer is None or isinstance(facts.image, Labels):
+            return None
+        at = leading_index(layer, self.desk.viewer)
+        image = np.asarray(level_0(facts.image)[at])
+        image = image[..., :3].mean(-1) if facts.image.rgb else image
+        line, layers = None, self.desk.viewer.layers
+        for other in layers:
+            if "vendor_lines" in other.metadata and source_of(other, layers) is facts.image:
+                rows = np.arange(image.shape[0])[:, None]
+                lowest = np.where(np.asarray(other.data[at]) > 0, rows, -1).max(0)
+                line = np.where(lowest >= 0, lowest, np.nan)
+        colours = {c.value: c.color for c in live.classes if c.value}
+        found = flattened(image, live.class_maps(at)[0], colours, line)
+        if found is None:
+            return None
+        ends = np.array([[found[1], 0], [found[1], image.shape[1] - 1]], float)
+        return Drawing(found[0], (1.0, 1.0), upward=False, scans=[ends])
 
     def _map(self, shown: Any) -> tuple[NDArray[np.uint8], str]:
         """Colours, and the value of the brightest in words."""
@@ -181,11 +230,18 @@ class EnFacePanel(QWidget):
         middles = grid.middles().items()
         return {at: f"{nl:.3g}" for name, at in middles if (nl := volumes.get(name)) is not None}
 
-    def _tip(self, bscan: int, column: int) -> str:
+    def _tip(self, bscan: int, share: float) -> str:
+        column = self._column(share)
         text = f"B-scan {bscan + 1}, column {column + 1}"
         shown, live = self.shown.currentData(), self.measures.live
         if isinstance(shown, int) and live is not None:
             text += f": {live.heights_um(shown)[bscan, column]:.0f} µm"
+        if shown == FLAT:
+            return (
+                f"column {column + 1}\nThe yellow line is straight here. Click: go to the column."
+            )
+        if shown == FUNDUS:
+            return f"{text}\nClick: go there."
         return f"{text}\nClick: go there. Drag the cross, or double click: the fovea is here."
 
     # ------------------------------------------------------------------ what happens to it
@@ -197,6 +253,9 @@ class EnFacePanel(QWidget):
         return leading_index(facts.image, self.desk.viewer)[-1]
 
     def _on_step(self, _event: Any = None) -> None:
+        if self.shown.currentData() == FLAT:
+            self.refresh()
+            return
         self.view.show_bscan(self._bscan())
 
     def _forget_doubt(self, *_event: Any) -> None:
@@ -206,11 +265,17 @@ class EnFacePanel(QWidget):
         if self.shown.currentData() == REVIEW:
             self.refresh()
 
-    def _go(self, bscan: int, column: int) -> None:
+    def _column(self, share: float) -> int:
+        facts = self.measures.facts
+        return 0 if facts is None else round(share * (facts.shape[2] - 1))
+
+    def _go(self, bscan: int, share: float) -> None:
         facts = self.measures.facts
         if facts is not None:
-            lead = leading_index(facts.image, self.desk.viewer)[:-1]
-            self.desk.go_to(facts.image, (*lead, bscan), (facts.shape[1] / 2, column))
+            lead = leading_index(facts.image, self.desk.viewer)
+            bscan = self._bscan() if self.shown.currentData() == FLAT else bscan
+            place = (*lead[:-1], bscan) if lead else ()
+            self.desk.go_to(facts.image, place, (facts.shape[1] / 2, self._column(share)))
 
     def _place(self, bscan: float, column: float) -> None:
         if self.measures.facts is not None:

@@ -1,4 +1,4 @@
-"""The eye seen from above: a map with the B-scan on screen, the fovea and the grid drawn on it."""
+"""The eye seen from above: a map or the fundus, with B-scan, fovea and grid drawn on it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = ["Drawing", "EnFaceView"]
 NEAR_PX = 9
 """So near to the fovea the mouse takes hold of it."""
 LINE, GRID, MARK = QColor(255, 255, 255), QColor(255, 255, 255, 190), QColor(255, 220, 0)
+OTHERS = QColor(120, 200, 255, 110)
 SHADOW = QColor(0, 0, 0, 150)
 
 
@@ -37,6 +38,9 @@ class Drawing:
     fovea : (B-scan, column) or None
     corners : (str, str)
         What lies at the left and at the right.
+    scans : sequence of array of float, shape (N, 2)
+        Where the B-scans lie, where they are not the picture's rows: (row, column) of each line's
+        points, which are as far apart as its columns. Rows then run down.
     """
 
     colours: NDArray[np.uint8]
@@ -46,6 +50,7 @@ class Drawing:
     texts: Mapping[tuple[float, float], str] = field(default_factory=dict)
     fovea: tuple[float, float] | None = None
     corners: tuple[str, str] = ("", "")
+    scans: Sequence[NDArray[np.float64]] = ()
 
 
 class EnFaceView(QWidget):
@@ -56,11 +61,14 @@ class EnFaceView(QWidget):
     drawing : Drawing or None
     bscan : int
         The one on screen.
+    empty : str
+        What stands there where nothing is drawn.
     tip : callable
-        Gives what to say of (B-scan, column).
+        Gives what to say of (B-scan, how far along it, 0 to 1).
     """
 
-    clicked = Signal(int, int)
+    clicked = Signal(int, float)
+    """B-scan, and how far along it, 0 to 1."""
     fovea_dragged = Signal(float, float)
     """It is under way."""
     fovea_placed = Signal(float, float)
@@ -69,7 +77,8 @@ class EnFaceView(QWidget):
         super().__init__()
         self.drawing: Drawing | None = None
         self.bscan = 0
-        self.tip: Any = lambda bscan, column: ""
+        self.tip: Any = lambda bscan, share: ""
+        self.empty = "no stack to be seen from above"
         self._image = QImage()
         self._held: tuple[float, float] | None = None
         self._moved = False
@@ -147,7 +156,7 @@ class EnFaceView(QWidget):
             painter.drawText(
                 QRectF(self.rect()),
                 int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap),
-                "no stack to be seen from above",
+                self.empty,
             )
             return
         box = self.box
@@ -159,17 +168,31 @@ class EnFaceView(QWidget):
             painter.setPen(pen)
             for line in lines:
                 painter.drawPolyline(line)
-        self._draw_bscan(painter, box)
+        self._draw_bscan(painter, box, drawing)
         if drawing.fovea is not None:
             self._draw_fovea(painter, self.to_widget(*(self._held or drawing.fovea)))
         self._draw_texts(painter, box, drawing)
         painter.end()
 
-    def _draw_bscan(self, painter: QPainter, box: QRectF) -> None:
+    def _draw_bscan(self, painter: QPainter, box: QRectF, drawing: Drawing) -> None:
+        if drawing.scans:
+            self._draw_scans(painter, drawing.scans)
+            return
         y = self.to_widget(self.bscan, 0).y()
         for pen in (QPen(SHADOW, 3), QPen(LINE, 1.4, Qt.PenStyle.DashLine)):
             painter.setPen(pen)
             painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
+
+    def _draw_scans(self, painter: QPainter, scans: Sequence[NDArray[np.float64]]) -> None:
+        """All B-scans thinly, the one on screen on top of them."""
+        painter.setPen(QPen(OTHERS, 1))
+        for one in scans:
+            painter.drawPolyline(QPolygonF([self.to_widget(*p) for p in one]))
+        if self.bscan < len(scans):
+            line = QPolygonF([self.to_widget(*p) for p in scans[self.bscan]])
+            for pen in (QPen(SHADOW, 4), QPen(MARK, 2)):
+                painter.setPen(pen)
+                painter.drawPolyline(line)
 
     def _draw_fovea(self, painter: QPainter, at: QPointF) -> None:
         for pen in (QPen(SHADOW, 4), QPen(MARK, 2)):
@@ -234,22 +257,37 @@ class EnFaceView(QWidget):
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
         """Set the fovea here."""
-        if self.drawing is not None and self.box.contains(_place(event)):
+        if self.drawing is not None and not self.drawing.scans and self.box.contains(_place(event)):
             self.fovea_placed.emit(*self.to_stack(_place(event)))
 
-    def _go(self, at: QPointF) -> None:
-        bscan, column = self.to_stack(at)
+    def place_at(self, at: QPointF) -> tuple[int, float]:
+        """B-scan under a place of the widget, and how far along it, 0 to 1; the nearest one."""
         assert self.drawing is not None  # noqa: S101 - callers have looked
-        deep, wide = self.drawing.colours.shape[:2]
-        self.clicked.emit(min(round(bscan), deep - 1), min(round(column), wide - 1))
+        first, second = self.to_stack(at)
+        if not self.drawing.scans:
+            deep, wide = self.drawing.colours.shape[:2]
+            return max(0, min(round(first), deep - 1)), max(0.0, second) / max(1, wide - 1)
+        best, found = np.inf, (0, 0.0)
+        for z, line in enumerate(self.drawing.scans):
+            way = np.diff(line, axis=0)
+            length = np.maximum((way**2).sum(1), 1e-12)
+            share = np.clip(((np.array([first, second]) - line[:-1]) * way).sum(1) / length, 0, 1)
+            away = np.hypot(*(line[:-1] + share[:, None] * way - (first, second)).T)
+            n = int(away.argmin())
+            if away[n] < best:
+                best, found = float(away[n]), (z, (n + float(share[n])) / len(way))
+        return found
+
+    def _go(self, at: QPointF) -> None:
+        bscan, share = self.place_at(at)
+        self.clicked.emit(bscan, share)
 
     def event(self, event: Any) -> bool:
         """Tell of the place under the mouse."""
         if event.type() == event.Type.ToolTip and self.drawing is not None:
             at = QPointF(event.pos())
             if self.box.contains(at):
-                bscan, column = (max(0, round(p)) for p in self.to_stack(at))
-                QToolTip.showText(event.globalPos(), self.tip(bscan, column), self)
+                QToolTip.showText(event.globalPos(), self.tip(*self.place_at(at)), self)
             return True
         return super().event(event)
 

@@ -1,4 +1,7 @@
-"""Maps of a stack seen from above: its projection, a structure's height, doubt, review. No Qt."""
+"""What the panel “En face” shows: maps seen from above, the fundus, a B-scan flattened.
+
+No Qt in here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STATES", "colour_bar", "greys", "projection", "under_review", "with_values"]
+__all__ = ["STATES", "colour_bar", "flattened", "fundus_of", "greys", "under_review", "with_values"]
 
 STATES = {
     "accepted": (86, 180, 233), "edited": (204, 121, 167), "seen": (200, 200, 200),
@@ -17,29 +20,24 @@ STATES = {
 """Colours of what became of a B-scan, those of the strip in the tab Review."""
 
 
-def projection(pixels: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Mean over the rows of each B-scan, float32 (B-scans, columns).
-
-    Parameters
-    ----------
-    pixels : array of real, shape (Z, H, W), (H, W), or with a trailing axis of colours
-        Read B-scan by B-scan.
-    shape : (Z, H, W)
-    """
-    out = np.empty((shape[0], shape[2]), np.float32)
-    for z in range(shape[0]):
-        one = np.asarray(pixels[z] if shape[0] > 1 or pixels.ndim > 3 else pixels)
-        one = one.reshape(shape[1], shape[2], -1)[..., :3]
-        # What Heidelberg writes where it has no pixels is no brightness.
-        out[z] = np.where(np.abs(one) < 1e30, one, 0).mean((0, 2), dtype=np.float64)
-    return out
-
-
 def greys(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A projection as colours, (B-scans, columns, 3)."""
     low, high = np.percentile(values, (1, 99))
     scaled = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
     return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def fundus_of(image: Any) -> tuple[NDArray[np.uint8], list[NDArray[np.float64]]] | None:
+    """The fundus' picture in greys (H, W), and each B-scan's line on it; None without one."""
+    try:
+        told = image.metadata["fundus"]
+        pixels = np.asarray(told["pixels"], np.uint8)
+        scans = [np.asarray(one, float).reshape(-1, 2) for one in told["scans"]]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if pixels.ndim != 2 or not pixels.size or not scans:
+        return None
+    return pixels, scans
 
 
 def with_values(
@@ -85,6 +83,72 @@ def under_review(
             share = 0.6 * errors[z] / worst
             out[z, edge:-edge] = out[z, edge:-edge] * (1 - share) + np.array((230, 159, 0)) * share
     return out.astype(np.uint8)
+
+
+def flattened(
+    image: NDArray[Any],
+    labels: NDArray[np.integer[Any]],
+    colours: Mapping[int, tuple[int, int, int]],
+    line: NDArray[np.floating] | None = None,
+) -> tuple[NDArray[np.uint8], int] | None:
+    """A B-scan whose columns are moved so that a line under the retina is straight.
+
+    Parameters
+    ----------
+    image : array of real, shape (H, W)
+    labels : array of int, shape (H, W)
+        Class values, drawn as outlines.
+    colours : mapping of class value to RGB
+    line : array of float, shape (W,), optional
+        Rows of the line, such as a vendor's; NaN where it is not known. Otherwise a smooth curve
+        along the lower edge of what is labelled.
+
+    Returns
+    -------
+    array of uint8, shape (H, W, 3), and the row where the line lies
+        None where there is no line.
+    """
+    line = _smooth(_lower_edge(labels != 0) if line is None else line)
+    if line is None:
+        return None
+    height, width = image.shape
+    level = round(float(np.median(line)))
+    rows = np.arange(height)[:, None] + np.round(line).astype(int) - level
+    inside = (rows >= 0) & (rows < height)
+    place = np.clip(rows, 0, height - 1), np.broadcast_to(np.arange(width), rows.shape)
+    low, high = np.percentile(image, (1, 99.5))
+    grey = np.clip((image[place] - low) / max(float(high - low), 1e-9), 0, 1) * 255
+    out = np.repeat(np.where(inside, grey, 0).astype(np.uint8)[..., None], 3, -1)
+    moved = np.where(inside, labels[place], 0)
+    around = np.pad(moved, 1, mode="edge")
+    edge = (moved != around[:-2, 1:-1]) | (moved != around[2:, 1:-1])
+    edge |= (moved != around[1:-1, :-2]) | (moved != around[1:-1, 2:])
+    for value, colour in colours.items():
+        out[edge & (moved == value)] = colour
+    return out, level
+
+
+def _lower_edge(there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Lowest row of what is there, in each column; NaN where nothing is."""
+    lowest = there.shape[0] - 1 - there[::-1].argmax(0)
+    return np.where(there.any(0), lowest, np.nan)
+
+
+def _smooth(line: NDArray[np.floating]) -> NDArray[np.float64] | None:
+    """A curve of fourth degree under most of a line: what lies above it (a cyst) has no say."""
+    across = np.linspace(-1, 1, len(line))
+    kept = np.isfinite(line)
+    if kept.sum() < max(8, len(line) // 8):
+        return None
+    for _ in range(8):
+        curve = np.polynomial.Polynomial.fit(across[kept], line[kept], 4, domain=[-1, 1])(across)
+        off = line - curve  # rows run down: what is above is negative
+        limit = 2 * float(np.median(np.abs(off[kept]))) + 1
+        closer = np.isfinite(line) & (off > -limit)
+        if closer.sum() < 8 or (closer == kept).all():
+            break
+        kept = closer
+    return np.asarray(curve)
 
 
 def colour_bar() -> NDArray[np.uint8]:

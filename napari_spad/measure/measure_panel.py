@@ -14,15 +14,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, form_layout, named, narrow, setting
+from napari_spad.desk import Desk, form_layout, named, narrow, setting, whose
 from napari_spad.measure.enface_panel import EnFacePanel
+from napari_spad.measure.plot_view import PlotWindow
 from napari_spad.measure.saving import Saving
 from napari_spad.measure.sheets import SHEETS, agreement, sheet
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.measure.table import MeasureTable
+from napari_spad.measure.visits_panel import VisitsPanel
 from napari_spad.review import Reviews
 from napari_spad.scale import ScaleRow
 from napari_spad.scores import ScoresPanel
+from spad.measuring import Agreement, agreement_plot
 
 __all__ = ["MeasurePanel"]
 
@@ -55,6 +58,8 @@ class MeasurePanel(QWidget):
         self.scale = ScaleRow(desk)
         self.enface = EnFacePanel(desk, self.measures, reviews)
         self.saving = Saving(desk, self.measures, reviews, self)
+        self.visits = VisitsPanel(desk, self.measures, self.saving, self)
+        self.agreement = PlotWindow(desk, self.saving, self)
         self._dock: Any = None
         self._facts: Any = None
         self._build()
@@ -62,6 +67,8 @@ class MeasurePanel(QWidget):
         self.eye.activated.connect(self._on_eye)
         self.first.activated.connect(self._on_first)
         self.propose.clicked.connect(self._on_propose)
+        self.plot.clicked.connect(self.show_agreement)
+        self.open_visits.clicked.connect(self.visits.open)
         self.table.asked.connect(self._go)
         self.map.clicked.connect(self._on_map)
         self.measures.changed.connect(self.refresh)
@@ -89,6 +96,10 @@ class MeasurePanel(QWidget):
         self.shown = narrow(named(QComboBox(), "measure_sheet"))
         for key, text in SHEETS.items():
             self.shown.addItem(text, key)
+        self.plot = named(QPushButton("Plot…"), "agreement_plot")
+        self.plot.setToolTip("Areas B-scan by B-scan, against the reference (Bland and Altman)")
+        self.open_visits = named(QPushButton("Visits…"), "visits")
+        self.open_visits.setToolTip("Volumes over visits, and two scans laid on each other")
         self.table = named(MeasureTable(), "measure_table")
         self.note = named(QLabel(), "measure_note")
         self.note.setWordWrap(True)
@@ -101,10 +112,14 @@ class MeasurePanel(QWidget):
         form = form_layout()
         form.addRow("Eye", which)
         form.addRow("Fovea", where)
-        form.addRow("Show", self.shown)
+        what = QHBoxLayout()
+        what.addWidget(self.shown, 1)
+        what.addWidget(self.plot)
+        form.addRow("Show", what)
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
-        for button in (self.map, self.saving.copy, self.saving.csv, self.saving.pdf):
+        saving = self.saving
+        for button in (self.map, self.open_visits, saving.copy, saving.csv, saving.pdf):
             buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
@@ -151,10 +166,9 @@ class MeasurePanel(QWidget):
         measures, which = self.measures, self.shown.currentData()
         live = self.scores.live
         colours = {c.value: c.hex for c in live.classes}
-        agreed = {}
-        if which == "against" and measures.live is not None and measures.reference is not None:
-            values = {m.value for m in measures.rows}
-            agreed = agreement(measures.live, measures.reference, values)
+        agreed = self._agreed() if which == "against" else {}
+        self.plot.setVisible(which == "against")
+        self.plot.setEnabled(bool(agreed))
         shown = sheet(which, measures.rows, measures.reference_rows, agreed)
         self.table.show_sheet(shown, colours)
         facts = measures.facts
@@ -167,8 +181,9 @@ class MeasurePanel(QWidget):
             self.fovea.setText(fovea.words)
         self.fovea.setToolTip(self.fovea.text())
         stack = facts is not None and facts.shape[0] > 1
-        for widget in (self.eye, self.first, self.fovea, self.propose, self.map):
+        for widget in (self.eye, self.first, self.fovea, self.propose):
             widget.setEnabled(stack)
+        self.map.setEnabled(facts is not None)
         self.saving.allow(bool(measures.rows))
         self._say(which)
 
@@ -195,7 +210,30 @@ class MeasurePanel(QWidget):
             "\n".join(f"{line[:1].upper()}{line[1:]}".rstrip(".") + "." for line in lines)
         )
 
+    def _agreed(self) -> dict[int, Agreement]:
+        """Areas of the labels at work against the reference's, by class value."""
+        measures = self.measures
+        if measures.live is None or measures.reference is None:
+            return {}
+        values = {m.value for m in measures.rows}
+        return agreement(measures.live, measures.reference, values)
+
     # ------------------------------------------------------------------ what a person does
+
+    def show_agreement(self) -> None:
+        """Plot the areas against the reference's, in a window."""
+        live = self.scores.live
+        ours, theirs = live.segmentation, live.reference
+        if ours is None or theirs is None:
+            return
+        names = {c.value: c.name for c in live.classes}
+        agreed = {names[value]: one for value, one in self._agreed().items()}
+        readers = (whose(theirs) or "reference", whose(ours) or "here")
+        title = f"Areas, B-scan by B-scan: {ours.name} against {theirs.name}"
+        self.agreement.show_plot(
+            title,
+            lambda kind: agreement_plot(agreed, "mm²", title=title, readers=readers, kind=kind),
+        )
 
     def _on_eye(self, _index: int) -> None:
         if self.measures.facts is not None:
@@ -258,6 +296,9 @@ class MeasurePanel(QWidget):
         self.measures.disconnect_viewer()
         self.scale.follow(None)
         self.enface.disconnect_viewer()
+        self.visits.disconnect_viewer()
+        self.agreement.work.forget()
+        self.agreement.close()
         dock, self._dock = self._dock, None
         if dock is not None:
             dock.visibilityChanged.disconnect(self._on_dock)

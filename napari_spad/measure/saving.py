@@ -11,9 +11,8 @@ import numpy as np
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, explain, named, setting, whose
+from napari_spad.desk import Background, Desk, named, setting, whose
 from napari_spad.layers import level_0
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
@@ -45,7 +44,7 @@ class Saving(QObject):
         super().__init__(parent)
         self._desk, self._measures, self._reviews = desk, measures, reviews
         self._parent = parent
-        self._worker: Any = None
+        self._work = Background(desk.fail)
         self.copy = named(QPushButton("Copy"), "copy_measures")
         self.copy.setToolTip("All structures and regions, for a spreadsheet")
         self.csv = named(QPushButton("CSV…"), "save_measures")
@@ -97,29 +96,36 @@ class Saving(QObject):
         self._desk.say(f"{len(rows)} rows are in the clipboard.")
 
     def _ask_csv(self) -> None:
-        if (path := self._ask("Save measurements", ".csv", "CSV (*.csv)")) is not None:
+        if (path := self.ask("measures", ".csv")) is not None:
             self.save_csv(path)
 
     def save_csv(self, path: Path) -> None:
         """Write the table; what goes wrong is told."""
+        self.write(path, table_csv(self.rows()))
+
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Write a file; what goes wrong is told."""
         try:
-            write_text(path, table_csv(self.rows()))
+            if isinstance(content, str):
+                write_text(path, content)
+            else:
+                write_bytes(path, content)
         except OSError as error:
             self._desk.fail(error)
             return
-        self._desk.say(f"Measurements are in {path}")
+        self._desk.say(f"Written: {path}")
 
     # ------------------------------------------------------------------ a page
 
     def _ask_pdf(self) -> None:
-        if (path := self._ask("Save a report", ".pdf", "PDF (*.pdf)")) is not None:
+        if (path := self.ask("measures", ".pdf")) is not None:
             self.save_pdf(path)
 
     def save_pdf(self, path: Path) -> None:
         """Draw the page in a worker thread, and write it; what goes wrong is told."""
         measures, live = self._measures, self._measures.scores.live
         facts, layer = measures.facts, live.segmentation
-        if self._worker is not None or facts is None or layer is None or measures.live is None:
+        if self._work.busy or facts is None or layer is None or measures.live is None:
             return
         pixels = np.asarray(level_0(facts.image))
         if getattr(facts.image, "rgb", False):
@@ -136,16 +142,7 @@ class Saving(QObject):
             "worst": self._worst(),
         }
         self._desk.say("drawing the page…")
-        self._worker = FunctionWorker(_draw, path, page)
-        self._worker.returned.connect(self._on_drawn)
-        self._worker.start()
-
-    def _on_drawn(self, said: str) -> None:
-        self._worker = None
-        if said:
-            self._desk.fail(said)
-        else:
-            self._desk.say("The report is written.")
+        self._work.start(lambda: page_pdf(**page), lambda pdf: self.write(path, pdf))
 
     def _facts(self) -> dict[str, str]:
         """More lines of the page: who, with what, how much by hand."""
@@ -175,26 +172,18 @@ class Saving(QObject):
         ranked = sorted(queue.error, key=lambda place: -queue.error[place])
         return [place[-1] for place in ranked if place][:3]
 
-    def _ask(self, title: str, suffix: str, kind: str) -> Path | None:
+    def ask(self, what: str, suffix: str) -> Path | None:
+        """Ask for a file of this kind, named after the labels and what it holds."""
         layer = self._measures.scores.live.segmentation
-        if layer is None:
-            return None
         settings = self._desk.settings
         folder = Path(setting(settings, FOLDER, str(Path.home())))
-        proposed = folder / (re.sub(r"[^\w .–-]+", "_", layer.name) + f" – measures{suffix}")
-        name, _ = QFileDialog.getSaveFileName(self._parent, title, str(proposed), kind)
+        named_after = "" if layer is None else re.sub(r"[^\w .–-]+", "_", layer.name) + " – "
+        proposed = folder / f"{named_after}{what}{suffix}"
+        kind = f"{suffix[1:].upper()} (*{suffix})"
+        name, _ = QFileDialog.getSaveFileName(self._parent, f"Save {what}", str(proposed), kind)
         if not name:
             return None
         path = Path(name)
         path = path if path.suffix else path.with_suffix(suffix)
         settings.setValue(FOLDER, str(path.parent))
         return path
-
-
-def _draw(path: Path, page: dict[str, Any]) -> str:
-    """Draw and write the page; what went wrong, in words."""
-    try:
-        write_bytes(path, page_pdf(**page))
-    except Exception as error:
-        return explain(error)
-    return ""

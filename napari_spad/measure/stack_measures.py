@@ -17,12 +17,19 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Result
-from napari_spad.layers import Packed, leading_index, level_0
-from napari_spad.measure.counting import commonest, drawn_samples, measured, pit_of
-from napari_spad.scale import PROPOSED, Facts, KeptFacts
+from napari_spad.layers import leading_index
+from napari_spad.measure.counting import (
+    drawn_samples,
+    measured,
+    pit_of,
+    sampled,
+    samples_of,
+    without_padding,
+    z_of,
+)
+from napari_spad.scale import PROPOSED, Facts, KeptFacts, source_of
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
-from spad.checkpoint import IGNORE
 from spad.measuring import LiveMeasures, Measurement, remarks
 
 __all__ = ["StackMeasures"]
@@ -127,7 +134,7 @@ class StackMeasures(QObject):
         """Measure what is at work, if it is another stack or has another scale than before."""
         live = self.scores.live
         layer = live.segmentation
-        facts = self.facts_of(self._chosen if layer is None else self._image_of(layer) or layer)
+        facts = self.facts_of(self._chosen if layer is None else self.image_of(layer) or layer)
         if facts is not self.facts:
             self.facts = facts
             self.facts_changed.emit()
@@ -147,21 +154,13 @@ class StackMeasures(QObject):
         self.scores.refresh()  # it says mm too
         self.facts_changed.emit()
 
-    def _image_of(self, layer: Labels) -> Image | None:
-        result = self.result
+    def image_of(self, layer: Labels) -> Image | None:
+        """The image that labels are of; None where it is not in the viewer."""
+        result = next((r for r in self.desk.results if r.layer is layer), None)
         if result is not None:
             return result.image if result.image in self.desk.viewer.layers else None
-        shape = layer.data.shape
-        return next(
-            (
-                other
-                for other in reversed(self.desk.viewer.layers)
-                if isinstance(other, Image)
-                and "spad" not in other.metadata
-                and tuple(level_0(other).shape[: other.ndim]) == shape
-            ),
-            None,
-        )
+        found: Image | None = source_of(layer, self.desk.viewer.layers)
+        return found
 
     def _begin(self) -> None:
         self._listen(self.scores.live.segmentation)
@@ -173,14 +172,12 @@ class StackMeasures(QObject):
             live, result = self.scores.live, self.result
             theirs = self._padded(live.class_maps(None)[1].reshape(self.facts.shape))
             ours = self.class_maps()
-            packed = {} if result is None else dict(result.packed)
-            self._number = commonest(packed)
+            places, self._number, drawn = samples_of(result, ours, self.desk)
             self._due.clear()
             self._samples_due.clear()
-            drawn = (drawn_samples(ours[_z(at)], *self._sampled(at), self._number) for at in packed)
             self.counting = FunctionWorker(
                 measured, ours, theirs if live.reference is not None else None, live.classes,
-                self.facts.scale.spacing_mm, self._number, [_z(at) for at in packed], drawn,
+                self.facts.scale.spacing_mm, self._number, places, drawn,
                 pit_of(self.facts), self._turn,
             )  # fmt: skip
             self.counting.returned.connect(self._on_measured)
@@ -210,14 +207,8 @@ class StackMeasures(QObject):
         return self._padded(ours.reshape(self.facts.shape))
 
     def _padded(self, labels: NDArray[np.uint8], z: int | None = None) -> NDArray[np.uint8]:
-        """Label what only pads smaller B-scans of a stack as not scanned: in a copy."""
-        sizes = None if self.facts is None else self.facts.image.metadata.get("bscan_sizes")
-        if sizes is not None:
-            labels = labels.copy()
-            for at, one in enumerate(labels):
-                height, width = sizes[at if z is None else z]
-                one[height:], one[:, width:] = IGNORE, IGNORE
-        return labels
+        """Labels, not scanned where they only pad smaller B-scans of the stack."""
+        return labels if self.facts is None else without_padding(labels, self.facts.image, z)
 
     def _on_measured(self, found: Any) -> None:
         turn, live, reference, sums, pit, failed = found
@@ -296,13 +287,13 @@ class StackMeasures(QObject):
 
     def _on_edited(self, result: Result, edit: Any) -> None:
         if result.layer is self._heard:
-            self._samples_due.update(_z(place) for place in edit.bscans)
+            self._samples_due.update(z_of(place) for place in edit.bscans)
             self._on_unsaid()
 
     def _on_written(self, result: Result, place: tuple[int, ...]) -> None:
         if result.layer is self._heard:
-            self._due.add(_z(place))
-            self._samples_due.add(_z(place))
+            self._due.add(z_of(place))
+            self._samples_due.add(z_of(place))
             if self._awake:
                 self._soon.start()
                 self._quiet.start()
@@ -318,7 +309,7 @@ class StackMeasures(QObject):
         layer = self._heard
         if self.live is None or layer is None or np.ndim(layer.data) != layer.ndim:
             return
-        if self._take(_z(leading_index(layer, self.desk.viewer))):
+        if self._take(z_of(leading_index(layer, self.desk.viewer))):
             self._count()
 
     def _on_quiet(self) -> None:
@@ -366,15 +357,10 @@ class StackMeasures(QObject):
             place = (z,) if facts.image.ndim > 2 else ()
             labels = self.scores.live.class_maps(place)[0]
             labels = self._padded(labels.reshape(1, *facts.shape[1:]), z)[0]
-            live.update(z, labels, drawn_samples(labels, *self._sampled(place), self._number))
+            live.update(
+                z, labels, drawn_samples(labels, *sampled(result, place, self.desk), self._number)
+            )
         return True
-
-    def _sampled(self, place: tuple[int, ...]) -> tuple[Packed | None, NDArray[np.bool_]]:
-        """The samples of a B-scan, and where a person painted; None of one that is accepted."""
-        result = self.result
-        assert result is not None  # noqa: S101 - callers have looked
-        certain = place in self.desk.accepted(result)
-        return None if certain else result.packed.get(place), result.hand.mask[place] != 0
 
     def _count(self) -> None:
         assert self.live is not None  # noqa: S101 - callers have looked
@@ -390,7 +376,3 @@ class StackMeasures(QObject):
         for timer in (self._soon, self._glance, self._quiet):
             timer.stop()
         self._listen(None)
-
-
-def _z(place: tuple[int, ...]) -> int:
-    return place[-1] if place else 0

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing, reference_layer
+from napari_spad.read.opened_layers import (
+    LayerData,
+    fundus_picture,
+    image_layer,
+    missing,
+    reference_layer,
+)
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
 
@@ -17,6 +23,8 @@ __all__ = ["MM_PER_DEGREE", "read_e2e"]
 
 MM_PER_DEGREE = 0.2896
 """On the retina of a medium eye, eyepy's MEDIUM_EYE_LENGTH_UM_PER_DEG. Eyes differ in length."""
+
+_FIELD = 30.0  # degrees
 
 
 def read_e2e(path: str | Path) -> list[LayerData]:
@@ -88,7 +96,13 @@ def volume_layers(volume: Any) -> list[LayerData]:
     date = str(_of(scans[0], "acquisitionTime") or "")[:10] if scans else ""
     return [
         image_layer(
-            pixels, f"OCT {eye}".strip(), scale, eye=eye, date=date, patient=pseudonym(*told)
+            pixels,
+            f"OCT {eye}".strip(),
+            scale,
+            eye=eye,
+            date=date,
+            patient=pseudonym(*told),
+            fundus=_fundus(volume, scans),
         ),
         *reference_layer(lines, pixels.shape, scale),
     ]
@@ -115,6 +129,19 @@ def _scale(meta: Any) -> Scale:
     apart = np.hypot(*steps.T)
     even = len(apart) > 0 and np.ptp(apart) <= 0.2 * apart.mean()
     return Scale(_from_angle(float(apart.mean()) if even else 0.0), row, column)
+
+
+def _fundus(volume: Any, scans: Any) -> dict[str, Any] | None:
+    """The picture of the fundus, which eyepy takes to be 30 degrees wide, its middle at 0, 0."""
+    picture = volume.localizer
+    if picture is None or picture.meta.get("scale_unit") != "°":
+        return None  # eyepy's own projection
+    ends = [[_of(s, k) for k in ("start_y", "start_x", "end_y", "end_x")] for s in scans]
+    if not ends or any(value is None for four in ends for value in four):
+        return None
+    steps = float(picture.meta["scale_y"]), float(picture.meta["scale_x"])
+    places = (np.array(ends, float).reshape(-1, 2, 2) + _FIELD / 2) / steps
+    return fundus_picture(picture.data, places[:, 0], places[:, 1])
 
 
 def _from_angle(degrees: float) -> Length:

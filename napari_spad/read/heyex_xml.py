@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, day, image_layer, missing, reference_layer
+from napari_spad.read.opened_layers import (
+    LayerData,
+    day,
+    fundus_picture,
+    image_layer,
+    missing,
+    reference_layer,
+)
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
 from spad.pictures import image_files
@@ -83,6 +90,7 @@ def read_heyex(path: str | Path) -> list[LayerData]:
             first=first,
             date=_date(root),
             patient=pseudonym(*who),
+            fundus=_fundus(path, root, scans),
             notes=notes,
         ),
         *reference_layer(lines, pixels.shape, scale),
@@ -134,19 +142,38 @@ def _date(root: Any) -> str:
     return "" if date is None else day(*(date.findtext(t) for t in ("Year", "Month", "Day")))
 
 
+def _places(scans: Sequence[Any], end: str) -> NDArray[np.float64]:
+    """(x, y) in mm of each B-scan's "Start" or "End"; NaN where none is told."""
+    where = f"OphthalmicAcquisitionContext/{end}/Coord"
+    found = [[_number(s.findtext(f"{where}/{axis}")) for axis in "XY"] for s in scans]
+    return np.array(found, dtype=float)
+
+
+def _fundus(path: Path, root: Any, scans: Sequence[Any]) -> dict[str, Any] | None:
+    """The picture of the fundus, where the export names one that is there."""
+    found = next(
+        (i for i in root.iter("Image") if i.findtext("ImageType/Type") == "LOCALIZER"), None
+    )
+    if found is None:
+        return None
+    steps = [_number(found.findtext(f"OphthalmicAcquisitionContext/Scale{a}")) for a in "YX"]
+    try:
+        pixels = _pixels(path, found.findtext("ImageData/ExamURL") or "")
+    except (OSError, ValueError):  # the B-scans are what matters
+        return None
+    if not all(s is not None and 0 < s < 1 for s in steps):
+        return None
+    ends = [_places(scans, end)[:, ::-1] / np.array(steps, float) for end in ("Start", "End")]
+    return fundus_picture(pixels, *ends)
+
+
 def _between(scans: Sequence[Any], notes: list[str]) -> tuple[Length, str]:
     """Distance of B-scans that are parallel and evenly spaced, and where the first of them lies."""
-
-    def places(end: str) -> NDArray[np.float64]:
-        where = f"OphthalmicAcquisitionContext/{end}/Coord"
-        found = [[_number(s.findtext(f"{where}/{axis}")) for axis in "XY"] for s in scans]
-        return np.array(found, dtype=float)  # None becomes NaN
-
     if len(scans) < 2:
         return Length(), ""
-    steps = np.diff(places("Start"), axis=0)
+    steps = np.diff(_places(scans, "Start"), axis=0)
     lengths = np.hypot(*steps.T)
-    parallel = np.allclose(steps, np.diff(places("End"), axis=0), atol=0.02)
+    parallel = np.allclose(steps, np.diff(_places(scans, "End"), axis=0), atol=0.02)
     even = np.isfinite(lengths).all() and np.ptp(lengths) <= 0.2 * lengths.mean() + 0.002
     if not (parallel and even and lengths.mean() > 0):
         notes.append(

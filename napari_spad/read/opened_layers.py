@@ -2,8 +2,8 @@
 
 What a file says of the patient goes no further than the pseudonym. A layer's metadata say where its
 millimetres come from (``scale``, `spad.measuring.Scale` as JSON) and, where the file tells them,
-``eye`` ("OD", "OS"), ``first`` (where the first B-scan lies: "inferior", "superior") and ``date``
-("2026-01-31").
+``eye`` ("OD", "OS"), ``first`` (where the first B-scan lies: "inferior", "superior"), ``date``
+("2026-01-31") and ``fundus`` (the picture of the fundus, with the B-scans' places on it).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "NamedValue",
     "bands",
     "day",
+    "fundus_picture",
     "image_layer",
     "missing",
     "named_values",
@@ -65,6 +66,7 @@ def image_layer(
     first: str = "",
     date: str = "",
     patient: str | None = None,
+    fundus: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -85,6 +87,8 @@ def image_layer(
         Of the examination, "2026-01-31"; it stays in the layer and goes into no file by itself.
     patient : str, optional
         Pseudonym.
+    fundus : mapping, optional
+        As `fundus_picture` gives it.
     notes : sequence of str
         What the user should know about how the file was read.
     """
@@ -99,9 +103,54 @@ def image_layer(
     kept |= {k: v for k, v in (("eye", eye), ("first", first), ("date", date)) if v}
     if patient is not None:
         kept["patient"] = patient
+    if fundus is not None:
+        kept["fundus"] = dict(fundus)
     if notes:
         kept["notes"] = list(notes)
     return (pixels, {"name": name, "metadata": kept, **placed(scale, axes), **settings}, "image")
+
+
+def fundus_picture(
+    pixels: Any, starts: Any, ends: Any, *, about: bool = False, eye: str = ""
+) -> dict[str, Any] | None:
+    """The picture of the fundus, and where the B-scans lie on it; None where there is none.
+
+    Parameters
+    ----------
+    pixels : array, shape (H, W)
+    starts, ends : array of float, shape (Z, 2)
+        (row, column) in its pixels of each B-scan's first and last column.
+    about : bool
+        The ends are the middles of circles, on which the scans begin at their starts.
+    eye : {"OD", "OS", ""}
+        Circles run from temporal over superior to nasal: clockwise in a right eye.
+
+    Returns
+    -------
+    dict or None
+        "pixels", uint8 (H, W), and "scans", a list of arrays of float (N, 2).
+    """
+    pixels = np.asarray(pixels)
+    starts, ends = np.asarray(starts, float), np.asarray(ends, float)
+    if (
+        pixels.ndim != 2
+        or not pixels.size
+        or not (np.isfinite(starts).all() and np.isfinite(ends).all())
+    ):
+        return None
+    if pixels.dtype != np.uint8:
+        top = float(pixels.max()) or 1.0
+        pixels = (np.clip(pixels / top, 0, 1) * 255).astype(np.uint8)
+    scans = [np.stack(both) for both in zip(starts, ends, strict=True)]
+    if about:
+        turn = np.linspace(0, 2 * np.pi, 97) * (-1 if eye == "OS" else 1)
+        scans = []
+        for start, middle in zip(starts, ends, strict=True):
+            down, right = start - middle  # rows run down: growing angles go clockwise
+            angle = np.arctan2(down, right) + turn
+            around = np.stack([np.sin(angle), np.cos(angle)], 1)
+            scans.append(middle + np.hypot(down, right) * around)
+    return {"pixels": np.array(pixels), "scans": scans}
 
 
 def bands(

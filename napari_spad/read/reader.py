@@ -21,6 +21,7 @@ _BY_SUFFIX = {
     ".e2e": ("e2e", "read_e2e"),
     ".fda": ("topcon", "read_topcon"),
     ".fds": ("topcon", "read_topcon"),
+    ".oct": ("bioptigen", "read_bioptigen"),
     ".dcm": ("dicom", "read_dicom"),
     ".dicom": ("dicom", "read_dicom"),
     ".nii": ("nifti", "read_nifti"),

@@ -12,11 +12,12 @@ import datetime
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, reference_layer
+from napari_spad.read.opened_layers import LayerData, fundus_picture, image_layer, reference_layer
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Scale
 
@@ -37,7 +38,8 @@ class _Header:
     bscans: int
     height: int
     spacing_mm: tuple[float, float, float]
-    fundus_bytes: int
+    fundus: tuple[int, int]  # rows, columns
+    fundus_mm: tuple[float, float]
     eye: str
     date: str
     pattern: int
@@ -67,8 +69,8 @@ def read_vol(path: str | Path) -> list[LayerData]:
     shape = (header.bscans, header.height, header.width)
     pixels = np.empty(shape, np.uint8)
     lines: dict[str, NDArray[np.float32]] = {}
-    starts = np.zeros((header.bscans, 2))
-    at = _HEADER + header.fundus_bytes
+    ends = np.zeros((header.bscans, 4))
+    at = _HEADER + header.fundus[0] * header.fundus[1]
     for z in range(header.bscans):
         # Each B-scan tells its header's size; the file's header may tell another.
         told = whole[at + 12 : at + 16]
@@ -80,12 +82,12 @@ def read_vol(path: str | Path) -> list[LayerData]:
                 "or export it again"
             )
         pixels[z] = _greys(np.frombuffer(whole[begin:end], "<f4").reshape(shape[1:]))
-        starts[z] = struct.unpack("<4d", whole[at + 16 : at + 48].tobytes())[:2]
+        ends[z] = struct.unpack("<4d", whole[at + 16 : at + 48].tobytes())
         for name, rows in _lines(whole[at:begin], header.width):
             lines.setdefault(name, np.full((shape[0], shape[2]), np.nan, np.float32))[z] = rows
         at = end
     notes: list[str] = []
-    kind, scale, first = _placed(header, starts, notes)
+    kind, scale, first = _placed(header, ends[:, :2], notes)
     return [
         image_layer(
             pixels,
@@ -95,10 +97,25 @@ def read_vol(path: str | Path) -> list[LayerData]:
             first=first,
             date=header.date,
             patient=pseudonym(*header.patient),
+            fundus=_fundus(header, whole, ends),
             notes=notes,
         ),
         *reference_layer(lines, shape, scale),
     ]
+
+
+def _fundus(
+    header: _Header, whole: NDArray[np.uint8], ends: NDArray[np.float64]
+) -> dict[str, Any] | None:
+    """The picture of the fundus, with the B-scans on it, whose ends are told in mm."""
+    rows, columns = header.fundus
+    if not all(0 < mm < 1 for mm in header.fundus_mm):
+        return None
+    pixels = whole[_HEADER : _HEADER + rows * columns].reshape(rows, columns)
+    places = ends.reshape(-1, 2, 2)[..., ::-1] / header.fundus_mm  # x and y become row and column
+    return fundus_picture(
+        pixels, places[:, 0], places[:, 1], about=header.pattern == _CIRCULAR, eye=header.eye
+    )
 
 
 def _placed(
@@ -132,9 +149,9 @@ def _header(path: Path, raw: bytes) -> _Header:
         )
     width, bscans, height = struct.unpack_from("<3i", raw, 12)
     along, between, down = struct.unpack_from("<3d", raw, 24)
-    slo = struct.unpack_from("<2i", raw, 48)
+    slo = struct.unpack_from("<2i2d", raw, 48)  # columns, rows, and their distances
     pattern = struct.unpack_from("<i", raw, 96)[0]
-    if min(width, bscans, height) < 1 or min(slo) < 0 or bscans * width * height > _LARGEST:
+    if min(width, bscans, height) < 1 or min(slo[:2]) < 0 or bscans * width * height > _LARGEST:
         raise ValueError(
             f"{path.name} is damaged: {bscans} B-scans of {height}×{width} pixels cannot be; copy "
             "or export it again"
@@ -149,7 +166,8 @@ def _header(path: Path, raw: bytes) -> _Header:
         bscans,
         height,
         (between, down, along),
-        slo[0] * slo[1],
+        (slo[1], slo[0]),
+        (slo[3], slo[2]),
         texts[0] if texts[0] in ("OD", "OS") else "",
         _date(*struct.unpack_from("<q", raw, 88)),
         pattern,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from napari_spad.scale.image_facts import PROPOSED, Facts, scale_of
+    from napari_spad.scale.image_facts import PROPOSED, Facts, scale_of, source_of
     from napari_spad.scale.kept_facts import KeptFacts
     from napari_spad.scale.row import ScaleRow
 

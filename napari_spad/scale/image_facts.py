@@ -6,7 +6,7 @@ also kept by the image's pixels, so that it is there when the file is opened aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.layers.base import Layer
 
-__all__ = ["PROPOSED", "Facts", "Fovea", "scale_of"]
+__all__ = ["PROPOSED", "Facts", "Fovea", "scale_of", "source_of"]
 
 AXES = ("bscan", "row", "column")
 LAYER = "from the layer's scale"
@@ -100,7 +100,7 @@ class Facts:
         said = kept.of(self._key)
         if "scale" in said and not image.metadata.get("scale_opened"):
             self._lay(Scale.from_json(said["scale"]))
-        for name in ("eye", "fovea", "first"):
+        for name in ("eye", "fovea", "first", "date"):
             if name in said:
                 self._tell(name, said[name])
 
@@ -178,6 +178,16 @@ class Facts:
         self._keep("first", first or "")
 
     @property
+    def date(self) -> str:
+        """Day of the visit, "2026-01-31"; empty where it is not known."""
+        return str(self.image.metadata.get("date") or "")
+
+    def type_date(self, date: str) -> None:
+        """Take the day of the visit; empty is unknown."""
+        self.image.metadata["date"] = date
+        self._keep("date", date)
+
+    @property
     def fovea(self) -> Fovea | None:
         """Where the fovea is; None where nobody said it, or said a place outside the scan."""
         told, shape = self.image.metadata.get("fovea"), self.shape
@@ -196,10 +206,13 @@ class Facts:
         self._keep("fovea", told if origin == PLACED else None)
 
     def _on_grid(self) -> list[Any]:
-        """The image, and all layers that lie on its grid: exports of labels tell the same."""
-        grid = _grid(self.image)
-        others = [la for la in self._viewer.layers if la is not self.image and _grid(la) == grid]
-        return [self.image, *others]
+        """The image, and the layers on its grid that are its own: exports of labels tell the same.
+
+        Another visit's stack may have the same grid, and another scale, eye and fovea.
+        """
+        grid, layers = _grid(self.image), self._viewer.layers
+        others = [la for la in layers if la is not self.image and _grid(la) == grid]
+        return [self.image, *(la for la in others if source_of(la, layers) in (self.image, None))]
 
     def _tell(self, name: str, value: Any) -> None:
         for layer in self._on_grid():
@@ -211,12 +224,48 @@ class Facts:
         self._on_change()
 
 
+def source_of(layer: Any, layers: Sequence[Any]) -> Any:
+    """The image that a layer belongs to: itself, else the next one of its size, sooner below.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+    layers : sequence of napari.layers.Layer
+        Of the viewer, the lowest first.
+
+    Returns
+    -------
+    napari.layers.Image or None
+        None where no image has the layer's size.
+    """
+    if _is_source(layer):
+        return layer
+    places = {id(la): at for at, la in enumerate(layers)}
+    here = places.get(id(layer), len(places))
+    images = [la for la in layers if _is_source(la) and _shape(la) == _shape(layer)]
+    images = [la for la in images if _grid(la) == _grid(layer)] or images
+    away = {id(la): places[id(la)] - here for la in images}
+    return min(images, key=lambda la: (away[id(la)] > 0, abs(away[id(la)])), default=None)
+
+
+def _is_source(layer: Any) -> bool:
+    """Whether a layer is an image that somebody opened, no map of a result's uncertainty."""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and "spad" not in layer.metadata
+
+
+def _shape(layer: Any) -> tuple[int, ...] | None:
+    if not hasattr(layer, "multiscale"):
+        return None
+    return tuple(int(n) for n in level_0(layer).shape[: layer.ndim])
+
+
 def _grid(layer: Any) -> Any:
     """What layers on one grid have in common."""
     if not hasattr(layer, "multiscale"):
         return id(layer)
-    shape = tuple(level_0(layer).shape[: layer.ndim])
-    return shape, tuple(layer.scale), tuple(map(str, layer.units))
+    return _shape(layer), tuple(layer.scale), tuple(map(str, layer.units))
 
 
 def _key(image: Any) -> str:

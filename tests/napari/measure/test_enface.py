@@ -11,7 +11,8 @@ pytest.importorskip("pytestqt")
 from qtpy.QtCore import QPoint, Qt
 
 from napari_spad.measure.enface_view import Drawing, EnFaceView
-from napari_spad.measure.maps import greys, projection, under_review, with_values
+from napari_spad.measure.maps import flattened, greys, under_review, with_values
+from spad.measuring import projection
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -43,7 +44,7 @@ def test_the_first_bscan_lies_below_and_the_proportion_is_true(view):
 def test_a_click_goes_to_its_bscan_and_column(view, qtbot):
     with qtbot.waitSignal(view.clicked) as heard:
         qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=point(view, 4, 30))
-    assert heard.args == [4, 30]
+    assert heard.args == [4, pytest.approx(30 / 99, abs=0.005)]
 
 
 def test_the_fovea_is_dragged_and_set_by_a_double_click(view, qtbot):
@@ -65,11 +66,53 @@ def test_the_fovea_is_dragged_and_set_by_a_double_click(view, qtbot):
     assert heard[2] == (19.5, 99.5)
 
 
+def test_on_the_fundus_a_click_goes_to_the_nearest_bscan(view, qtbot):
+    """Two lines and a circle on a picture of 100 x 100 pixels, in 200 on screen."""
+    turn = np.linspace(0, 2 * np.pi, 97)
+    scans = [
+        np.array([[10.0, 10], [10, 90]]),
+        np.array([[20.0, 90], [60, 90]]),
+        np.array([70, 50]) + 20 * np.stack([np.sin(turn), np.cos(turn)], 1),
+    ]
+    drawing = Drawing(np.zeros((100, 100, 3), np.uint8), (1, 1), upward=False, scans=scans)
+    view.draw(drawing, 1)
+    for place, bscan, share in (((12, 30), 0, 0.25), ((30, 80), 1, 0.25), ((90, 50), 2, 0.25)):
+        found = view.place_at(view.to_widget(*place))
+        assert found == (bscan, pytest.approx(share, abs=0.01))
+    placed = []
+    view.fovea_placed.connect(lambda *at: placed.append(at))
+    qtbot.mouseDClick(view, Qt.MouseButton.LeftButton, pos=point(view, 50, 50))
+    assert not placed  # it has no grid
+    yellow = view.grab().toImage().pixelColor(point(view, 40, 90))
+    assert yellow.red() > 150 > yellow.blue()
+
+
+def test_a_bscan_is_flattened_along_the_lower_edge_of_its_labels():
+    """A bowed retina with a mound on it, and a cyst high above that is alone in its columns."""
+    across = np.arange(200)
+    base = np.round(60 + 15 * ((across - 80) / 100) ** 2).astype(int)
+    rows = np.arange(120)[:, None]
+    labels = ((rows > base - 4) & (rows <= base)).astype(np.uint8)
+    labels[(rows > base - 14) & (rows <= base) & (across > 60) & (across < 90)] = 2
+    labels[:, 150:170] = 0
+    labels[20:30, 150:170] = 3
+    image = np.where(rows > base, 200, 20).astype(np.uint8)
+    found, level = flattened(image, labels, {1: (255, 0, 0), 2: (0, 255, 0), 3: (0, 0, 255)})
+    assert found.shape == (120, 200, 3)
+    below = found[level + 3 : level + 20, :, 0]
+    assert (below == 255).all()  # what lies under the line, and no column above it
+    assert (found[..., 2].astype(int) - found[..., 0] > 200).any()  # the cyst is still there
+    assert flattened(image, np.zeros_like(labels), {}) is None
+    line = np.where(across < 100, base, np.nan).astype(float)
+    told, level = flattened(image, np.zeros_like(labels), {}, line)
+    assert (told[level + 3 : level + 20, :100, 0] == 255).all()
+
+
 def test_maps_say_what_is_there():
     pixels = np.zeros((3, 4, 5), np.float32)
     pixels[1, :2] = 10
     pixels[2, 0, 0] = 3.4e38  # no pixel, in Heidelberg's files
-    flat = projection(pixels, (3, 4, 5))
+    flat = projection(pixels)
     np.testing.assert_array_equal(flat[:, 0], (0, 5, 0))
     ground = greys(flat)
     heights = np.zeros((3, 5), np.float32)
@@ -80,9 +123,6 @@ def test_maps_say_what_is_there():
     states = under_review(ground, {0: "accepted", 1: "edited"}, {1: 0.5})
     assert states[0, 0].tolist() == [86, 180, 233]
     assert states[1, 2].tolist() != ground[1, 2].tolist()  # an expected error glows
-    np.testing.assert_array_equal(
-        projection(pixels[0], (1, 4, 5)), projection(pixels[:1], (1, 4, 5))
-    )
 
 
 def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
@@ -112,3 +152,30 @@ def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
     assert not panel.isVisible()
     dock.measure.map.click()
     qtbot.waitUntil(panel.isVisible, timeout=3000)
+
+
+def test_the_panel_shows_the_fundus_and_the_bscan_flattened(measured):
+    viewer, dock = measured()
+    image, panel = viewer.layers["eye"], dock.measure.enface
+    panel.isVisible = lambda: True
+    scans = [np.array([[z, 0.0], [z, 9.0]]) for z in (8, 6, 4, 2)]
+    image.metadata["fundus"] = {"pixels": np.full((10, 10), 90, np.uint8), "scans": scans}
+    panel.refresh()
+    shown = [panel.shown.itemText(n) for n in range(panel.shown.count())]
+    assert shown[:3] == ["image", "fundus", "B-scan, flattened"]
+    panel.shown.setCurrentIndex(1)
+    assert len(panel.view.drawing.scans) == 4
+    panel.view.clicked.emit(2, 0.5)
+    assert viewer.dims.current_step[0] == 2
+    assert panel.view.bscan == 2
+    panel.shown.setCurrentIndex(2)
+    before = panel.view.drawing
+    assert before.colours.shape == (24, 36, 3)
+    panel.view.clicked.emit(0, 0.5)  # along the line: the B-scan stays
+    assert viewer.dims.current_step[0] == 2
+    viewer.dims.set_current_step(0, 1)
+    assert panel.view.drawing is not before
+    assert "straight" in panel.view.tip(0, 0.5)
+    image.metadata["fundus"] = "nonsense"
+    panel.refresh()
+    assert panel.shown.findText("fundus") < 0

@@ -150,9 +150,10 @@ def test_the_table_is_copied_and_saved_with_units_and_the_scales_origin(measured
 def test_a_page_is_written(measured, qtbot, tmp_path):
     pytest.importorskip("matplotlib")
     _, dock = measured()
-    dock.measure.saving.save_pdf(tmp_path / "page.pdf")
-    qtbot.waitUntil(lambda: dock.footer.status.text() == "The report is written.", timeout=20_000)
-    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    path = tmp_path / "page.pdf"
+    dock.measure.saving.save_pdf(path)
+    qtbot.waitUntil(lambda: dock.footer.status.text() == f"Written: {path}", timeout=20_000)
+    assert path.read_bytes().startswith(b"%PDF")
 
 
 def test_labels_without_their_image_are_measured_too(measured, qtbot):

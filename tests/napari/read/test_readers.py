@@ -52,6 +52,7 @@ def heyex_vol(
     raw = bytearray(2048)
     raw[:11] = b"HSF-OCT-103"
     struct.pack_into("<3i3d2i", raw, 12, width, bscans, height, 0.011, 0.12, 0.004, 6, 5)
+    struct.pack_into("<2d", raw, 56, 1.0, 2.0)  # of the fundus: a pixel's width and height
     raw[84:86] = b"OS"
     struct.pack_into("<q", raw, 88, 132015748890000000)  # 6 May 2019, 00:08 UTC
     struct.pack_into("<2i", raw, 96, pattern, header)
@@ -92,6 +93,42 @@ def test_a_vol_comes_with_greys_spacing_and_the_vendors_bands(tmp_path: Path):
     column = reference.data[1, :, 20]
     assert np.flatnonzero(column).tolist() == list(range(10, 30))
     assert not reference.data[..., :6].any()
+
+
+def test_the_fundus_comes_with_the_bscans_places(tmp_path: Path):
+    heyex_vol(tmp_path / "a.vol")
+    raw = bytearray((tmp_path / "a.vol").read_bytes())
+    assert "fundus" not in layers(tmp_path / "a.vol")[0].metadata  # a pixel of 1 mm is none
+    struct.pack_into("<2d", raw, 56, 0.5, 0.25)
+    raw[2048:2078] = range(30)
+    (tmp_path / "a.vol").write_bytes(raw)
+    fundus = layers(tmp_path / "a.vol")[0].metadata["fundus"]
+    np.testing.assert_array_equal(fundus["pixels"], np.arange(30).reshape(5, 6))
+    # From (1, 4.88) to (6, 4.88) mm, x and y: row and column of 0.25 by 0.5 mm.
+    np.testing.assert_allclose(fundus["scans"][1], [[19.52, 2], [19.52, 12]])
+    heyex_vol(tmp_path / "c.vol", bscans=1, pattern=2)
+    raw = bytearray((tmp_path / "c.vol").read_bytes())
+    struct.pack_into("<2d", raw, 56, 0.5, 0.5)
+    struct.pack_into("<4d", raw, 2078 + 16, 6.0, 3.0, 4.0, 3.0)  # temporal in a left eye; middle
+    (tmp_path / "c.vol").write_bytes(raw)
+    (circle,) = layers(tmp_path / "c.vol")[0].metadata["fundus"]["scans"]
+    np.testing.assert_allclose(circle[[0, -1]], [[6, 12], [6, 12]])
+    np.testing.assert_allclose(circle[24], [2, 8], atol=1e-9)  # superior after a quarter
+    np.testing.assert_allclose(np.hypot(*(circle - (6, 8)).T), 4)
+
+
+def test_an_xml_export_tells_the_fundus_where_its_picture_is(tmp_path: Path):
+    path = heyex_xml(tmp_path)
+    assert "fundus" not in layers(path)[0].metadata
+    told = """<Image><ImageType><Type>LOCALIZER</Type></ImageType><OphthalmicAcquisitionContext>
+    <ScaleX>0.5</ScaleX><ScaleY>0.1</ScaleY></OphthalmicAcquisitionContext>
+    <ImageData><ExamURL>file:///\\\\ward\\NIR.tif</ExamURL></ImageData></Image>"""
+    path.write_text(path.read_text().replace("<Series>", f"<Series>{told}", 1))
+    assert "fundus" not in layers(path)[0].metadata  # it is not beside it
+    Picture.fromarray(np.full((9, 16), 7, np.uint8)).save(tmp_path / "NIR.tif")
+    fundus = layers(path)[0].metadata["fundus"]
+    assert fundus["pixels"].shape == (9, 16)
+    np.testing.assert_allclose(fundus["scans"][2], [[2, 2], [2, 14]])
 
 
 def test_circular_and_radial_scans_open_with_a_word_about_them(tmp_path: Path):
@@ -208,7 +245,7 @@ def test_e2e_by_eyepy_has_the_same_layers(tmp_path: Path):
 
 def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
     pytest.importorskip("eyepy")
-    from eyepy import EyeBscanMeta, EyeVolume, EyeVolumeMeta
+    from eyepy import EyeBscanMeta, EyeEnface, EyeEnfaceMeta, EyeVolume, EyeVolumeMeta
 
     from napari_spad.read.e2e import volume_layers
 
@@ -224,7 +261,12 @@ def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
             intensity_transform="default",
         )  # fmt: skip
         pixels = np.full((len(scans), 8, 768), 9, np.uint8)
-        return Layer.create(*volume_layers(EyeVolume(pixels, meta=meta))[0])
+        degrees = EyeEnfaceMeta(
+            scale_x=0.05, scale_y=0.1, scale_unit="°", modality="NIR", laterality="R",
+            field_size=None, scan_focus=None, visit_date=None, exam_time=None,
+        )  # fmt: skip
+        fundus = EyeEnface(np.full((300, 600), 7, np.uint8), degrees)
+        return Layer.create(*volume_layers(EyeVolume(pixels, meta=meta, localizer=fundus))[0])
 
     image = opened([(-10, 0.8284 * z) for z in range(4)])
     assert told(image) == (
@@ -233,6 +275,9 @@ def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
     )
     np.testing.assert_allclose(image.scale, (0.8284 * 0.2896, 0.003872, 20 * 0.2896 / 768))
     assert (image.metadata["eye"], image.metadata["date"]) == ("OD", "2019-05-06")
+    fundus = image.metadata["fundus"]
+    assert fundus["pixels"].shape == (300, 600)
+    np.testing.assert_allclose(fundus["scans"][0], [[150, 100], [150, 500]])  # 15° is its middle
     uneven = opened([(-10, y) for y in (0, 0.1, 1.5)])
     assert "distance of the B-scans unknown" in told(uneven)
     assert told(opened([(-10, 0)] * 3, scale_y=0.0, imgSizeWidth=0)) == (

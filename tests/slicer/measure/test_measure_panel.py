@@ -92,6 +92,45 @@ def test_the_same_goes_to_a_file(panel, section, tmp_path):
     assert float(rows[0]["volume [nL]"]) > 0
 
 
+def test_a_map_seen_from_above_follows_edits_and_lies_where_the_scan_does(
+    panel, panel_volume, panel_result, section
+):
+    from SPADLib.desk.views import world_of
+    from SPADLib.measure.map_node import FLAT
+
+    section.table.cellClicked.emit(1, 0)  # IRF, which is nowhere yet
+    section.to_map.click()
+    node = panel_result.segmentation.GetNodeReference("SPAD.map")
+    assert "The height of IRF in µm is the volume" in said(panel)
+    assert slicer.util.arrayFromVolume(node).shape == (1, 4, 32)
+    assert not slicer.util.arrayFromVolume(node).any()
+    paint(panel_result, 2, slice(0, 3), slice(0, 5), 2)
+    settle(panel)
+    heights = slicer.util.arrayFromVolume(node)
+    np.testing.assert_allclose(heights[0, 2, :5], 3 * 0.004 * 1000, rtol=1e-5)
+    assert np.count_nonzero(heights) == 5
+    rows = panel_result.labels().shape[1]
+    there = world_of(panel_volume, panel_result.layout, (2, (rows - 1) / 2, 4))
+    # The map's rows are B-scans, the first one below.
+    np.testing.assert_allclose(world_of(node, FLAT, (0, 4 - 1 - 2, 4)), there, atol=1e-6)
+
+
+def test_the_page_is_written_or_what_it_lacks_is_said(panel, section, tmp_path, monkeypatch):
+    import sys
+
+    path = tmp_path / "page.pdf"
+    standin.dialogs.answer("save file", str(path))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    section.to_pdf.click()
+    assert "slicer.util.pip_install('matplotlib')" in said(panel)
+    assert not path.exists()
+    monkeypatch.undo()
+    pytest.importorskip("matplotlib")
+    standin.dialogs.answer("save file", str(path))
+    section.to_pdf.click()
+    assert path.read_bytes().startswith(b"%PDF")
+
+
 def test_a_closed_section_measures_nothing(panel, panel_result, section):
     panel.measure.section.setProperty("collapsed", True)
     assert section.measures is None

@@ -39,6 +39,15 @@ def result(folder: Path, name: str, shape=(20, 30, 60), **facts: Any) -> Path:
     return folder / (name + end)
 
 
+def grown(folder: Path, name: str, more: int) -> Path:
+    """A result whose structure is wider by so many columns."""
+    path = result(folder, name, scale=SCALE.as_json(), eye="OD")
+    labels = tifffile.imread(path)
+    labels[8:12, 10:15, 30 : 30 + more] = 1
+    tifffile.imwrite(path, labels)
+    return path
+
+
 def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
 
@@ -112,3 +121,70 @@ def test_what_is_no_result_is_refused_before_anything(tmp_path: Path, capsys) ->
     (tmp_path / "empty").mkdir()
     assert main(["measure", str(tmp_path / "empty"), "-o", str(tmp_path / "t.csv")]) == 2
     assert "name a folder of exported results" in capsys.readouterr().err
+
+
+def test_visits_of_an_eye_become_a_table_and_a_page(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    later, first = grown(tmp_path, "later", 10), grown(tmp_path, "first", 0)
+    out, page = tmp_path / "t.csv", tmp_path / "p.pdf"
+    words = ["measure", str(later), str(first), "-o", str(out)]
+    dates = ["--visits", "2026-03-02", "2026-01-31"]
+    assert main([*words, *dates, "--plot", str(page), "--fovea", "centre"]) == 0
+    rows = [r for r in table(out) if r["region"] == "total"]
+    assert [r["visit"] for r in rows] == ["2026-01-31", "2026-03-02"]
+    assert [r["days since the first visit"] for r in rows] == ["0", "30"]
+    assert [r["volume [nL]"] for r in rows] == ["24", "48"]
+    assert [r["change since the first visit [nL]"] for r in rows] == ["0", "24"]
+    assert rows[0]["model"] == "oct-phantom"
+    assert page.read_bytes().startswith(b"%PDF")
+    assert main([*words, "--overwrite", "--visits"]) == 0
+    assert "no dates are known" in capsys.readouterr().err
+    assert [r["case"] for r in table(out) if r["region"] == "total"] == ["later", "first"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--visits", "2026-01-31"], "1 dates for 2 results"),
+        (["--visits", "31.1.2026", ""], "is no day; write it as 2026-01-31"),
+        (["--visits", "2026-01-31", ""], "no date is known of “b”"),
+        (["--visits", "--against", "x"], "two questions"),
+        (["--plot", "p.pdf"], "add --visits or --against"),
+        (["--visits", "--plot", "p.jpg"], "no .pdf or .png"),
+    ],
+)
+def test_what_is_asked_wrongly_of_visits_is_said(tmp_path: Path, capsys, more, said) -> None:
+    results = [str(grown(tmp_path, name, 0)) for name in "ab"]
+    assert main(["measure", *results, "-o", str(tmp_path / "t.csv"), *more]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_a_visit_that_fails_lets_no_table_be_written(tmp_path: Path, capsys) -> None:
+    results = [str(grown(tmp_path, "a", 0)), str(result(tmp_path, "lost"))]
+    assert main(["measure", *results, "-o", str(tmp_path / "t.csv"), "--visits"]) == 1
+    assert "nothing is written: lost" in capsys.readouterr().err
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_two_readers_are_set_against_each_other(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    for reader, more in (("ours", (10, 4, 0)), ("theirs", (0, 0))):
+        (tmp_path / reader).mkdir()
+        for name, one in zip("abc", more, strict=False):
+            grown(tmp_path / reader, name, one)
+    out, plot = tmp_path / "t.csv", tmp_path / "p.png"
+    words = ["measure", str(tmp_path / "ours"), "--against", str(tmp_path / "theirs")]
+    assert main([*words, "-o", str(out), "--plot", str(plot)]) == 0
+    rows = table(out)
+    assert [r["volume of the other reader [nL]"] for r in rows] == ["24", "24", ""]
+    assert [r["difference, here less the other [nL]"] for r in rows] == ["24", "9.6", ""]
+    said = capsys.readouterr().err
+    # 24 and 9.6: mean 16.8, standard deviation 10.18.
+    assert "SRF: 2 pairs, mean difference +16.8 nL, limits of agreement -3.16 to +36.8 nL" in said
+    assert "c: the other reader has no case of that name" in said
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    alone = ["measure", str(tmp_path / "ours" / "a.tif"), *words[2:], "--overwrite"]
+    assert main([*alone, "-o", str(out), "--plot", str(plot)]) == 2
+    assert "need at least 2" in capsys.readouterr().err
+    assert len(table(out)) == 1  # the table is there all the same

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from spad.cases import CaseError, read_json, write_bytes
 from spad.checkpoint import LabelClass
 from spad.commands.options import say
-from spad.measuring import LiveMeasures, Scale, as_rows, remarks, table_csv
+from spad.measuring import (
+    LiveMeasures,
+    Scale,
+    Visit,
+    agreement_plot,
+    as_day,
+    as_rows,
+    limits_of_agreement,
+    remarks,
+    table_csv,
+    visit_remarks,
+    visit_rows,
+    visits_page,
+)
 from spad.pictures import image_files
 
 __all__ = ["add_arguments", "run"]
@@ -36,28 +50,142 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where circles and ETDRS fields lie: as the file tells, or in the scan's centre where "
         "it does not (file)",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
+    parser.add_argument(
+        "--against", nargs="+", type=Path, metavar="OTHERS",
+        help="the same cases by another reader, under the same names: difference and limits of "
+        "agreement (Bland and Altman)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--visits", nargs="*", metavar="DATE",
+        help="RESULTS are visits of one eye; their dates in the same order, 2026-01-31 ...",
+    )  # fmt: skip
+    parser.add_argument(
+        "--plot", type=Path, help="the visits, or both readers, drawn: a .pdf or .png"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One measured result."""
+
+    visit: Visit
+    classes: tuple[LabelClass, ...]
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure all that can be; 1 if results failed, which are named."""
-    if args.out.exists() and not args.overwrite:
-        raise ValueError(f"{args.out} exists; choose another name, or --overwrite")
-    sidecars = _sidecars(args.results)
-    rows: list[dict[str, Any]] = []
-    failed = []
-    for sidecar in sidecars:
-        try:
-            rows += _measured(sidecar, args)
-        except (ValueError, OSError) as error:
-            failed.append(sidecar.name)
-            say(f"{sidecar}: FAILED: {error}")
+    _refuse(args)
+    cases, failed = _all_measured(args.results, args)
+    if args.visits is not None:
+        if failed:  # a visit that is missing would not be seen
+            say(f"{len(failed)} visits failed, so nothing is written: {', '.join(failed)}")
+            return 1
+        rows, draw = _visits(cases, args)
+    else:
+        others, more = _all_measured(args.against or [], args)
+        failed += more
+        rows = [row for case in cases for row in _rows(case.visit)]
+        draw = _agreement(cases, others, rows, args)
     if rows:
         write_bytes(args.out, table_csv(rows).encode("utf-8-sig"))  # the mark is for Excel
-        say(f"{len(sidecars) - len(failed)} results, {len(rows)} rows -> {args.out}")
+        say(f"{len(cases)} results, {len(rows)} rows -> {args.out}")
+    if args.plot and rows:
+        write_bytes(args.plot, draw())
+        say(f"drawn -> {args.plot}")
     if failed:
         say(f"{len(failed)} results failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _refuse(args: argparse.Namespace) -> None:
+    for path in filter(None, (args.out, args.plot)):
+        if path.exists() and not args.overwrite:
+            raise ValueError(f"{path} exists; choose another name, or --overwrite")
+    if args.visits is not None and args.against:
+        raise ValueError("--visits and --against are two questions; ask one after the other")
+    if args.plot is not None:
+        if args.visits is None and not args.against:
+            raise ValueError("--plot draws visits or two readers; add --visits or --against")
+        if args.plot.suffix.lower() not in (".pdf", ".png"):
+            raise ValueError(f"{args.plot.name} is no .pdf or .png; give the plot such a name")
+
+
+def _all_measured(results: list[Path], args: argparse.Namespace) -> tuple[list[_Case], list[str]]:
+    """What could be measured, and the names of what could not, which is said."""
+    cases, failed = [], []
+    for sidecar in _sidecars(results):
+        try:
+            cases.append(_measured(sidecar, args))
+        except (ValueError, OSError) as error:
+            failed.append(sidecar.name)
+            say(f"{sidecar}: FAILED: {error}")
+    return cases, failed
+
+
+def _rows(visit: Visit) -> list[dict[str, Any]]:
+    return as_rows(
+        visit.rows, scale=visit.scale, remarks=visit.remarks, case=visit.name,
+        eye=visit.eye or "", **visit.about,
+    )  # fmt: skip
+
+
+def _kind(args: argparse.Namespace) -> str:
+    return str(args.plot.suffix.lower()[1:])
+
+
+def _visits(
+    cases: list[_Case], args: argparse.Namespace
+) -> tuple[list[dict[str, Any]], Callable[[], bytes]]:
+    """The table of the visits, and what draws their page."""
+    if args.visits and len(args.visits) != len(cases):
+        raise ValueError(
+            f"{len(args.visits)} dates for {len(cases)} results; give one for each, or none"
+        )
+    days = args.visits or [""] * len(cases)
+    visits = [replace(c.visit, date=as_day(day)) for c, day in zip(cases, days, strict=True)]
+    rows = visit_rows(visits)
+    for one in visit_remarks(visits):
+        say(one)
+    classes = {c.name: c for case in cases for c in case.classes}
+    title = f"Visits of one eye {next((v.eye for v in visits if v.eye), '')}".strip()
+    return rows, lambda: visits_page(visits, list(classes.values()), title=title, kind=_kind(args))
+
+
+def _agreement(
+    cases: list[_Case], others: list[_Case], rows: list[dict[str, Any]], args: argparse.Namespace
+) -> Callable[[], bytes]:
+    """Put the other reader's volume into each row, and say the limits; what draws them."""
+    if not args.against:
+        return bytes
+    theirs = {case.visit.name: case.visit for case in others}
+    for name in (c.visit.name for c in cases if c.visit.name not in theirs):
+        say(f"{name}: the other reader has no case of that name")
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    measured = [(case.visit.name, one) for case in cases for one in case.visit.rows]
+    for (name, one), row in zip(measured, rows, strict=True):
+        other = theirs[name].at(one.structure, one.region) if name in theirs else None
+        before, now = None if other is None else other.volume_nl, one.volume_nl
+        row["volume of the other reader [nL]"] = before
+        row["difference, here less the other [nL]"] = None
+        if before is not None and now is not None:
+            row["difference, here less the other [nL]"] = now - before
+            if one.region == "total":
+                pairs.setdefault(one.structure, []).append((before, now))
+    agreed = {}
+    for structure, found in pairs.items():
+        try:
+            limits = limits_of_agreement(*zip(*found, strict=True))
+        except ValueError as error:
+            say(f"{structure}: {error}")
+            continue
+        agreed[structure] = limits
+        say(
+            f"{structure}: {len(found)} pairs, mean difference {limits.bias:+.3g} nL, limits of "
+            f"agreement {limits.lower:+.3g} to {limits.upper:+.3g} nL"
+        )
+    readers = ("the other", "here")
+    return lambda: agreement_plot(agreed, "nL", title="Volumes", readers=readers, kind=_kind(args))
 
 
 def _sidecars(paths: list[Path]) -> list[Path]:
@@ -84,7 +212,7 @@ def _sidecars(paths: list[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _measured(sidecar: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+def _measured(sidecar: Path, args: argparse.Namespace) -> _Case:
     told = read_json(sidecar)
     try:
         classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
@@ -105,13 +233,16 @@ def _measured(sidecar: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
         raise ValueError("its scale is unknown; give it: --spacing BSCANS ROWS COLUMNS, in µm")
     live = LiveMeasures(values, classes, scale.spacing_mm)
     fovea, origin = _fovea(facts, live, args.fovea)
-    live.place(fovea, eye=facts.get("eye") or args.eye, first=facts.get("first") or None)
-    return as_rows(
-        live.rows(), scale=scale, remarks=remarks(live, scale),
-        case=sidecar.name.removesuffix(_END), eye=facts.get("eye") or args.eye or "",
-        fovea=origin, model=", ".join(dict.fromkeys(_models(told.get("provenance")))),
-        **{"edited pixels": sum((told.get("edited") or {}).get("pixels", {}).values())},
-    )  # fmt: skip
+    eye = facts.get("eye") or args.eye or None
+    live.place(fovea, eye=eye, first=facts.get("first") or None)
+    about = {
+        "fovea": origin,
+        "model": ", ".join(dict.fromkeys(_models(told.get("provenance")))),
+        "edited pixels": sum((told.get("edited") or {}).get("pixels", {}).values()),
+    }
+    name = sidecar.name.removesuffix(_END)
+    visit = Visit(name, "", live.rows(), scale, eye, remarks(live, scale), about)
+    return _Case(visit, tuple(classes))
 
 
 def _fovea(

@@ -11,7 +11,9 @@ from pathlib import Path
 __all__ = ["nameless"]
 
 _END = r"(?=: |; |, |['\"“”‘’<>|)\]\n]|$)"
-_FILES = "png|tiff?|jpe?g|bmp|gif|vol|xml|e2e|fda|dcm|dicom|nii|gz|nrrd|mat|mhd|raw|csv|json|txt"
+_FILES = (
+    "png|tiff?|jpe?g|bmp|gif|vol|xml|e2e|fda|fds|oct|dcm|dicom|nii|gz|nrrd|mat|mhd|raw|csv|json|txt"
+)
 _RULES = (
     # What is quoted, except what a program calls its own parts.
     (r"(?<!module named )(?<!attribute )(?<!device )'[^'\n]*'", "'…'"),

@@ -15,9 +15,9 @@ from spad.measuring.caveats import remarks
 from spad.measuring.measures import LiveMeasures, Measurement
 from spad.measuring.scale import Scale
 
-__all__ = ["page_pdf"]
+__all__ = ["A4", "draw_table", "new_figure", "number", "page_pdf"]
 
-_A4 = (8.27, 11.69)
+A4 = (8.27, 11.69)
 _TABLES, _FOOT = 0.455, 0.11  # where the tables begin and end, as shares of the page
 _SIDE = {"S": "superior", "N": "nasal", "I": "inferior", "T": "temporal", "L": "left", "R": "right"}
 
@@ -71,6 +71,18 @@ def page_pdf(
     return out.getvalue()
 
 
+def new_figure(size: tuple[float, float], **more: Any) -> Any:
+    """Make an empty Matplotlib figure of a size in inches; where Matplotlib is missing, say so."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            f"plots and pages need the package matplotlib ({error}). Install it and try again:  "
+            f'{sys.executable} -m pip install "napari-spad[report]"'
+        ) from None
+    return Figure(figsize=size, **more)
+
+
 def drawn(
     image: NDArray[Any],
     labels: NDArray[np.integer[Any]],
@@ -83,13 +95,6 @@ def drawn(
     worst: Sequence[int] | None = None,
 ) -> Any:
     """The page of `page_pdf` as a Matplotlib figure."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            f"the report needs the package matplotlib ({error}). Install it and try again:  "
-            f'{sys.executable} -m pip install "napari-spad[report]"'
-        ) from None
     if image.shape != labels.shape:
         raise ValueError(
             f"the image has shape {image.shape}, the labels {labels.shape}; give both of one stack"
@@ -97,7 +102,7 @@ def drawn(
     images, maps = (a.reshape(live.shape) for a in (image, labels))
     structures = [c for c in classes if c.value]
     rows = live.rows()
-    figure = Figure(figsize=_A4)
+    figure = new_figure(A4)
     _head(figure, title, scale, facts or {})
     _from_above(figure, live, structures)
     centre = live.shape[0] // 2 if live.grid is None else round(live.grid.fovea[0])
@@ -220,21 +225,21 @@ def _tables(figure: Any, rows: Sequence[Measurement], live: LiveMeasures) -> Non
     widths = [1.2, 0.9, 2.2, 1.1, 0.8, 1.1, 0.8, 1.1, 0.7, 0.9, 0.9]
     by = {(m.structure, m.region): m for m in rows}
     volumes = [
-        [n, *(_number(by[n, f].volume_nl) for f in fields)]
+        [n, *(number(by[n, f].volume_nl) for f in fields)]
         for n in dict.fromkeys(m.structure for m in rows)
         if fields and n not in empty
     ]
     line = min(0.0145, (_TABLES - _FOOT) / (len(body) + len(volumes) + 5))
-    under = _table(figure, _TABLES, line, head, body, widths)
+    under = draw_table(figure, _TABLES, line, head, body, widths)
     if volumes:
         sides = ", ".join(f"{k} {v}" for k, v in _SIDE.items() if any(f[0] == k for f in fields))
         told = f"Volume [nL] by ETDRS field: {sides}, C1 the central 1 mm"
         figure.text(0.06, under - 1.4 * line, told, fontsize=7)
         fair = [1.2, *[1.0] * len(fields)]
-        _table(figure, under - 1.7 * line, line, ["structure", *fields], volumes, fair)
+        draw_table(figure, under - 1.7 * line, line, ["structure", *fields], volumes, fair)
 
 
-def _table(
+def draw_table(
     figure: Any,
     top: float,
     line: float,
@@ -248,12 +253,12 @@ def _table(
     axes = figure.add_axes((0.06, top - height, 0.88, height))
     axes.set_axis_off()
     share = [w / sum(widths) for w in widths]
-    table = axes.table(
+    cells = axes.table(
         cellText=body, colLabels=head, colWidths=share, cellLoc="right", bbox=(0, 0, 1, 1)
     )
-    table.auto_set_font_size(False)
-    table.set_fontsize(min(6.5, 450 * line))
-    for (r, c), cell in table.get_celld().items():
+    cells.auto_set_font_size(False)
+    cells.set_fontsize(min(6.5, 450 * line))
+    for (r, c), cell in cells.get_celld().items():
         cell.set_height((tall if r == 0 else 1) / (len(body) + tall))
         cell.set_linewidth(0.3)
         if r == 0:
@@ -264,13 +269,14 @@ def _table(
 
 
 def _volume(one: Measurement) -> str:
-    text = _number(one.volume_nl)
+    text = number(one.volume_nl)
     if one.low_nl is not None and one.high_nl is not None:
-        text += f" ({_number(one.low_nl)}–{_number(one.high_nl)})"
+        text += f" ({number(one.low_nl)}–{number(one.high_nl)})"
     return text
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three digits; a dash of None."""
     return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from spad.measuring import Measurement
 from SPADLib.desk import Desk, go_to
 from SPADLib.host import get, ink, one_shot_timer, set_up_table
 from SPADLib.measure.fovea_node import fovea_of, proposed, put_fovea
+from SPADLib.measure.map_node import refresh_map, show_map, to_map
 from SPADLib.measure.result_measures import EYE, ResultMeasures
-from SPADLib.measure.table_node import to_csv, to_table
+from SPADLib.measure.table_node import to_csv, to_pdf, to_table
 
 __all__ = ["MeasurePanel"]
 
@@ -41,6 +43,7 @@ class MeasurePanel:
         self.desk = desk
         self.measures: ResultMeasures | None = None
         self._rows: tuple[Measurement, ...] = ()
+        self._clicked: int | None = None  # class value of the row
         self._seen: Any = None
         self._point: tuple[Any, int] | None = None
         self._soon = one_shot_timer(PAUSE_MS, self._on_moved)
@@ -58,6 +61,13 @@ class MeasurePanel:
         self.fovea.setToolTip("A point at the retina's pit: drag it to where the fovea is")
         self.to_table = qt.QPushButton("To a table")
         self.to_csv = qt.QPushButton("CSV…")
+        self.to_map = qt.QPushButton("En-face map")
+        self.to_map.setToolTip(
+            "The height of the structure whose row was clicked last, seen from above, as a volume "
+            "that follows every edit"
+        )
+        self.to_pdf = qt.QPushButton("PDF…")
+        self.to_pdf.setToolTip("One page: map, three B-scans, table, scale, model")
         for text in EYES:
             self.eye.addItem(text)
         self.eye.setToolTip("Tells nasal from temporal in the ETDRS fields (table and CSV)")
@@ -68,7 +78,8 @@ class MeasurePanel:
         box = qt.QVBoxLayout(self.section)
         for widget in (self.table, self.label):
             box.addWidget(widget)
-        for widgets in ((self.eye, self.fovea), (self.to_table, self.to_csv)):
+        out = (self.to_map, self.to_table, self.to_csv, self.to_pdf)
+        for widgets in ((self.eye, self.fovea), out):
             row = qt.QHBoxLayout()
             for widget in widgets:
                 row.addWidget(widget)
@@ -82,6 +93,8 @@ class MeasurePanel:
         self.fovea.clicked.connect(lambda *_: self.desk.guarded(self.propose))
         self.to_table.clicked.connect(lambda *_: self.desk.guarded(self.make_table))
         self.to_csv.clicked.connect(lambda *_: self.desk.guarded(self.export))
+        self.to_map.clicked.connect(lambda *_: self.desk.guarded(self.make_map))
+        self.to_pdf.clicked.connect(lambda *_: self.desk.guarded(self.export_page))
 
     # ------------------------------------------------------------------ what is measured
 
@@ -175,6 +188,7 @@ class MeasurePanel:
                     item.setToolTip("Click: the B-scan with its largest area")
                 self.table.setItem(number, column, item)
         self.table.resizeColumnsToContents()
+        refresh_map(self.measures)
         said = self.measures.remarks()
         scale = f"Scale (column × row): {self.measures.scale.words}."
         self._warn(" ".join([scale, *(f"⚠ {one}." for one in said), NOTICE]), warn=bool(said))
@@ -190,6 +204,7 @@ class MeasurePanel:
         if self.measures is None or number >= len(self._rows):
             return
         one, view = self._rows[number], self.desk.view
+        self._clicked = one.value
         if one.largest_area_bscan is None:
             self.desk.say(f"{one.structure} is in no {self.desk.word}")
         elif view is not None:
@@ -229,15 +244,35 @@ class MeasurePanel:
         node = to_table(self._need(), slicer.mrmlScene)
         self.desk.say(f"The measurements are in the table “{node.GetName()}”")
 
+    def make_map(self) -> None:
+        """Show from above how high a structure is: the one clicked last, else the largest."""
+        measures = self._need()
+        found = {one.value: one for one in self._rows}
+        largest = max(self._rows, key=lambda one: one.volume_nl or 0)
+        one = found.get(self._clicked or 0, largest)
+        node = to_map(measures, one.value, slicer.mrmlScene)
+        where = show_map(node, self.desk.view)
+        self.desk.say(
+            f"The height of {one.structure} in µm is the volume “{node.GetName()}”"
+            + (f", in the view {where}" if where else "")
+        )
+
     def export(self) -> None:
         """Ask for a file, and write the measurements to it."""
+        self._save(to_csv, "csv")
+
+    def export_page(self) -> None:
+        """Ask for a file, and write the page to it."""
+        self._save(to_pdf, "pdf")
+
+    def _save(self, write: Callable[[ResultMeasures, Path], None], suffix: str) -> None:
         measures = self._need()
-        name = f"{measures.result.segmentation.GetName()} measurements.csv"
+        name = f"{measures.result.segmentation.GetName()} measurements.{suffix}"
         path = qt.QFileDialog.getSaveFileName(
-            self.to_csv, "Save the measurements", name, "CSV (*.csv)"
+            self.to_csv, "Save the measurements", name, f"{suffix.upper()} (*.{suffix})"
         )
         if path:
-            to_csv(measures, Path(str(path)))
+            write(measures, Path(str(path)))
             self.desk.say(f"The measurements are in {path}")
 
 

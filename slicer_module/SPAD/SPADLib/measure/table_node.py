@@ -1,4 +1,4 @@
-"""Measurements out: a table node beside the image, and the same as CSV."""
+"""Measurements out: a table node beside the image, the same as CSV, and one page of PDF."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import vtk
 
+from spad.cases import write_bytes
 from spad.checkpoint import NOTICE
-from spad.measuring import as_rows, table_csv
+from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import write_text
 from SPADLib.measure.result_measures import ResultMeasures
-from SPADLib.scene import into_study
+from SPADLib.scene import array_of, into_study
 
-__all__ = ["to_csv", "to_table"]
+__all__ = ["to_csv", "to_pdf", "to_table"]
 
 TABLE = "SPAD.measurements"
 """Role of the node reference from a result's segmentation to its table."""
@@ -70,6 +71,40 @@ def to_csv(measures: ResultMeasures, path: Path) -> None:
         It cannot be written; with what to do.
     """
     write_text(path, table_csv(_rows(measures)))
+
+
+def to_pdf(measures: ResultMeasures, path: Path) -> None:
+    """Write the page of the measurements.
+
+    Raises
+    ------
+    ValueError
+        Slicer's Python has no Matplotlib; with the line that brings it.
+    OSError
+        It cannot be written.
+    """
+    result, live = measures.result, measures.live
+    image = result.layout.stack(array_of(result.volume))
+    edited = [bool(one.any()) for one in result.own()]
+    models = (run.get("checkpoint") or {} for run in result.provenance)
+    facts = {
+        "Model": ", ".join(dict.fromkeys(str(m.get("name", "")) for m in models if m)) or "–",
+        "By hand": f"in {sum(edited)} of {len(edited)} B-scans; {len(result.accepted())} accepted",
+    }
+    if live.grid is not None:
+        bscan, column = live.grid.fovea
+        facts["Fovea"] = f"B-scan {bscan + 1:.1f}, column {column + 1:.0f}"
+    try:
+        pdf = page_pdf(
+            image.mean(3) if image.ndim == 4 else image, result.labels(), result.classes, live,
+            measures.scale, title=result.segmentation.GetName(), facts=facts,
+        )  # fmt: skip
+    except ImportError:
+        raise ValueError(
+            "The page needs the package matplotlib, which Slicer's Python lacks. Type into the "
+            "Python Console, and try again:  slicer.util.pip_install('matplotlib')"
+        ) from None
+    write_bytes(path, pdf)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,178 @@
+"""Stacks in the viewer as visits of one eye: what is measured of each, and how they lie. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from napari.layers import Labels
+
+from napari_spad.desk import Desk, explain
+from napari_spad.layers import is_label_map, leading_index, level_0
+from napari_spad.measure.counting import measured, pit_of, samples_of, without_padding
+from napari_spad.measure.sheets import Cell, Sheet, number
+from napari_spad.measure.stack_measures import StackMeasures
+from napari_spad.scale import PROPOSED, Facts
+from napari_spad.scores import LiveScores
+from spad.checkpoint import LabelClass
+from spad.measuring import Alignment, EnFace, Visit, align, as_day, in_order, projection, remarks
+
+__all__ = ["VisitStack", "counted", "laid", "show_counterpart", "stacks", "visit_sheet"]
+
+
+class VisitStack:
+    """A label layer that may be a visit, with what is known of its image.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        A stack.
+    measures : StackMeasures
+
+    Attributes
+    ----------
+    facts : Facts
+    classes : tuple of LabelClass
+        Once it was measured.
+    """
+
+    def __init__(self, layer: Labels, measures: StackMeasures) -> None:
+        self.layer, self._measures = layer, measures
+        facts = measures.facts_of(measures.image_of(layer) or layer)
+        assert facts is not None  # noqa: S101 - there is a layer
+        self.facts: Facts = facts
+        self.classes: tuple[LabelClass, ...] = ()
+
+    def task(self) -> Callable[[], Any]:
+        """What counts the stack, to be called in a worker thread.
+
+        Raises
+        ------
+        ValueError
+            It cannot be measured, in words.
+        """
+        name, scale = self.layer.name, self.facts.scale
+        as_day(self.facts.date)
+        if None in (scale.row.mm, scale.column.mm):
+            raise ValueError(f"“{name}”: its scale is not known; choose it, and type it at the top")
+        scores = LiveScores(lambda: None, lambda: None)
+        try:
+            scores.watch(self.layer, None)
+            self.classes = scores.classes
+            labels = scores.class_maps(None)[0].reshape(self.facts.shape)
+        finally:
+            scores.stop()
+        labels = without_padding(labels, self.facts.image)
+        desk = self._measures.desk
+        result = next((r for r in desk.results if r.layer is self.layer), None)
+        places, many, drawn = samples_of(result, labels, desk)
+        pit: Any = pit_of(self.facts) if self.facts.fovea is None else lambda: None
+        return lambda: measured(
+            labels, None, self.classes, scale.spacing_mm, many, places, drawn, pit, 0
+        )
+
+    def visit(self, found: Any) -> Visit:
+        """The visit, from what the task gave.
+
+        Raises
+        ------
+        ValueError
+            It could not be counted, in words.
+        """
+        _, live, _, _, pit, failed = found
+        facts, name = self.facts, self.layer.name
+        if failed:
+            raise ValueError(f"“{name}”: {failed}")
+        if pit is not None:
+            facts.place_fovea(pit, PROPOSED)
+        if facts.fovea is not None and live.spacing_mm[0] is not None:
+            live.place(facts.fovea.at, eye=facts.eye, first=facts.first)
+        said = remarks(live, facts.scale)
+        fovea = {"fovea": "" if facts.fovea is None else facts.fovea.words}
+        return Visit(name, facts.date, live.rows(), facts.scale, facts.eye, said, fovea)
+
+
+def stacks(measures: StackMeasures) -> list[Labels]:
+    """Label layers that may be visits: stacks of structures, the lowest first."""
+    return [
+        layer
+        for layer in measures.desk.viewer.layers
+        if is_label_map(layer)
+        and layer.ndim == 3
+        and not layer.multiscale
+        and "vendor_lines" not in layer.metadata
+    ]
+
+
+def counted(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do the tasks, in a worker thread."""
+    return [task() for task in tasks]
+
+
+def visit_sheet(visits: Sequence[Visit], region: str, classes: Sequence[LabelClass]) -> Sheet:
+    """The table of volumes over visits: one row a structure, one column a visit."""
+    ordered = in_order(visits)
+    names = list(dict.fromkeys(m.structure for v in ordered for m in v.rows))
+    values = {c.name: c.value for c in classes}
+    rows = []
+    for name in names:
+        found = [v.at(name, region) for v in ordered]
+        volumes = [None if m is None else m.volume_nl for m in found]
+        cells = [Cell("–" if nl is None else number(nl)) for nl in volumes]
+        first, last = volumes[0], volumes[-1]
+        more = None if first is None or last is None else last - first
+        cells.append(Cell("–" if more is None else "0" if not more else f"{more:+.3g}"))
+        rows.append((values.get(name, 0), cells))
+    return Sheet([*(v.label[:12] for v in ordered), "last −\nfirst"], rows, names)
+
+
+# ------------------------------------------------------------------ laid on each other
+
+
+def _from_above(facts: Facts) -> EnFace:
+    """An image's projection.
+
+    Raises
+    ------
+    ValueError
+        It has too few B-scans, or no scale.
+    """
+    if isinstance(facts.image, Labels):
+        raise ValueError(f"“{facts.image.name}” has no image here; open it, to see it from above")
+    between, _, column = facts.scale.spacing_mm
+    steps: Any = (between, column)
+    return EnFace(projection(level_0(facts.image)), steps, facts.first or "inferior")
+
+
+def laid(first: Facts, second: Facts) -> Alignment | str:
+    """Lay two images on each other, in a worker thread; what went wrong comes in words."""
+    try:
+        return align(_from_above(first), _from_above(second))
+    except Exception as error:
+        return explain(error)
+
+
+def show_counterpart(here: VisitStack, there: VisitStack, found: Alignment, desk: Desk) -> str:
+    """Show the counterpart of the B-scan on screen, in place of it; where it is, in words.
+
+    Parameters
+    ----------
+    here, there : VisitStack
+        The visit on screen, and the other one.
+    found : Alignment
+        From the one to the other.
+    desk : Desk
+    """
+    image = here.facts.image
+    bscan = leading_index(image, desk.viewer)[-1]
+    place = found.counterpart(bscan, (here.facts.shape[2] - 1) / 2)
+    if place is None:
+        return f"B-scan {bscan + 1} of “{here.layer.name}” was not scanned at the other visit"
+    for stack, seen in ((here, False), (there, True)):
+        stack.layer.visible = stack.facts.image.visible = seen
+    at = min(max(round(place[0]), 0), there.facts.shape[0] - 1)
+    desk.go_to(there.facts.image, (at,))
+    return (
+        f"B-scan {bscan + 1} of “{here.layer.name}” lies at {place[0] + 1:.1f} of "
+        f"“{there.layer.name}”"
+    )

@@ -1,0 +1,96 @@
+"""Bioptigen's files in their written layout: pixels, scale with its origin, day; and damage."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from napari.layers import Layer
+
+from napari_spad.read.reader import read
+from spad.measuring import Scale
+
+FRAMES = np.arange(5 * 30 * 40).reshape(5, 30, 40).astype(np.uint16)  # 5 of 30 rows, 40 columns
+
+
+def field(name: bytes, content: bytes) -> bytes:
+    return struct.pack("<I", len(name)) + name + struct.pack("<I", len(content)) + content
+
+
+def whole(name: bytes, value: int, size: int = 4) -> bytes:
+    return field(name, value.to_bytes(size, "little"))
+
+
+def bioptigen(path: Path, *, kind: int = 1, frames: int = 5, scans: int = 1) -> Path:
+    """Write 5 B-scans of 8 by 6.4 mm, 2.4 mm deep, of 3 February 2020."""
+    lengths = {b"SCANDEPTH": 2.4, b"SCANLENGTH": 8.0, b"AZSCANLENGTH": 8.0, b"ELSCANLENGTH": 6.4}
+    header = b"".join(
+        [
+            whole(b"FRAMECOUNT", 5), whole(b"LINECOUNT", 40), whole(b"LINELENGTH", 30),
+            whole(b"SAMPLEFORMAT", 2), field(b"DESCRIPTION", b"Doe, John: OD macula"),
+            whole(b"SCANTYPE", kind),
+            *(field(k, struct.pack("<d", v)) for k, v in lengths.items()),
+            whole(b"SCANS", scans), whole(b"FRAMES", frames), whole(b"DOPPLERFLAG", 0, 1),
+            field(b"CONFIG", bytes(100)),
+        ]
+    )  # fmt: skip
+    parts = [b"\x0a\x0d\x0b\x0e", struct.pack("<H", 0x100), field(b"FRAMEHEADER", b"")[:-4]]
+    parts += [struct.pack("<I", len(header)), header, bytes(4)]
+    for one in FRAMES:
+        inner = [
+            field(b"FRAMEDATETIME", struct.pack("<8H", 2020, 2, 1, 3, 9, 30, 0, 0)),
+            field(b"FRAMETIMESTAMP", struct.pack("<d", 0.5)), whole(b"FRAMELINES", 40),
+            field(b"FRAMESAMPLES", np.ascontiguousarray(one.T).astype("<u2").tobytes()),
+        ]  # fmt: skip
+        content = b"".join(inner)
+        parts += [field(b"FRAMEDATA", b"")[:-4], struct.pack("<I", len(content)), content, bytes(4)]
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def opened(path: Path) -> Layer:
+    (image,) = (Layer.create(*d) for d in read(path))
+    return image
+
+
+def test_a_volume_has_its_pixels_scale_and_day_and_no_name(tmp_path: Path) -> None:
+    image = opened(bioptigen(tmp_path / "Doe_John.OCT"))
+    np.testing.assert_array_equal(image.data, FRAMES)
+    np.testing.assert_allclose(image.scale, (1.28, 0.08, 0.2))
+    words = Scale.from_json(image.metadata["scale"]).words
+    assert words == "200 × 80 µm, B-scans 1280 µm, derived from the scan's lengths"
+    assert (image.name, image.metadata["date"]) == ("OCT", "2020-02-03")
+    assert "Doe" not in str(image.metadata)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"), [({"kind": 0}, "no volume"), ({"frames": 2, "scans": 2}, "repeats B-scans")]
+)
+def test_bscans_without_a_distance_have_none(tmp_path: Path, more, words) -> None:
+    image = opened(bioptigen(tmp_path / "a.oct", **more))
+    assert str(image.units[0]) == "pixel"
+    assert words in image.metadata["notes"][0]
+
+
+@pytest.mark.parametrize("keep", [30, 200, 400, 3000, -1])
+def test_a_cut_file_is_named_with_the_remedy(tmp_path: Path, keep: int) -> None:
+    path = bioptigen(tmp_path / "cut.oct")
+    path.write_bytes(path.read_bytes()[: keep if keep > 0 else -100])
+    with pytest.raises(ValueError, match=r"cut\.oct is damaged or cut short .*export it again"):
+        read(path)
+
+
+def test_absurd_sizes_and_optovues_files_are_refused(tmp_path: Path) -> None:
+    path = bioptigen(tmp_path / "a.oct")
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(whole(b"LINECOUNT", 40), whole(b"LINECOUNT", 2**31)))
+    with pytest.raises(ValueError, match="more than"):
+        read(path)
+    path.write_bytes(np.zeros(500, np.float32).tobytes())
+    with pytest.raises(ValueError, match=r"no Bioptigen file \(Optovue's .*type the scale"):
+        read(path)
