@@ -156,7 +156,7 @@ def _painted(folder: Path, chance: random.Random) -> tuple[dict[int, float], flo
 
 def _lost(folder: Path, ended: dict[int, float]) -> tuple[list[int], list[str]]:
     """Strokes that had ended and are not there, and what could not be read."""
-    from napari_spad.keep.autosave_folders import kept_layers
+    from spad.autosave import kept_layers
 
     kept = [one for one in kept_layers(folder / "autosave") if one.lost]
     if not kept:
@@ -237,7 +237,7 @@ def _labels(version: int) -> np.ndarray:
 
 
 def _autosave(disk: Path) -> Any:
-    from napari_spad.keep.autosaved_layer import AutosavedLayer
+    from spad.autosave import AutosavedLayer
 
     saved = AutosavedLayer(disk / "layer")
 

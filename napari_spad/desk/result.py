@@ -21,7 +21,6 @@ from qtpy.QtCore import QTimer
 from napari_spad.layers import (
     Edit,
     Hand,
-    Packed,
     Part,
     Source,
     give_classes,
@@ -29,6 +28,7 @@ from napari_spad.layers import (
     make_result_layers,
     part_at,
 )
+from spad.autosave import Packed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -17,11 +17,12 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Result
-from napari_spad.layers import Packed, leading_index, level_0
+from napari_spad.layers import leading_index, level_0
 from napari_spad.measure.counting import commonest, drawn_samples, measured, pit_of
 from napari_spad.scale import PROPOSED, Facts, KeptFacts
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
+from spad.autosave import Packed
 from spad.checkpoint import IGNORE
 from spad.measuring import LiveMeasures, Measurement, remarks
 
