@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.autosave.autosave_folders import (
+    from spad.autosave.autosaved_layer import AutosavedLayer, Loaded, ModelPart
+    from spad.autosave.packed_samples import Packed
+    from spad.autosave.sessions import (
         KEPT_BYTES,
         KEPT_DAYS,
         Kept,
@@ -18,7 +20,5 @@ if TYPE_CHECKING:
         prune,
         throw_away,
     )
-    from spad.autosave.autosaved_layer import AutosavedLayer, Loaded, ModelPart
-    from spad.autosave.packed_samples import Packed
 
 __getattr__, __all__ = lazily(__name__)
