@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 
 from spad.autosave import AutosavedLayer, Kept, kept_layers, move, prune, throw_away
-from SPADLib.desk import Desk
+from SPADLib.desk import Desk, go_to
 from SPADLib.host import one_shot_timer
 from SPADLib.keep.autosave import Autosave, now
 from SPADLib.keep.recovery import as_segments, on_volume, volume_of
@@ -91,7 +91,6 @@ class KeepPanel:
         return volume_of(header["details"], slicer.mrmlScene, chosen) is chosen
 
     def _sentence(self) -> str:
-        first = self.offered[0]
         named = [
             f"“{one.name}” ({one.bscans} B-scan{'s' * (one.bscans > 1)}, {_when(one.seconds)})"
             for one in self.offered[:NAMED]
@@ -101,8 +100,10 @@ class KeepPanel:
         was = "was" if len(self.offered) == 1 else "were"
         why = "when Slicer ended" if any(one.lost for one in self.offered) else "with a scene"
         said = f"{what} {was} not saved {why}."
-        header = _header(first)
-        if volume_of(header["details"], slicer.mrmlScene) is None:
+        header = _header(self.offered[0])
+        found = volume_of(header["details"], slicer.mrmlScene) is not None
+        self.ui.recoverButton.setText("Recover" if found else "Recover the segments")
+        if not found:
             image = f" “{header['image']}”" if header["image"] else ""
             said += f" Open the image{image} first; without it, only segments come back."
         return said
@@ -181,7 +182,10 @@ class KeepPanel:
         if self.desk.parameters.inputVolume is None:
             self.desk.parameters.inputVolume = volume
         self.desk.take_result(result)
+        here = self.desk.bscan_of(volume)
         self.desk.show(result)
+        if self.desk.view is not None:
+            go_to(self.desk.view, volume, result.layout, here)
         self.autosave.track(result, saved)
         self.ui.tabs.setCurrentIndex(1)
         return f"“{result.segmentation.GetName()}” is back on “{volume.GetName()}”."
