@@ -209,6 +209,15 @@ def test_a_full_disk_is_said_once_and_tried_again(panel, panel_volume, panel_res
     assert (one.saved.load().labels[1, :4, :4] == 2).all()
 
 
+def test_a_stroke_just_before_another_result_is_chosen_is_kept(panel, panel_volume, panel_result):
+    rest(panel)
+    paint(panel_result, 1, slice(0, 4), slice(0, 4), 2)
+    panel.desk.parameters.result = None
+    rest(panel)
+    (one,) = panel.keep.autosave._tracked.values()
+    assert (one.saved.load().labels[1, :4, :4] == 2).all()
+
+
 @pytest.mark.parametrize("damage", ["a B-scan", "the header"])
 def test_damage_costs_what_it_hit_alone(panel, panel_volume, panel_result, damage):
     before = edited(panel, panel_result)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spad.autosave import AutosavedLayer, Session
 from SPADLib.desk import Desk
 from SPADLib.host import Cancelled, Pump, data_folder, one_shot_timer
@@ -52,14 +55,15 @@ class Autosave:
         self._gone: list[SavedResult] = []
         self.removed: list[AutosavedLayer] = []
         self._model = False
+        self._last: Result | None = None
         self._pump = Pump(lambda _: None, self._on_end)
-        self._soon = one_shot_timer(WAIT_MS, self._look)
+        self._soon = one_shot_timer(WAIT_MS, self._look_in_words)
         self._saved = one_shot_timer(SAVED_MS, self._look_whether_saved)
         self._again = one_shot_timer(RETRY_MS, self._start)
         desk.on("written", self._on_written)
         for what in ("edited", "reviewed", "structures"):
             desk.on(what, self._look)
-        desk.on("parameters", self._look_for_gone)
+        desk.on("parameters", self._on_parameters)
         desk.on("saved", lambda: self._mark_saved(self.desk.result))
 
     @property
@@ -84,28 +88,38 @@ class Autosave:
         self._model = True
         self._soon.start()
 
+    def _look_in_words(self) -> None:
+        self.desk.guarded(self._look)
+
     def _look(self) -> None:
+        if (result := self.desk.result) is not None:
+            self._last = result
+            self._look_at(result, self.desk.labels)
+
+    def _look_at(self, result: Result, labels: NDArray[np.uint8] | None = None) -> None:
         self._soon.stop()
         model, self._model = self._model, False
-        result = self.desk.result
-        if result is None:
-            return
         name = result.segmentation.GetID()
         known = self._tracked.get(name)
         if known is None or known.result.segmentation is not result.segmentation:
             known = SavedResult(result, self.session.new_layer())
         known.result = result
-        known.look(self.desk.labels, model=model)
+        known.look(labels, model=model)
         self._tracked[name] = known
         self._saved.start()
         self._start()
 
-    def _look_for_gone(self) -> None:
-        """Note which results were removed from the scene: they are kept, but not missed."""
+    def _on_parameters(self) -> None:
+        """Look once more at a result that is at work no more, and which left the scene."""
+        last, current = self._last, self.desk.result
+        if last is not None and (current is None or current.segmentation is not last.segmentation):
+            self._last = None
+            if self.desk.known(last.segmentation) is not None:
+                self.desk.guarded(lambda: self._look_at(last))
         for name, one in [*self._tracked.items()]:
             if one.result.segmentation.GetScene() is None:
                 one.mark(removed=now())
-                self._gone.append(self._tracked.pop(name))
+                self._gone.append(self._tracked.pop(name))  # kept, but not missed
                 self._start()
 
     def _look_whether_saved(self) -> None:
@@ -158,7 +172,7 @@ class Autosave:
     def flush(self) -> None:
         """Write now what waits."""
         if self._soon.isActive():
-            self.desk.guarded(self._look)
+            self._look_in_words()
         self._again.stop()
         outcome = None
         try:

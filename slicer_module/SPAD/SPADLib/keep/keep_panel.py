@@ -38,12 +38,14 @@ class KeepPanel:
         self.autosave = Autosave(desk)
         self.offered: list[Kept] = []
         self._copies: list[Kept] = []
+        self._headers: dict[Path, dict[str, Any]] = {}
+        self._seen: Any = None  # the image for which it was last looked
         self._answered: set[Path] = set()
         self._start = one_shot_timer(0, self.look)  # not before the panel is on screen
         ui.recoverButton.clicked.connect(lambda *_: desk.guarded(self.recover))
         ui.laterButton.clicked.connect(lambda *_: desk.guarded(self.later))
         ui.forgetButton.clicked.connect(lambda *_: desk.guarded(self.forget))
-        desk.on("parameters", lambda: self.desk.guarded(self._offer))
+        desk.on("parameters", self._on_parameters)
         desk.on("kept", self._on_kept)
         self._start.start()
 
@@ -65,7 +67,7 @@ class KeepPanel:
         try:
             prune(root)
             self._copies = kept_layers(root)
-        except OSError as error:
+        except Exception as error:  # nothing that lies there may cost more than itself
             self._copies = []
             self.desk.fail(f"What autosave kept cannot be listed ({error}): look into {root}")
         for saved in self.autosave.removed:  # of this session, whose folder is locked
@@ -73,7 +75,16 @@ class KeepPanel:
             copy = Kept(saved, name, len(saved.places()), saved.seconds(), lost=False)
             self._copies.append(copy)
         self._copies = [copy for copy in self._copies if copy.bscans]
+        self._headers = {copy.saved.folder: _header(copy) for copy in self._copies}
         self._offer()
+
+    def _on_parameters(self) -> None:
+        chosen = None if self.desk.parameters is None else self.desk.parameters.inputVolume
+        image = None if chosen is None else chosen.GetImageData()
+        seen = None if image is None else (chosen.GetID(), image.GetMTime())
+        if seen != self._seen:
+            self._seen = seen
+            self._offer()
 
     def _offer(self) -> None:
         """Offer what was lost, and what is of the image that is chosen."""
@@ -85,7 +96,7 @@ class KeepPanel:
 
     def _is_of_the_image(self, copy: Kept) -> bool:
         chosen = None if self.desk.parameters is None else self.desk.parameters.inputVolume
-        header = _header(copy)
+        header = self._headers[copy.saved.folder]
         if chosen is None or header.get("exported"):
             return False
         return volume_of(header["details"], slicer.mrmlScene, chosen) is chosen
@@ -100,7 +111,7 @@ class KeepPanel:
         was = "was" if len(self.offered) == 1 else "were"
         why = "when Slicer ended" if any(one.lost for one in self.offered) else "with a scene"
         said = f"{what} {was} not saved {why}."
-        header = _header(self.offered[0])
+        header = self._headers[self.offered[0].saved.folder]
         found = volume_of(header["details"], slicer.mrmlScene) is not None
         self.ui.recoverButton.setText("Recover" if found else "Recover the segments")
         if not found:
