@@ -79,7 +79,7 @@ class KeepPanel:
         self._offer()
 
     def _on_parameters(self) -> None:
-        chosen = None if self.desk.parameters is None else self.desk.parameters.inputVolume
+        chosen: Any = None if self.desk.parameters is None else self.desk.parameters.inputVolume
         image = None if chosen is None else chosen.GetImageData()
         seen = None if image is None else (chosen.GetID(), image.GetMTime())
         if seen != self._seen:

@@ -28,6 +28,9 @@ from SPADLib.scene import (
 
 __all__ = ["as_segments", "on_volume", "volume_of"]
 
+CHECKED = ("SPAD.classes", "SPAD.layout")
+"""Attributes without which a segmentation is no result: made anew from what could be read."""
+
 
 def volume_of(details: dict[str, Any], scene: Any, only: Any = None) -> Any:
     """The volume of a scene with the pixels that a result was made of; None where there is none.
@@ -85,14 +88,13 @@ def on_volume(loaded: Loaded, folder: Any, volume: Any) -> Result:
     run = SimpleNamespace(
         labels=labels, uncertainty=doubt, classes=_classes(loaded), provenance=checkpoint
     )
-    name = _free_name(loaded, volume.GetScene())
+    free = _free_name(loaded, volume.GetScene())
     node = make_nodes(volume, layout, run, 0)
-    node.SetName(name)
+    node.SetName(free)
     for name, text in _attributes(loaded).items():
-        node.SetAttribute(name, text)
-    result = Result.of(node)
-    if result is None:
-        raise ValueError(f"“{loaded.header['name']}” is no result any more: recover it as segments")
+        if name not in CHECKED:
+            node.SetAttribute(name, text)
+    result = Result(node)
     proposal = result.proposal()
     for z in range(len(labels)):
         made = loaded.model.get((z,))
