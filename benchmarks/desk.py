@@ -2,13 +2,15 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py heartbeat
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py start
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py layers
 
 `heartbeat`: a timer of 5 ms in the UI thread while the dock samples phantom stacks with the shipped
 `oct-phantom`, a slider being moved meanwhile or not; the import of PyTorch apart. `--look` says
 what the thread was doing in gaps over 50 ms, and disturbs a little. `start`: fresh processes that
 take turns, without the plugin and with its manifest as napari reads it (to a viewer on screen, by
 the clock and in processor time, which a busy machine disturbs less); then the opening of the dock,
-and what its imports take.
+and what its imports take. `layers`: what each thing costs that a result puts into the window, and
+the drawing after it, in processor time of the window's thread.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("heartbeat", "start", "window"))
+    parser.add_argument("what", choices=("heartbeat", "start", "layers", "window"))
     parser.add_argument("--bscans", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
     parser.add_argument(
@@ -46,6 +48,8 @@ def main() -> None:
         heartbeat(args.bscans, args.threads, look=args.look)
     elif args.what == "start":
         start(args.rounds)
+    elif args.what == "layers":
+        layers(args.rounds)
     else:
         window(plugin=args.plugin)
 
@@ -106,6 +110,44 @@ def heartbeat(counts: list[int], threads: int | None, *, look: bool) -> None:
                 viewer.layers.remove(made)
             viewer.layers.remove(layer)
     viewer.close()
+
+
+def layers(rounds: int) -> None:
+    """Print the medians of each step by which a result comes into the window."""
+    import gc
+    from collections import defaultdict
+
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_spad.desk import Result
+    from napari_spad.layers import open_source
+    from spad.checkpoint import label_classes
+
+    viewer = napari.Viewer()
+    image = viewer.add_image(np.zeros((8, 496, 512), np.uint8), name="eye")
+    classes = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
+    took: dict[str, list[float]] = defaultdict(list)
+
+    def step(what: str, act: Any) -> Any:
+        began = time.thread_time()
+        out = act()
+        took[what].append(1000 * (time.thread_time() - began))
+        return out
+
+    for _ in range(rounds):
+        gc.collect()
+        source = open_source(image, viewer, whole_stack=True)
+        result = step("label layer made", lambda: Result(viewer, source, classes, "model"))  # noqa: B023
+        result._next.stop()
+        step("label layer drawn", QApplication.processEvents)
+        while result._hidden:
+            what = f"{len(result._hidden)}: {type(result._hidden[-1]).__name__}"
+            step(what, result._show_next)
+            result._next.stop()
+            step(f"{what} drawn", QApplication.processEvents)
+    for what, ms in took.items():
+        print(f"{what:34} {statistics.median(ms):6.0f} ms ({min(ms):.0f} to {max(ms):.0f})")
 
 
 def _stack(viewer: Any, count: int) -> Any:

@@ -1,11 +1,14 @@
-"""Is anything lost? The desk killed in the middle of strokes; disks that are full amid a write.
+"""Is anything lost? The desk killed amid strokes, a training amid its steps; full disks.
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/kills.py kill
+    python benchmarks/kills.py run
     python benchmarks/kills.py full     # as root: it mounts a small tmpfs
 
 `kill`: napari with the dock, real mouse strokes one after another; SIGKILL at a random moment of a
 random one. Then what autosave left is read back: each stroke that had ended `--grace` seconds
-before must be there in pixels and in marks, and no file may be damaged. `full`: of each kind of
+before must be there in pixels and in marks, and no file may be damaged. `run`: a training of
+30 steps, in a fork, SIGKILL at a random moment from its first saved state on; resumed, it must end
+with the state and the model, to the bit, of one that nobody killed. `full`: of each kind of
 file an old state is written, the disk is filled but for a random rest, the new state is written
 until the system refuses; then every file must be the old one or the new one, whole, with nothing
 beside it; and with room again the new state must be written.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -39,7 +43,7 @@ MOST = 44  # strokes that have a row of their own
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("kill", "full", "paint"))
+    parser.add_argument("what", choices=("kill", "run", "full", "paint"))
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--grace", type=float, default=2.0, help="seconds that autosave may take")
     parser.add_argument("--seed", type=int, default=0)
@@ -49,6 +53,8 @@ def main() -> None:
         paint(args.folder)
     elif args.what == "kill":
         kill(args.times, args.grace, args.seed)
+    elif args.what == "run":
+        run(args.times, args.seed)
     else:
         full(args.times, args.seed)
 
@@ -156,7 +162,7 @@ def _painted(folder: Path, chance: random.Random) -> tuple[dict[int, float], flo
 
 def _lost(folder: Path, ended: dict[int, float]) -> tuple[list[int], list[str]]:
     """Strokes that had ended and are not there, and what could not be read."""
-    from napari_spad.keep.autosave_folders import kept_layers
+    from spad.autosave import kept_layers
 
     kept = [one for one in kept_layers(folder / "autosave") if one.lost]
     if not kept:
@@ -169,6 +175,96 @@ def _lost(folder: Path, ended: dict[int, float]) -> tuple[list[int], list[str]]:
         if not ((loaded.labels[where] == value).all() and loaded.by_hand[where].all()):
             lost.append(number)
     return lost, loaded.problems
+
+
+# ---------------------------------------------------------------------- a run
+
+TRAINING = """name = "tiny"
+data = {folders = ["set"], workers = 0}
+input.size = [64, 96]
+network = {widths = [8, 16, 16], blocks = 1, denoiser_widths = [8, 16], time_width = 16}
+optimiser = {steps = 30, batch = 2, warmup = 2}
+validation = {every = 15, save_every = 1, samples = 1, steps = 2}
+sampling.samples = 1
+"""
+
+
+def run(times: int, seed: int) -> None:
+    """Print how trainings that were killed and resumed end."""
+    import torch
+
+    from spad import phantom
+    from spad.cases import NewCase
+    from spad.train.data import write_folder
+    from spad.train.loop import train  # noqa: F401 - once, and not in each fork
+
+    torch.set_num_threads(1)
+    chance, counts = random.Random(seed), Counter[str]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        drawn = [phantom.bscan(n, shape=(64, 96)) for n in (1, 7, 17, 28, 8, 34)]
+        cases = [
+            NewCase(f"p{i}", d.image, d.labels, split="train" if i < 4 else "val", patient=f"{i}")
+            for i, d in enumerate(drawn)
+        ]
+        write_folder(folder / "set", cases, dict(enumerate(phantom.CLASS_NAMES)))
+        (folder / "c.toml").write_text(TRAINING)
+        whole = folder / "whole"
+        _ended(_training(folder, whole))
+        began = time.monotonic()
+        _ended(_training(folder, folder / "timed"))
+        seconds = time.monotonic() - began
+        for number in range(times):
+            out = folder / f"{number}"
+            pid = _training(folder, out)
+            while not (out / "latest.pt").exists():
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 0.9 * seconds))
+            os.kill(pid, signal.SIGKILL)
+            killed = _ended(pid) < 0
+            amid = bool([*out.glob(".latest.pt.*")])
+            good = _ended(_training(folder, out, resume=True)) == 0
+            counts += Counter(kills=killed, amid_a_save=amid, refused=not good)
+            counts["other"] += good and not _same(out, whole)
+            print(number + 1, dict(counts), flush=True)
+
+
+def _training(folder: Path, out: Path, *, resume: bool = False) -> int:
+    """Train in a process of its own; its number."""
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        from spad.train.config import load_config
+        from spad.train.loop import train
+
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        train(load_config(folder / "c.toml"), out, resume=resume, device="cpu")
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _same(out: Path, whole: Path) -> bool:
+    """Whether two trainings ended alike to the bit."""
+    import torch
+
+    def equal(a: Any, b: Any) -> bool:
+        if isinstance(a, dict):
+            return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+        if isinstance(a, list):
+            return len(a) == len(b) and all(map(equal, a, b))
+        return torch.equal(a, b) if isinstance(a, torch.Tensor) else bool(a == b)
+
+    states = [torch.load(each / "latest.pt", weights_only=True) for each in (out, whole)]
+    models = [(each / "latest.safetensors").read_bytes() for each in (out, whole)]
+    return equal(*states) and models[0] == models[1]
 
 
 # ---------------------------------------------------------------------- full
@@ -237,7 +333,7 @@ def _labels(version: int) -> np.ndarray:
 
 
 def _autosave(disk: Path) -> Any:
-    from napari_spad.keep.autosaved_layer import AutosavedLayer
+    from spad.autosave import AutosavedLayer
 
     saved = AutosavedLayer(disk / "layer")
 

@@ -30,7 +30,8 @@ def main() -> None:
 
     from napari_spad.desk import Result
     from napari_spad.dock import SpadDock
-    from napari_spad.layers import Packed, open_source, reference_settings
+    from napari_spad.layers import open_source, reference_settings
+    from spad.autosave import Packed
     from spad.checkpoint import label_classes
     from spad.phantom import CLASS_NAMES, stack
 

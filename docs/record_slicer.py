@@ -10,7 +10,9 @@ another style.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()  # of autosave
     scene, _, app = new_scene()
     standin.install(scene)
     import SPAD

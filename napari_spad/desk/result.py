@@ -21,7 +21,6 @@ from qtpy.QtCore import QTimer
 from napari_spad.layers import (
     Edit,
     Hand,
-    Packed,
     Part,
     Source,
     give_classes,
@@ -29,6 +28,7 @@ from napari_spad.layers import (
     make_result_layers,
     part_at,
 )
+from spad.autosave import Packed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -110,24 +110,31 @@ class Result:
         # Just above the image, so that a reference's outlines stay on top.
         layers = viewer.layers
         above = layers.index(source.layer) + 1 if source.layer in layers else len(layers)
+        self._hidden: list[Any] = [self.uncertainty, self.by_hand, *_aids(self.layer)]
         layers.insert(above, self.layer)
         layers.selection.active = self.layer
-        self._hidden = [self.uncertainty, self.by_hand]
         self._next = QTimer(singleShot=True, interval=PAUSE_MS)
         self._next.timeout.connect(self._show_next)
         self._next.start()
 
     def _show_next(self) -> None:
-        """Put one more layer into the viewer; the window draws and listens between them."""
-        layers, active = self._viewer.layers, self._viewer.layers.selection.active
-        if not self._hidden or self.layer not in layers:
+        """Put one thing more into the viewer; the window draws and listens between them."""
+        if not self._hidden or self.layer not in self._viewer.layers:
             return
-        layer = self._hidden.pop()
+        one = self._hidden.pop()
+        if one is self.uncertainty or one is self.by_hand:
+            self._insert(one)
+        else:
+            one.visible = True
+        if self._hidden:
+            self._next.start()
+
+    def _insert(self, layer: Any) -> None:
+        layers, active = self._viewer.layers, self._viewer.layers.selection.active
+        self._hidden += _aids(layer)
         with layers.selection.events.blocker_all():  # napari selects it; each change takes 30 ms
             layers.insert(layers.index(self.layer) + (layer is self.by_hand), layer)
             layers.selection.active = active
-        if self._hidden:
-            self._next.start()
 
     def show_all(self) -> None:
         """Put into the viewer what is still to come."""
@@ -287,3 +294,15 @@ class Result:
             [*runs, {"bscan": list(part.index), **dict(segmentation.provenance)}],
             key=lambda run: run["bscan"],
         )
+
+
+def _aids(layer: Any) -> list[Any]:
+    """What napari draws of a label layer's brush and polygon, hidden from now on.
+
+    To make these takes nearly as long as the layer itself; napari makes them when they are shown.
+    """
+    found = getattr(layer, "_overlays", {})  # no public name leads there
+    aids = [found[name] for name in ("polygon", "brush_stroke") if name in found]
+    for one in aids:
+        one.visible = False
+    return aids

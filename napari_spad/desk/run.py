@@ -17,8 +17,9 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import GeneratorWorker
 
-from napari_spad.layers import Packed, Part, Source
+from napari_spad.layers import Part, Source
 from spad.annotation import RunProgress, followed, opened
+from spad.autosave import Packed
 from spad.inference import Engine, hosts
 
 __all__ = ["Edits", "Engine", "Finished", "Request", "Run", "explain"]

@@ -18,10 +18,9 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Result, explain
-from napari_spad.keep.autosave_folders import Session
-from napari_spad.keep.autosaved_layer import AutosavedLayer
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer, now, places_of
 from napari_spad.layers import Edit, is_label_map
+from spad.autosave import AutosavedLayer, Session
 
 __all__ = ["Autosave"]
 

@@ -21,8 +21,6 @@ from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Result, explain
 from napari_spad.keep.autosave import Autosave
-from napari_spad.keep.autosave_folders import Session, move
-from napari_spad.keep.autosaved_layer import AutosavedLayer, Loaded
 from napari_spad.layers import (
     Hand,
     Source,
@@ -32,6 +30,7 @@ from napari_spad.layers import (
     open_source,
     part_at,
 )
+from spad.autosave import AutosavedLayer, Loaded, Session, move
 
 __all__ = ["Recovery"]
 

@@ -23,9 +23,8 @@ from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Question, explain, named
 from napari_spad.keep.autosave import Autosave
-from napari_spad.keep.autosave_folders import KEPT_BYTES, KEPT_DAYS, kept_layers, prune, throw_away
-from napari_spad.keep.autosaved_layer import AutosavedLayer
 from napari_spad.keep.recovery import Recovery
+from spad.autosave import KEPT_BYTES, KEPT_DAYS, AutosavedLayer, kept_layers, prune, throw_away
 
 __all__ = ["RecoveryPanel"]
 

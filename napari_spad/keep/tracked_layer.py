@@ -15,9 +15,9 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_spad.desk import Result
-from napari_spad.keep.autosaved_layer import AutosavedLayer, ModelPart
 from napari_spad.layers import noted, placement
 from napari_spad.write import classes_of
+from spad.autosave import AutosavedLayer, ModelPart
 
 __all__ = ["SaveJob", "TrackedLayer", "now", "places_of"]
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         spacing_mm,
     )
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
-    from napari_spad.layers.packed_samples import Packed
     from napari_spad.layers.reference_layer import outline, reference_settings
     from napari_spad.layers.result_layers import hand_colormap, make_result_layers
     from napari_spad.layers.structure_controls import StructureControls

@@ -10,9 +10,10 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Result, explain
-from napari_spad.layers import Packed, level_0
+from napari_spad.layers import level_0
 from napari_spad.scale import Facts
 from spad.annotation import check_sum
+from spad.autosave import Packed
 from spad.checkpoint import IGNORE, LabelClass
 from spad.measuring import LiveMeasures, propose_fovea
 

@@ -113,6 +113,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         from SPADLib.correct import CorrectPanel, EditPanel, LearnPanel, ReviewPanel
         from SPADLib.desk import Desk, Following, RunBox, Words
         from SPADLib.host import ink
+        from SPADLib.keep import KeepPanel
         from SPADLib.learn import TrainingPanel
         from SPADLib.measure import MeasurePanel
         from SPADLib.scene import register
@@ -130,6 +131,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
             label.setStyleSheet(ink(label, "warning"))
             label.hide()
         ui.alternativeImage.hide()
+        ui.offerFrame.hide()
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = SPADLogic()
         self.desk = Desk(Engine.spad(), _Settings(), self._say)
@@ -143,6 +145,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.lessons = LearnPanel(self.desk, ui, runs, self.segment)
         self.save = SavePanel(self.desk, ui)
         self.learn = TrainingPanel(self.desk, ui, runs, self.review)
+        self.keep = KeepPanel(self.desk, ui)
         self.words = Words(self.desk, ui)
         for what in ("parameters", "view"):
             self.desk.on(what, self._hush)
@@ -178,6 +181,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
             self._leave_scene()
             self.edit.editor.exit()
             self.edit.editor.edit(None)
+            self.keep.stop()
             self.following.stop()
 
     def onReload(self):
@@ -187,6 +191,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def _leave_scene(self):
+        self.keep.leave()
         self.runs.cancel("the scene was closed")
         self.segment.preflight.stop()
         self.compare.stop()

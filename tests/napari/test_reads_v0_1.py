@@ -25,11 +25,11 @@ from files_of_v0_1 import V0_1, arrays, laid_out
 from PIL import Image as Picture
 from qtpy.QtCore import QSettings
 
-from napari_spad.keep.autosave_folders import kept_layers
 from napari_spad.keep.export import FORMATS, export, targets
 from napari_spad.keep.log_lines import export_log
 from napari_spad.learn.trainer_process import find
 from napari_spad.read.reader import read
+from spad.autosave.sessions import kept_layers
 from spad.phantom import CLASS_NAMES, stack
 
 pytestmark = pytest.mark.gui

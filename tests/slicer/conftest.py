@@ -25,10 +25,11 @@ def scene():
 
 
 @pytest.fixture
-def app(scene):
-    """The stand-in for Slicer's Qt world."""
+def app(scene, tmp_path, monkeypatch):
+    """The stand-in for Slicer's Qt world; and a data folder of the test's own."""
     import standin
 
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     application = standin.install(scene)
     yield application
     standin.remove()
@@ -46,11 +47,10 @@ def panel_engine(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def panel_worker(tmp_path, monkeypatch):
-    """The process that learns; and a data folder of the test's own."""
+def panel_worker(monkeypatch):
+    """The process that learns."""
     from fakes import FakeWorker
 
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return FakeWorker(monkeypatch)
 
 

@@ -196,7 +196,7 @@ def test_the_keys_ask_for_the_part_under_the_pointer(desk):
 
 def test_where_the_samples_agree_it_says_so(desk, engine, qtbot):
     _, dock, result = desk
-    from napari_spad.layers.packed_samples import Packed
+    from spad.autosave.packed_samples import Packed
 
     result.packed[(1,)] = Packed.of(np.stack([result.layer.data[1]] * 3))
     dock.correct.larger.click()

@@ -128,3 +128,21 @@ def test_a_layer_may_be_removed_while_it_is_made(open_dock, engine, qtbot, which
         assert which not in viewer.layers
     else:
         assert viewer.layers["eye – SPAD"].data.any(axis=(1, 2)).all()
+
+
+def test_what_napari_draws_of_brush_and_polygon_comes_after_the_layer(qtbot):
+    from napari.components import ViewerModel
+
+    from napari_spad.desk.result import Result
+    from napari_spad.layers.image_source import open_source
+
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 24, 36), np.uint8), name="eye")
+    result = Result(viewer, open_source(image, viewer, whole_stack=True), CLASSES, "model")
+    assert result.layer in viewer.layers
+    assert not any(result.layer._overlays[n].visible for n in ("polygon", "brush_stroke"))
+    result.show_all()
+    for layer in (result.layer, result.by_hand):
+        assert layer in viewer.layers
+        assert all(layer._overlays[n].visible for n in ("polygon", "brush_stroke"))
+    result.stop()

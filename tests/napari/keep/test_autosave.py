@@ -18,11 +18,11 @@ pytest.importorskip("pytestqt")
 
 import napari_spad.keep.autosave as autosave_module
 from napari_spad.desk.desk import Desk
-from napari_spad.keep.autosave_folders import kept_layers
 from napari_spad.keep.keep_panel import KeepPanel
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer
 from napari_spad.layers.by_hand import Hand
 from napari_spad.layers.image_source import open_source
+from spad.autosave.sessions import kept_layers
 
 from conftest import CLASSES  # isort: skip
 from results import PLACED, SHAPE, segment, stack, stroke  # isort: skip

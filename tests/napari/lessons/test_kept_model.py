@@ -68,7 +68,7 @@ def test_keep_chooses_the_model_for_this_result_too(desk, qtbot, tmp_path, monke
 
 @pytest.mark.gui
 def test_autosave_notes_the_learnt_model_and_the_first_one(desk, qtbot):
-    from napari_spad.keep.saved_header import read_header
+    from spad.autosave.saved_header import read_header
 
     _, dock, result, _ = desk
     dock.review.reviews.accept(result, (5,))

@@ -12,8 +12,8 @@ pytest.importorskip("pytestqt")
 
 from qtpy.QtCore import Qt
 
-from napari_spad.keep.saved_header import read_header
 from napari_spad.write.image_files import write_tiff
+from spad.autosave.saved_header import read_header
 from spad.checkpoint import IGNORE, label_classes
 
 from corrected import press, run, said  # isort: skip

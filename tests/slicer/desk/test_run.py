@@ -277,3 +277,28 @@ def test_the_guard_tells_once_when_a_node_goes_or_the_scene_closes(scene):
     guard.stop()
     scene.Clear(0)
     assert len(told) == 2
+
+
+def test_a_bscan_that_holds_nan_costs_no_other(scene):
+    volume, _ = phantom_volume(shape=(3, 64, 96))
+    pixels = slicer.util.arrayFromVolume(volume).astype(np.float32)
+    whole = _labels_of(pixels)
+    pixels[1, 5, 6] = np.nan
+    told = []
+    labels = _labels_of(pixels, told)
+    assert [text for text in told if "NaN" in text] == [
+        "B-scan 2 of the image holds NaN or infinity; replace them first. It is left empty; the "
+        "others are not touched by this"
+    ]
+    np.testing.assert_array_equal(labels[[0, 2]], whole[[0, 2]])
+    assert not labels[1].any()
+    pixels[:] = np.inf
+    with pytest.raises(ValueError, match="B-scan 1 of the image holds NaN or infinity"):
+        _labels_of(pixels)
+
+
+def _labels_of(pixels, told=None):
+    source = open_source(add_volume(pixels.copy()), Layout())
+    ask = Request(SHIPPED, "cpu", range(3), samples=1, steps=1)
+    run = events(Engine.spad(), ask, source)
+    return drain(run, None if told is None else told.append).segmentation.labels

@@ -96,8 +96,8 @@ def test_a_bad_slice_of_a_lazy_stack_costs_no_other(tiny, bscan):
     steps, result = steps_of(tiny.steps(Lazy(image, fails_at=[3]), probability=True))
     said = [(s.slice_index, s.said) for s in steps if s.said]
     assert [z for z, _ in said] == [1, 3]
-    assert "slice 1 of the image holds NaN or infinity; replace them" in said[0][1]
-    assert "slice 3 of the image cannot be read (the disk is gone)" in said[1][1]
+    assert "B-scan 2 of the image holds NaN or infinity; replace them" in said[0][1]
+    assert "B-scan 4 of the image cannot be read (the disk is gone)" in said[1][1]
     assert result.provenance["said"] == [text for _, text in said]
     good = [0, 2, 4]
     assert np.array_equal(result.samples[:, good], whole.samples[:, good])

@@ -91,7 +91,7 @@ def checked(
         raise ValueError(f"seed {seed} is negative; choose 0 or more")
     if first_slice < 0:
         raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
-    stack = Stack(image, rgb)
+    stack = Stack(image, rgb, first_slice)
     if current is not None:
         current, last = _whole("current", current), first_slice + stack.depth - 1
         if not first_slice <= current <= last:

@@ -25,6 +25,8 @@ class Stack:
         it has slices: it is read slice by slice, each once. Everything else is an array in memory.
     rgb : bool
         A last axis of 3 or 4 holds colours.
+    first : int
+        Number of the first slice, for what is said of bad ones; people count from 1.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class Stack:
         infinity.
     """
 
-    def __init__(self, image: Any, rgb: bool) -> None:
+    def __init__(self, image: Any, rgb: bool, first: int = 0) -> None:
         arrayish = hasattr(getattr(image, "dtype", None), "kind")
         in_memory = isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
         self._lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
@@ -61,12 +63,13 @@ class Stack:
             )
         self._slices = stack[None] if len(self.shape) == 2 else stack
         self._digests: dict[int, bytes] = {}
+        self._first = first + 1
         self.plane = (self.shape[-2], self.shape[-1])
         self.depth = int(self._slices.shape[0])
         self._lazy = self._lazy and len(self.shape) == 3
         if kind == "f" and not self._lazy:
             for z in range(self.depth):
-                _check(self._slices[z], z)
+                _check(self._slices[z], self._first + z)
 
     def read(self, z: int) -> NDArray[Any]:
         """Slice z, (H, W) or (H, W, 3).
@@ -81,9 +84,11 @@ class Stack:
         except MemoryError:
             raise
         except Exception as error:  # whatever the reader of a lazy stack raises
-            raise BadSlice(f"slice {z} of the image cannot be read ({error})") from error
+            raise BadSlice(
+                f"B-scan {self._first + z} of the image cannot be read ({error})"
+            ) from error
         if self._lazy and pixels.dtype.kind == "f":
-            _check(pixels, z)
+            _check(pixels, self._first + z)
         self._digests[z] = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
         return pixels
 
@@ -111,6 +116,6 @@ def order_of(depth: int, current: int | None) -> list[int]:
     return sorted(range(depth), key=lambda z: (abs(z - current), z < current))
 
 
-def _check(pixels: NDArray[Any], z: int) -> None:
+def _check(pixels: NDArray[Any], number: int) -> None:
     if not np.isfinite(pixels).all():
-        raise BadSlice(f"slice {z} of the image holds NaN or infinity; replace them first")
+        raise BadSlice(f"B-scan {number} of the image holds NaN or infinity; replace them first")

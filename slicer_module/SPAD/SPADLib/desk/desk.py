@@ -70,7 +70,8 @@ class Desk:
             "parameters", the choices; "result", another is at work; "structures", one was added to
             it; "edited", its pixels changed; "writing" and "written", a model, or what takes it
             back, is about to write in it, and has; "reviewed", a B-scan was accepted or skipped;
-            "view", the slice view moved; "busy", a run began or ended.
+            "saved", it was written to a file; "kept", autosave wrote, or could not; "view", the
+            slice view moved; "busy", a run began or ended.
         call : callable
         """
         self._hear[what].append(call)

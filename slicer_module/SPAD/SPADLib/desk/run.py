@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spad.annotation import RunProgress, followed, opened
 from spad.inference import Engine
@@ -103,7 +104,8 @@ def events(
     segmenter = yield from opened(engine, request.checkpoint, request.device)
     yield "reading the image…"
     one = bool(request.edits)  # edits are of one B-scan, so its axis goes
-    pixels = source.stack[first] if one else source.stack[first : last + 1]
+    part = source.stack[first : last + 1]
+    pixels = part[0] if one else _ByBscan(part) if _some_are_bad(part) else part
     start = time.monotonic()
     steps = segmenter.steps(
         pixels,
@@ -180,6 +182,24 @@ def drain(run: Generator[Event, None, None], told: Callable[[str], None] | None 
     if last is None:
         raise RuntimeError("the run ended without a result")
     return last
+
+
+class _ByBscan:
+    """A stack that the engine reads B-scan by B-scan: a bad one costs no other, and is told."""
+
+    def __init__(self, stack: NDArray[Any]) -> None:
+        self._stack, self.shape, self.dtype = stack, stack.shape, stack.dtype
+
+    def __getitem__(self, bscan: int) -> NDArray[Any]:
+        return np.asarray(self._stack[bscan])
+
+
+def _some_are_bad(stack: NDArray[Any]) -> bool:
+    """Whether some B-scans hold NaN or infinity, and not all."""
+    if stack.dtype.kind != "f":
+        return False
+    good = [bool(np.isfinite(one).all()) for one in stack]
+    return any(good) and not all(good)
 
 
 def _stacked(one: Any) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         spacing_is_default,
     )
     from SPADLib.scene.result import REVIEW, Result, results
-    from SPADLib.scene.result_nodes import PERCENT, companions, recovered, refusal
+    from SPADLib.scene.result_nodes import PERCENT, companions, make_nodes, recovered, refusal
     from SPADLib.scene.segments import (
         BINARY,
         Segments,

@@ -52,6 +52,7 @@ class SavePanel:
                 path = Path(str(path))
                 # The dialog has asked whether a file that exists may be replaced.
                 written = save(result, path, replace=path.exists())
+                self.desk.tell("saved")
                 self.desk.say(f"Saved: {written[0]}, and how it was made in {written[1].name}")
         except Exception as error:
             self.desk.fail(error)

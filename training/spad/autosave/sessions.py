@@ -1,4 +1,4 @@
-"""The autosave folders of napari windows, living and dead, side by side. No Qt here.
+"""Folders of autosave, of windows living and dead, side by side. No Qt here.
 
 A window's folder bears a lock that the operating system lets go when the process ends, however it
 ends: who can take it knows that nobody works there any more. A file ``closed`` says that the end
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from napari_spad.keep.autosaved_layer import AutosavedLayer
-from napari_spad.keep.saved_header import HEADER
+from spad.autosave.autosaved_layer import AutosavedLayer
+from spad.autosave.saved_header import HEADER
 
 __all__ = [
     "KEPT_BYTES",
@@ -136,7 +136,7 @@ def move(saved: AutosavedLayer, session: Session) -> AutosavedLayer:
     old = saved.folder.parent
     with _held(old) as free:
         if not free or not saved.folder.is_dir():
-            raise OSError("another napari window has taken this layer up meanwhile")
+            raise OSError("another window has taken this layer up meanwhile")
         session.begin()
         target = session.folder / saved.folder.name
         saved.folder.rename(target)
@@ -155,7 +155,7 @@ def throw_away(saved: AutosavedLayer) -> None:
     old = saved.folder.parent
     with _held(old) as free:
         if not free:
-            raise OSError("another napari window has taken this layer up meanwhile")
+            raise OSError("another window has taken this layer up meanwhile")
         shutil.rmtree(saved.folder)
     _drop_if_empty(old)
 

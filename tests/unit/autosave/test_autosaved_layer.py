@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_spad.keep.autosave_folders import CLOSED, Session, kept_layers, move, prune, throw_away
-from napari_spad.keep.autosaved_layer import AutosavedLayer, ModelPart
-from napari_spad.layers.packed_samples import Packed
+from spad.autosave.autosaved_layer import AutosavedLayer, ModelPart
+from spad.autosave.packed_samples import Packed
+from spad.autosave.sessions import CLOSED, Session, kept_layers, move, prune, throw_away
 from spad.cases.atomic_files import replaced
 
 SHAPE = (5, 24, 36)
@@ -287,7 +287,7 @@ WORKER = """
 import sys, time
 import numpy as np
 from pathlib import Path
-from napari_spad.keep.autosave_folders import Session
+from spad.autosave.sessions import Session
 session = Session(Path(sys.argv[1]))
 session.begin()
 saved = session.new_layer()
@@ -362,7 +362,7 @@ def test_a_layer_that_is_taken_over_is_in_one_session_only(tmp_path: Path):
     moved = move(first, mine)
     np.testing.assert_array_equal(moved.load().labels, some_labels())
     assert [k.saved.folder for k in kept_layers(tmp_path)] == [second.folder]
-    with pytest.raises(OSError, match="another napari window"):
+    with pytest.raises(OSError, match="another window"):
         move(first, mine)
     move(second, mine)
     assert [p.name for p in tmp_path.iterdir()] == [mine.folder.name]  # the empty one is gone
@@ -374,7 +374,7 @@ def test_a_living_windows_layers_can_be_neither_taken_nor_deleted(tmp_path: Path
     saved = living.new_layer()
     save(saved, some_labels())
     for act in (throw_away, lambda one: move(one, Session(tmp_path))):
-        with pytest.raises(OSError, match="another napari window"):
+        with pytest.raises(OSError, match="another window"):
             act(AutosavedLayer(saved.folder))
     assert saved.places()
 

@@ -32,7 +32,7 @@ def read_header(folder: Path) -> tuple[dict[str, Any], list[str]]:
     -------
     header : dict
         Every entry that the program relies on, of the right type; ``shape`` and ``dtype`` are None
-        where only the B-scans can tell.
+        where only the B-scans can tell; ``details`` is what the host said besides.
     said : list of str
         What could not be read, in words.
 
@@ -56,7 +56,8 @@ def read_header(folder: Path) -> tuple[dict[str, Any], list[str]]:
         "classes": _classes(found.get("classes", []), said),
         "own_colors": found.get("own_colors") is True,
         "locked": [n for n in _list(found.get("locked")) if type(n) is int],
-        "placement": p if isinstance(p := found.get("placement"), dict) else {},
+        "placement": _dict(found.get("placement")),
+        "details": _dict(found.get("details")),
     }
     lacking = [
         key for key, at in (("name", found.get("name")), ("shape", header["shape"])) if not at
@@ -120,6 +121,10 @@ def _text(value: Any) -> str:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _shape(value: Any) -> Index | None:

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.keep.saved_header import FORMAT, HEADER, fitting_shape, read_header
-from napari_spad.layers import Packed
+from spad.autosave.packed_samples import Packed
+from spad.autosave.saved_header import FORMAT, HEADER, fitting_shape, read_header
 from spad.cases import half_written, replaced
 
 __all__ = ["AutosavedLayer", "Loaded", "ModelPart"]
