@@ -109,8 +109,8 @@ def explain(error: BaseException) -> str:
 
 def segment_parts(
     engine: Engine, request: Request
-) -> Generator[str | RunProgress | Finished, None, None]:
-    """Segment every part of a request, telling how far it is.
+) -> Generator[str | RunProgress | Finished | None, None, None]:
+    """Segment every part of a request, telling how far it is; None is no news.
 
     The B-scans of a stack are segmented one by one: each is complete, with its uncertainty and
     provenance, while the others are still to come, and is the same as if it had been run alone.

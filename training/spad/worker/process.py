@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from spad.annotation import RunProgress, seconds_left
+from spad.remote import receive, send, server_of
 from spad.worker.lesson_plan import LessonPlan
-from spad.worker.messages import receive, send
 
 __all__ = ["Learnt", "Worker", "WorkerError"]
 
@@ -85,7 +85,7 @@ class Worker:
                 self._start()
         if checkpoint is not None:
             content = {"kind": "open", "checkpoint": str(checkpoint), "device": device}
-            self._send(content)
+            self._send({**content, "server": server_of(device)})
 
     def _start(self) -> None:
         self._answers = queue.Queue()
@@ -194,7 +194,8 @@ class Worker:
 
     def _send_plan(self, plan: LessonPlan) -> None:
         try:
-            self._send(plan.content(), [*plan.images, *plan.label_maps])
+            content = {**plan.content(), "server": server_of(plan.device)}
+            self._send(content, [*plan.images, *plan.label_maps])
         except WorkerError:
             self._answers.put(None)
 
