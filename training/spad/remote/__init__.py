@@ -9,7 +9,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.remote import messages
-    from spad.remote.address import Address, choose, chosen, is_server, server_of
+    from spad.remote.address import SERVER, Address, choose, chosen, is_server, server_of
     from spad.remote.by_device import greeting, load
     from spad.remote.http_line import engine_version
     from spad.remote.messages import receive, send

@@ -91,7 +91,7 @@ class RemoteRun:
             return
         self._closed.set()
         if self._id:
-            threading.Thread(target=self._forget, daemon=True).start()
+            threading.Thread(target=self._forget).start()  # no daemon: the server is told
 
     def _forget(self) -> None:
         with contextlib.suppress(ServerError):  # else the server finds out that nobody listens

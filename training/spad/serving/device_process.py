@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any
 
-from spad.remote import messages
+from spad.remote import SERVER, messages
 from spad.serving.fair_queue import FairQueue
 from spad.serving.limits import Refused
 from spad.serving.model_shelf import Shelf
@@ -197,8 +197,8 @@ def devices_here() -> list[str]:
 
 
 def _process() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "spad.worker.serve", "for a server"],
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "spad.worker.serve", SERVER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

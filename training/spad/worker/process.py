@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spad.annotation import RunProgress, seconds_left
-from spad.remote import receive, send, server_of
+from spad.remote import is_server, receive, send, server_of
 from spad.worker.lesson_plan import LessonPlan
 
 __all__ = ["Learnt", "Worker", "WorkerError"]
@@ -82,17 +82,23 @@ class Worker:
         """
         with self._lock:
             if not self.running:
-                self._start()
+                self._start(device)
         if checkpoint is not None:
             content = {"kind": "open", "checkpoint": str(checkpoint), "device": device}
             self._send({**content, "server": server_of(device)})
 
-    def _start(self) -> None:
+    def _start(self, device: str) -> None:
         self._answers = queue.Queue()
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        role = "remote" if is_server(device) else "here"
         try:
             process = self._process = subprocess.Popen(  # noqa: S603
-                [self._python, "-m", "spad.worker.serve"],
+                [
+                    self._python,
+                    "-m",
+                    "spad.worker.serve",
+                    "remote" if is_server(device) else "here",
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
@@ -149,7 +155,7 @@ class Worker:
         try:
             if not self.running:
                 yield "starting the process that learns…"
-            self.warm_up()
+            self.warm_up(device=plan.device)
             began = time.monotonic()
             # In a thread: a pipe takes some kilobytes, and a window must not wait for the rest.
             sender = threading.Thread(

@@ -1,8 +1,8 @@
-"""The worker's side: ``python -m spad.worker.serve``. Answers on its standard output.
+"""The worker's side: ``python -m spad.worker.serve ROLE``. Answers on its standard output.
 
-A desk has one that learns, a server one for each device. Torch is loaded before anything is asked
-for, so that ten seconds are ten seconds. It ends when whoever asks does: then its standard input is
-at its end.
+A desk has one that learns, ``here`` or, without torch, by a ``remote`` server; a ``server`` has one
+for each device. Torch is loaded before anything is asked for, so that ten seconds are ten seconds.
+It ends when whoever asks does: then its standard input is at its end.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import os
 import queue
 import sys
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
 from spad.inference import Engine, Segmenter, Step, explain, open_model
-from spad.remote import choose, receive, send
+from spad.remote import SERVER, choose, receive, send
 from spad.worker.lesson import learn, teach
 from spad.worker.segmenting import segment
 
@@ -31,9 +30,10 @@ def main() -> None:
     """Answer until nobody asks any more."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    if hasattr(os, "nice") and sys.argv[1:] != ["for a server"]:
+    role = sys.argv[-1]
+    if hasattr(os, "nice") and role != SERVER:
         os.nice(_MORE_NICE)  # whoever paints meanwhile comes first
-    if find_spec("torch"):  # a desk that only asks a server needs none
+    if role != "remote":  # it asks a server, and need not even have it
         import torch  # noqa: F401
     asked = _Asked(sys.stdin.buffer)
     with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
