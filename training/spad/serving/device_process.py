@@ -24,7 +24,7 @@ from spad.serving.runs import Run, State
 
 __all__ = ["DeviceProcess", "devices_here"]
 
-KILL_S = 20.0
+KILL_S = 60.0
 """So long a cancelled run may take to its next step."""
 log = logging.getLogger("spad.serving")
 
@@ -105,10 +105,10 @@ class DeviceProcess:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise OSError("no process")
-        asked = {**run.content, "checkpoint": str(path), "device": self.device, "run": run.id}
+        ours = {"checkpoint": str(path), "device": self.device, "server": None, "run": run.id}
         try:
             run.body.seek(0)
-            self._send({**asked, "compress": True}, run)
+            self._send({**run.content, **ours, "compress": True}, run)
             run.body.close()
             while run.state is not State.DONE:
                 self._hand_on(run, process.stdout)

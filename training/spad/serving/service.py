@@ -131,15 +131,12 @@ class Service:
     def forget(self, run: Run) -> None:
         """Cancel a run that is wanted no more, and keep nothing of it."""
         self._runs.pop(run.id, None)
-        self._cancel(run)
-        self._note(run)
-        run.forget()
-
-    def _cancel(self, run: Run) -> None:
         run.cancelled = True
         self.queue.drop(run)
         for process in self.processes:
             process.cancel(run)
+        self._note(run)
+        run.forget()
 
     def look_after(self) -> None:
         """Forget runs that no desk listens to, and end those that take too long. Each second."""
@@ -156,7 +153,8 @@ class Service:
                     f"the run took more than {limits.minutes:g} minutes, which is the limit of "
                     "this server: send fewer B-scans at once, or let who runs it raise --minutes"
                 )
-                self._cancel(run)
+                for process in self.processes:
+                    process.cancel(run)
 
     def _note(self, run: Run) -> None:
         outcome = run.outcome or "cancelled"

@@ -52,8 +52,8 @@ class Tokens:
         if file is None:
             return cls(os.environ.get("SPAD_TOKEN", "").split())
         mode = file.stat().st_mode
-        if os.name != "nt" and mode & (stat.S_IRGRP | stat.S_IROTH) and not stat.S_ISCHR(mode):
-            raise ValueError(f"{file} can be read by others: chmod 600 {file}")
+        if os.name != "nt" and mode & stat.S_IROTH:
+            raise ValueError(f"{file} can be read by everybody: chmod 600 {file}")
         lines = (line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines())
         tokens = [line for line in lines if line]
         if not tokens:

@@ -23,6 +23,9 @@ from spad.worker.lesson_plan import LessonPlan
 
 __all__ = ["Learnt", "Worker", "WorkerError"]
 
+TELL_S = 5.0
+"""So long a process may take to tell a server that its lesson is wanted no more."""
+
 
 class WorkerError(Exception):
     """What went wrong in the worker, in words. Not a `RuntimeError`, which every torch error is."""
@@ -66,6 +69,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._lock = threading.Lock()
+        self._remote = False
 
     @property
     def running(self) -> bool:
@@ -90,15 +94,11 @@ class Worker:
     def _start(self, device: str) -> None:
         self._answers = queue.Queue()
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        role = "remote" if is_server(device) else "here"
+        self._remote = is_server(device)
+        role = "remote" if self._remote else "here"
         try:
             process = self._process = subprocess.Popen(  # noqa: S603
-                [
-                    self._python,
-                    "-m",
-                    "spad.worker.serve",
-                    "remote" if is_server(device) else "here",
-                ],
+                [self._python, "-m", "spad.worker.serve", role],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
@@ -182,8 +182,9 @@ class Worker:
                     if answer["said"]:
                         yield answer["said"]
                     done, total = answer["done"], answer["total"]
-                    left = seconds_left(began, done, total)
-                    yield RunProgress(done, total, left, unit="step")
+                    if done:
+                        left = seconds_left(began, done, total)
+                        yield RunProgress(done, total, left, unit="step")
                 if kind == "done":
                     finished = True
                     guard = answer["guard"]
@@ -213,13 +214,25 @@ class Worker:
     def close(self) -> None:
         """End the process at once; a model that it was making is not made."""
         process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(5)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):  # what could not be sent any more
-                        pipe.close()
+        if process is None:
+            return
+        if self._remote:  # it tells the server first
+            threading.Thread(target=_end, args=(process, TELL_S)).start()
+        else:
+            _end(process, 0)
+
+
+def _end(process: subprocess.Popen[bytes], wait_s: float) -> None:
+    if wait_s and process.stdin is not None:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            process.stdin.close()
+            process.wait(wait_s)
+    process.kill()
+    process.wait(5)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what could not be sent any more
+                pipe.close()
 
 
 def _listen(process: subprocess.Popen[bytes], answers: queue.Queue[dict[str, Any] | None]) -> None:

@@ -87,9 +87,15 @@ def _answer(content: dict[str, Any], arrays: list[Any], asked: _Asked, answers: 
     kind, run = content["kind"], content.get("run", "")
     packed = bool(content.get("compress"))
 
+    last = (-1, 0)
+
     def tell(step: Step) -> None:
+        nonlocal last
         if asked.cancelled(run):
             raise _Cancelled
+        if (step.done, step.total) == last and step.labels is None and not step.said:
+            return  # a server has nothing new
+        last = step.done, step.total
         about = {"done": step.done, "total": step.total, "slice": step.slice_index}
         told = {"kind": "step", **about, "said": step.said}
         send(answers, told, [] if step.labels is None else [step.labels], compress=packed)
