@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 import spad
+from spad.annotation import RunProgress
 from spad.checkpoint import LabelClass
 from spad.inference import ServerError
 from spad.remote import choose, connect, running
@@ -153,7 +155,12 @@ def test_the_desks_worker_learns_on_the_server_that_is_chosen(served, checkpoint
     )  # fmt: skip
     run = worker.learn(plan)
     learnt, _ = followed(run)
-    worker.close()
+    endless = worker.learn(replace(plan, options={"steps": 10_000}))
+    while not isinstance(next(endless), RunProgress):
+        pass
+    endless.close()
+    assert not worker.running
+    assert waits(lambda: served.service.processes[0].at_work)
     made = spad.load(learnt.out, "server").segment(bscan(SHAPE))
     assert_alike(made, spad.load(learnt.out, "cpu").segment(bscan(SHAPE)))
 

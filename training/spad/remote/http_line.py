@@ -19,6 +19,8 @@ __all__ = ["DOWN", "Line", "NoLine", "Refusal", "engine_version"]
 CONNECT_S = 5.0
 SILENCE_S = 30.0
 """So long a server may say nothing: a run that goes on says something each ten seconds."""
+BETWEEN = (502, 503, 504)
+"""What a proxy says for a server that it does not reach."""
 DOWN = (OSError, http.client.HTTPException)
 """What a line raises that is down."""
 
@@ -153,6 +155,8 @@ class Line:
             said = json.loads(body)
         except ValueError:
             said = None
+        if status in BETWEEN and not (isinstance(said, dict) and "text" in said):
+            raise self.down(ConnectionError(f"it answers {status}"))
         if not isinstance(said, dict):
             raise ServerError(
                 f"{self.address.url} answers ({status}), but is no server of SPAD; correct the "

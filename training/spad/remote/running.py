@@ -90,12 +90,12 @@ class RemoteRun:
         if self._closed.is_set():
             return
         self._closed.set()
-        if self._id:
-            threading.Thread(target=self._forget).start()  # no daemon: the server is told
+        threading.Thread(target=self._forget).start()  # no daemon: the server is told
 
     def _forget(self) -> None:
         with contextlib.suppress(ServerError):  # else the server finds out that nobody listens
-            self._line.ask("DELETE", f"/v1/runs/{self._id}")
+            if self._id:
+                self._line.ask("DELETE", f"/v1/runs/{self._id}")
 
     # ------------------------------------------------------------------ in the thread
 

@@ -85,10 +85,7 @@ class DeviceProcess:
                 continue
             self.at_work = run
             try:
-                if run.cancelled:
-                    run.end("cancelled")
-                else:
-                    self._answer(run)
+                self._answer(run)
             except Refused as refusal:
                 run.fail(str(refusal))
             except Exception as error:  # a run that ends without a word would wait for ever
@@ -99,6 +96,9 @@ class DeviceProcess:
 
     def _answer(self, run: Run) -> None:
         run.state, run.began = State.RUNNING, time.monotonic()
+        if run.cancelled:
+            run.end("cancelled")
+            return
         path = self._shelf.path(str(run.content["model"]))
         if not self.alive:
             self._start()

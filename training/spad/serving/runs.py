@@ -108,9 +108,10 @@ class Run:
         self.news()
 
     def forget(self) -> None:
-        """Keep nothing of it."""
+        """Keep nothing of it; what a device is being sent, until that has heard of it."""
         self.cancelled = True
-        self.body.close()
+        if self.state is not State.RUNNING:
+            self.body.close()
         with self._lock:
             self._log.close()
         self.news()
