@@ -81,7 +81,8 @@ class Finished:
         """Pack the samples. Meant for a worker thread: many take some time."""
         made = segmentation.provenance
         said = (*said, *made.get("said", ()))
-        return cls(part, segmentation, Packed.of(segmentation.samples), made["device"], said)
+        where = made["device"] + (" of the server" if "server" in made else "")
+        return cls(part, segmentation, Packed.of(segmentation.samples), where, said)
 
 
 class EngineError(Exception):
