@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=None, help="the card's")
     parser.add_argument("--steps", type=int, default=None, help="the card's")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--model", default="oct-phantom")
+    parser.add_argument("--model", default="oct-phantom", help="shipped, or a file")
     args = parser.parse_args()
     from spad.phantom import stack
 
@@ -52,9 +52,8 @@ def main() -> None:
 
 def _measure(args: Any, image: Any, options: dict[str, Any], url: str) -> None:
     import spad
-    from spad.remote import connect
 
-    here, there = spad.load(args.model, device="cpu"), connect(url, "")[args.model]
+    here, there = spad.load(args.model, device="cpu"), spad.load(args.model, device=url)
     first = [model.segment(_first(image), **options) for model in (here, there)]  # both are warm
     same = np.array_equal(first[0].samples, first[1].samples)
     ratios, times = [], []
