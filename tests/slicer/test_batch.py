@@ -66,7 +66,7 @@ def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
 
 
 def test_a_server_that_is_gone_ends_it_in_words(engine, images, tmp_path, capsys, monkeypatch):
-    def gone(*_):
+    def gone(*_, **__):
         raise ServerError("the server is gone")
 
     monkeypatch.setattr(engine, "load", gone)
