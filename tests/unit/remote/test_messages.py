@@ -97,7 +97,9 @@ def test_the_server_that_is_chosen_is_a_device():
 def test_a_desk_that_asks_a_server_loads_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None; import spad.remote.by_device, spad.annotation, "
-        "spad.worker.process; from spad.inference import Engine; "
-        "assert Engine.spad().devices() == []"
+        "spad.worker.process, spad.worker.serve; from spad.inference import Engine; "
+        "engine = Engine.spad(); "
+        "assert engine.devices() == []; card = engine.read_card(engine.shipped()['oct-phantom']); "
+        "import numpy; spad.annotation.LikenessWatch(card, None).look(numpy.eye(99), 1)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

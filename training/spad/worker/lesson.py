@@ -7,15 +7,18 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import replaced
 from spad.checkpoint import IGNORE, LabelClass
-from spad.inference import Segmenter, Step
+from spad.inference import Step
 from spad.worker.learnt_models import lessons_of
+
+if TYPE_CHECKING:
+    from spad.inference import Segmenter
 
 __all__ = ["Pairs", "learn", "teach"]
 

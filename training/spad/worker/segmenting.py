@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.inference import Segmentation, Segmenter, Step
+from spad.inference import Segmentation, Step
+
+if TYPE_CHECKING:
+    from spad.inference import Segmenter
 
 __all__ = ["segment"]
 

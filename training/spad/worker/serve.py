@@ -13,12 +13,15 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from spad.inference import Engine, Segmenter, Step, explain, open_model
+from spad.inference import Engine, Step, explain, open_model
 from spad.remote import SERVER, choose, receive, send
 from spad.worker.lesson import learn, teach
 from spad.worker.segmenting import segment
+
+if TYPE_CHECKING:
+    from spad.inference import Segmenter
 
 __all__ = ["main"]
 
