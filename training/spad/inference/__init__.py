@@ -20,6 +20,6 @@ if TYPE_CHECKING:
     from spad.inference.letterbox import frame_of, normalise
     from spad.inference.segmentation import Segmentation, Step, finished, room_for
     from spad.inference.segmenter import Segmenter
-    from spad.inference.stack import BadSlice, Stack, order_of
+    from spad.inference.stack import Stack, order_of
 
 __getattr__, __all__ = lazily(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -74,7 +75,10 @@ WRONG_TOKEN_S = 0.5
 async def _look_after(service: Service) -> None:
     while True:
         await asyncio.sleep(1)
-        service.look_after()
+        try:
+            service.look_after()
+        except Exception:  # the next second is another chance
+            logging.getLogger("spad.serving").exception("looking after the runs")
 
 
 def _add_about(app: FastAPI, service: Service, owner: Callable[..., Any]) -> None:

@@ -83,7 +83,8 @@ class Service:
         refuse_large(arrays, self.limits)
         self.shelf.path(str(content.get("model")))
         self.queue.refuse_full(owner)
-        pending = sum(r.state is State.SENDING and r.owner == owner for r in self._runs.values())
+        mine = [run for run in list(self._runs.values()) if run.owner == owner]
+        pending = sum(run.state is State.SENDING for run in mine)
         if pending >= self.limits.waiting_each:
             raise Refused(429, "queue", f"{pending} runs of this token are being sent: finish one")
         run = Run(owner, content, len(arrays))
@@ -130,7 +131,8 @@ class Service:
 
     def forget(self, run: Run) -> None:
         """Cancel a run that is wanted no more, and keep nothing of it."""
-        self._runs.pop(run.id, None)
+        if self._runs.pop(run.id, None) is None:
+            return  # by somebody else, just now
         run.cancelled = True
         self.queue.drop(run)
         for process in self.processes:
