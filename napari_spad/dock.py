@@ -45,6 +45,7 @@ from napari_spad.scores import ScoresPanel
 from napari_spad.segment import Footer, ReportButton, SegmentPanel
 from spad.checkpoint import NOTICE
 from spad.inference import Engine
+from spad.remote import is_server
 from spad.worker import Worker
 
 __all__ = ["SpadDock"]
@@ -110,6 +111,7 @@ class SpadDock(QWidget):
         self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settled.timeout.connect(self.desk.framing.fit_again)
         self._warm_up()
+        self.form.model.local_chosen.connect(self._warm_up)
         self.form.restore()
 
     def _lay_out(self) -> None:
@@ -177,20 +179,23 @@ class SpadDock(QWidget):
 
     def _warm_up(self) -> None:
         """Load PyTorch once, in the background, so that the first Segment need not wait for it."""
-        self.desk.say(LOADING)
+        here = not is_server(self.form.model.device)
+        if here:
+            self.desk.say(LOADING)
         self._torch_to_come = "torch" not in sys.modules
-        self._warmer = FunctionWorker(_prepare, self.engine)
+        self._warmer = FunctionWorker(_prepare, self.engine if here else None)
         self._warmer.returned.connect(self._on_devices)
         self._warmer.errored.connect(self.desk.fail)
         # Not before the dock is on screen: the import holds up the event loop for a moment.
         QTimer.singleShot(SETTLE_MS, self._warmer.start)
 
-    def _on_devices(self, devices: list[str]) -> None:
+    def _on_devices(self, devices: list[str] | None) -> None:
         if self._torch_to_come and "torch" in sys.modules:
             # Python looks through the half million objects that it brought once, for a quarter of
             # a second: now, while nobody paints, and not amid the first run.
             gc.collect()
-        self.form.model.list_devices(devices)
+        if devices is not None:
+            self.form.model.list_devices(devices)
         if self.footer.status.text() == LOADING:
             self.form.say_ready()
 
@@ -337,13 +342,14 @@ SETTLE_MS = 150
 """So long after the last change of its size the canvas is taken to have settled."""
 
 
-def _prepare(engine: Engine) -> list[str]:
+def _prepare(engine: Engine | None) -> list[str] | None:
     """Load what the first run and the first label layer need; name the devices.
 
-    PyTorch; pandas, for layer features; and what napari and vispy else load, or compute and keep,
-    in the UI thread with the first label layer, for a quarter of a second.
+    PyTorch, unless a server computes: then it need not even be installed. pandas, for layer
+    features; and what napari and vispy else load, or compute and keep, in the UI thread with the
+    first label layer, for a quarter of a second.
     """
-    devices = engine.devices()
+    devices = None if engine is None else engine.devices()
     for module in ("pandas", "skimage.color"):
         import_module(module)
     with suppress(Exception):  # another vispy may have no such thing: then it merely takes longer

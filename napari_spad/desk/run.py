@@ -82,7 +82,8 @@ class Finished:
         """Pack the samples. Meant for a worker thread: many take some time."""
         made = segmentation.provenance
         said = (*said, *made.get("said", ()))
-        return cls(part, segmentation, Packed.of(segmentation.samples), made["device"], said)
+        where = made["device"] + (" of the server" if "server" in made else "")
+        return cls(part, segmentation, Packed.of(segmentation.samples), where, said)
 
 
 class EngineError(Exception):
@@ -110,8 +111,8 @@ def explain(error: BaseException) -> str:
 
 def segment_parts(
     engine: Engine, request: Request
-) -> Generator[str | RunProgress | Finished, None, None]:
-    """Segment every part of a request, telling how far it is.
+) -> Generator[str | RunProgress | Finished | None, None, None]:
+    """Segment every part of a request, telling how far it is; None is no news.
 
     The B-scans of a stack are segmented one by one: each is complete, with its uncertainty and
     provenance, while the others are still to come, and is the same as if it had been run alone.

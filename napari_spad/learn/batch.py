@@ -21,7 +21,7 @@ from napari_spad.layers import Source, class_features, colormap, open_source
 from napari_spad.write import refuse_long_name, write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
 from spad.cases import read_json
-from spad.inference import Engine, open_model
+from spad.inference import Engine, ServerError, open_model
 from spad.pictures import SUFFIXES
 from spad.pictures import image_files as pictures
 
@@ -239,6 +239,8 @@ class Batch:
                         )
                     else:
                         yield event
+            except ServerError:  # nor is this an image's
+                raise
             except Exception as error:
                 yield Failed(item.name, explain(error))
             worked += 1
@@ -261,6 +263,8 @@ class Batch:
             for event in segment_parts(engine, request):
                 if isinstance(event, RunProgress):
                     yield event.done / event.total
+                elif event is None:
+                    yield None
                 elif isinstance(event, Finished):
                     notes |= dict.fromkeys(event.said)
                     parts.append(event)

@@ -72,7 +72,7 @@ class TrainingPanel(QWidget):
         return None if self._form is None else self._form.checkpoint.path
 
     def _device(self) -> str:
-        return "auto" if self._form is None else self._form.device.currentData()
+        return "auto" if self._form is None else self._form.model.local_device
 
     def _choices(self) -> Choices:
         path = self._checkpoint()
@@ -81,7 +81,7 @@ class TrainingPanel(QWidget):
         form = self._form
         return Choices(
             path,
-            self._device(),
+            form.model.device,
             form.samples.value(),
             form.steps.value() or None,
             form.seed.value(),

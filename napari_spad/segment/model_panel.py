@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import CheckpointCombo, Desk, explain, named, narrow, setting
+from napari_spad.segment.server_row import ServerRow
+from spad.remote import is_server
 
 __all__ = ["ModelPanel"]
 
@@ -32,6 +34,8 @@ class ModelPanel(QObject):
 
     card_changed = Signal(object)
     """The card of the model that is chosen now."""
+    local_chosen = Signal()
+    """A device of this machine is chosen, and they are not listed yet."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
@@ -40,7 +44,16 @@ class ModelPanel(QObject):
         self.checkpoints.setObjectName("checkpoint")
         self.devices = narrow(named(QComboBox(), "device"))
         self.devices.addItem("auto", "auto")
-        self.devices.setToolTip("Where the model runs; “auto” takes the fastest there is")
+        self.devices.addItem("server…", "server")
+        self.devices.setToolTip(
+            "Where the model runs; “auto” takes the fastest there is here, “server…” another "
+            "machine that runs `spad serve`"
+        )
+        self.server = ServerRow(desk)
+        self._listed = False
+        if is_server(setting(desk.settings, "device", "auto")):
+            self.devices.setCurrentIndex(1)
+        self.server.setVisible(is_server(self.device))
         self.card_button = named(QPushButton("Card"), "card_button")
         self.card_button.setToolTip("What the model is, what it was trained on, how well it does")
         self.card_button.setCheckable(True)
@@ -56,7 +69,7 @@ class ModelPanel(QObject):
         self._card_area.setFrameShape(QFrame.Shape.NoFrame)
         self._card_area.hide()
         self.card_button.toggled.connect(self._card_area.setVisible)
-        self.devices.activated.connect(lambda: desk.settings.setValue("device", self.device))
+        self.devices.activated.connect(self._on_device)
         self.checkpoints.path_changed.connect(self.show_card)
 
     def add_rows(self, form: QFormLayout) -> None:
@@ -67,6 +80,7 @@ class ModelPanel(QObject):
         form.addRow("Model", row)
         form.addRow(self._card_area)
         form.addRow("Device", self.devices)
+        form.addRow(self.server)
 
     @property
     def checkpoint(self) -> Path | None:
@@ -102,13 +116,25 @@ class ModelPanel(QObject):
 
     @property
     def device(self) -> str:
-        """The device that is chosen: "auto" or its name."""
+        """The device that is chosen: "auto", its name, or "server"."""
         return str(self.devices.currentData())
+
+    @property
+    def local_device(self) -> str:
+        """The same for what runs here alone, as the trainer does."""
+        return "auto" if is_server(self.device) else self.device
+
+    def _on_device(self) -> None:
+        self.desk.settings.setValue("device", self.device)
+        self.server.setVisible(is_server(self.device))
+        if not (self._listed or is_server(self.device)):
+            self.local_chosen.emit()
 
     def list_devices(self, names: list[str]) -> None:
         """Offer the devices of this machine, the one that “auto” takes first."""
         self.devices.setItemText(0, f"auto ({names[0]})" if names else "auto")
+        self._listed = True
         for name in names:
-            self.devices.addItem(name, name)
+            self.devices.insertItem(self.devices.count() - 1, name, name)
         chosen = self.devices.findData(setting(self.desk.settings, "device", "auto"))
         self.devices.setCurrentIndex(max(chosen, 0))

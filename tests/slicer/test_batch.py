@@ -15,6 +15,7 @@ from fakes import FakeEngine
 from PIL import Image
 from scene import add_volume
 
+from spad.inference import ServerError
 from spad.pictures.image_files import png_bytes
 from SPADLib.batch import main, segment
 from SPADLib.read.volume_files import load_segmentation, load_volume
@@ -62,6 +63,17 @@ def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
         assert (out / f"{name}.uncertainty.nrrd").is_file()
     assert engine.asked[1]["rgb"]
     assert engine.asked[0]["image"].shape == (1, 20, 30)  # scan_001 alone, not a stack of both
+
+
+def test_a_server_that_is_gone_ends_it_in_words(engine, images, tmp_path, capsys, monkeypatch):
+    def gone(*_, **__):
+        raise ServerError("the server is gone")
+
+    monkeypatch.setattr(engine, "load", gone)
+    assert run(engine, images, tmp_path / "out") == 1
+    told = capsys.readouterr()
+    assert told.err.count("the server is gone") == 1
+    assert "0 of 3 done" in told.out
 
 
 def test_a_name_too_long_for_the_results_is_refused_before_the_computing(

@@ -11,14 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spad.inference.segmenter import Segmentation, Segmenter, Step, devices, load
+    from spad.inference.segmenter import Segmentation, Segmenter, Step, devices
     from spad.measuring.measures import Measurement, measure
+    from spad.remote.by_device import load
 
 __all__ = ["Measurement", "Segmentation", "Segmenter", "Step", "devices", "load", "measure"]
+
+_ROOMS = {"Measurement": "measuring", "load": "remote", "measure": "measuring"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'spad' has no attribute {name!r}")
-    room = "measuring" if name in ("Measurement", "measure") else "inference.segmenter"
+    room = _ROOMS.get(name, "inference.segmenter")
     return getattr(import_module(f"spad.{room}"), name)

@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     """Run a batch; 0 where all went well, 1 where a file failed, 2 for wrong arguments."""
     ask = _parser().parse_args(argv)
     from spad.annotation import result_stems
-    from spad.inference import explain
+    from spad.inference import ServerError, explain
     from SPADLib.read import IMAGES
     from SPADLib.scene import Layout
 
@@ -127,6 +127,9 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
             failed += 1
             said = explain(error, safe="The other files go on.")
             print(f"  FAILED: {said}", file=sys.stderr, flush=True)
+            if isinstance(error, ServerError):  # nor would the other files be segmented
+                failed += len(files) - number
+                break
     print(f"{len(files) - failed} of {len(files)} done, in {ask.output}")
     return 1 if failed else 0
 

@@ -17,6 +17,7 @@ from PIL import Image as Picture
 
 from napari_spad.learn.batch import image_files
 from spad.checkpoint.safetensors_file import sha256
+from spad.inference import ServerError
 
 pytestmark = pytest.mark.gui
 
@@ -161,6 +162,14 @@ def test_a_model_that_does_not_open_ends_the_batch_in_words(
     panel.batch.images.choose(scans)
     assert run(panel, qtbot) == "0 segmented, 3 left."
     assert "pickle" in panel.dock.footer.status.text()
+
+
+def test_a_server_that_is_gone_ends_the_batch_in_words(panel, scans: Path, engine: Hashed, qtbot):
+    engine.fails_with = ServerError("the server is gone")
+    panel.batch.images.choose(scans)
+    assert run(panel, qtbot) == "0 segmented, 3 left."
+    assert "the server is gone" in panel.dock.footer.status.text()
+    assert len(engine.calls) == 1
 
 
 def test_cancel_keeps_what_is_done(panel, scans: Path, engine: Hashed, qtbot):

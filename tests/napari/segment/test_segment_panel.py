@@ -39,7 +39,7 @@ def test_choices_are_remembered(open_dock, make_napari_viewer, engine, settings,
     dock.form.samples.setValue(3)
     again = SpadDock(make_napari_viewer(), engine=engine, settings=settings)
     qtbot.addWidget(again)
-    qtbot.waitUntil(lambda: again.form.device.count() == 2)
+    qtbot.waitUntil(lambda: again.form.device.count() == 3)
     assert again.form.checkpoint.path == other
     assert again.form.samples.value() == 3
     assert {"fake", "mine", "Browse…"} <= {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spad.inference import store
+from spad.inference import segmentation
 from spad.inference.stack import order_of
 
 SHAPE = (37, 53)
@@ -125,13 +125,13 @@ def test_bad_slices_do_not_hold_up_a_batch(tiny, monkeypatch, bscan):
 @pytest.fixture
 def small_memory(monkeypatch):
     """Let every array of a result but the smallest go to a file."""
-    monkeypatch.setattr(store, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(segmentation, "IN_MEMORY_BYTES", 1000)
 
 
 def test_a_large_result_is_mapped_to_files_and_equals_that_in_memory(tiny, monkeypatch, bscan):
     image = bscan((3, *SHAPE))
     expected = tiny.segment(image, probability=True)
-    monkeypatch.setattr(store, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(segmentation, "IN_MEMORY_BYTES", 1000)
     result = tiny.segment(image, probability=True)
     for name in ("labels", "samples", "uncertainty", "probability"):
         array = getattr(result, name)
@@ -144,7 +144,7 @@ def test_a_large_result_is_mapped_to_files_and_equals_that_in_memory(tiny, monke
 def test_the_files_go_with_the_result_even_if_the_run_is_cancelled(
     tiny, monkeypatch, tmp_path, bscan
 ):
-    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(segmentation.tempfile, "tempdir", str(tmp_path))
     result = tiny.segment(bscan((3, *SHAPE)))
     part = result.labels[1]
     if os.name == "posix":
@@ -165,10 +165,10 @@ def test_the_files_go_with_the_result_even_if_the_run_is_cancelled(
 
 @pytest.mark.usefixtures("small_memory")
 def test_no_room_for_the_files_is_said_before_the_first_step(tiny, monkeypatch, tmp_path, bscan):
-    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(segmentation.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tiny._model.network, "encode", lambda *_: pytest.fail("encoded"))
-    usage = store.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: usage._replace(free=999))
+    usage = segmentation.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(segmentation.shutil, "disk_usage", lambda _: usage._replace(free=999))
     with pytest.raises(
         OSError, match=r"0\.0 GB in .*free some room.*TMPDIR.*fewer samples"
     ) as told:

@@ -10,8 +10,8 @@ import pytest
 
 from spad.annotation import RunProgress
 from spad.checkpoint import IGNORE, LabelClass, read_card
-from spad.worker import Drafts, LessonPlan, Worker, WorkerError, counted, serve
-from spad.worker.messages import receive, send
+from spad.remote import receive, send
+from spad.worker import Drafts, LessonPlan, Worker, WorkerError, counted, lesson
 
 SHAPE = (32, 48)
 
@@ -196,7 +196,7 @@ def test_new_classes_reach_the_worker(worker, checkpoint, bscan, model):
 
 def test_lessons_are_kept_up_to_a_limit(tmp_path):
     pairs = [(np.full(SHAPE, i, np.uint16), np.zeros(SHAPE, np.uint8)) for i in range(3)]
-    serve._keep(tmp_path / "m.safetensors", pairs)
-    back = serve._lessons(tmp_path / "m.lessons.npz")
+    lesson._keep(tmp_path / "m.safetensors", pairs)
+    back = lesson._lessons(tmp_path / "m.lessons.npz")
     assert [int(i.max()) for i, _ in back] == [0, 1, 2]
     assert not list(tmp_path.glob("*.part"))

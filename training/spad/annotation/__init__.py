@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from spad.annotation.likeness import LIMIT, across, measures, reasons, summary
     from spad.annotation.review_book import Entry, ReviewBook, check_sum
     from spad.annotation.review_queue import STATES, Queue, State
-    from spad.annotation.run_steps import RunProgress, duration, followed, opened, seconds_left
+    from spad.annotation.run_steps import (
+        RunProgress,
+        duration,
+        followed,
+        meanwhile,
+        opened,
+        seconds_left,
+    )
     from spad.annotation.run_warnings import LikenessWatch, looked_over, refuse_other_structures
     from spad.annotation.sample_alternatives import Alternative, alternatives, component
     from spad.annotation.training_set import Addition, Corrected, Pixels, candidates, refuse_empty

@@ -5,16 +5,20 @@ Generators: a worker thread or a timer pulls them, and who stops pulling has can
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import sys
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spad.inference import Engine, open_model
+from spad.remote import is_server
 
-__all__ = ["RunProgress", "duration", "followed", "opened", "seconds_left"]
+__all__ = ["RunProgress", "duration", "followed", "meanwhile", "opened", "seconds_left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,35 @@ class RunProgress:
     unit: str = "B-scan"
 
 
-def opened(engine: Engine, checkpoint: Path, device: str) -> Generator[str, None, Any]:
+def opened(engine: Engine, checkpoint: Path, device: str) -> Generator[str | None, None, Any]:
     """Open a model, and say what is waited for; returns the Segmenter."""
+    if is_server(device):
+        yield "asking the server…"
+        return (yield from meanwhile(lambda: open_model(engine, checkpoint, device)))
     if "torch" not in sys.modules:
         yield "loading PyTorch…"
     yield f"opening {checkpoint.stem}…"
     return open_model(engine, checkpoint, device)
+
+
+def meanwhile(act: Callable[[], Any]) -> Generator[None, None, Any]:
+    """Do what may wait for a line in a thread; None while it is not done, then what it returns."""
+    outcome: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
+
+    def work() -> None:
+        try:
+            outcome.put((act(), None))
+        except BaseException as error:
+            outcome.put((None, error))
+
+    threading.Thread(target=work, daemon=True, name="spad line").start()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            value, error = outcome.get(timeout=0.01)
+            if error is not None:
+                raise error
+            return value
+        yield None
 
 
 def followed(
@@ -54,7 +81,7 @@ def followed(
     number: int = 1,
     count: int = 1,
     began: float | None = None,
-) -> Generator[str | RunProgress, None, Any]:
+) -> Generator[str | RunProgress | None, None, Any]:
     """Follow the sampler through one of several runs that are alike.
 
     Parameters
@@ -72,6 +99,8 @@ def followed(
         What the engine noticed.
     RunProgress
         Over all runs.
+    None
+        Nothing new: a server has not gone on.
 
     Returns
     -------
@@ -85,6 +114,9 @@ def followed(
             return stop.value
         if step.said:
             yield step.said
+        if step.done == 0:  # a server may let a run wait: how long, it does not know
+            yield None
+            continue
         done, total = (number - 1) * step.total + step.done, count * step.total
         yield RunProgress(done, total, seconds_left(began, done, total), number, count)
 

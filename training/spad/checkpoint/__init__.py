@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         sha256,
         shipped,
     )
+    from spad.checkpoint.safetensors_header import card_within
     from spad.checkpoint.schema import Checked, Within, from_json, plain, short
 
 __getattr__, __all__ = lazily(__name__)

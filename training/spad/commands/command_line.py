@@ -29,6 +29,7 @@ VERBS = {
     "tune": "Find the cheapest sampling that loses nothing.",
     "segment": "Segment image files.",
     "measure": "Measure results: volumes in nanolitres, as one table.",
+    "serve": "Run models for other desks, over HTTP, on this machine's GPUs.",
     "figures": "Draw a run's curve and rows of results, as PNG.",
     "info": "Print what a model says of itself.",
     "average": "Average the weights of models that went on from one.",
@@ -42,6 +43,7 @@ _PLACES = {
     "average": "spad.checkpoint.average_verb",
     "info": "spad.checkpoint.info_verb",
     "doctor": "spad.doctor.verb",
+    "serve": "spad.serving.verb",
 }
 
 
@@ -84,8 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             note(error)
             return 2
         except (MemoryError, RuntimeError) as error:
-            from spad.inference import is_out_of_memory  # with torch, which not every verb needs
+            from spad.inference import ServerError, is_out_of_memory
 
+            if isinstance(error, ServerError) and not args.traceback:
+                say(str(error))
+                return 2
             if args.traceback or not is_out_of_memory(error):
                 raise
             say(_no_memory(error))

@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--uncertainty", action="store_true", help="also write NAME.uncertainty.tif"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.epilog = (
+        "--device also takes a server (`spad serve`): https://HOST:PORT, its token in SPAD_TOKEN."
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,10 +9,17 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.inference import hosts
-    from spad.inference.hosts import Engine, explain, is_out_of_memory, open_model
+    from spad.inference.hosts import (
+        Engine,
+        ServerError,
+        explain,
+        forget_models,
+        is_out_of_memory,
+        open_model,
+    )
     from spad.inference.letterbox import frame_of, normalise
-    from spad.inference.segmentation import Segmentation
+    from spad.inference.segmentation import Segmentation, Step, finished, room_for
     from spad.inference.segmenter import Segmenter
-    from spad.inference.stack import order_of
+    from spad.inference.stack import Stack, order_of
 
 __getattr__, __all__ = lazily(__name__)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Engine", "explain", "is_out_of_memory", "open_model"]
+__all__ = [
+    "Engine",
+    "ServerError",
+    "explain",
+    "forget_models",
+    "is_out_of_memory",
+    "open_model",
+]
 
 _NO_MEMORY = (
     "out of memory", "can't allocate memory", "not enough memory",
@@ -19,6 +26,13 @@ _NO_MEMORY = (
     "cublascreate", "cudnncreate", "cusolverdncreate",  # a library's handle asks for memory first
     "invalid buffer size",  # MPS, of one block that is too large
 )  # fmt: skip
+
+
+class ServerError(RuntimeError):
+    """What a server refuses, or that it is not there, in words.
+
+    Of a run as a whole: a host that goes from image to image ends there.
+    """
 
 
 @dataclass(frozen=True)
@@ -40,9 +54,14 @@ class Engine:
             return spad.load(path, device=device)
 
         def devices() -> list[str]:
-            from spad import network
+            try:
+                from spad import network
 
-            return network.devices()
+                return network.devices()
+            except ModuleNotFoundError as error:  # a desk that only asks a server needs none
+                if error.name != "torch":
+                    raise
+                return []
 
         from spad.checkpoint import read_card, shipped
 
@@ -72,6 +91,11 @@ def open_model(engine: Engine, path: Path, device: str) -> Any:
     return segmenter
 
 
+def forget_models() -> None:
+    """Keep none open: the next run opens its model anew."""
+    _loaded.clear()
+
+
 def explain(error: BaseException, *, safe: str) -> str:
     """Return an error in words, with what to do about it.
 
@@ -82,6 +106,8 @@ def explain(error: BaseException, *, safe: str) -> str:
         What the person need not fear for, a sentence: said where the error is not of their making.
     """
     text = str(error).strip() or type(error).__name__
+    if isinstance(error, ServerError):
+        return text
     if is_out_of_memory(error):
         short = text.splitlines()[0]
         return f"Not enough memory: choose fewer samples, or the device “cpu”. ({short})"

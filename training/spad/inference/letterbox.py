@@ -2,22 +2,23 @@
 
 Not stretched (docs/method.md, section 7): the aspect is kept; right and bottom are padded with
 the edge's value up to the next multiple of the network's stride, no further. Trainer and segmenter
-share this file, so that a model sees the same images in both.
+share this file, so that a model sees the same images in both. PyTorch is loaded where an image is
+scaled: a desk whose model is elsewhere normalises without it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from spad.cases import without_empty
 from spad.checkpoint import InputConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Frame", "frame_of", "normalise"]
 
@@ -48,12 +49,18 @@ class Frame:
         """Image (H, W) at the network's scale, unpadded: (h, w), smoothed where it shrinks."""
         if self.inner == self.shape:
             return image
+        import torch
+        import torch.nn.functional as F
+
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         x = F.interpolate(x, self.inner, mode="bilinear", antialias=True, align_corners=False)
         return np.asarray(x[0, 0].numpy())
 
     def image(self, image: NDArray[np.float32]) -> Tensor:
         """Normalised image (H, W) to the network's input, float32 (1, 1, h, w) on the CPU."""
+        import torch
+        import torch.nn.functional as F
+
         (h, w), (ph, pw) = self.inner, self.padded
         x = torch.from_numpy(self.scale(image))[None, None]
         if self.inner == self.padded:
@@ -74,6 +81,8 @@ class Frame:
         inner = maps[..., : self.inner[0], : self.inner[1]]
         if self.inner == self.shape:
             return inner
+        import torch.nn.functional as F
+
         return F.interpolate(inner, self.shape, mode="bilinear", align_corners=False)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from spad.checkpoint import LabelClass
 
-__all__ = ["Segmentation", "Step", "finished"]
+__all__ = ["IN_MEMORY_BYTES", "Segmentation", "Step", "finished", "room_for"]
+
+IN_MEMORY_BYTES = 2**25
+"""A result's array of more bytes is mapped to a file."""
 
 _Outcome = TypeVar("_Outcome")
 
@@ -82,3 +88,35 @@ def finished(run: Generator[Step, None, _Outcome]) -> _Outcome:
             return outcome
         if step.said:
             warnings.warn(step.said, stacklevel=3)
+
+
+def room_for(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array of zeros, mapped to a temporary file where it exceeds :data:`IN_MEMORY_BYTES`.
+
+    The file has no name, or vanishes with its last handle (Windows): whatever ends the process, the
+    operating system frees it, at the latest when the array is gone.
+
+    Raises
+    ------
+    OSError
+        The folder of temporary files has no room for it.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= IN_MEMORY_BYTES:
+        return np.zeros(shape, dtype)
+    folder = tempfile.gettempdir()
+    try:
+        # A hole in a file is no promise of room: writing to it later would kill the process.
+        if shutil.disk_usage(folder).free < size:
+            raise OSError("not enough room")
+        with tempfile.TemporaryFile(dir=folder, prefix="spad-") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "w+", shape=shape)
+    except OSError as error:
+        raise OSError(
+            f"the result needs {size / 1e9:.1f} GB in {folder}, the folder of temporary files, "
+            f"which cannot take them ({error.strerror or error}); free some room, name another "
+            "folder in the environment variable TMPDIR, ask for fewer samples, or segment the "
+            "stack in parts with first_slice"
+        ) from error

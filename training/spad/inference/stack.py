@@ -34,6 +34,7 @@ class Stack:
         Of the label map: (H, W) or (Z, H, W).
     plane : (int, int)
     depth : int
+    lazy : bool
 
     Raises
     ------
@@ -45,8 +46,8 @@ class Stack:
     def __init__(self, image: Any, rgb: bool, first: int = 0) -> None:
         arrayish = hasattr(getattr(image, "dtype", None), "kind")
         in_memory = isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
-        self._lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
-        stack = image if self._lazy else np.asarray(image)
+        self.lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
+        stack = image if self.lazy else np.asarray(image)
         shape = tuple(int(s) for s in stack.shape)
         if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
             raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
@@ -66,8 +67,8 @@ class Stack:
         self._first = first + 1
         self.plane = (self.shape[-2], self.shape[-1])
         self.depth = int(self._slices.shape[0])
-        self._lazy = self._lazy and len(self.shape) == 3
-        if kind == "f" and not self._lazy:
+        self.lazy = self.lazy and len(self.shape) == 3
+        if kind == "f" and not self.lazy:
             for z in range(self.depth):
                 _check(self._slices[z], self._first + z)
 
@@ -87,7 +88,7 @@ class Stack:
             raise BadSlice(
                 f"B-scan {self._first + z} of the image cannot be read ({error})"
             ) from error
-        if self._lazy and pixels.dtype.kind == "f":
+        if self.lazy and pixels.dtype.kind == "f":
             _check(pixels, self._first + z)
         self._digests[z] = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
         return pixels

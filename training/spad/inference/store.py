@@ -1,27 +1,18 @@
-"""Results of a run, slice by slice: in memory while they are small, else in temporary files.
-
-The files have no name, or vanish with their last handle (Windows): whatever ends the process, the
-operating system frees them, at the latest when the last array is gone.
-"""
+"""Results of a run, slice by slice, in arrays of :func:`spad.inference.segmentation.room_for`."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE
 from spad.inference.ensemble import Outcome
 from spad.inference.request import held_pixels, restore_edits
+from spad.inference.segmentation import room_for
 
-__all__ = ["IN_MEMORY_BYTES", "Store"]
-
-IN_MEMORY_BYTES = 2**25
-"""A result's array of more bytes is mapped to a file."""
+__all__ = ["Store"]
 
 
 class Store:
@@ -46,12 +37,12 @@ class Store:
     ) -> None:
         self._shape = shape
         full = (1, *shape) if len(shape) == 2 else shape
-        self.labels: NDArray[np.uint8] = _zeros(full, np.uint8)
-        self.samples: NDArray[np.uint8] = _zeros((samples, *full), np.uint8)
-        self.uncertainty: NDArray[np.float16] = _zeros(full, np.float16)
+        self.labels: NDArray[np.uint8] = room_for(full, np.uint8)
+        self.samples: NDArray[np.uint8] = room_for((samples, *full), np.uint8)
+        self.uncertainty: NDArray[np.float16] = room_for(full, np.float16)
         self.probability: NDArray[np.float16] | None = None
         if probability:
-            self.probability = _zeros((num_classes, *full), np.float16)
+            self.probability = room_for((num_classes, *full), np.float16)
 
     def put(self, z: int, outcome: Outcome, fixed: dict[str, NDArray[Any]]) -> None:
         """Write slice z, with the pixels that its edits hold."""
@@ -84,32 +75,3 @@ class Store:
             name: None if one is None else one.reshape(*one.shape[:-3], *self._shape)
             for name, one in found.items()
         }
-
-
-def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array of zeros, mapped to a temporary file where it exceeds :data:`IN_MEMORY_BYTES`.
-
-    Raises
-    ------
-    OSError
-        The folder of temporary files has no room for it.
-    """
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if size <= IN_MEMORY_BYTES:
-        return np.zeros(shape, dtype)
-    folder = tempfile.gettempdir()
-    try:
-        # A hole in a file is no promise of room: writing to it later would kill the process.
-        if shutil.disk_usage(folder).free < size:
-            raise OSError("not enough room")
-        with tempfile.TemporaryFile(dir=folder, prefix="spad-") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, dtype, "w+", shape=shape)
-    except OSError as error:
-        raise OSError(
-            f"the result needs {size / 1e9:.1f} GB in {folder}, the folder of temporary files, "
-            f"which cannot take them ({error.strerror or error}); free some room, name another "
-            "folder in the environment variable TMPDIR, ask for fewer samples, or segment the "
-            "stack in parts with first_slice"
-        ) from error

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from spad.annotation import RunProgress, seconds_left
+from spad.remote import is_server, receive, send, server_of
 from spad.worker.lesson_plan import LessonPlan
-from spad.worker.messages import receive, send
 
 __all__ = ["Learnt", "Worker", "WorkerError"]
+
+TELL_S = 5.0
+"""So long a process may take to tell a server that its lesson is wanted no more."""
 
 
 class WorkerError(Exception):
@@ -66,6 +69,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._lock = threading.Lock()
+        self._remote = False
 
     @property
     def running(self) -> bool:
@@ -82,17 +86,19 @@ class Worker:
         """
         with self._lock:
             if not self.running:
-                self._start()
+                self._start(device)
         if checkpoint is not None:
             content = {"kind": "open", "checkpoint": str(checkpoint), "device": device}
-            self._send(content)
+            self._send({**content, "server": server_of(device)})
 
-    def _start(self) -> None:
+    def _start(self, device: str) -> None:
         self._answers = queue.Queue()
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        self._remote = is_server(device)
+        role = "remote" if self._remote else "here"
         try:
             process = self._process = subprocess.Popen(  # noqa: S603
-                [self._python, "-m", "spad.worker.serve"],
+                [self._python, "-m", "spad.worker.serve", role],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # A program without a console has none on Windows, and would give a broken one on.
@@ -151,7 +157,7 @@ class Worker:
         try:
             if not self.running:
                 yield "starting the process that learns…"
-            self.warm_up()
+            self.warm_up(device=plan.device)
             began = time.monotonic()
             # In a thread: a pipe takes some kilobytes, and a window must not wait for the rest.
             sender = threading.Thread(
@@ -178,8 +184,9 @@ class Worker:
                     if answer["said"]:
                         yield answer["said"]
                     done, total = answer["done"], answer["total"]
-                    left = seconds_left(began, done, total)
-                    yield RunProgress(done, total, left, unit="step")
+                    if done:
+                        left = seconds_left(began, done, total)
+                        yield RunProgress(done, total, left, unit="step")
                 if kind == "done":
                     finished = True
                     guard = answer["guard"]
@@ -196,7 +203,8 @@ class Worker:
 
     def _send_plan(self, plan: LessonPlan) -> None:
         try:
-            self._send(plan.content(), [*plan.images, *plan.label_maps])
+            content = {**plan.content(), "server": server_of(plan.device)}
+            self._send(content, [*plan.images, *plan.label_maps])
         except WorkerError:
             self._answers.put(None)
 
@@ -208,13 +216,25 @@ class Worker:
     def close(self) -> None:
         """End the process at once; a model that it was making is not made."""
         process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(5)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):  # what could not be sent any more
-                        pipe.close()
+        if process is None:
+            return
+        if self._remote:  # it tells the server first
+            threading.Thread(target=_end, args=(process, TELL_S)).start()
+        else:
+            _end(process, 0)
+
+
+def _end(process: subprocess.Popen[bytes], wait_s: float) -> None:
+    if wait_s and process.stdin is not None:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            process.stdin.close()
+            process.wait(wait_s)
+    process.kill()
+    process.wait(5)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what could not be sent any more
+                pipe.close()
 
 
 def _listen(process: subprocess.Popen[bytes], answers: queue.Queue[dict[str, Any] | None]) -> None:

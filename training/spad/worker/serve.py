@@ -1,142 +1,139 @@
-"""The worker's side: ``python -m spad.worker.serve``. Answers on its standard output.
+"""The worker's side: ``python -m spad.worker.serve ROLE``. Answers on its standard output.
 
-Torch is loaded before anything is asked for, so that ten seconds are ten seconds. It ends when the
-front end does: then its standard input is at its end.
+A desk has one that learns, ``here`` or, without torch, by a ``remote`` server; a ``server`` has one
+for each device. Torch is loaded before anything is asked for, so that ten seconds are ten seconds.
+It ends when whoever asks does: then its standard input is at its end.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import queue
 import sys
-import time
-from collections.abc import Sequence
+import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from spad.inference import Engine, Step, explain, open_model
+from spad.remote import SERVER, choose, receive, send
+from spad.worker.lesson import learn, teach
+from spad.worker.segmenting import segment
 
-from spad.cases import replaced
-from spad.checkpoint import IGNORE, LabelClass
-from spad.inference import Engine, Segmenter, explain, open_model
-from spad.worker.learnt_models import lessons_of
-from spad.worker.messages import receive, send
+if TYPE_CHECKING:
+    from spad.inference import Segmenter
 
 __all__ = ["main"]
 
 _MORE_NICE = 15
-_REHEARSED = 16  # B-scans at most
-_GUARDED = 4  # of them, on which the learnt model is scored too
-
-Pairs = list[tuple[NDArray[Any], NDArray[np.uint8]]]
+Message = tuple[dict[str, Any], list[Any]]
 
 
 def main() -> None:
     """Answer until nobody asks any more."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    if hasattr(os, "nice"):
+    role = sys.argv[-1]
+    if hasattr(os, "nice") and role != SERVER:
         os.nice(_MORE_NICE)  # whoever paints meanwhile comes first
-    import torch  # noqa: F401
+    if role != "remote":  # it asks a server, and need not even have it
+        import torch  # noqa: F401
+    asked = _Asked(sys.stdin.buffer)
+    with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
+        while (message := asked.next()) is not None:
+            _answer(*message, asked, answers)
 
-    while (message := receive(sys.stdin.buffer)) is not None:
-        content, arrays = message
-        try:
-            if content["kind"] == "learn":
-                send(answers, _learnt(content, arrays, answers))
-            else:
+
+class _Cancelled(Exception):
+    pass
+
+
+class _Asked:
+    """What is asked, read in a thread of its own: a run hears that it is cancelled."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._waiting: queue.Queue[Message | None] = queue.Queue()
+        self._cancelled: set[str] = set()
+        self._gone = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            message: Message | None
+            try:
+                message = receive(self._pipe)
+            except ValueError as error:
+                message = {"kind": "damaged", "text": str(error)}, []
+            except MemoryError:  # of what stands on the pipe now nothing is understood
+                self._waiting.put(({"kind": "damaged", "text": "too little memory for it"}, []))
+                message = None
+            if message is not None and message[0]["kind"] == "cancel":
+                self._cancelled.add(message[0]["run"])
+                continue
+            self._gone = message is None
+            self._waiting.put(message)
+            if message is None:
+                return
+
+    def next(self) -> Message | None:
+        """Wait for what is asked next; None where nobody asks any more."""
+        return self._waiting.get()
+
+    def cancelled(self, run: str) -> bool:
+        """Whether a run is wanted no more."""
+        return self._gone or run in self._cancelled
+
+
+def _answer(content: dict[str, Any], arrays: list[Any], asked: _Asked, answers: IO[bytes]) -> None:
+    """Do what is asked, and tell of it; of a model that cannot be opened, when it is used."""
+    kind, run = content["kind"], content.get("run", "")
+    packed = bool(content.get("compress"))
+
+    last = (-1, 0)
+
+    def tell(step: Step) -> None:
+        nonlocal last
+        if asked.cancelled(run):
+            raise _Cancelled
+        if (step.done, step.total) == last and step.labels is None and not step.said:
+            return  # a server has nothing new
+        last = step.done, step.total
+        about = {"done": step.done, "total": step.total, "slice": step.slice_index}
+        told = {"kind": "step", **about, "said": step.said}
+        send(answers, told, [] if step.labels is None else [step.labels], compress=packed)
+
+    try:
+        if kind == "damaged":
+            raise ValueError(content["text"])
+        if kind == "devices":
+            send(answers, {"kind": "devices", "devices": Engine.spad().devices()})
+        elif kind == "open":
+            with contextlib.suppress(Exception):
                 _opened(content)
-        except Exception as error:
-            if content["kind"] == "learn":  # a model that cannot be opened is told of then
-                text = explain(error, safe="Nothing was changed.")
-                send(answers, {"kind": "failed", "text": text})
+        elif asked.cancelled(run):
+            raise _Cancelled
+        elif kind == "learn":
+            send(answers, learn(_opened(content), content, arrays, tell))
+        elif kind == "teach":
+            model = teach(_opened(content), content, arrays, tell)
+            send(answers, {"kind": "model"}, [model])
+        elif kind == "segment":
+            made, parts = segment(_opened(content), content, arrays, tell)
+            send(answers, made, parts, compress=packed)
+    except _Cancelled:
+        send(answers, {"kind": "cancelled"})
+    except Exception as error:
+        text = explain(error, safe="Nothing was changed.")
+        mine = isinstance(error, ValueError | OSError)
+        send(answers, {"kind": "failed", "text": text, "refused": mine})
 
 
 def _opened(content: dict[str, Any]) -> Segmenter:
+    if content.get("server"):
+        choose(*content["server"])
     segmenter: Segmenter = open_model(Engine.spad(), Path(content["checkpoint"]), content["device"])
     return segmenter
-
-
-def _learnt(
-    content: dict[str, Any], arrays: Sequence[NDArray[Any]], answers: IO[bytes]
-) -> dict[str, Any]:
-    """Learn, save, and say what came of it."""
-    began = time.monotonic()
-    half = len(arrays) // 2
-    images, label_maps = list(arrays[:half]), [a.astype(np.uint8) for a in arrays[half:]]
-    out = Path(content["out"])
-    old = _opened(content)
-    classes = content["classes"]
-    if classes is not None:
-        classes = tuple(
-            LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
-            for c in classes
-        )
-    earlier, said = [], []
-    if content["earlier"]:
-        try:
-            earlier = _lessons(Path(content["earlier"]))
-        except (OSError, ValueError, KeyError) as error:
-            said.append(f"earlier lessons could not be read ({error}): none is rehearsed")
-    steps = old.learn_steps(
-        images,
-        label_maps,
-        classes=classes,
-        earlier=earlier,
-        seed=content["seed"],
-        inverted=content["inverted"],
-        **content["options"],
-    )
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            learnt: Segmenter = stop.value
-            break
-        if step.said:
-            said.append(step.said)
-        send(answers, {"kind": "step", "done": step.done, "total": step.total, "said": step.said})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    learnt.save(out)
-    _keep(out, [*zip(images, label_maps, strict=True), *earlier][:_REHEARSED])
-    guarded = earlier[:_GUARDED]
-    return {
-        "kind": "done",
-        "out": str(out),
-        "seconds": time.monotonic() - began,
-        "said": said,
-        "earlier": len(earlier),
-        "guard": [_mean_dice(m, guarded) for m in (old, learnt)] if guarded else None,
-    }
-
-
-def _lessons(path: Path) -> Pairs:
-    """Images and label maps of earlier lessons."""
-    with np.load(path, allow_pickle=False) as file:
-        count = int(json.loads(str(file["about"]))["count"])
-        return [(file[f"image_{i}"], file[f"labels_{i}"]) for i in range(count)]
-
-
-def _keep(out: Path, pairs: Sequence[tuple[NDArray[Any], NDArray[np.uint8]]]) -> None:
-    """Keep what was learnt from beside the model, for the next case to rehearse."""
-    arrays = {f"image_{i}": image for i, (image, _) in enumerate(pairs)}
-    arrays |= {f"labels_{i}": labels for i, (_, labels) in enumerate(pairs)}
-    about = np.array(json.dumps({"count": len(pairs)}))
-    with replaced(lessons_of(out)) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, about=about, **arrays)  # type: ignore[arg-type]
-
-
-def _mean_dice(model: Segmenter, pairs: Pairs) -> float:
-    """Dice of all structures of earlier lessons, pooled over them, where they count."""
-    both = size = 0.0
-    for image, labels in pairs:
-        found = model.segment(image, samples=1, rgb=image.ndim == 3).labels
-        known = labels != IGNORE
-        same = (found == labels) & (labels > 0) & known
-        both += float(same.sum())
-        size += float(((found > 0) & known).sum() + ((labels > 0) & known).sum())
-    return 2 * both / size if size else 1.0
 
 
 if __name__ == "__main__":

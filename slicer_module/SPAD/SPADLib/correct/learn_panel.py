@@ -115,7 +115,7 @@ class LearnPanel:
             return
         self._warmed = True
         try:
-            device = self.desk.parameters.device or "auto"
+            device = self.form.models.asked
             self._process().warm_up(self._model(result), device)
         except (WorkerError, ValueError, OSError):
             pass  # told where it is needed: when Learn is pressed
@@ -143,7 +143,7 @@ class LearnPanel:
         result = self.desk.need_result()
         p, model = self.desk.parameters, self._model(result)
         known = self.desk.engine.read_card(model).classes
-        device = p.device or "auto"
+        device = self.form.models.asked
         return lesson(result, source_of(result), model, device, known=known, seed=p.seed)
 
     def _begin(self, taught: Lesson) -> None:

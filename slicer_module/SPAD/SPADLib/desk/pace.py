@@ -56,13 +56,13 @@ def device_line(device: str, seconds: float | None, bscans: int) -> str:
     Parameters
     ----------
     device : str
-        A torch device.
+        A torch device, or "server".
     seconds : float or None
         Of `Pace.seconds`.
     bscans : int
     """
-    name = "CPU" if device == "cpu" else device
+    name = {"cpu": "CPU", "server": "the server"}.get(device, device)
     what = "this B-scan" if bscans == 1 else f"these {bscans} B-scans"
     if seconds is None:
-        return f"{name}: how long it takes is known after a first run on this computer"
+        return f"{name}: how long it takes is known after a first run there"
     return f"{name}: about {duration(seconds)} for {what}"

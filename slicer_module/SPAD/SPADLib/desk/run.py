@@ -60,7 +60,7 @@ class Done:
     seconds: float
 
 
-Event = str | RunProgress | Done
+Event = str | RunProgress | Done | None
 
 
 def events(
@@ -87,6 +87,8 @@ def events(
     str
         A word for the person, of what is going on or what the engine noticed.
     RunProgress
+    None
+        Nothing new: a server has not gone on.
     Done
         Once, last of all.
 

@@ -10,10 +10,14 @@ from typing import Any
 import qt
 
 from spad.checkpoint import sha256
+from spad.remote import SERVER, is_server
 from SPADLib.desk import Desk
 from SPADLib.host import get, torch_note
+from SPADLib.segment.server_panel import ServerPanel
 
 __all__ = ["ModelPanel"]
+
+SERVER_ITEM = "server…"
 
 
 class ModelPanel:
@@ -38,7 +42,9 @@ class ModelPanel:
         self._devices: list[str] = []
         self._filling = False
         self._fill_models()
+        self.server = ServerPanel(desk, ui)
         ui.deviceCombo.addItem("auto")
+        ui.deviceCombo.addItem(SERVER_ITEM)
         ui.modelCombo.currentIndexChanged.connect(lambda *_: self._on_model())
         ui.modelButton.clicked.connect(lambda *_: self.browse())
         ui.deviceCombo.currentIndexChanged.connect(lambda *_: self._on_device())
@@ -69,6 +75,7 @@ class ModelPanel:
             self._filling = True
             self.ui.modelCombo.setCurrentIndex(list(self._models).index(name))
             self._filling = False
+        self._show_device()
 
     def _fill_models(self) -> None:
         self._filling = True
@@ -136,28 +143,49 @@ class ModelPanel:
     # ------------------------------------------------------------------ devices
 
     @property
+    def asked(self) -> str:
+        """The device that is chosen: "auto", its name, or "server".
+
+        No address: a scene from elsewhere must not send images anywhere.
+        """
+        device = self.desk.parameters.device or "auto"
+        return "auto" if is_server(device) and device != SERVER else device
+
+    @property
     def device(self) -> str:
         """The device that is chosen, by its name; the one that "auto" is, once they are listed."""
-        chosen = self.desk.parameters.device or "auto"
+        chosen = self.asked
         return self._devices[0] if chosen == "auto" and self._devices else chosen
 
     def list_devices(self) -> None:
         """Ask PyTorch, once, which there are."""
-        if self._devices:
+        if self._devices or is_server(self.device):
             return
         self._devices = self.desk.engine.devices()
         self._filling = True
-        for name in self._devices:
-            self.ui.deviceCombo.addItem(name)
-        wanted = self.desk.parameters.device
-        if wanted in self._devices:
-            self.ui.deviceCombo.setCurrentIndex(1 + self._devices.index(wanted))
+        for at, name in enumerate(self._devices, start=1):
+            self.ui.deviceCombo.insertItem(at, name)
         self._filling = False
-        if not self._devices[0].startswith("cuda") and shutil.which("nvidia-smi"):
+        self._show_device()
+        if not self._devices:
+            self.note = "PyTorch is missing: install it above, or run on a server"
+        elif not self._devices[0].startswith("cuda") and shutil.which("nvidia-smi"):
             import torch
 
             self.note = torch_note(torch, True)
 
+    def _show_device(self) -> None:
+        wanted, names = self.asked, ["auto", *self._devices]
+        self._filling = True
+        if is_server(wanted):
+            self.ui.deviceCombo.setCurrentIndex(len(names))
+        elif wanted in names:
+            self.ui.deviceCombo.setCurrentIndex(names.index(wanted))
+        self._filling = False
+        self.ui.serverFrame.setVisible(is_server(wanted))
+
     def _on_device(self) -> None:
         if not self._filling and self.desk.parameters is not None:
-            self.desk.parameters.device = get(self.ui.deviceCombo, "currentText")
+            chosen = get(self.ui.deviceCombo, "currentText")
+            self.desk.parameters.device = SERVER if chosen == SERVER_ITEM else chosen
+            self.ui.serverFrame.setVisible(chosen == SERVER_ITEM)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
+from spad.remote import SERVER, is_server
 from SPADLib.desk import Desk, Done, Pace, device_line, warnings_of, worded
 from SPADLib.host import Cancelled, Pump, get, one_shot_timer
 from SPADLib.scene import Source
@@ -84,7 +85,7 @@ class PreflightPanel:
             return
         if card is None:
             return
-        if "torch" not in sys.modules:
+        if "torch" not in sys.modules and not is_server(self.models.device):
             ui.deviceLine.setText("loading PyTorch, which takes some seconds…")
             yield  # so that it is read before the wait
             yield
@@ -119,4 +120,5 @@ class PreflightPanel:
         made, count = done.segmentation.provenance, len(done.segmentation.labels)
         chains = made["samples"], made["steps"]
         model, device = made["checkpoint"]["name"], str(made.get("device", "cpu"))
+        device = SERVER if "server" in made else device
         self._pace.note(model, device, count, *chains, done.seconds)

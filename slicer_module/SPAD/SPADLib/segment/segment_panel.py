@@ -105,7 +105,7 @@ class SegmentPanel:
         if not path.is_file():
             raise ValueError(f"The checkpoint {path} is gone: choose another model")
         return Request(
-            path, p.device or "auto", bscans, p.samples or None, p.steps or None, p.seed, **more
+            path, self.models.asked, bscans, p.samples or None, p.steps or None, p.seed, **more
         )
 
     # ------------------------------------------------------------------ showing the choices

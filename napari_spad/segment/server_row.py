@@ -1,0 +1,87 @@
+"""Where the model runs, if not here: a server's address and token, tried and remembered."""
+
+from __future__ import annotations
+
+import contextlib
+
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+)
+from superqt.utils import FunctionWorker
+
+from napari_spad.desk import Desk, explain, form_layout, named, setting
+from spad.remote import Address, choose, greeting
+
+__all__ = ["ServerRow"]
+
+HINT = "Ask who runs it for both. The token is kept with your settings, not with what you export."
+
+
+class ServerRow(QFrame):
+    """Shown while “server…” is the device.
+
+    Parameters
+    ----------
+    desk : Desk
+        The address and the token are kept in its settings.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._settings = desk.settings
+        self._worker: FunctionWorker[str] | None = None
+        self.url = named(QLineEdit(setting(desk.settings, "server/url", "")), "server_url")
+        self.url.setPlaceholderText("https://HOST:PORT")
+        self.token = named(QLineEdit(setting(desk.settings, "server/token", "")), "server_token")
+        self.token.setEchoMode(QLineEdit.EchoMode.Password)
+        self.button = named(QPushButton("Connect"), "server_connect")
+        self.said = named(QLabel(HINT), "server_said")
+        self.said.setWordWrap(True)
+        self.said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        row = QHBoxLayout()
+        row.addWidget(self.token, 1)
+        row.addWidget(self.button)
+        form: QFormLayout = form_layout()
+        form.addRow("Address", self.url)
+        form.addRow("Token", row)
+        form.addRow(self.said)
+        self.setLayout(form)
+        self.button.clicked.connect(self.connect_to)
+        for edit in (self.url, self.token):
+            edit.returnPressed.connect(self.connect_to)
+        with contextlib.suppress(ValueError):  # nothing is chosen yet
+            choose(self.url.text(), self.token.text())
+
+    def connect_to(self) -> None:
+        """Take what was typed, keep it, and ask the server who it is."""
+        try:
+            address = choose(self.url.text(), self.token.text())
+        except ValueError as error:
+            self.said.setText(str(error))
+            return
+        self.url.setText(address.url)
+        self._settings.setValue("server/url", address.url)
+        self._settings.setValue("server/token", address.token)
+        self.said.setText("asking the server…")
+        self.button.setEnabled(False)
+        self._worker = FunctionWorker(_greeted, address)
+        self._worker.returned.connect(self._on_said)
+        self._worker.start()
+
+    def _on_said(self, text: str) -> None:
+        self._worker = None
+        self.button.setEnabled(True)
+        self.said.setText(text)
+
+
+def _greeted(address: Address) -> str:
+    try:
+        return greeting(address)
+    except Exception as error:  # a worker's RuntimeError would never come back
+        return explain(error)

@@ -1,0 +1,72 @@
+"""A model opened on a device: here, or on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from spad.checkpoint import read_card, sha256, shipped
+from spad.remote.address import SERVER, Address, chosen, is_server
+from spad.remote.http_line import Line, engine_version
+from spad.remote.segmenter import RemoteSegmenter
+
+if TYPE_CHECKING:
+    from spad.inference import Segmenter
+
+__all__ = ["greeting", "load"]
+
+
+def load(path: str | Path, device: str = "auto") -> Segmenter:
+    """Open a checkpoint for segmenting.
+
+    Parameters
+    ----------
+    path : path-like, or the name of a shipped model
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", "mps"; or the address of a server, ``https://HOST:PORT``
+        (its token in the environment variable SPAD_TOKEN), which is sent a model that it does not
+        have; "server" is the one that a host has chosen.
+
+    Returns
+    -------
+    Segmenter
+        On a server a `RemoteSegmenter`, which has the same interface.
+
+    Raises
+    ------
+    ValueError
+        Not a checkpoint of SPAD (the message says what it is), or no such device.
+    MemoryError
+        The device has no room for the model. "auto" warns, and takes the CPU.
+    OSError
+        The file cannot be read.
+    ServerError
+        The server is not reached, refuses the token, or speaks another protocol.
+    """
+    if not is_server(device):
+        from spad.inference import segmenter
+
+        return segmenter.load(path, device)
+    address = chosen() if device == SERVER else Address.of(device)
+    if address is None:
+        raise ValueError(
+            "no server is chosen: choose “server…” as the device, and give its address"
+        )
+    file = shipped().get(str(path), Path(path))
+    card, line = read_card(file), Line(address)
+    there = RemoteSegmenter(line, line.hello(), card, sha256(file), file)
+    return cast("Segmenter", there)  # it has the interface
+
+
+def greeting(address: Address) -> str:
+    """What a server says of itself, as a sentence for whoever chooses it.
+
+    Raises
+    ------
+    ServerError
+        As of `load`.
+    """
+    said = Line(address).hello()
+    theirs, ours = said["engine"], engine_version()
+    also = f"; here is {ours}, the same seed may give another result" if theirs != ours else ""
+    return f"{address.url} is there: SPAD {theirs} on {', '.join(said['devices'])}{also}."

@@ -1,0 +1,259 @@
+"""A `Segmenter` whose model runs on a server: the same arguments, steps, results and errors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.cases import write_bytes
+from spad.checkpoint import Card, LabelClass, card_within
+from spad.inference import Segmentation, ServerError, Stack, Step, finished
+from spad.remote.address import Address
+from spad.remote.http_line import Line, engine_version
+from spad.remote.running import Message, RemoteRun
+
+__all__ = ["RemoteSegmenter", "connect"]
+
+
+def connect(url: str, token: str | None = None) -> dict[str, RemoteSegmenter]:
+    """The models of a server.
+
+    Parameters
+    ----------
+    url : str
+        ``https://HOST:PORT``.
+    token : str, optional
+        That of the environment variable SPAD_TOKEN if None.
+
+    Returns
+    -------
+    dict of str to RemoteSegmenter
+        By the models' names at the server.
+
+    Raises
+    ------
+    ValueError
+        No address, or no token.
+    ServerError
+        The server is not reached, refuses the token, or speaks another protocol.
+    """
+    line = Line(Address.of(url, token))
+    said = line.hello()
+    return {
+        one["name"]: RemoteSegmenter(line, said, Card.from_json(one["card"]), one["sha256"])
+        for one in said["models"]
+    }
+
+
+class RemoteSegmenter:
+    """A model on a server. No torch is loaded here.
+
+    Parameters
+    ----------
+    line : Line
+    hello : mapping
+        What the server says of itself.
+    card : Card
+    sha256 : str
+        Of the checkpoint file.
+    content : Path or bytes, optional
+        That file, sent to a server that does not have it.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        hello: Mapping[str, Any],
+        card: Card,
+        sha256: str,
+        content: Path | bytes | None = None,
+    ) -> None:
+        self.card = card
+        self.sha256 = sha256
+        self.device = ", ".join(hello["devices"])
+        self._line, self._hello, self._content = line, hello, content
+        self._notice = ""
+        if (theirs := hello["engine"]) != (ours := engine_version()):
+            self._notice = (
+                f"the server runs SPAD {theirs}, this is {ours}: the same seed may give another "
+                "segmentation than here"
+            )
+
+    def segment(
+        self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
+    ) -> Segmentation:
+        """As of :meth:`spad.Segmenter.segment`."""
+        return finished(self.steps(image, spacing_mm, **options))
+
+    def steps(
+        self,
+        image: Any,
+        spacing_mm: tuple[float, ...] | None = None,
+        *,
+        samples: int | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        clamp: NDArray[np.uint8] | None = None,
+        region: NDArray[np.bool_] | None = None,
+        start: NDArray[np.uint8] | None = None,
+        t0: int | None = None,
+        rgb: bool = False,
+        inverted: bool = False,
+        probability: bool = False,
+        first_slice: int = 0,
+        current: int | None = None,
+    ) -> Generator[Step, None, Segmentation]:
+        """As of :meth:`spad.Segmenter.steps`; on a device of the same type, the same result.
+
+        Yields
+        ------
+        Step
+            Also the last one again, while there is nothing new; before the first, 0 of 1.
+
+        Raises
+        ------
+        ServerError
+            The server refuses, or is not reached any more; said in words.
+        ValueError, OSError
+            As of `Segmenter.steps`.
+        """
+        stack = Stack(image, rgb)
+        edits = {"clamp": clamp, "region": region, "start": start}
+        given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
+        unreadable = np.zeros(stack.depth, np.uint8)
+        sent = _Read(image, unreadable) if stack.lazy else np.asarray(image)
+        options = {
+            "samples": samples, "steps": steps, "seed": seed, "t0": t0, "rgb": rgb,
+            "inverted": inverted, "probability": probability, "first_slice": first_slice,
+            "current": current,
+        }  # fmt: skip
+        content = {
+            "kind": "segment",
+            "options": {name: _plain(value) for name, value in options.items()},
+            "spacing_mm": None if spacing_mm is None else [float(mm) for mm in spacing_mm],
+            "edits": list(given),
+            "lazy": stack.lazy,
+        }
+        arrays = [sent, unreadable, *given.values()]
+        answer, made = yield from self._run(content, arrays, Step(0, 1, first_slice, None))
+        provenance = {**answer["provenance"], "server": self._line.address.url}
+        if self._notice:
+            provenance["said"] = [*provenance["said"], self._notice]
+        parts = dict(zip(answer["names"], made, strict=True))
+        return Segmentation(
+            **{"probability": None, **parts},
+            classes=self.card.classes,
+            spacing_mm=spacing_mm,
+            provenance=provenance,
+        )
+
+    def learn(
+        self, images: Sequence[Any], label_maps: Sequence[NDArray[np.uint8]], **options: Any
+    ) -> RemoteSegmenter:
+        """As of :meth:`spad.Segmenter.learn`."""
+        return finished(self.learn_steps(images, label_maps, **options))
+
+    def learn_steps(
+        self,
+        images: Sequence[Any],
+        label_maps: Sequence[NDArray[np.uint8]],
+        *,
+        classes: Sequence[LabelClass] | None = None,
+        earlier: Sequence[tuple[Any, NDArray[np.uint8]]] = (),
+        seed: int = 0,
+        inverted: bool = False,
+        **options: Any,
+    ) -> Generator[Step, None, RemoteSegmenter]:
+        """As of :meth:`spad.Segmenter.learn_steps`, with the additions of :meth:`steps`.
+
+        The model that has learnt is here, to be saved; the server forgets it.
+        """
+        pairs = [*zip(images, label_maps, strict=True), *earlier]
+        now, before = pairs[: len(images)], pairs[len(images) :]
+        arrays = [np.asarray(one) for part in (now, before) for half in (0, 1) for one in
+                  (pair[half] for pair in part)]  # fmt: skip
+        content = {
+            "kind": "teach",
+            "bscans": len(now),
+            "classes": None if classes is None else [c.as_json() for c in classes],
+            "seed": _plain(seed),
+            "inverted": inverted,
+            "options": options,
+        }
+        _, (checkpoint,) = yield from self._run(content, arrays, Step(0, 1, 0, None))
+        file = checkpoint.tobytes()
+        card = card_within(io.BytesIO(file), len(file), "what has been learnt")
+        sha256 = hashlib.sha256(file).hexdigest()
+        return RemoteSegmenter(self._line, self._hello, card, sha256, file)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file, whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            Only the server has it.
+        OSError
+            It cannot be written.
+        """
+        if self._content is None:
+            raise ValueError(
+                f"the model “{self.card.name}” is the server's: ask there for its file"
+            )
+        there = self._content
+        write_bytes(Path(path), there if isinstance(there, bytes) else there.read_bytes())
+
+    def _run(
+        self, content: dict[str, Any], arrays: Sequence[Any], last: Step
+    ) -> Generator[Step, None, Message]:
+        """Run something on the server, and give its last message."""
+        if self._notice:
+            yield Step(0, 1, last.slice_index, None, self._notice)
+        run = RemoteRun(self._line, (self.sha256, self._content), content, arrays)
+        with closing(run):
+            for message in run.messages():
+                if message is None:
+                    yield last
+                    continue
+                answer, parts = message
+                if (kind := answer["kind"]) == "step":
+                    labels = parts[0] if parts else None
+                    about = answer["done"], answer["total"], answer["slice"]
+                    last = Step(*about, None)
+                    yield Step(*about, labels, answer["said"])
+                elif kind == "waiting":
+                    yield Step(last.done, last.total, last.slice_index, None, answer["text"])
+                elif kind == "failed":
+                    raise (ValueError if answer["refused"] else ServerError)(answer["text"])
+                elif kind != "alive":
+                    return message
+        raise ServerError("the server has ended the run without a result; run it again")
+
+
+class _Read:
+    """A lazy stack, read as it is sent; what could not be read is marked in `unreadable`."""
+
+    def __init__(self, image: Any, unreadable: NDArray[np.uint8]) -> None:
+        self.shape, self.dtype = tuple(image.shape), np.dtype(image.dtype)
+        self._image, self._unreadable = image, unreadable
+
+    def __getitem__(self, z: int) -> NDArray[Any]:
+        try:
+            return np.asarray(self._image[z], self.dtype)
+        except MemoryError:
+            raise
+        except Exception:  # whatever its reader raises: the other slices go on
+            self._unreadable[z] = 1
+            return np.zeros(self.shape[1:], self.dtype)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's, which JSON takes; what is none is refused by the server."""
+    return value.item() if isinstance(value, np.generic) else value
