@@ -233,7 +233,7 @@ class SPADLogic(ScriptedLoadableModuleLogic):
         Parameters
         ----------
         volume : vtkMRMLVolumeNode
-        checkpoint : path, or the name of a shipped model
+        checkpoint : path, or the name of a model
         **options
             As of `SPADLib.batch.segment`.
 

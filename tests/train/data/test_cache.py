@@ -16,7 +16,8 @@ from spad.pictures import image_files
 from spad.train.config import Config, load_config
 from spad.train.data import cache as cache_module
 from spad.train.data import class_table, write_folder
-from spad.train.data.cache import Cache, cache_folder
+from spad.checkpoint import cache_folder
+from spad.train.data.cache import Cache
 from spad.train.data.decoding import Decoder
 from spad.train.data.inspection import Inspector
 from spad.train.data.samples import Samples

@@ -30,7 +30,7 @@ __all__ = [
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Argument ``MODEL``."""
-    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a shipped one")
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a model")
 
 
 def add_cases(parser: argparse.ArgumentParser) -> None:

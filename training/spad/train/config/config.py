@@ -47,7 +47,7 @@ class Config(Checked):
     preset : {"default", "paper"}
     seed : int
     init : str
-        Checkpoint to start from, a path or a shipped model's name; empty: random weights.
+        Checkpoint to start from, a path or the name of a model (`spad models`); empty: random weights.
         Fine-tuning is not perturbed unless
         ``perturbation`` is given.
     pretrained : bool
