@@ -190,7 +190,9 @@ def _regular_file(path: str | os.PathLike[str]) -> Path:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            error.errno, "no such checkpoint; check the path, or list names with `spad models`", str(path)
+            error.errno,
+            "no such checkpoint; check the path (`spad models` lists names)",
+            str(path),
         ) from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path} is a folder; give the .safetensors file in it")

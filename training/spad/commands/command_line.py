@@ -31,6 +31,7 @@ VERBS = {
     "measure": "Measure results: volumes in nanolitres, as one table.",
     "figures": "Draw a run's curve and rows of results, as PNG.",
     "info": "Print what a model says of itself.",
+    "models": "List models, download one, share one's own.",
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
     "doctor": "Print what a bug report needs: versions, device, models, the last errors.",
@@ -39,6 +40,7 @@ VERBS = {
 _PLACES = {
     "import": "spad.commands.import_",
     "info": "spad.checkpoint.info_verb",
+    "models": "spad.models.verb",
     "doctor": "spad.doctor.verb",
 }
 

@@ -137,8 +137,8 @@ def _out(args: argparse.Namespace, path: Path) -> Path:
     if args.in_place:
         if ships:
             raise ValueError(
-                f"{args.model} goes by its name, for others too, and is not changed in place; name another "
-                "file with --out"
+                f"{args.model} goes by its name, for others too, and is not changed in place; name "
+                "another file with --out"
             )
         return path
     beside = Path() if ships else path.parent
