@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import CaseError, read_json, write_bytes
-from spad.checkpoint import LabelClass
-from spad.commands.options import say
-from spad.measuring import LiveMeasures, Scale, as_rows, remarks, table_csv
-from spad.pictures import image_files
+from spad.cases import CaseError, replaced
+from spad.cohort import (
+    Ledger,
+    MeasureJob,
+    Progress,
+    Rows,
+    cluster,
+    count,
+    handed_out,
+    measure_file,
+    measured,
+)
+from spad.commands.options import add_workers, among_workers, say
+from spad.measuring import write_csv
 
 __all__ = ["add_arguments", "run"]
 
 _END = ".spad.json"
-_PICTURES = (".png", ".tif", ".tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "it does not (file)",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,20 +54,58 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.overwrite:
         raise ValueError(f"{args.out} exists; choose another name, or --overwrite")
     sidecars = _sidecars(args.results)
+    job = MeasureJob(
+        spacing=tuple(args.spacing) if args.spacing else None, eye=args.eye, fovea=args.fovea
+    )
+    if among_workers(args):
+        return _cohort(args, sidecars, job)
     rows: list[dict[str, Any]] = []
     failed = []
     for sidecar in sidecars:
         try:
-            rows += _measured(sidecar, args)
+            rows += measured(sidecar, job)
         except (ValueError, OSError) as error:
             failed.append(sidecar.name)
             say(f"{sidecar}: FAILED: {error}")
     if rows:
-        write_bytes(args.out, table_csv(rows).encode("utf-8-sig"))  # the mark is for Excel
+        _write(rows, args.out)
         say(f"{len(sidecars) - len(failed)} results, {len(rows)} rows -> {args.out}")
     if failed:
         say(f"{len(failed)} results failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _cohort(args: argparse.Namespace, sidecars: list[Path], job: MeasureJob) -> int:
+    """Measure on the workers of a cluster; rows wait on the disk until all are there."""
+    beside = args.out.with_name(args.out.name + ".rows.jsonl")
+    there = Rows(beside)
+    ledger = Ledger(args.out.with_name(args.out.name + ".failures.jsonl"))
+    progress = Progress(len(sidecars), say)
+    names = [str(path.resolve()) for path in sidecars]
+    good = dict.fromkeys(names, True)
+    work = ((name, replace(job, known=there.key(name))) for name in names)
+    with cluster(args.workers, args.dask) as client:
+        for name, outcome in handed_out(client, measure_file, work, progress.tick):
+            if outcome.state == "failed":
+                good[name] = False
+                ledger.failed(name, outcome.text)
+                say(f"{name}: FAILED: {outcome.text}")
+            elif outcome.state == "done":
+                there.add(name, outcome.key, list(outcome.rows))
+            progress.update(outcome.state)
+    say(progress.text())
+    if any(good.values()):
+        _write((row for name in names if good[name] for row in there.of(name)), args.out)
+        there.remove()
+        say(f"{count(sum(good.values()), 'result')} -> {args.out}")
+    if number := progress.counts["failed"]:
+        say(f"{count(number, 'result')} failed; which and why stands in {ledger.path}")
+    return 1 if number else 0
+
+
+def _write(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    with replaced(path) as beside, beside.open("w", encoding="utf-8-sig", newline="") as out:
+        write_csv(rows, out)  # the mark is for Excel
 
 
 def _sidecars(paths: list[Path]) -> list[Path]:
@@ -82,62 +130,3 @@ def _sidecars(paths: list[Path]) -> list[Path]:
     if problems:
         raise CaseError(problems)
     return list(dict.fromkeys(found))
-
-
-def _measured(sidecar: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    told = read_json(sidecar)
-    try:
-        classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
-        labels = sidecar.parent / Path(told["labels"]).name
-        facts: Mapping[str, Any] = dict(told.get("facts") or {})
-        spacing = told.get("spacing_mm") or ()
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"it lacks {error}; is it a sidecar of SPAD? Export it again") from None
-    if labels.suffix.lower() not in _PICTURES:
-        raise ValueError(
-            f"{labels.name} is no PNG or TIFF; export the result as TIFF to measure it"
-        )
-    values = image_files.read_label_file(labels, stack=True)
-    scale = Scale.from_json(facts["scale"]) if "scale" in facts else Scale.of(spacing[-3:])
-    if args.spacing:
-        scale = Scale.of([um / 1000 for um in args.spacing], "typed")
-    if scale.row.mm is None or scale.column.mm is None:
-        raise ValueError("its scale is unknown; give it: --spacing BSCANS ROWS COLUMNS, in µm")
-    live = LiveMeasures(values, classes, scale.spacing_mm)
-    fovea, origin = _fovea(facts, live, args.fovea)
-    live.place(fovea, eye=facts.get("eye") or args.eye, first=facts.get("first") or None)
-    return as_rows(
-        live.rows(), scale=scale, remarks=remarks(live, scale),
-        case=sidecar.name.removesuffix(_END), eye=facts.get("eye") or args.eye or "",
-        fovea=origin, model=", ".join(dict.fromkeys(_models(told.get("provenance")))),
-        **{"edited pixels": sum((told.get("edited") or {}).get("pixels", {}).values())},
-    )  # fmt: skip
-
-
-def _fovea(
-    facts: Mapping[str, Any], live: LiveMeasures, wanted: str
-) -> tuple[tuple[float, float] | None, str]:
-    """Where the fovea is, and who says so."""
-    if live.spacing_mm[0] is None:
-        return None, ""
-    if told := facts.get("fovea"):
-        try:
-            at = (float(told["at"][0]), float(told["at"][1]))
-        except (TypeError, KeyError, IndexError):
-            raise ValueError(
-                f"its fovea {str(told)[:60]} is no place; export it again, or take “fovea” out"
-            ) from None
-        return at, str(told.get("origin", "in the file"))
-    if wanted == "centre":
-        return ((live.shape[0] - 1) / 2, (live.shape[2] - 1) / 2), "taken as the scan's centre"
-    return None, ""
-
-
-def _models(provenance: Any) -> Iterator[str]:
-    """Names of the models of a run, or of the runs that made a stack's B-scans."""
-    for run in provenance if isinstance(provenance, list) else [provenance]:
-        checkpoint = run.get("checkpoint") if isinstance(run, dict) else None
-        if isinstance(checkpoint, dict):
-            yield str(checkpoint.get("name", ""))
-        elif checkpoint:
-            yield str(checkpoint)

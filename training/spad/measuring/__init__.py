@@ -16,6 +16,6 @@ if TYPE_CHECKING:
     from spad.measuring.measures import LiveMeasures, Measurement, measure
     from spad.measuring.page import page_pdf
     from spad.measuring.scale import Length, Scale
-    from spad.measuring.table import COLUMNS, as_rows, table_csv
+    from spad.measuring.table import COLUMNS, as_rows, table_csv, write_csv
 
 __getattr__, __all__ = lazily(__name__)
