@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,8 +75,13 @@ class Listed:
         )
 
 
-def listed() -> tuple[list[Listed], list[str]]:
+def listed(others: Iterable[Path] = ()) -> tuple[list[Listed], list[str]]:
     """List all models: shipped, on disk, to download. Asks no network, and loads no torch.
+
+    Parameters
+    ----------
+    others : iterable of Path
+        Checkpoints that go by no name, such as those that have learnt; listed behind the others.
 
     Returns
     -------
@@ -90,6 +95,8 @@ def listed() -> tuple[list[Listed], list[str]]:
     for name, path in installed().items():
         where: Where = "shipped" if name in ours else "on disk"
         rows.append(_here(name, path, where, entries.pop(name, None)))
+    known = {row.path for row in rows}
+    rows += [_here(path.stem, path, "on disk", None) for path in others if path not in known]
     return rows + [_there(entry) for entry in entries.values()], faults
 
 
