@@ -187,7 +187,7 @@ class ModelsDialog(QDialog):
         if isinstance(outcome, Path) and fetched is not None:
             self._fill(fetched.entry.stem)
             self.chosen.emit(outcome)
-            self.status.setText(f"“{fetched.entry.stem}” is here, and chosen.")
+            self.status.setText(f"“{fetched.entry.stem}” is here.")
         elif isinstance(outcome, Exception):
             self.status.setText(explain(outcome))
         else:
