@@ -107,7 +107,7 @@ class ModelsDialog(QDialog):
         layout.setStretch(0, 2)
         layout.setStretch(1, 3)
         layout.addLayout(row)
-        self.resize(820, 520)
+        self.resize(900, 520)
         self.tree.currentItemChanged.connect(self._on_row)
         self.tree.itemDoubleClicked.connect(lambda *_: self.use.click())
         self.use.clicked.connect(self._use)

@@ -42,6 +42,7 @@ def images(bscan: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     for number in range(6):
         Image.fromarray(bscan((40, 60), seed=number)).save(folder / f"{number}.png")
+    (folder / "link.png").symlink_to(folder / "0.png")  # its result bears its own name
     tifffile.imwrite(folder / "stack.tif", bscan((5, 40, 60)))
     return folder
 
@@ -74,22 +75,22 @@ def test_two_processes_write_what_one_writes_and_a_restart_does_only_what_is_mis
     assert spad(*argv, "-o", one) == 0
     many = [*argv, "-o", two, "--dask", client.scheduler.address]
     assert spad(*many) == 0
-    assert "7 of 7 files" in capsys.readouterr().err
+    assert "8 of 8 files" in capsys.readouterr().err
     assert told(one) == told(two)
-    assert len(told(two)) == 21
+    assert len(told(two)) == 24
 
     before = {path: path.stat().st_mtime_ns for path in two.iterdir()}
     (two / "3.png").unlink()
     (two / "4.spad.json").unlink()
     assert spad(*many) == 1
     said = capsys.readouterr().err
-    assert "7 of 7 files, 5 done before, 2 failed" in said
+    assert "8 of 8 files, 6 done before, 2 failed" in said
     assert "exists and is of another input, model or setting" in said
     failures = lines(two / "failures.jsonl")
     assert sorted(Path(f["file"]).name for f in failures) == ["3.png", "4.png"]
     (two / "failures.jsonl").unlink()
     assert spad(*many, "--overwrite") == 0
-    assert "7 of 7 files, 5 done before" in capsys.readouterr().err
+    assert "8 of 8 files, 6 done before" in capsys.readouterr().err
     assert told(one) == told(two)
     redone = {p.name for p in two.iterdir() if p.stat().st_mtime_ns != before[p]}
     assert redone == {
@@ -184,7 +185,7 @@ def test_results_are_measured_into_the_very_table_that_one_process_writes(
     assert not two.exists()
     capsys.readouterr()
     assert spad(*many) == 1
-    assert "7 of 7 files, 6 done before, 1 failed" in capsys.readouterr().err
+    assert "8 of 8 files, 7 done before, 1 failed" in capsys.readouterr().err
     assert two.read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "one.csv", "results", "two.csv", "two.csv.failures.jsonl",

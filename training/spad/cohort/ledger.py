@@ -30,13 +30,13 @@ class Ledger:
 
     def add(self, **what: Any) -> int:
         """Append a line and wait until the disk has it; the place in the file where it begins."""
-        line = json.dumps(what, ensure_ascii=False, default=lambda value: value.item())
+        line = json.dumps(what, default=lambda value: value.item())  # ASCII: names may be any bytes
         with self.path.open("ab+") as file:
             place = file.seek(0, os.SEEK_END)
             if place and (file.seek(place - 1), file.read(1))[1] != b"\n":
                 file.write(b"\n")
                 place += 1
-            file.write(line.encode() + b"\n")
+            file.write(line.encode("ascii") + b"\n")
             file.flush()
             os.fsync(file.fileno())
         return place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import time
@@ -67,6 +68,7 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
             processes=True,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # any free port
+            silence_logs=logging.ERROR,  # a worker that ends slowly is no news
             memory_limit=0,  # Dask would pause workers by a share of the machine's memory
         ) as local,
         distributed.Client(local, set_as_default=False) as client,

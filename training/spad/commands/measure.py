@@ -80,11 +80,11 @@ def _cohort(args: argparse.Namespace, sidecars: list[Path], job: MeasureJob) -> 
     beside = args.out.with_name(args.out.name + ".rows.jsonl")
     there = Rows(beside)
     ledger = Ledger(args.out.with_name(args.out.name + ".failures.jsonl"))
-    progress = Progress(len(sidecars), say)
-    names = [str(path.resolve()) for path in sidecars]
+    names = [str(path.absolute()) for path in sidecars]
     good = dict.fromkeys(names, True)
     work = ((name, replace(job, known=there.key(name))) for name in names)
     with cluster(args.workers, args.dask) as client:
+        progress = Progress(len(sidecars), say)
         for name, outcome in handed_out(client, measure_file, work, progress.tick):
             if outcome.state == "failed":
                 good[name] = False

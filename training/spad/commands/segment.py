@@ -116,10 +116,10 @@ def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:
     _refuse(images, args.out, overwrite=True)  # what is done is passed over, file by file
     args.out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(args.out / "failures.jsonl")
-    work = ((str(path.resolve()), job) for path in images)
-    progress = Progress(len(images), say)
+    work = ((str(path.absolute()), job) for path in images)
     with cluster(args.workers, args.dask) as client:
         on_all(client, ready_to_segment, job)
+        progress = Progress(len(images), say)
         for file, outcome in handed_out(client, segment_file, work, progress.tick):
             if outcome.state == "failed":
                 ledger.failed(file, outcome.text)

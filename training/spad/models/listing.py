@@ -50,13 +50,14 @@ class Listed:
 
     @property
     def summary(self) -> str:
-        """What a tool tip says: where, size, licence, scores, structures."""
+        """What a tool tip says: where, size, licence, scores, structures, file."""
         return "\n".join(
             [
                 f"{self.name}: {self.where}, {size_text(self.size)}",
                 f"Licence: {self.licence or 'not stated'}",
                 f"Scores: {self.scores or 'not stated'}",
                 f"Structures: {', '.join(self.classes[1:]) or 'not known'}",
+                *([str(self.path)] if self.path else []),
             ]
         )
 

@@ -66,7 +66,7 @@ class ModelsPanel:
         for widget in (self.table, self.about, self.status):
             layout.addWidget(widget)
         layout.addLayout(row)
-        self.window.resize(820, 520)
+        self.window.resize(900, 520)
         self.table.itemSelectionChanged.connect(lambda *_: self._on_row())
 
     def show(self, files: Iterable[Path]) -> None:
