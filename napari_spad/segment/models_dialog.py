@@ -134,12 +134,12 @@ class ModelsDialog(QDialog):
             self.tree.resizeColumnToContents(column)
         lists = any(model.entry is not None for model in self.models)
         self.status.setText(" ".join(faults) or ("" if lists else _NO_LIST))
-        if self.tree.currentItem() is None and self.models:
-            self.tree.setCurrentItem(self.tree.topLevelItem(0))
+        if self.tree.currentItem() is None and (first := self.tree.topLevelItem(0)) is not None:
+            self.tree.setCurrentItem(first)
 
     def _row(self) -> Listed | None:
-        index = self.tree.indexOfTopLevelItem(self.tree.currentItem())
-        return self.models[index] if index >= 0 else None
+        item = self.tree.currentItem()
+        return None if item is None else self.models[self.tree.indexOfTopLevelItem(item)]
 
     def _on_row(self, *_: Any) -> None:
         model = self._row()

@@ -179,6 +179,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
             self.edit.editor.exit()
             self.edit.editor.edit(None)
             self.following.stop()
+            self.segment.models.list.stop()
 
     def onReload(self):
         """Reload the module with its parts: Slicer itself reads this file alone anew."""

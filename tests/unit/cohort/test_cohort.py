@@ -215,3 +215,48 @@ def test_no_more_files_are_under_way_than_the_workers_need(client: Any) -> None:
         assert outcome.text == name
         assert taken <= ended + 4
     assert ended == 60
+
+
+def test_a_scheduler_that_goes_is_told_and_a_file_that_ends_its_worker_is_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from distributed import KilledWorker
+
+    monkeypatch.setattr("spad.cohort.workers._TICK_S", 0.01)
+
+    class Fake:
+        """A client whose futures are as a test has them."""
+
+        status, key, exception = "running", "k", None
+
+        def nthreads(self) -> dict[str, int]:
+            return {"w": 1}
+
+        def submit(self, *_: object, **__: object) -> Any:
+            return self
+
+        def add_done_callback(self, call: Any) -> None:
+            if self.status != "closed":
+                call(self)
+
+        def cancel(self, _: object) -> None:
+            pass
+
+    gone = Fake()
+    gone.status = "closed"
+    with pytest.raises(OSError, match="scheduler is gone; start it and then the same command"):
+        list(handed_out(gone, numbered, [("a", 1)]))
+    lost = Fake()
+    lost.status = "cancelled"
+    with pytest.raises(OSError, match="scheduler is gone"):
+        list(handed_out(lost, numbered, [("a", 1)]))
+    killed = Fake()
+    killed.status = "error"
+    for error, said in (
+        (KilledWorker("a", None, 3), "its worker process ended each time it was tried"),
+        (TypeError("odd"), "TypeError: odd"),
+    ):
+        killed.exception = lambda error=error: error
+        ((_, outcome),) = handed_out(killed, numbered, [("a", 1)])
+        assert outcome.state == "failed"
+        assert outcome.text.startswith(said)

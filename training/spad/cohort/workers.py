@@ -42,7 +42,7 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
     ImportError
         The extra is missing.
     OSError
-        No scheduler answers there.
+        No scheduler answers there, or no worker has joined it.
     """
     try:
         import distributed
@@ -59,6 +59,13 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
                 "scheduler` running, and the port open?"
             ) from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=_JOIN_S)
+            except TimeoutError as error:
+                raise OSError(
+                    f"no worker has joined the cluster within {_JOIN_S} s; start some: dask worker "
+                    f"{address}"
+                ) from error
             yield client
         return
     with (
@@ -98,15 +105,7 @@ def on_all(client: Any, check: Callable[[J], str], job: J) -> None:
     ------
     ValueError
         What a worker says, with its address; or it has no SPAD.
-    OSError
-        No worker has joined the cluster.
     """
-    try:
-        client.wait_for_workers(1, timeout=_JOIN_S)
-    except TimeoutError as error:
-        raise OSError(
-            f"no worker has joined the cluster within {_JOIN_S} s; start some: dask worker ADDRESS"
-        ) from error
     try:
         said = client.run(check, job)
     except (ImportError, AttributeError) as error:

@@ -13,7 +13,7 @@ import urllib.error
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from spad.checkpoint import model_folders, read_card, sha256
 from spad.models.manifest import Entry
@@ -33,7 +33,7 @@ _CHUNK = 1 << 18
 def places(entry: Entry) -> tuple[str, ...]:
     """Where a model is looked for: its URLs, or its file on the mirror ``$SPAD_MODELS_MIRROR``."""
     if mirror := os.environ.get("SPAD_MODELS_MIRROR"):
-        names = [unquote(urlsplit(url).path).rpartition("/")[2] for url in entry.urls]
+        names = [urlsplit(url).path.rpartition("/")[2] for url in entry.urls]
         name = next(filter(None, names), f"{entry.stem}.safetensors")
         return (urljoin(mirror.rstrip("/") + "/", name),)
     return entry.urls
@@ -101,6 +101,8 @@ def download_steps(entry: Entry, folder: Path | None = None) -> Generator[int, N
             problems.append(str(error))
             continue
         read_card(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(part, target)
         return target
     raise DownloadError("; ".join(problems))
@@ -109,14 +111,14 @@ def download_steps(entry: Entry, folder: Path | None = None) -> Generator[int, N
 def _from(url: str, entry: Entry, part: Path) -> Generator[int, None, None]:
     """Bring `part` to the whole file; twice from its beginning at most."""
     for last in (False, True):
-        begun = part.stat().st_size if part.is_file() else 0
+        begun = _size(part)
         for _ in range(ATTEMPTS):
-            before = part.stat().st_size if part.is_file() else 0
+            before = _size(part)
             yield from _go_on(url, entry, part)
-            size = part.stat().st_size
+            size = _size(part)
             if size >= entry.size or size <= before:
                 break
-        if (size := part.stat().st_size) < entry.size:
+        if (size := _size(part)) < entry.size:
             raise DownloadError(
                 f"{url}: broke off after {size} of {entry.size} bytes; download it again, which "
                 "goes on from there"
@@ -134,7 +136,7 @@ def _from(url: str, entry: Entry, part: Path) -> Generator[int, None, None]:
 
 def _go_on(url: str, entry: Entry, part: Path) -> Generator[int, None, None]:
     """Ask for what is missing, and add what comes of it."""
-    have = part.stat().st_size if part.is_file() else 0
+    have = _size(part)
     if have == entry.size:
         yield have
         return
@@ -204,8 +206,12 @@ def _disk(name: str) -> Generator[None, None, None]:
         ) from error
 
 
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
+
+
 def _refuse_full_disk(entry: Entry, part: Path) -> None:
-    missing = entry.size - (part.stat().st_size if part.is_file() else 0)
+    missing = entry.size - _size(part)
     free = shutil.disk_usage(part.parent).free
     if missing > free:
         raise OSError(

@@ -83,6 +83,11 @@ class ModelsPanel:
         self.window.show()
         self.window.raise_()
 
+    def stop(self) -> None:
+        """Close the window; a download goes on the next time."""
+        self._pump.cancel()
+        self.window.hide()
+
     def _fill(self, name: str = "") -> None:
         self.models, faults = listed(self._files)
         self.table.setRowCount(len(self.models))
