@@ -85,13 +85,13 @@ def measured(sidecar: Path, job: MeasureJob) -> list[dict[str, Any]]:
         It cannot be measured; why, and what to do.
     """
     told = read_json(sidecar)
-    labels = _labels_of(sidecar, told)
     try:
         classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
         facts: Mapping[str, Any] = dict(told.get("facts") or {})
         spacing = told.get("spacing_mm") or ()
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it lacks {error}; {_EXPORT}") from None
+    labels = _labels_of(sidecar, told)
     if labels.suffix.lower() not in _PICTURES:
         raise ValueError(
             f"{labels.name} is no PNG or TIFF; export the result as TIFF to measure it"

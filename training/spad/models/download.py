@@ -19,7 +19,7 @@ from spad.checkpoint import model_folders, read_card, sha256
 from spad.models.manifest import Entry
 from spad.models.web import DownloadError, host_of, opened
 
-__all__ = ["DownloadError", "download_steps", "fetch", "places"]
+__all__ = ["download_steps", "fetch", "places"]
 
 PATIENCE_S = 60.0
 """How long a server may be slower than `SLOWEST`."""
