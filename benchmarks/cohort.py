@@ -42,7 +42,6 @@ from spad.cohort import (
     on_all,
     ready_to_segment,
     segment_file,
-    threads_each,
 )
 from spad.network import build
 from spad.phantom import bscan
@@ -67,11 +66,11 @@ def pace(args: argparse.Namespace, folder: Path, client: Any) -> None:
     for number in range(args.files):
         Image.fromarray(bscan(number).image).save(images / f"{number}.png")
     files = sorted(map(str, images.iterdir()))
-    torch.set_num_threads(threads_each(args.workers))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.workers))
     ratios = []
     for number in range(-1, args.rounds):  # the first one warms up
-        one = job_in(folder / f"one{number}", shipped()["oct-phantom"], args.workers)
-        many = job_in(folder / f"many{number}", shipped()["oct-phantom"], args.workers)
+        one = job_in(folder / f"one{number}", shipped()["oct-phantom"])
+        many = job_in(folder / f"many{number}", shipped()["oct-phantom"])
         on_all(client, ready_to_segment, many)
         began = time.perf_counter()
         for file in files:
@@ -105,7 +104,7 @@ def memory(args: argparse.Namespace, folder: Path, client: Any) -> None:
     for number in range(args.files):
         pixels = np.random.default_rng(number).integers(0, 256, (32, 48), np.uint8)
         Image.fromarray(pixels).save(images / f"{number:05}.png")
-    job = job_in(folder / "out", model, args.workers)
+    job = job_in(folder / "out", model)
     on_all(client, ready_to_segment, job)
     began, counts = time.perf_counter(), {"done": 0, "skipped": 0, "failed": 0}
     every = max(1, args.files // 10)
@@ -126,12 +125,12 @@ def memory(args: argparse.Namespace, folder: Path, client: Any) -> None:
     print(f"{counts}, {results} results")
 
 
-def job_in(out: Path, model: Path, workers: int) -> SegmentJob:
+def job_in(out: Path, model: Path) -> SegmentJob:
     """Segment into a new folder, with what the model's card asks for."""
     out.mkdir()
     return SegmentJob(
         model=str(model), sha256=sha256(model), out=str(out), device="cpu",
-        options={"samples": None, "steps": None, "seed": 0}, threads=threads_each(workers),
+        options={"samples": None, "steps": None, "seed": 0},
     )  # fmt: skip
 
 

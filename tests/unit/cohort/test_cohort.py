@@ -129,7 +129,7 @@ def test_the_files_of_a_worker_that_is_killed_are_done_by_others(
     two = tmp_path / "two"
     two.mkdir()
     job = SegmentJob(
-        model=str(model_file), sha256=sha256(model_file), out=str(two), threads=1,
+        model=str(model_file), sha256=sha256(model_file), out=str(two),
         options={"samples": 1, "steps": 1, "seed": 0},
     )  # fmt: skip
     victim = next(iter(client.run(os.getpid).values()))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spad.cohort import Ledger, Progress, Rows, SegmentJob, threads_each
+from spad.cohort import Ledger, Progress, Rows, SegmentJob
+from spad.cohort.workers import _environment
 
 
 def test_lines_survive_a_process_that_was_killed_while_it_wrote(tmp_path: Path) -> None:
@@ -70,9 +71,7 @@ def test_a_results_key_is_of_the_input_the_model_and_the_settings(tmp_path: Path
     assert job.key(a) != job.key(b)
 
 
-def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+def test_processors_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert [threads_each(n) for n in (None, 1, 3, 20)] == [0, 8, 2, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert threads_each(3) == 2
+    shares = [_environment(workers)["OMP_NUM_THREADS"] for workers in (1, 3, 20)]
+    assert shares == ["8", "2", "1"]

@@ -21,6 +21,6 @@ if TYPE_CHECKING:
         targets,
         write_result,
     )
-    from spad.cohort.workers import cluster, handed_out, on_all, threads_each
+    from spad.cohort.workers import cluster, handed_out, on_all
 
 __getattr__, __all__ = lazily(__name__)

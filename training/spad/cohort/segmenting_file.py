@@ -53,8 +53,6 @@ class SegmentJob:
         Of :meth:`spad.Segmenter.segment`: samples, steps, seed.
     device : str
     uncertainty, overwrite : bool
-    threads : int
-        Of the processor, for each worker; 0: as PyTorch has it.
     version : str
         Of the SPAD that hands out.
     """
@@ -66,7 +64,6 @@ class SegmentJob:
     device: str = "auto"
     uncertainty: bool = False
     overwrite: bool = False
-    threads: int = 0
     version: str = our_version()
 
     def key(self, path: Path) -> str:
@@ -193,12 +190,8 @@ def _opened(job: SegmentJob) -> spad.Segmenter:
     which = (job.model, job.sha256, job.device)
     if (found := _warm.get(which)) is not None:
         return found
-    import torch
-
     import spad
 
-    if job.threads:
-        torch.set_num_threads(job.threads)
     segmenter = spad.load(job.model, device=job.device)
     if segmenter.sha256 != job.sha256:
         raise ValueError(

@@ -30,7 +30,6 @@ from spad.cohort import (
     ready_to_segment,
     segment_file,
     targets,
-    threads_each,
     write_result,
 )
 from spad.commands.options import (
@@ -106,7 +105,6 @@ def _job(args: argparse.Namespace) -> SegmentJob:
     return SegmentJob(
         model=str(path), sha256=sha256(path), out=str(args.out.resolve()), options=sampling(args),
         device=args.device, uncertainty=args.uncertainty, overwrite=args.overwrite,
-        threads=threads_each(args.workers),
     )  # fmt: skip
 
 
