@@ -28,7 +28,7 @@ def open_demo(
 ) -> tuple[napari.Viewer, SpadDock]:
     """Open the viewer with images, reference and dock, and press Segment.
 
-    The checkpoint is a path, or the name of a shipped one; without it the shipped one for phantoms,
+    The checkpoint is a path, or the name of a model; without it the shipped one for phantoms,
     or for the lesions of real B-scans, is taken.
 
     Returns
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="your B-scans")
     parser.add_argument("--masks", type=Path, metavar="FOLDER", help="their reference")
     parser.add_argument(
-        "--checkpoint", metavar="MODEL", help="a checkpoint, or the name of a shipped one"
+        "--checkpoint", metavar="MODEL", help="a checkpoint, or the name of a model"
     )
     parser.add_argument(
         "--screenshots", type=Path, metavar="DIR", help="save screenshots there and leave"

@@ -119,7 +119,7 @@ class LayerCombo(QComboBox):
 
 
 class CheckpointCombo(QComboBox):
-    """Shipped and recent checkpoints, and “Browse…”.
+    """Models by name and recent checkpoints, the list of all models, and “Browse…”.
 
     Parameters
     ----------
@@ -129,6 +129,8 @@ class CheckpointCombo(QComboBox):
     """
 
     path_changed = Signal(object)
+    list_asked = Signal()
+    """The person wants to see all models, also those to download."""
 
     def __init__(
         self, shipped: dict[str, Path], settings: QSettings, parent: QWidget | None = None
@@ -157,6 +159,17 @@ class CheckpointCombo(QComboBox):
         self._fill()
         self.path_changed.emit(path)
 
+    def offer(self, models: dict[str, Path]) -> None:
+        """Offer other models by name: one was downloaded."""
+        self._shipped = models
+        self._fill()
+
+    @property
+    def files(self) -> list[Path]:
+        """The checkpoints that are offered by path, not by name."""
+        chosen = [self.path] if self.path and self.path not in self._shipped.values() else []
+        return list(dict.fromkeys([*chosen, *self._recent()]))
+
     def _recent(self) -> list[Path]:
         stored: Any = self._settings.value("recent", [])
         paths = stored if isinstance(stored, (list, tuple)) else [stored]  # INI: one is a str
@@ -168,8 +181,7 @@ class CheckpointCombo(QComboBox):
         for name, path in self._shipped.items():
             self.addItem(name, path)
         recent = self._recent()
-        if self.path and self.path not in [*self._shipped.values(), *recent]:
-            recent.insert(0, self.path)
+        recent = [path for path in self.files if path not in recent] + recent
         if self._shipped and recent:
             self.insertSeparator(self.count())
         for path in recent:
@@ -177,6 +189,7 @@ class CheckpointCombo(QComboBox):
         if self.path is None:
             self.addItem("no checkpoint yet", None)
         self.insertSeparator(self.count())
+        self.addItem("All models…", "list")
         self.addItem("Browse…", "browse")
         for i in range(self.count()):
             if isinstance(path := self.itemData(i), Path):
@@ -187,7 +200,10 @@ class CheckpointCombo(QComboBox):
 
     def _on_activated(self, index: int) -> None:
         chosen = self.itemData(index)
-        if chosen == "browse":
+        if chosen == "list":
+            self.list_asked.emit()
+            chosen = None
+        elif chosen == "browse":
             folder = str(self.path.parent) if self.path else ""
             name, _ = QFileDialog.getOpenFileName(
                 self, "Open a SPAD checkpoint", folder, "SPAD checkpoints (*.safetensors)"

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import CheckpointCombo, Desk, explain, named, narrow, setting
+from napari_spad.segment.models_dialog import ModelsDialog
 from napari_spad.segment.server_row import ServerRow
 from spad.remote import is_server
 
@@ -71,6 +72,7 @@ class ModelPanel(QObject):
         self.card_button.toggled.connect(self._card_area.setVisible)
         self.devices.activated.connect(self._on_device)
         self.checkpoints.path_changed.connect(self.show_card)
+        self.checkpoints.list_asked.connect(self.show_list)
 
     def add_rows(self, form: QFormLayout) -> None:
         """Lay the rows out."""
@@ -97,6 +99,17 @@ class ModelPanel(QObject):
         """
         path = self.checkpoint
         return None if path is None else self.desk.engine.read_card(path)
+
+    def show_list(self) -> ModelsDialog:
+        """Show all models, also those to download."""
+        dialog = ModelsDialog(self.checkpoints.files, self.checkpoints)
+        dialog.chosen.connect(self._take)
+        dialog.show()
+        return dialog
+
+    def _take(self, path: Path) -> None:
+        self.checkpoints.offer(dict(self.desk.engine.shipped()))
+        self.checkpoints.choose(path)
 
     def show_card(self, _path: Path | None = None) -> None:
         """Show the chosen checkpoint's card, and hand it on."""

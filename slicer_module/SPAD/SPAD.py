@@ -183,6 +183,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
             self.edit.editor.edit(None)
             self.keep.stop()
             self.following.stop()
+            self.segment.models.list.stop()
 
     def onReload(self):
         """Reload the module with its parts: Slicer itself reads this file alone anew."""
@@ -238,7 +239,7 @@ class SPADLogic(ScriptedLoadableModuleLogic):
         Parameters
         ----------
         volume : vtkMRMLVolumeNode
-        checkpoint : path, or the name of a shipped model
+        checkpoint : path, or the name of a model
         **options
             As of `SPADLib.batch.segment`.
 

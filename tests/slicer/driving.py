@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import slicer
 import standin
 
-__all__ = ["SHAPE", "run", "said", "segmentations", "settle"]
+__all__ = ["SHAPE", "run", "said", "segmentations", "settle", "wait_until"]
 
 SHAPE = (4, 24, 32)
 """Of the volume in the panel."""
@@ -47,3 +48,11 @@ def settle(panel: Any, seconds: float = 20.0) -> None:
         if not any(waiting):
             return
     raise AssertionError("the panel does not come to rest")
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Let the panel work until something is so; AssertionError after `seconds`."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "it did not come to that"
+        standin.process_events(0.02)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from spad.annotation import RunProgress
+from spad.checkpoint import read_card, sha256, shipped
 from spad.checkpoint.labels import label_classes
-from spad.checkpoint.safetensors_file import read_card, sha256, shipped
 from spad.inference.hosts import _loaded
 from spad.inference.segmentation import Segmentation, Step
 from spad.worker.process import Learnt, Worker, WorkerError

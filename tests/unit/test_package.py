@@ -138,7 +138,7 @@ import spad, napari_spad
 from importlib import metadata
 from pathlib import Path
 from npe2 import PluginManager, PluginManifest
-from spad.checkpoint.safetensors_file import shipped
+from spad.checkpoint import shipped
 
 distribution = metadata.distribution("napari-spad")
 manager = PluginManager()

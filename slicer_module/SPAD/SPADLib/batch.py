@@ -39,7 +39,7 @@ def segment(
     Parameters
     ----------
     volume : vtkMRMLVolumeNode
-    checkpoint : path, or the name of a shipped model
+    checkpoint : path, or the name of a model
     layout : Layout, optional
         How its B-scans lie; guessed if None.
     device, samples, steps, seed, inverted, probability
@@ -66,9 +66,10 @@ def segment(
     if layout is None and volume is not None and volume.IsA("vtkMRMLScalarVolumeNode"):
         layout, _ = guessed_layout(volume)
     source = open_source(volume, layout, inverted=inverted)
-    path = Path(engine.shipped().get(str(checkpoint), Path(checkpoint)))
+    models = engine.shipped()
+    path = Path(models.get(str(checkpoint), checkpoint))
     if not path.is_file():
-        known = ", ".join(engine.shipped())
+        known = ", ".join(models)
         raise ValueError(f"there is no checkpoint “{checkpoint}”: give a file, or one of {known}")
     if told is not None:
         for text in warnings_of(source, engine.read_card(path)):
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     out.add_argument("--input", type=Path, required=True, help="folder of images, or one image")
     out.add_argument("--output", type=Path, required=True, help="folder; made where it is missing")
-    out.add_argument("--checkpoint", default="oct-lesions", help="file, or name of a shipped model")
+    out.add_argument("--checkpoint", default="oct-lesions", help="file, or name of a model")
     out.add_argument("--references", type=Path, help="folder of references named as the images")
     out.add_argument("--suffix", default=".seg.nrrd", choices=[".seg.nrrd", ".nii.gz", ".nrrd"])
     out.add_argument("--layout", default="auto", help="axis of the B-scans: k, j, i, or auto")

@@ -12,8 +12,8 @@ from fakes import FakeEngine
 from scene import add_volume, phantom_volume
 
 from spad.annotation.run_steps import RunProgress, duration
+from spad.checkpoint import read_card, shipped
 from spad.checkpoint.labels import label_classes
-from spad.checkpoint.safetensors_file import read_card, shipped
 from spad.inference.hosts import Engine
 from SPADLib.desk.pace import Pace, device_line
 from SPADLib.desk.preflight import warnings_of

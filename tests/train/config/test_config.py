@@ -310,7 +310,7 @@ def test_fine_tuning_from_a_shipped_model_goes_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = {"oct-x": tmp_path / "elsewhere" / "oct-x.safetensors"}
-    monkeypatch.setattr("spad.train.config.reading.shipped", lambda: shipped)
+    monkeypatch.setattr("spad.train.config.reading.installed", lambda: shipped)
     assert load(tmp_path, SMALLEST, "init=oct-x").init == "oct-x"
     assert load(tmp_path, SMALLEST, "init=oct-y").init == str(tmp_path / "oct-y")
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from spad.cases import NewCase, open_folder
+from spad.checkpoint import cache_folder
 from spad.checkpoint.card import InputConfig
 from spad.pictures import image_files
 from spad.train.config import Config, load_config
 from spad.train.data import cache as cache_module
 from spad.train.data import class_table, write_folder
-from spad.train.data.cache import Cache, cache_folder
+from spad.train.data.cache import Cache
 from spad.train.data.decoding import Decoder
 from spad.train.data.inspection import Inspector
 from spad.train.data.samples import Samples

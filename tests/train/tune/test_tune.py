@@ -326,9 +326,9 @@ def test_places_that_are_taken_are_refused_before_anything_is_measured(
     runs = count_runs(monkeypatch)
     said = refused(capsys, model, cases, "--out", str(model))
     assert "exists and is not overwritten; remove it, or choose another with --out" in said
-    monkeypatch.setattr(checkpoint, "shipped", lambda: {"tiny": model})
-    said = refused(capsys, "tiny", cases, "--in-place")
-    assert "shipped with the package and not changed in place; name another" in said
+    monkeypatch.setenv("SPAD_MODELS", str(model.parent))
+    said = refused(capsys, model.stem, cases, "--in-place")
+    assert "goes by its name, for others too, and is not changed in place; name another" in said
     assert runs == []
 
 

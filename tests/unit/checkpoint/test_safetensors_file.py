@@ -12,10 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save as to_bytes
 
-from spad.checkpoint import safetensors_file
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
-from spad.checkpoint.safetensors_file import load, read_card, save, save_with_card, sha256, shipped
+from spad.checkpoint.safetensors_file import load, read_card, save, save_with_card, sha256
 
 CARD = Card(
     name="tiny",
@@ -107,16 +106,6 @@ def test_cards_are_read_without_torch_and_without_safetensors(path):
         [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "tiny []"
-
-
-def test_shipped_checkpoints_are_found_by_name_and_can_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(safetensors_file, "__file__", str(tmp_path / "checkpoint.py"))
-    assert shipped() == {}
-    models = tmp_path / "models"
-    models.mkdir()
-    for name in ("b.safetensors", "a.safetensors", ".spad-1.tmp", "README.md"):
-        (models / name).touch()
-    assert list(shipped().items()) == [(n, models / f"{n}.safetensors") for n in "ab"]
 
 
 @pytest.mark.parametrize("half", [True, False])

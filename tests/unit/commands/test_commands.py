@@ -108,11 +108,11 @@ def test_info_prints_the_card(model: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_model_is_given_by_path_or_by_shipped_name(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("spad.checkpoint.safetensors_file.shipped", lambda: {"oct-phantom": model})
+    monkeypatch.setattr("spad.checkpoint.by_name.installed", lambda: {"oct-phantom": model})
     assert main(["info", "oct-phantom"]) == 0
     assert capsys.readouterr().out.startswith("untrained")
     assert "did you mean oct-phantom?" in refused(capsys, "info", "oct-fantom")
-    assert "shipped are: oct-phantom" in refused(capsys, "info", "zzz")
+    assert "there are: oct-phantom" in refused(capsys, "info", "zzz")
     for text in ("x.safetensors", "models/x"):
         assert f"{text}: no such checkpoint" in refused(capsys, "info", text)
 

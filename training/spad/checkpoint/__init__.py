@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
+    from spad.checkpoint.by_name import (
+        cache_folder,
+        installed,
+        model_folders,
+        model_path,
+        shipped,
+    )
     from spad.checkpoint.card import (
         NOTICE,
         Card,
@@ -19,12 +26,10 @@ if TYPE_CHECKING:
     from spad.checkpoint.network_config import PLAIN, NetworkConfig
     from spad.checkpoint.safetensors_file import (
         load,
-        model_path,
         read_card,
         save,
         save_with_card,
         sha256,
-        shipped,
     )
     from spad.checkpoint.safetensors_header import card_within
     from spad.checkpoint.schema import Checked, Within, from_json, plain, short

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from spad.checkpoint.safetensors_file import model_path, read_card
+from spad.checkpoint.by_name import model_path
+from spad.checkpoint.safetensors_file import read_card
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad info``."""
-    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a shipped one")
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a model")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ can run code, are never opened. The header alone, and no torch, is needed to rea
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 import json
@@ -24,7 +23,7 @@ from spad.checkpoint.safetensors_header import card_within
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load", "model_path", "read_card", "save", "save_with_card", "sha256", "shipped"]
+__all__ = ["load", "read_card", "save", "save_with_card", "sha256"]
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:
@@ -184,30 +183,6 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def shipped() -> dict[str, Path]:
-    """Names and paths of the checkpoints that come with the package, sorted by name."""
-    return {p.stem: p for p in sorted((Path(__file__).parent / "models").glob("*.safetensors"))}
-
-
-def model_path(name: str) -> Path:
-    """Path of a checkpoint that is given by path or by the name of a shipped one.
-
-    Raises
-    ------
-    ValueError
-        It is neither, with the nearest name.
-    """
-    path = Path(name)
-    models = shipped()
-    if path.exists() or path.suffix or len(path.parts) != 1:
-        return path
-    if name not in models:
-        near = difflib.get_close_matches(name, models, 1)
-        hint = f"did you mean {near[0]}?" if near else f"shipped are: {', '.join(models) or 'none'}"
-        raise ValueError(f"{name}: there is no such file and no such shipped model; {hint}")
-    return models[name]
-
-
 def _regular_file(path: str | os.PathLike[str]) -> Path:
     """`path`, if it is a file: a folder, or a pipe that would block for ever, is refused."""
     path = Path(path)
@@ -215,7 +190,9 @@ def _regular_file(path: str | os.PathLike[str]) -> Path:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            error.errno, "no such checkpoint; check the path, or list the shipped ones", str(path)
+            error.errno,
+            "no such checkpoint; check the path (`spad models` lists names)",
+            str(path),
         ) from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path} is a folder; give the .safetensors file in it")

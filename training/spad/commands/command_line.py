@@ -33,6 +33,7 @@ VERBS = {
     "figures": "Draw a run's curve and rows of results, as PNG.",
     "info": "Print what a model says of itself.",
     "average": "Average the weights of models that went on from one.",
+    "models": "List models, download one, share one's own.",
     "phantom": "Write a case folder of procedural B-scans.",
     "import": "Turn another data set into a case folder.",
     "doctor": "Print what a bug report needs: versions, device, models, the last errors.",
@@ -42,6 +43,7 @@ _PLACES = {
     "import": "spad.commands.import_",
     "average": "spad.checkpoint.average_verb",
     "info": "spad.checkpoint.info_verb",
+    "models": "spad.models.verb",
     "doctor": "spad.doctor.verb",
     "serve": "spad.serving.verb",
 }

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import CaseError, read_json, write_bytes
-from spad.checkpoint import LabelClass
-from spad.commands.options import say
+from spad.cases import CaseError, replaced, write_bytes
+from spad.cohort import (
+    Ledger,
+    Measured,
+    MeasureJob,
+    Progress,
+    Rows,
+    cluster,
+    count,
+    handed_out,
+    measure_file,
+    measured,
+)
+from spad.commands.options import add_workers, among_workers, say
 from spad.measuring import (
-    LiveMeasures,
-    Scale,
-    Visit,
     agreement_plot,
     as_day,
-    as_rows,
     limits_of_agreement,
-    remarks,
-    table_csv,
     visit_remarks,
     visit_rows,
     visits_page,
+    write_csv,
 )
-from spad.pictures import image_files
 
 __all__ = ["add_arguments", "run"]
 
 _END = ".spad.json"
-_PICTURES = (".png", ".tif", ".tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,19 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plot", type=Path, help="the visits, or both readers, drawn: a .pdf or .png"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-
-
-@dataclass(frozen=True)
-class _Case:
-    """One measured result."""
-
-    visit: Visit
-    classes: tuple[LabelClass, ...]
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure all that can be; 1 if results failed, which are named."""
     _refuse(args)
+    if among_workers(args):
+        return _cohort(args, _sidecars(args.results), _job(args))
     cases, failed = _all_measured(args.results, args)
     if args.visits is not None:
         if failed:  # a visit that is missing would not be seen
@@ -85,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         others, more = _all_measured(args.against or [], args)
         failed += more
-        rows = [row for case in cases for row in _rows(case.visit)]
+        rows = [row for case in cases for row in case.rows()]
         draw = _agreement(cases, others, rows, args)
     if rows:
-        write_bytes(args.out, table_csv(rows).encode("utf-8-sig"))  # the mark is for Excel
+        _write(rows, args.out)
         say(f"{len(cases)} results, {len(rows)} rows -> {args.out}")
     if args.plot and rows:
         write_bytes(args.plot, draw())
@@ -98,12 +97,54 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _job(args: argparse.Namespace) -> MeasureJob:
+    spacing = tuple(args.spacing) if args.spacing else None
+    return MeasureJob(spacing=spacing, eye=args.eye, fovea=args.fovea)
+
+
+def _cohort(args: argparse.Namespace, sidecars: list[Path], job: MeasureJob) -> int:
+    """Measure on the workers of a cluster; rows wait on the disk until all are there."""
+    beside = args.out.with_name(args.out.name + ".rows.jsonl")
+    there = Rows(beside)
+    ledger = Ledger(args.out.with_name(args.out.name + ".failures.jsonl"))
+    names = [str(path.absolute()) for path in sidecars]
+    good = dict.fromkeys(names, True)
+    work = ((name, replace(job, known=there.key(name))) for name in names)
+    with cluster(args.workers, args.dask) as client:
+        progress = Progress(len(sidecars), say)
+        for name, outcome in handed_out(client, measure_file, work, progress.tick):
+            if outcome.state == "failed":
+                good[name] = False
+                ledger.failed(name, outcome.text)
+                say(f"{name}: FAILED: {outcome.text}")
+            elif outcome.state == "done":
+                there.add(name, outcome.key, list(outcome.rows))
+            progress.update(outcome.state)
+    say(progress.text())
+    if any(good.values()):
+        _write((row for name in names if good[name] for row in there.of(name)), args.out)
+        there.remove()
+        say(f"{count(sum(good.values()), 'result')} -> {args.out}")
+    if number := progress.counts["failed"]:
+        say(f"{count(number, 'result')} failed; which and why stands in {ledger.path}")
+    return 1 if number else 0
+
+
+def _write(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    with replaced(path) as beside, beside.open("w", encoding="utf-8-sig", newline="") as out:
+        write_csv(rows, out)  # the mark is for Excel
+
+
 def _refuse(args: argparse.Namespace) -> None:
     for path in filter(None, (args.out, args.plot)):
         if path.exists() and not args.overwrite:
             raise ValueError(f"{path} exists; choose another name, or --overwrite")
     if args.visits is not None and args.against:
         raise ValueError("--visits and --against are two questions; ask one after the other")
+    if among_workers(args) and (args.visits is not None or args.against):
+        raise ValueError(
+            "--workers and --dask make the table of a cohort; ask for --visits or --against without"
+        )
     if args.plot is not None:
         if args.visits is None and not args.against:
             raise ValueError("--plot draws visits or two readers; add --visits or --against")
@@ -111,23 +152,18 @@ def _refuse(args: argparse.Namespace) -> None:
             raise ValueError(f"{args.plot.name} is no .pdf or .png; give the plot such a name")
 
 
-def _all_measured(results: list[Path], args: argparse.Namespace) -> tuple[list[_Case], list[str]]:
+def _all_measured(
+    results: list[Path], args: argparse.Namespace
+) -> tuple[list[Measured], list[str]]:
     """What could be measured, and the names of what could not, which is said."""
-    cases, failed = [], []
+    cases, failed, job = [], [], _job(args)
     for sidecar in _sidecars(results):
         try:
-            cases.append(_measured(sidecar, args))
+            cases.append(measured(sidecar, job))
         except (ValueError, OSError) as error:
             failed.append(sidecar.name)
             say(f"{sidecar}: FAILED: {error}")
     return cases, failed
-
-
-def _rows(visit: Visit) -> list[dict[str, Any]]:
-    return as_rows(
-        visit.rows, scale=visit.scale, remarks=visit.remarks, case=visit.name,
-        eye=visit.eye or "", **visit.about,
-    )  # fmt: skip
 
 
 def _kind(args: argparse.Namespace) -> str:
@@ -135,7 +171,7 @@ def _kind(args: argparse.Namespace) -> str:
 
 
 def _visits(
-    cases: list[_Case], args: argparse.Namespace
+    cases: list[Measured], args: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], Callable[[], bytes]]:
     """The table of the visits, and what draws their page."""
     if args.visits and len(args.visits) != len(cases):
@@ -153,7 +189,10 @@ def _visits(
 
 
 def _agreement(
-    cases: list[_Case], others: list[_Case], rows: list[dict[str, Any]], args: argparse.Namespace
+    cases: list[Measured],
+    others: list[Measured],
+    rows: list[dict[str, Any]],
+    args: argparse.Namespace,
 ) -> Callable[[], bytes]:
     """Put the other reader's volume into each row, and say the limits; what draws them."""
     if not args.against:
@@ -162,8 +201,8 @@ def _agreement(
     for name in (c.visit.name for c in cases if c.visit.name not in theirs):
         say(f"{name}: the other reader has no case of that name")
     pairs: dict[str, list[tuple[float, float]]] = {}
-    measured = [(case.visit.name, one) for case in cases for one in case.visit.rows]
-    for (name, one), row in zip(measured, rows, strict=True):
+    mine = [(case.visit.name, one) for case in cases for one in case.visit.rows]
+    for (name, one), row in zip(mine, rows, strict=True):
         other = theirs[name].at(one.structure, one.region) if name in theirs else None
         before, now = None if other is None else other.volume_nl, one.volume_nl
         row["volume of the other reader [nL]"] = before
@@ -210,65 +249,3 @@ def _sidecars(paths: list[Path]) -> list[Path]:
     if problems:
         raise CaseError(problems)
     return list(dict.fromkeys(found))
-
-
-def _measured(sidecar: Path, args: argparse.Namespace) -> _Case:
-    told = read_json(sidecar)
-    try:
-        classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
-        labels = sidecar.parent / Path(told["labels"]).name
-        facts: Mapping[str, Any] = dict(told.get("facts") or {})
-        spacing = told.get("spacing_mm") or ()
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"it lacks {error}; is it a sidecar of SPAD? Export it again") from None
-    if labels.suffix.lower() not in _PICTURES:
-        raise ValueError(
-            f"{labels.name} is no PNG or TIFF; export the result as TIFF to measure it"
-        )
-    values = image_files.read_label_file(labels, stack=True)
-    scale = Scale.from_json(facts["scale"]) if "scale" in facts else Scale.of(spacing[-3:])
-    if args.spacing:
-        scale = Scale.of([um / 1000 for um in args.spacing], "typed")
-    if scale.row.mm is None or scale.column.mm is None:
-        raise ValueError("its scale is unknown; give it: --spacing BSCANS ROWS COLUMNS, in µm")
-    live = LiveMeasures(values, classes, scale.spacing_mm)
-    fovea, origin = _fovea(facts, live, args.fovea)
-    eye = facts.get("eye") or args.eye or None
-    live.place(fovea, eye=eye, first=facts.get("first") or None)
-    about = {
-        "fovea": origin,
-        "model": ", ".join(dict.fromkeys(_models(told.get("provenance")))),
-        "edited pixels": sum((told.get("edited") or {}).get("pixels", {}).values()),
-    }
-    name = sidecar.name.removesuffix(_END)
-    visit = Visit(name, "", live.rows(), scale, eye, remarks(live, scale), about)
-    return _Case(visit, tuple(classes))
-
-
-def _fovea(
-    facts: Mapping[str, Any], live: LiveMeasures, wanted: str
-) -> tuple[tuple[float, float] | None, str]:
-    """Where the fovea is, and who says so."""
-    if live.spacing_mm[0] is None:
-        return None, ""
-    if told := facts.get("fovea"):
-        try:
-            at = (float(told["at"][0]), float(told["at"][1]))
-        except (TypeError, KeyError, IndexError):
-            raise ValueError(
-                f"its fovea {str(told)[:60]} is no place; export it again, or take “fovea” out"
-            ) from None
-        return at, str(told.get("origin", "in the file"))
-    if wanted == "centre":
-        return ((live.shape[0] - 1) / 2, (live.shape[2] - 1) / 2), "taken as the scan's centre"
-    return None, ""
-
-
-def _models(provenance: Any) -> Iterator[str]:
-    """Names of the models of a run, or of the runs that made a stack's B-scans."""
-    for run in provenance if isinstance(provenance, list) else [provenance]:
-        checkpoint = run.get("checkpoint") if isinstance(run, dict) else None
-        if isinstance(checkpoint, dict):
-            yield str(checkpoint.get("name", ""))
-        elif checkpoint:
-            yield str(checkpoint)

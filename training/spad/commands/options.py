@@ -20,6 +20,8 @@ __all__ = [
     "add_draws",
     "add_model",
     "add_sampling",
+    "add_workers",
+    "among_workers",
     "mapping_of",
     "positive",
     "rank",
@@ -30,7 +32,7 @@ __all__ = [
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Argument ``MODEL``."""
-    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a shipped one")
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a model")
 
 
 def add_cases(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +63,23 @@ def add_draws(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Option ``--device``."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Options of a cohort: processes of this machine, or of a Dask cluster."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=positive, metavar="N",
+        help="hand the files out to N processes; what an earlier run did is not done again",
+    )  # fmt: skip
+    where.add_argument(
+        "--dask", metavar="ADDRESS", help="the same, to the workers of a Dask scheduler (tcp://...)"
+    )
+
+
+def among_workers(args: argparse.Namespace) -> bool:
+    """Whether files are handed out to other processes."""
+    return args.workers is not None or args.dask is not None
 
 
 def positive(text: str) -> int:

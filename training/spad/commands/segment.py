@@ -10,23 +10,43 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, refuse_long_names, sidecar, write_bytes, write_json
-from spad.checkpoint import LabelClass, model_path
-from spad.commands.options import add_model, add_sampling, sampling, say
+from spad.cases import CaseError, refuse_long_names
+from spad.checkpoint import model_path, read_card, sha256
+from spad.cohort import (
+    Ledger,
+    Progress,
+    Result,
+    SegmentJob,
+    cluster,
+    count,
+    handed_out,
+    on_all,
+    ready_to_segment,
+    segment_file,
+    targets,
+    write_result,
+)
+from spad.commands.options import (
+    add_model,
+    add_sampling,
+    add_workers,
+    among_workers,
+    sampling,
+    say,
+)
 from spad.inference import is_out_of_memory
 from spad.pictures import image_files
 
 if TYPE_CHECKING:
     from spad.inference import Segmentation
 
-__all__ = ["Result", "add_arguments", "input_files", "run", "segment_files"]
+__all__ = ["add_arguments", "input_files", "run", "segment_files"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--uncertainty", action="store_true", help="also write NAME.uncertainty.tif"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    add_workers(parser)
     parser.epilog = (
         "--device also takes a server (`spad serve`): https://HOST:PORT, its token in SPAD_TOKEN."
     )
@@ -48,8 +69,11 @@ def run(args: argparse.Namespace) -> int:
     """Segment all that can be; 1 if files failed, which are named."""
     import spad
 
-    segmenter = spad.load(model_path(args.model), device=args.device)
-    options = sampling(args)
+    job = _job(args)
+    if among_workers(args):
+        return _cohort(args, job)
+    segmenter = spad.load(job.model, device=args.device)
+    options = job.options
 
     def segment(image: NDArray[Any]) -> Segmentation:
         steps = segmenter.steps(image, **options)
@@ -70,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         uncertainty=args.uncertainty,
         overwrite=args.overwrite,
+        key=job.key,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     if failed:
@@ -77,17 +102,34 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-class Result(Protocol):
-    """What is used of a `spad.Segmentation`."""
+def _job(args: argparse.Namespace) -> SegmentJob:
+    path = model_path(args.model).resolve()
+    read_card(path)  # says what is wrong with it
+    return SegmentJob(
+        model=str(path), sha256=sha256(path), out=str(args.out.resolve()), options=sampling(args),
+        device=args.device, uncertainty=args.uncertainty, overwrite=args.overwrite,
+    )  # fmt: skip
 
-    @property
-    def labels(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def uncertainty(self) -> NDArray[np.float16]: ...  # noqa: D102
-    @property
-    def classes(self) -> tuple[LabelClass, ...]: ...  # noqa: D102
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:
+    """Segment on the workers of a cluster what is not done yet; 1 if files failed."""
+    images = input_files(args.files)
+    _refuse(images, args.out, overwrite=True)  # what is done is passed over, file by file
+    args.out.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(args.out / "failures.jsonl")
+    work = ((str(path.absolute()), job) for path in images)
+    with cluster(args.workers, args.dask) as client:
+        on_all(client, ready_to_segment, job)
+        progress = Progress(len(images), say)
+        for file, outcome in handed_out(client, segment_file, work, progress.tick):
+            if outcome.state == "failed":
+                ledger.failed(file, outcome.text)
+                say(f"{file}: FAILED: {outcome.text}")
+            progress.update(outcome.state)
+    say(progress.text())
+    if number := progress.counts["failed"]:
+        say(f"{count(number, 'file')} failed; which and why stands in {ledger.path}")
+    return 1 if number else 0
 
 
 def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -128,6 +170,7 @@ def segment_files(
     *,
     uncertainty: bool = False,
     overwrite: bool = False,
+    key: Callable[[Path], str] | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Segment image files and write label images with a JSON sidecar each.
@@ -146,6 +189,8 @@ def segment_files(
     uncertainty : bool, optional
     overwrite : bool, optional
         Replace results that exist. An input is never replaced.
+    key : callable, optional
+        Gives what a result's sidecar keeps, for a later run to know it by.
     say : callable, optional
         Takes a line of progress, or what is wrong with a file.
 
@@ -174,7 +219,7 @@ def segment_files(
         began = time.monotonic()
         try:
             result = segment(image_files.read_file(path))
-            target = _write(result, path, out, uncertainty)
+            target = write_result(result, path, out, uncertainty, "" if key is None else key(path))
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
@@ -185,12 +230,6 @@ def segment_files(
     return failed
 
 
-def _targets(path: Path, out: Path) -> list[Path]:
-    """Every file that may be written for an input: its dimensions are not known yet."""
-    ends = (".png", ".tif", ".spad.json", ".uncertainty.tif")
-    return [out / (path.stem + end) for end in ends]
-
-
 def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
     """Raise if results would replace an input, each other, or (unless asked) older results."""
     if not images:
@@ -198,7 +237,7 @@ def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
     problems = []
     for path in images:
         try:
-            refuse_long_names(*_targets(path, out))
+            refuse_long_names(*targets(path, out))
         except ValueError as error:
             problems.append(str(error))
     if problems:  # to look whether such a file exists is an error already
@@ -211,7 +250,7 @@ def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
                 f"{other} and {path} would both be written to {out / path.stem}.*; rename one or "
                 "segment them into two folders"
             )
-    exist = [file for path in images for file in _targets(path, out) if file.exists()]
+    exist = [file for path in images for file in targets(path, out) if file.exists()]
     inodes = {(stat.st_dev, stat.st_ino) for stat in (path.stat() for path in images)}
     for file in exist:
         stat = file.stat()
@@ -221,28 +260,3 @@ def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
             problems.append(f"{file} exists; choose another output folder, or --overwrite")
     if problems:
         raise CaseError(problems)
-
-
-def _write(result: Result, path: Path, out: Path, uncertainty: bool) -> Path:
-    """Write one result; the sidecar comes last and so tells of a complete one."""
-    if result.labels.ndim == 2:
-        target = out / f"{path.stem}.png"
-        palette = [level for one in result.classes for level in one.color]
-        data = image_files.png_bytes(result.labels, palette)
-    else:
-        target = out / f"{path.stem}.tif"
-        data = image_files.tiff_bytes(result.labels)
-    write_bytes(target, data)
-    if uncertainty:
-        levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
-        write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
-    content = sidecar(
-        labels=target.name,
-        image=path.name,
-        shape=result.labels.shape,
-        spacing_mm=None,
-        classes=result.classes,
-        provenance=dict(result.provenance),
-    )
-    write_json(out / f"{path.stem}.spad.json", content)
-    return target

@@ -25,7 +25,7 @@ _LEARNT = 8  # steps; every more multiplies the search, and short chains are wha
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad tune``."""
-    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or a shipped one's name")
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or the name of a model")
     add_cases(parser)
     parser.add_argument(
         "--map", nargs="+", metavar="CLASS=VALUES", help="the data set's values of each class"
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--learn {args.learn}: times are learnt for at most {_LEARNT} steps")
     if not 0 <= args.coherence <= _LONGEST:
         raise ValueError(f"--coherence {args.coherence}: give 0 to {_LONGEST} pixels")
-    path = checkpoint.shipped().get(args.model, Path(args.model))
+    path = checkpoint.model_path(args.model)
     card = checkpoint.read_card(path)
     if not card.network.diffuses:
         raise ValueError(
@@ -133,12 +133,12 @@ def _tuning(
 
 def _out(args: argparse.Namespace, path: Path) -> Path:
     """Where the tuned checkpoint goes; refused before anything is measured."""
-    ships = path.resolve() in {p.resolve() for p in checkpoint.shipped().values()}
+    ships = path.resolve() in {p.resolve() for p in checkpoint.installed().values()}
     if args.in_place:
         if ships:
             raise ValueError(
-                f"{args.model} is shipped with the package and not changed in place; name another "
-                "file with --out"
+                f"{args.model} goes by its name, for others too, and is not changed in place; name "
+                "another file with --out"
             )
         return path
     beside = Path() if ships else path.parent

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from spad.checkpoint import cache_folder
 from spad.doctor.taking_out_names import nameless
 
 __all__ = ["last_errors", "note"]
@@ -50,8 +51,7 @@ def last_errors() -> list[str]:
 
 
 def _file() -> Path:
-    home = os.environ.get("SPAD_CACHE") or Path.home() / ".cache" / "spad"
-    return Path(home) / "last-errors.txt"
+    return cache_folder() / "last-errors.txt"
 
 
 def _place(error: BaseException) -> str:

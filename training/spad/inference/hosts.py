@@ -43,6 +43,7 @@ class Engine:
     devices: Callable[[], list[str]]
     read_card: Callable[[Path], Any]
     shipped: Callable[[], Mapping[str, Path]]
+    """Models by name: those that come with SPAD, and those that were fetched."""
 
     @classmethod
     def spad(cls) -> Engine:
@@ -63,9 +64,9 @@ class Engine:
                     raise
                 return []
 
-        from spad.checkpoint import read_card, shipped
+        from spad.checkpoint import installed, read_card
 
-        return cls(load, devices, read_card, shipped)
+        return cls(load, devices, read_card, installed)
 
 
 _loaded: dict[tuple[Path, float, str], Any] = {}

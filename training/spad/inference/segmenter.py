@@ -347,7 +347,7 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
 
     Parameters
     ----------
-    path : path-like, or the name of a shipped model
+    path : path-like, or the name of a model (`spad models`)
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps".
 
@@ -365,7 +365,7 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
         The file cannot be read.
     """
     target = pick_device(device)
-    file = checkpoint.shipped().get(str(path), Path(path))
+    file = checkpoint.model_path(path)
     card, tensors = checkpoint.load(file)
     network = build(card.network, len(card.classes), tensors)
     sha256 = checkpoint.sha256(file)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spad.measuring.page import page_pdf
     from spad.measuring.plots import agreement_plot, visits_page, visits_plot
     from spad.measuring.scale import Length, Scale
-    from spad.measuring.table import COLUMNS, as_rows, table_csv
+    from spad.measuring.table import COLUMNS, as_rows, table_csv, write_csv
     from spad.measuring.visits import Visit, as_day, in_order, visit_remarks, visit_rows
 
 __getattr__, __all__ = lazily(__name__)

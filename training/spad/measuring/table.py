@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from spad.checkpoint import NOTICE
 from spad.measuring.measures import Measurement
 from spad.measuring.scale import Scale
 
-__all__ = ["COLUMNS", "as_rows", "table_csv"]
+__all__ = ["COLUMNS", "as_rows", "table_csv", "write_csv"]
 
 COLUMNS: Mapping[str, str] = {
     "structure": "structure",
@@ -75,10 +75,19 @@ def table_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     rows : iterable of mapping of str to value
         As `as_rows` gives them. None is an empty cell, a float has six digits.
     """
-    listed = [dict(row) | {"notice": NOTICE} for row in rows]
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(listed[0]) if listed else list(COLUMNS.values()))
-    writer.writeheader()
-    for row in listed:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_csv(rows, out)
     return out.getvalue()
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]], out: TextIO) -> None:
+    """Write rows as `table_csv` gives them to a file of text, one after the other."""
+    writer = None
+    for one in rows:
+        row = dict(one) | {"notice": NOTICE}
+        if writer is None:
+            writer = csv.DictWriter(out, list(row))
+            writer.writeheader()
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    if writer is None:
+        csv.DictWriter(out, list(COLUMNS.values())).writeheader()

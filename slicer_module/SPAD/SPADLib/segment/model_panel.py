@@ -14,6 +14,7 @@ from spad.remote import SERVER, is_server
 from SPADLib.desk import Desk
 from SPADLib.host import get, torch_note
 from SPADLib.segment.server_panel import ServerPanel
+from SPADLib.segment.models_panel import ModelsPanel
 
 __all__ = ["ModelPanel"]
 
@@ -43,6 +44,8 @@ class ModelPanel:
         self._filling = False
         self._fill_models()
         self.server = ServerPanel(desk, ui)
+        self.list = ModelsPanel(desk, self._take)
+        ui.modelsButton.clicked.connect(lambda *_: desk.guarded(self.show_list))
         ui.deviceCombo.addItem("auto")
         ui.deviceCombo.addItem(SERVER_ITEM)
         ui.modelCombo.currentIndexChanged.connect(lambda *_: self._on_model())
@@ -90,6 +93,21 @@ class ModelPanel:
     def _on_model(self) -> None:
         if not self._filling and self.desk.parameters is not None:
             self.desk.parameters.checkpoint = get(self.ui.modelCombo, "currentText")
+
+    def show_list(self) -> None:
+        """Show all models, also those to download."""
+        names = self.desk.engine.shipped()
+        self.list.show(path for name, path in self._models.items() if name not in names)
+
+    def _take(self, path: Path) -> None:
+        """Choose a model of the list: by its name where it has one."""
+        self._models |= self.desk.engine.shipped()
+        names = {file: name for name, file in self._models.items()}
+        if path not in names:
+            self.open(path)
+            return
+        self._fill_models()
+        self.desk.parameters.checkpoint = names[path]
 
     def browse(self) -> None:
         """Ask for a checkpoint file."""

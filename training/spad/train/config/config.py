@@ -47,9 +47,8 @@ class Config(Checked):
     preset : {"default", "paper"}
     seed : int
     init : str
-        Checkpoint to start from, a path or a shipped model's name; empty: random weights.
-        Fine-tuning is not perturbed unless
-        ``perturbation`` is given.
+        Checkpoint to start from, a path or the name of a model (`spad models`); empty: random
+        weights. Fine-tuning is not perturbed unless ``perturbation`` is given.
     pretrained : bool
         Start a ``network.encoder`` other than own from its ImageNet weights, unless ``init`` has
         it already; false: from random ones, for comparison.

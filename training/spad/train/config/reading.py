@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spad.checkpoint import PLAIN, from_json, plain, read_card, shipped
+from spad.checkpoint import PLAIN, from_json, installed, plain, read_card
 from spad.train.config.config import Config, ConfigError
 from spad.train.config.presets import KINDS, PRESETS
 from spad.train.config.removed import without_removed
@@ -73,7 +73,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         data = plain(config.data)
         data["folders"] = [str(_data_folder(f, path.parent)) for f in config.data.folders]
         values = {**values, "data": data}
-        if config.init and config.init not in shipped():
+        if config.init and config.init not in installed():
             values["init"] = str((path.parent / config.init).resolve())
         if config.sam:
             values["sam"] = str((path.parent / config.sam).resolve())
@@ -103,7 +103,7 @@ def _network_of_init(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not init or not isinstance(init, str) or "network" in given:
         return {}
     try:
-        network = plain(read_card(shipped().get(init, folder / init)).network)
+        network = plain(read_card(installed().get(init, folder / init)).network)
     except (OSError, ValueError):
         return {}  # which is said when the run opens it
     trained = {"unet": "unet", "spad": "cached"}.get(given.get("method", "spad"))

@@ -16,16 +16,11 @@ import uuid
 import warnings
 from pathlib import Path
 
-__all__ = ["Cache", "cache_folder"]
+from spad.checkpoint import cache_folder
+
+__all__ = ["Cache"]
 
 _KEPT_FREE = 0.05  # share of the disk that entries never take
-
-
-def cache_folder() -> Path:
-    """Give the folder of the cache, which need not exist."""
-    if given := os.environ.get("SPAD_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spad"
 
 
 class Cache:

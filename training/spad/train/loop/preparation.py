@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spad import phantom
 from spad.cases import Case, CaseFolder, open_folder
-from spad.checkpoint import Card, label_classes, read_card, shipped
+from spad.checkpoint import Card, label_classes, model_path, read_card
 from spad.train.config import Config, ConfigError, Data
 from spad.train.data import (
     IGNORED,
@@ -109,7 +109,7 @@ def prepare(config: Config) -> Prepared:
     judged = judge(training)
     learnt: set[str] = set()
     if config.init:
-        start = read_card(shipped().get(config.init, Path(config.init)))
+        start = read_card(model_path(config.init))
         learnt = {c.name for c in start.classes}
     _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
     tabled = tuple((case, tables[case.folder]) for case in training)

@@ -200,7 +200,7 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
     network = build(config.network, len(classes), None)
     taken: Mapping[str, Tensor] = {}
     if config.init:
-        card, tensors = checkpoint.load(checkpoint.shipped().get(config.init, Path(config.init)))
+        card, tensors = checkpoint.load(checkpoint.model_path(config.init))
         before, now = [c.name for c in card.classes], [c.name for c in classes]
         taken = transfer(tensors, before, network, now)
         if not taken:

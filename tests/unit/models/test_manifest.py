@@ -1,0 +1,167 @@
+"""The list of models: what it may hold, who vouches for it, how it is listed and shared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from spad.__main__ import main
+from spad.checkpoint import model_folders, read_card, save_with_card, sha256
+from spad.models import Entry, keep_manifest, known_entries, listed, share
+from spad.models.manifest import as_manifest
+
+
+def put(web, *entries: Entry, place="/list/manifest.json", **more) -> bytes:
+    content = json.dumps(as_manifest(entries) | more).encode()
+    web.answers[place] = web.sends(content)
+    return content
+
+
+def test_a_manifest_is_fetched_kept_and_listed_without_a_network(web, entry, capsys):
+    put(web, replace(entry, urls=("files/tiny.safetensors", "https://b.invalid/x")))
+    path, entries = keep_manifest(f"{web.url}/list/manifest.json")
+    assert path == model_folders()[-1] / "manifest.json"
+    assert entries[0].urls == (f"{web.url}/list/files/tiny.safetensors", "https://b.invalid/x")
+    web.answers.clear()
+    assert known_entries() == ({"tiny-1.2": entries[0]}, [])
+    rows, faults = listed()
+    row = rows[-1]
+    assert (row.name, row.where, row.path, faults) == ("tiny-1.2", "to download", None, [])
+    assert row.classes == ("background", "SRF", "IRF", "PED")
+    assert "from 127.0.0.1, b.invalid?" in row.question
+    assert "Licence: CC-BY-4.0" in row.question
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].split()[:4] == ["tiny-1.2", "to", "download", f"{entry.size / 1e6:.1f}"]
+    assert any("oct-lesions" in x and "data: CC BY 4.0" in x and "Dice 0.689" in x for x in lines)
+
+
+def test_the_command_fetches_by_name_with_and_without_the_version(web, entry, capsys):
+    web.answers["/tiny.safetensors"] = web.answers["/tiny.safetensors"]
+    old = replace(entry, version="1.1", urls=("https://old.invalid/x",))
+    put(web, old, entry)
+    assert main(["models", "manifest", f"{web.url}/list/manifest.json"]) == 0
+    assert main(["models", "get", "tiny"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].endswith("tiny-1.2.safetensors")
+    assert "tiny-1.2: 100 %" in err
+    assert {m.name: m.where for m in listed()[0]}["tiny-1.2"] == "on disk"
+    assert main(["models", "get", "oct-phantom"]) == 0
+    assert main(["models", "get", "none"]) == 2
+    assert "none: no list of models has it; lists have tiny-1.2, tiny-1.1" in (
+        capsys.readouterr().err
+    )
+
+
+def test_plain_http_needs_a_pin_and_a_pin_is_kept_to(web, entry, monkeypatch, tmp_path):
+    content = put(web, entry)
+    pin = hashlib.sha256(content).hexdigest()
+    url = f"{web.url}/list/manifest.json"
+    monkeypatch.setattr("spad.models.manifest._here", lambda host: False)
+    with pytest.raises(ValueError, match="plain HTTP can be changed on its way"):
+        keep_manifest(url)
+    keep_manifest(f"{url}#sha256={pin}")
+    kept = model_folders()[-1] / "manifest.json"
+    before = kept.read_bytes()
+    with pytest.raises(ValueError, match=f"its SHA-256 is {pin}, not {'0' * 64}"):
+        keep_manifest(f"{url}#sha256={'0' * 64}")
+    with pytest.raises(ValueError, match="what stands behind # is not sha256="):
+        keep_manifest(f"{url}#part")
+    web.answers["/moved"] = web.fails(302, "/list/manifest.json")
+    with pytest.raises(ValueError, match="plain HTTP"):
+        keep_manifest(f"{web.url}/moved")
+    assert kept.read_bytes() == before
+    (tmp_path / "m.json").write_bytes(content)
+    assert keep_manifest(f"{tmp_path / 'm.json'}#sha256={pin}")[1] == (entry,)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 2}, "format 2 is not one that this SPAD reads"),
+        ({"models": {}}, "has no list “models”"),
+        ({"models": [{"name": "a"}]}, "lacks 'version'"),
+        ({"models": "twice"}, "tiny-1.2 stands there twice"),
+        ({"name": "../a"}, "name '../a' cannot be part of a file's name"),
+        ({"name": "nul"}, "cannot be part of a file's name"),
+        ({"sha256": "A" * 64}, "not 64 hexadecimal digits in small letters"),
+        ({"size": 0}, "size is 0"),
+        ({"classes": ["background"]}, "has length 1; allowed are 2 to 64"),
+        ({"url": "x"}, "unknown key 'url'; did you mean 'urls'?"),
+    ],
+)
+def test_what_is_no_manifest_is_told(web, entry, change, said):
+    told = as_manifest((entry,))
+    if change == {"models": "twice"}:
+        told = as_manifest((entry, entry))
+    elif set(change) <= set(told):
+        told |= change
+    else:
+        told["models"][0] |= change
+    web.answers["/m"] = web.sends(json.dumps(told).encode())
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        keep_manifest(f"{web.url}/m")
+    assert str(caught.value).startswith(f"{web.url}/m: ")
+
+
+def test_a_broken_manifest_hides_no_model(web, entry, tmp_path, monkeypatch):
+    share_folder = tmp_path / "site"
+    share_folder.mkdir()
+    (share_folder / "manifest.json").write_text("{")
+    monkeypatch.setenv("SPAD_MODELS", str(share_folder))
+    put(web, entry)
+    keep_manifest(f"{web.url}/list/manifest.json")
+    rows, faults = listed()
+    assert rows[-1].name == "tiny-1.2"
+    assert "is not JSON" in faults[0]
+
+
+def test_a_shared_folder_is_a_model_card_a_manifest_and_a_folder_of_models(
+    web, checkpoint_file, tmp_path, monkeypatch
+):
+    card = read_card(checkpoint_file)
+    training = {
+        "data": [{"name": "scans", "licence": "CC BY 4.0", "folder": "/home/ann/scans"}],
+        "init": "/home/ann/x.safetensors",
+    }
+    scores = {"validation": {"images": 5, "pooled Dice": {"mean": 0.5}}}
+    learnt = tmp_path / "Eye of Ann learnt.safetensors"
+    save_with_card(checkpoint_file, replace(card, training=training, scores=scores), learnt)
+    learnt.with_suffix(".lessons.npz").write_bytes(b"pixels")
+    before = sha256(learnt)
+    out = tmp_path / "out"
+    path, entry = share(learnt, out, licence="CC-BY-4.0", name="mine", version="2")
+    assert sorted(p.name for p in out.iterdir()) == [
+        "README.md", "manifest.json", "mine-2.safetensors",
+    ]  # fmt: skip
+    assert sha256(learnt) == before
+    assert entry.sha256 == sha256(path)
+    for file in out.iterdir():
+        assert b"/home/ann" not in file.read_bytes()
+    text = (out / "README.md").read_text()
+    assert text.startswith('---\nlicense: "cc-by-4.0"\n')
+    assert "- scans: CC BY 4.0" in text
+    assert "| validation, pooled Dice, mean | 0.5 |" in text
+    monkeypatch.setenv("SPAD_MODELS", str(out))
+    row = next(m for m in listed()[0] if m.name == "mine-2")
+    assert (row.where, row.licence, row.scores) == (
+        "on disk", "CC-BY-4.0", "Dice 0.500 pooled (5 images)",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="exists and is not overwritten; choose an empty folder"):
+        share(learnt, out, licence="CC-BY-4.0", name="mine", version="2")
+    with pytest.raises(ValueError, match=r"under a licence.*its data \(not stated; data: CC BY"):
+        share(learnt, tmp_path / "no", licence=" ")
+    assert not (tmp_path / "no").exists()
+
+
+def test_the_yaml_header_is_yaml(checkpoint_file, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    out = tmp_path / "out"
+    share(checkpoint_file, out, licence='Ours: "free"')
+    head = yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
+    assert (head["license"], head["license_name"]) == ("other", 'Ours: "free"')
+    assert "oct" in head["tags"]

@@ -1,0 +1,167 @@
+"""One result measured: by `spad measure`, and by each worker of a cohort."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spad.cases import read_json
+from spad.checkpoint import LabelClass
+from spad.cohort.outcome import Outcome, key_of, our_version
+from spad.measuring import LiveMeasures, Scale, Visit, as_rows, remarks
+from spad.pictures import image_files
+
+__all__ = ["MeasureJob", "Measured", "measure_file", "measured"]
+
+_END = ".spad.json"
+_EXPORT = "is it a sidecar of SPAD? Export it again"
+_PICTURES = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureJob:
+    """What a worker needs besides the result.
+
+    Parameters
+    ----------
+    spacing : tuple of float or None
+        Between B-scans, rows, columns, in µm, in place of the file's; 0: unknown.
+    eye : str or None
+        Of results whose file does not tell.
+    fovea : {"file", "centre"}
+        Where it lies if the file does not tell: nowhere, or in the scan's centre.
+    version : str
+        Of the SPAD that hands out.
+    known : str
+        Key of the rows that are there from an earlier run.
+    """
+
+    spacing: tuple[float, ...] | None = None
+    eye: str | None = None
+    fovea: str = "file"
+    version: str = our_version()
+    known: str = ""
+
+
+def measure_file(job: MeasureJob, name: str) -> Outcome:
+    """Measure a result on a worker; what is wrong with it is told in the outcome."""
+    began = time.monotonic()
+    path = Path(name)
+    try:
+        if job.version != (ours := our_version()):
+            raise ValueError(f"the worker has SPAD {ours}, not {job.version}; install the same")
+        labels = _labels_of(path, read_json(path))
+        settings = {"spacing": job.spacing, "eye": job.eye, "fovea": job.fovea, "spad": ours}
+        key = key_of([path, labels], settings) if labels.is_file() else ""
+        if key and key == job.known:
+            return Outcome("skipped", "", time.monotonic() - began, key)
+        rows = measured(path, job).rows()
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        text = str(error).strip() or type(error).__name__
+        return Outcome("failed", text, time.monotonic() - began)
+    return Outcome("done", "", time.monotonic() - began, key, tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measured result: its numbers, and the classes that they are of."""
+
+    visit: Visit
+    classes: tuple[LabelClass, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of the table, by header."""
+        visit = self.visit
+        return as_rows(
+            visit.rows, scale=visit.scale, remarks=visit.remarks, case=visit.name,
+            eye=visit.eye or "", **visit.about,
+        )  # fmt: skip
+
+
+def measured(sidecar: Path, job: MeasureJob) -> Measured:
+    """Measure a result.
+
+    Parameters
+    ----------
+    sidecar : Path
+        Beside its label image.
+    job : MeasureJob
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    ValueError, OSError
+        It cannot be measured; why, and what to do.
+    """
+    told = read_json(sidecar)
+    try:
+        classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
+        facts: Mapping[str, Any] = dict(told.get("facts") or {})
+        spacing = told.get("spacing_mm") or ()
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it lacks {error}; {_EXPORT}") from None
+    labels = _labels_of(sidecar, told)
+    if labels.suffix.lower() not in _PICTURES:
+        raise ValueError(
+            f"{labels.name} is no PNG or TIFF; export the result as TIFF to measure it"
+        )
+    values = image_files.read_label_file(labels, stack=True)
+    scale = Scale.from_json(facts["scale"]) if "scale" in facts else Scale.of(spacing[-3:])
+    if job.spacing:
+        scale = Scale.of([um / 1000 for um in job.spacing], "typed")
+    if scale.row.mm is None or scale.column.mm is None:
+        raise ValueError("its scale is unknown; give it: --spacing BSCANS ROWS COLUMNS, in µm")
+    live = LiveMeasures(values, classes, scale.spacing_mm)
+    fovea, origin = _fovea(facts, live, job.fovea)
+    eye = facts.get("eye") or job.eye or None
+    live.place(fovea, eye=eye, first=facts.get("first") or None)
+    about = {
+        "fovea": origin,
+        "model": ", ".join(dict.fromkeys(_models(told.get("provenance")))),
+        "edited pixels": sum((told.get("edited") or {}).get("pixels", {}).values()),
+    }
+    name = sidecar.name.removesuffix(_END)
+    visit = Visit(name, "", live.rows(), scale, eye, remarks(live, scale), about)
+    return Measured(visit, tuple(classes))
+
+
+def _labels_of(sidecar: Path, told: Any) -> Path:
+    try:
+        return sidecar.parent / Path(told["labels"]).name
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"it lacks {error}; {_EXPORT}") from None
+
+
+def _fovea(
+    facts: Mapping[str, Any], live: LiveMeasures, wanted: str
+) -> tuple[tuple[float, float] | None, str]:
+    """Where the fovea is, and who says so."""
+    if live.spacing_mm[0] is None:
+        return None, ""
+    if told := facts.get("fovea"):
+        try:
+            at = (float(told["at"][0]), float(told["at"][1]))
+        except (TypeError, KeyError, IndexError):
+            raise ValueError(
+                f"its fovea {str(told)[:60]} is no place; export it again, or take “fovea” out"
+            ) from None
+        return at, str(told.get("origin", "in the file"))
+    if wanted == "centre":
+        return ((live.shape[0] - 1) / 2, (live.shape[2] - 1) / 2), "taken as the scan's centre"
+    return None, ""
+
+
+def _models(provenance: Any) -> Iterator[str]:
+    """Names of the models of a run, or of the runs that made a stack's B-scans."""
+    for run in provenance if isinstance(provenance, list) else [provenance]:
+        checkpoint = run.get("checkpoint") if isinstance(run, dict) else None
+        if isinstance(checkpoint, dict):
+            yield str(checkpoint.get("name", ""))
+        elif checkpoint:
+            yield str(checkpoint)

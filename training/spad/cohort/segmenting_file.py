@@ -1,0 +1,203 @@
+"""One image file segmented and written: by `spad segment`, and by each worker of a cohort."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.cases import read_json, sidecar, write_bytes, write_json
+from spad.checkpoint import LabelClass
+from spad.cohort.outcome import Outcome, key_of, our_version
+from spad.inference import is_out_of_memory
+from spad.pictures import image_files
+
+if TYPE_CHECKING:
+    import spad
+
+__all__ = ["Result", "SegmentJob", "ready_to_segment", "segment_file", "targets", "write_result"]
+
+
+class Result(Protocol):
+    """What is used of a `spad.Segmentation`."""
+
+    @property
+    def labels(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def uncertainty(self) -> NDArray[np.float16]: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[LabelClass, ...]: ...  # noqa: D102
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentJob:
+    """What a worker needs besides the file; small, for it travels with each.
+
+    Parameters
+    ----------
+    model : str
+        Path of the checkpoint, the same for all workers.
+    sha256 : str
+        That it must have there.
+    out : str
+        Folder of the results, the same for all workers.
+    options : mapping
+        Of :meth:`spad.Segmenter.segment`: samples, steps, seed.
+    device : str
+    uncertainty, overwrite : bool
+    version : str
+        Of the SPAD that hands out.
+    """
+
+    model: str
+    sha256: str
+    out: str
+    options: Mapping[str, Any]
+    device: str = "auto"
+    uncertainty: bool = False
+    overwrite: bool = False
+    version: str = our_version()
+
+    def key(self, path: Path) -> str:
+        """SHA-256 of the input, the model and the settings: results with the same are the same."""
+        return key_of(
+            [path],
+            {
+                "model": self.sha256, "spad": self.version, "uncertainty": self.uncertainty,
+                **self.options,
+            },
+        )  # fmt: skip
+
+
+def targets(path: Path, out: Path) -> list[Path]:
+    """Every file that may be written for an input: its dimensions are not known yet."""
+    ends = (".png", ".tif", ".spad.json", ".uncertainty.tif")
+    return [out / (path.stem + end) for end in ends]
+
+
+def ready_to_segment(job: SegmentJob) -> str:
+    """Open the model on a worker, before the first file; what stands against that, or nothing."""
+    try:
+        if job.version != (ours := our_version()):
+            return f"it has SPAD {ours}, not {job.version}; install the same"
+        if not Path(job.out).is_dir():
+            return f"it does not see {job.out}; choose a folder that all workers share"
+        _opened(job)
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        return str(error).strip() or type(error).__name__
+    return ""
+
+
+def segment_file(job: SegmentJob, name: str) -> Outcome:
+    """Segment a file and write its result, on a worker; the model stays open for the next one.
+
+    Never raises for what a file, a disk or a device can cause: that is told in the outcome.
+    """
+    began = time.monotonic()
+    path, out = Path(name), Path(job.out)
+    try:
+        if job.version != (ours := our_version()):
+            raise ValueError(f"the worker has SPAD {ours}, not {job.version}; install the same")
+        key = job.key(path)
+        there = [file for file in targets(path, out) if file.exists()]
+        if _is_done(path, out, key):
+            return Outcome("skipped", "", time.monotonic() - began, key)
+        if there and not job.overwrite:
+            raise ValueError(
+                f"{there[0].name} exists and is of another input, model or setting; choose another "
+                "output folder, or --overwrite"
+            )
+        with _lock:  # a worker may have several threads, a model is for one at a time
+            result = _opened(job).segment(image_files.read_file(path), **job.options)
+        target = write_result(result, path, out, job.uncertainty, key)
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        text = str(error).strip() or type(error).__name__
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            text = f"the model failed: {text.splitlines()[0]}"
+        return Outcome("failed", text, time.monotonic() - began)
+    return Outcome("done", str(target), time.monotonic() - began, key)
+
+
+def write_result(result: Result, path: Path, out: Path, uncertainty: bool, key: str = "") -> Path:
+    """Write one result; the sidecar comes last and so tells of a complete one.
+
+    Parameters
+    ----------
+    result : Result
+    path : Path
+        Of the image.
+    out : Path
+        Folder.
+    uncertainty : bool
+    key : str
+        Kept in the sidecar; by it a later run knows that there is nothing to do.
+
+    Returns
+    -------
+    Path
+        Of the label image.
+    """
+    if result.labels.ndim == 2:
+        target = out / f"{path.stem}.png"
+        palette = [level for one in result.classes for level in one.color]
+        data = image_files.png_bytes(result.labels, palette)
+    else:
+        target = out / f"{path.stem}.tif"
+        data = image_files.tiff_bytes(result.labels)
+    write_bytes(target, data)
+    if uncertainty:
+        levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
+        write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
+    content = sidecar(
+        labels=target.name,
+        image=path.name,
+        shape=result.labels.shape,
+        spacing_mm=None,
+        classes=result.classes,
+        provenance={**result.provenance, **({"key": key} if key else {})},
+    )
+    write_json(out / f"{path.stem}.spad.json", content)
+    return target
+
+
+def _is_done(path: Path, out: Path, key: str) -> bool:
+    """Whether a complete result of this key lies there, however it was corrected since."""
+    beside = out / f"{path.stem}.spad.json"
+    if not beside.is_file():
+        return False
+    try:
+        told = read_json(beside)
+        labels = out / Path(told["labels"]).name
+        return told["provenance"]["key"] == key and labels.is_file()
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+_lock = threading.Lock()
+_warm: dict[tuple[str, str, str], spad.Segmenter] = {}
+
+
+def _opened(job: SegmentJob) -> spad.Segmenter:
+    """The model, opened once in this process."""
+    which = (job.model, job.sha256, job.device)
+    if (found := _warm.get(which)) is not None:
+        return found
+    import spad
+
+    segmenter = spad.load(job.model, device=job.device)
+    if segmenter.sha256 != job.sha256:
+        raise ValueError(
+            f"the worker's {job.model} has SHA-256 {segmenter.sha256[:12]}, not {job.sha256[:12]}; "
+            "put the model where all workers find the same file"
+        )
+    _warm.clear()
+    _warm[which] = segmenter
+    return segmenter

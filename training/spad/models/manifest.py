@@ -1,0 +1,219 @@
+"""The manifest: a JSON file that says which models can be downloaded, from where, and their hashes.
+
+A manifest is kept as ``manifest.json`` in a folder of models, so that to list them asks no network.
+Files are believed by the SHA-256 that it gives; it is itself believed because it came by HTTPS,
+from a disk, or had the SHA-256 that a person was told (``URL#sha256=...``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from spad.cases import read_json, reserved_name, write_json
+from spad.checkpoint import Checked, Within, from_json, model_folders, plain, short
+from spad.models.web import DownloadError, host_of, opened
+
+__all__ = ["FILE", "FORMAT", "Entry", "as_manifest", "keep_manifest", "known_entries", "on_disk"]
+
+FILE = "manifest.json"
+FORMAT = 1
+_LARGEST = 4 << 20
+Text = Annotated[str, Within(1, 200)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Checked):
+    """A model of a manifest.
+
+    Parameters
+    ----------
+    name, version : str
+        Letters, digits and ``.-_``; together (``NAME-VERSION``) what the model goes by.
+    sha256 : str
+        Of the checkpoint file, 64 hexadecimal digits.
+    size : int
+        Of the file, in bytes.
+    licence : str
+        Of the model, best by its SPDX name.
+    classes : tuple of str
+        Names of the classes, background first.
+    urls : tuple of str
+        Where the file lies; all are tried in turn. Relative ones count from the manifest.
+    card : mapping
+        The checkpoint's card, for its scores and to be read before a download; may be empty.
+
+    Raises
+    ------
+    ValueError
+        A value of the wrong type or outside its limits.
+    """
+
+    name: Annotated[str, Within(1, 80)]
+    version: Annotated[str, Within(1, 32)]
+    sha256: Annotated[str, Within(64, 64)]
+    size: Annotated[int, Within(1, 1 << 40)]
+    licence: Text
+    classes: Annotated[tuple[Text, ...], Within(2, 64)]
+    urls: Annotated[tuple[Annotated[str, Within(1, 2000)], ...], Within(0, 16)] = ()
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def _check(self) -> None:
+        for what, text in (("name", self.name), ("version", self.version)):
+            if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]*", text) or reserved_name(text):
+                raise ValueError(
+                    f"manifest: {what} {short(text)} cannot be part of a file's name; use letters, "
+                    "digits and . _ - after the first"
+                )
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(
+                f"manifest: sha256 {short(self.sha256)} is not 64 hexadecimal digits in small "
+                "letters; take it from sha256sum"
+            )
+
+    @property
+    def stem(self) -> str:
+        """The name by which the model is found once it is on the disk."""
+        return f"{self.name}-{self.version}"
+
+
+def as_manifest(entries: tuple[Entry, ...]) -> dict[str, Any]:
+    """A manifest of these models, in JSON values."""
+    return {"format": FORMAT, "models": [plain(entry) for entry in entries]}
+
+
+def on_disk(path: Path) -> tuple[Entry, ...]:
+    """Read a manifest from a file; none is there where the file is not.
+
+    Raises
+    ------
+    ValueError
+        It is no manifest, or of a newer SPAD.
+    OSError
+        It cannot be read.
+    """
+    if not path.is_file():
+        return ()
+    return _entries(read_json(path), str(path))
+
+
+def known_entries() -> tuple[dict[str, Entry], list[str]]:
+    """Entries of the manifests in the folders of models, by what they go by; asks no network.
+
+    Returns
+    -------
+    entries : dict of str to Entry
+        Of two with one name that of the first folder, as with the files.
+    faults : list of str
+        What is wrong with a manifest: that of one folder does not hide the others.
+    """
+    found: dict[str, Entry] = {}
+    faults = []
+    for folder in model_folders():
+        try:
+            found |= {e.stem: e for e in on_disk(folder / FILE) if e.stem not in found}
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    return found, faults
+
+
+def keep_manifest(source: str) -> tuple[Path, tuple[Entry, ...]]:
+    """Get a manifest and keep it among the user's models, in place of the one before.
+
+    Parameters
+    ----------
+    source : str
+        A URL or a file; ``#sha256=...`` behind it is the SHA-256 that it must have.
+
+    Returns
+    -------
+    path : Path
+    entries : tuple of Entry
+
+    Raises
+    ------
+    ValueError
+        Not a manifest, of a newer SPAD, not the one whose SHA-256 was given, or nothing vouches for
+        it: plain HTTP without a SHA-256.
+    OSError
+        It cannot be got or written.
+    """
+    place, fragment = urldefrag(source)
+    pin = fragment.removeprefix("sha256=").lower()
+    if fragment and not re.fullmatch("[0-9a-f]{64}", pin):
+        raise ValueError(
+            f"{source}: what stands behind # is not sha256= and 64 hexadecimal digits; correct it"
+        )
+    web = urlsplit(place).scheme in ("http", "https")
+    content, came_from = _got(place, bool(pin)) if web else (Path(place).read_bytes(), place)
+    if pin and (found := hashlib.sha256(content).hexdigest()) != pin:
+        raise ValueError(
+            f"{place}: its SHA-256 is {found}, not {pin}: it is another manifest, or was changed "
+            "on its way; nothing was kept. Ask who gave you the line"
+        )
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}: is not JSON ({error}); is it a manifest of SPAD?") from None
+    base = came_from if web else Path(place).resolve().as_uri()
+    entries = tuple(
+        replace(e, urls=tuple(urljoin(base, url) for url in e.urls)) for e in _entries(told, place)
+    )
+    path = model_folders()[-1] / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, as_manifest(entries))
+    return path, entries
+
+
+def _got(url: str, pinned: bool) -> tuple[bytes, str]:
+    """Content of a manifest on the web, and the URL that it came from in the end."""
+    with opened(url) as answer:
+        came_from: str = answer.geturl()
+        for place in (url, came_from):
+            if not (pinned or urlsplit(place).scheme == "https" or _here(host_of(place))):
+                raise ValueError(
+                    f"{place}: plain HTTP can be changed on its way, and this list says which "
+                    "files to believe; use https, or give the manifest's SHA-256: URL#sha256=..."
+                )
+        try:
+            content: bytes = answer.read(_LARGEST + 1)
+        except OSError as error:
+            raise DownloadError(f"{url}: broke off ({error}); try again") from error
+    if len(content) > _LARGEST:
+        raise ValueError(f"{url}: is larger than {_LARGEST >> 20} MiB; is it a manifest of SPAD?")
+    return content, came_from
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _entries(told: Any, where: str) -> tuple[Entry, ...]:
+    if not isinstance(told, dict) or not isinstance(told.get("models"), list):
+        raise ValueError(f"{where}: has no list “models”; is it a manifest of SPAD?")
+    version = told.get("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ValueError(
+            f"{where}: format {short(version)} is not one that this SPAD reads (1 to {FORMAT}); "
+            "update napari-spad, or ask for an older manifest"
+        )
+    entries: list[Entry] = []
+    for number, one in enumerate(told["models"]):
+        try:
+            entries.append(from_json(Entry, one, f"models[{number}]"))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    names = [entry.stem for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{where}: {', '.join(twice)} stands there twice; give each its version")
+    return tuple(entries)
