@@ -65,9 +65,13 @@ class Lines:
     def of(cls, heights: Mapping[str, NDArray[np.floating]]) -> Lines:
         """Lines by name, (Z, W) each, in whatever order; sorted by their mean height.
 
-        Lines that are nowhere are left out.
+        Lines that are nowhere are left out; heights that are not finite become NaN.
         """
-        there = {n: np.asarray(h, np.float32) for n, h in heights.items() if np.isfinite(h).any()}
+        there = {
+            name: np.where(np.isfinite(rows), rows, np.nan).astype(np.float32)
+            for name, rows in heights.items()
+            if np.isfinite(rows).any()
+        }
         names = sorted(there, key=lambda name: float(np.nanmean(there[name])))
         if not names:
             return cls((), np.empty((0, 0, 0), np.float32))
