@@ -81,7 +81,9 @@ class AddMenu(QToolButton):
         shape = (1, *level_0(image).shape[: image.ndim])[-3:]
         return int(shape[0]), int(shape[1]), int(shape[2])
 
-    def add_found(self, lines: Lines, image: Image | None = None) -> Vectors | None:
+    def add_found(
+        self, lines: Lines, image: Image | None = None, *, kind: str = "lines"
+    ) -> Vectors | None:
         """Put lines over an image whose size is theirs."""
         try:
             image = image or self._image()
@@ -93,7 +95,7 @@ class AddMenu(QToolButton):
                     f"{shape[2]}; choose their image"
                 )
             placed = placed_like(image)
-            return add_lines(self.viewer, lines, shape[1], f"{image.name} – lines", placed)
+            return add_lines(self.viewer, lines, shape[1], f"{image.name} – {kind}", placed)
         except Exception as error:
             self.desk.fail(error)
             return None
@@ -105,7 +107,9 @@ class AddMenu(QToolButton):
             self.desk.say("Lines are drawn over one stack of B-scans: segment one first.")
             return
         name = next(one.name for one in result.classes if one.value == value)
-        layer = self.add_found(lines_of_band(result, value, name), result.image)
+        layer = self.add_found(
+            lines_of_band(result, value, name), result.image, kind=f"{name} lines"
+        )
         if layer is not None:
             self.band_added.emit(layer, result, value)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_spad.borders.line_model import Borders
 from napari_spad.desk import Desk, Result
@@ -39,13 +40,18 @@ class Band:
 
     def __init__(self, desk: Desk, borders: Borders, result: Result, value: int) -> None:
         self.desk, self.borders, self.result, self.value = desk, borders, result, value
-        self._writing = False
+        self._writing = self._following = False
+        self._changed: set[tuple[int, ...]] = set()
+        # A polygon and a fill are told before they are in the data.
+        self._soon = QTimer(singleShot=True, interval=0)
+        self._soon.timeout.connect(self._follow)
         borders.changed.connect(self._write)
         desk.edited.connect(self._on_edited)
         desk.written.connect(self._on_written)
 
     def stop(self) -> None:
         """Leave both as they are from now on."""
+        self._soon.stop()
         self.borders.changed.disconnect(self._write)
         self.desk.edited.disconnect(self._on_edited)
         self.desk.written.disconnect(self._on_written)
@@ -55,7 +61,7 @@ class Band:
 
     def _write(self, bscans: Sequence[int]) -> None:
         layer, locked = self.result.layer, self.result.locked
-        if layer not in self.desk.viewer.layers:
+        if self._following or layer not in self.desk.viewer.layers:
             return
         if self.value in locked:
             self.desk.say("The structure is locked: its lines moved, its labels did not.")
@@ -78,18 +84,28 @@ class Band:
 
     def _on_edited(self, result: Result, edit: Any) -> None:
         if result is self.result and not self._writing:
-            for place in edit.bscans:
-                self._follow(place)
+            self._changed.update(edit.bscans)
+            self._soon.start()
 
     def _on_written(self, result: Result, place: tuple[int, ...]) -> None:
         if result is self.result:
-            self._follow(place)
+            self._changed.add(tuple(place))
+            self._soon.start()
 
-    def _follow(self, place: tuple[int, ...]) -> None:
+    def _follow(self) -> None:
         """Take the lines from the labels in those columns in which they do not fit any more."""
+        changed, self._changed = self._changed, set()
+        self._following = True
+        try:
+            for place in changed:
+                self._follow_bscan(place)
+        finally:
+            self._following = False
+
+    def _follow_bscan(self, place: tuple[int, ...]) -> None:
         z = place[-1] if place else 0
         now, plane = self.result.layer.data[self._index(z)], self.borders.plane(z)
         every = np.ones(now.shape[1], bool)
         fits = (with_band(now, self.value, plane, columns=every) == now).all(0)
         if not fits.all():
-            self.borders.preview(z, np.where(fits, plane, band_lines(now, self.value)))
+            self.borders.follow(z, np.where(fits, plane, band_lines(now, self.value)))

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -110,7 +111,7 @@ class BordersPanel(QWidget):
         self.within.setSuffix(" px")
         self.within.setToolTip("So far Snap moves a line, up or down")
         self.within.valueChanged.connect(lambda n: self.desk.settings.setValue("line_within", n))
-        self.push = named(QCheckBox("push others (X)"), "line_push")
+        self.push = named(QCheckBox("push (X)"), "line_push")
         self.push.setToolTip("Lines that are met are pushed along; else the line stops at them")
         self.push.setChecked(setting(self.desk.settings, "line_push", True))
         self.push.toggled.connect(self._set_push)
@@ -119,7 +120,7 @@ class BordersPanel(QWidget):
         for name, title, tip in (
             ("snap", "Snap (E)", f"To the nearest edge: {last}"),
             ("smooth", "Smooth (M)", f"Smooth {last}"),
-            ("copy", "Copy last (C)", "From the B-scan before; Shift+C from the next one"),
+            ("copy", "Copy (C)", "From the B-scan before; Shift+C from the next one"),
             ("between", "Between (I)", "Fill the B-scans between two on which it is by hand"),
             ("areas", "To labels", "A label layer of the areas between the lines"),
             ("export", "Export…", "As CSV, npz or eyepy's file, in px to the last digit"),
@@ -134,24 +135,25 @@ class BordersPanel(QWidget):
         inner = QVBoxLayout(self.box)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(4)
-        first, tools = QHBoxLayout(), QHBoxLayout()
+        first = QHBoxLayout()
         first.addWidget(self.line, 1)
         first.addWidget(self.push)
-        tools.setSpacing(2)
-        for button in self.tools.values():
-            tools.addWidget(button)
-        tools.addStretch(1)
-        grid = QGridLayout()
-        grid.addWidget(self.commands["snap"], 0, 0)
-        grid.addWidget(self.within, 0, 1)
-        grid.addWidget(self.commands["smooth"], 0, 2)
-        for column, name in enumerate(("copy", "between", "areas")):
-            grid.addWidget(self.commands[name], 1, column)
-        grid.addWidget(self.commands["export"], 2, 2)
-        grid.addWidget(self.thickness, 2, 0, 1, 2)
         inner.addLayout(first)
-        inner.addLayout(tools)
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        cells = [
+            *(self.tools[name] for name in ("draw", "wire", "knots", "drag", "move")),
+            self.commands["smooth"],
+            self.commands["snap"],
+            self.within,
+            *(self.commands[name] for name in ("copy", "between", "areas", "export")),
+        ]
+        for number, cell in enumerate(cells):
+            cell.setMinimumWidth(40)
+            cell.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            grid.addWidget(cell, number // 3, number % 3)
         inner.addLayout(grid)
+        inner.addWidget(self.thickness)
         head = QHBoxLayout()
         head.addWidget(QLabel("Lines between layers"), 1)
         head.addWidget(self.add)

@@ -94,6 +94,11 @@ class Borders:
         self.heights[:, z] = self._inside(plane)
         self.shown.emit()
 
+    def follow(self, z: int, plane: Plane) -> None:
+        """Take heights that others have decided on: no step of this history."""
+        self.preview(z, plane)
+        self.changed.emit((z,))
+
     def put(self, planes: Mapping[int, Plane], *, by_hand: bool = True) -> bool:
         """Take new heights as one undo step.
 

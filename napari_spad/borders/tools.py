@@ -156,9 +156,8 @@ class Tools:
         """Make a step of what was shown so far."""
         after = self._with(before, stretch)
         self.borders.heights[:, z] = before
-        if self.borders.put({z: after}):
-            self.borders.stretch = (z, stretch.first, stretch.first + len(stretch.heights))
-        else:
+        self.borders.stretch = (z, stretch.first, stretch.first + len(stretch.heights))
+        if not self.borders.put({z: after}):
             self.borders.shown.emit()
 
     # ------------------------------------------------------------------ clicks that belong together

@@ -56,6 +56,8 @@ def read_header(folder: Path) -> tuple[dict[str, Any], list[str]]:
         "classes": _classes(found.get("classes", []), said),
         "own_colors": found.get("own_colors") is True,
         "locked": [n for n in _list(found.get("locked")) if type(n) is int],
+        "lines": [name for name in _list(found.get("lines")) if isinstance(name, str)],
+        "rows": rows if type(rows := found.get("rows")) is int else 0,
         "placement": p if isinstance(p := found.get("placement"), dict) else {},
     }
     lacking = [
