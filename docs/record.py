@@ -254,6 +254,25 @@ def uncertainty(desk: Desk) -> None:
     result.uncertainty.visible = False
 
 
+def lines(desk: Desk) -> None:
+    """Top and bottom of a structure as lines; one is dragged."""
+    desk.driver.open_tab(desk.dock.panels, "Correct")
+    panel, driver = desk.dock.borders, desk.driver
+    panel.add.add_band(next(c.value for c in desk.dock.results[-1].classes if c.name == "IS/OS"))
+    driver.pause(300)
+    borders, z = panel.at_work.borders, panel.at_work.tools.bscan
+    there = np.flatnonzero(np.isfinite(borders.heights[0, z]))
+    column = int(there[len(there) // 6])
+    row = float(borders.heights[0, z, column])
+    panel.choose("drag")
+    driver.stroke(panel.layer, [(row, column), (row - 6, column), (row - 12, column)])
+    desk.camera.hold(1200)
+    desk.still("lines")
+    driver.press("Ctrl+Z")
+    desk.session.viewer.layers.remove(panel.layer)
+    driver.open_tab(desk.dock.panels, "Review")
+
+
 def measure(desk: Desk) -> None:
     """The numbers, the map en face, and the B-scan stretched."""
     desk.driver.open_tab(desk.dock.panels, "Measure")
@@ -279,7 +298,7 @@ def keep_and_train(desk: Desk) -> None:
 
 STEPS: tuple[Callable[[Desk], None], ...] = (
     empty, open_sample, segment_the_stack, jump, correct, sample_anew, alternatives, accept,
-    uncertainty, measure, keep_and_train,
+    uncertainty, lines, measure, keep_and_train,
 )  # fmt: skip
 
 

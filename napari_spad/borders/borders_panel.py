@@ -227,10 +227,10 @@ class BordersPanel(QWidget):
             one.layer.bind_key(key, lambda _layer, do=function: do(), overwrite=True)
 
         def move_meanwhile(_layer: Vectors) -> Iterator[None]:
-            before = one.tools.tool
-            one.tools.choose("move")
+            before, one.tools.tool = one.tools.tool, "move"  # clicks so far go on afterwards
+            one.layer.mouse_pan = True
             yield
-            one.tools.choose(before)
+            one.tools.tool, one.layer.mouse_pan = before, before == "move"
 
         one.layer.bind_key("Space", move_meanwhile, overwrite=True)
 
@@ -299,14 +299,15 @@ class BordersPanel(QWidget):
         if one is None:
             return
         try:
-            {
+            commands: dict[str, Callable[[], Any]] = {
                 "snap": lambda: one.actions.snap(self.within.value()),
                 "smooth": one.actions.smooth,
                 "copy": lambda: one.actions.copy(-1),
                 "between": one.actions.interpolate,
                 "areas": lambda: self.add.areas(one.layer, one.borders),
                 "export": lambda: self.add.export(one.layer),
-            }[command]()
+            }
+            commands[command]()
         except Exception as error:  # a lazy image's reader raises anything
             self.desk.fail(error)
 

@@ -46,7 +46,8 @@ class LineActions:
 
     @property
     def _line(self) -> NDArray[np.float32]:
-        return self.borders.plane(self.tools.bscan)[self.borders.selected]
+        line: NDArray[np.float32] = self.borders.plane(self.tools.bscan)[self.borders.selected]
+        return line
 
     def _columns(self) -> tuple[int, int]:
         """What was edited last on this B-scan, else all of it."""
@@ -64,8 +65,7 @@ class LineActions:
     def _put(self, stretch: Stretch, done: str) -> None:
         z = self.tools.bscan
         self.tools.end_clicks()
-        others = "stop" if self.tools.others == "stop" else "push"
-        plane = moved(self.borders.plane(z), self.borders.selected, stretch, others)
+        plane = moved(self.borders.plane(z), self.borders.selected, stretch, self.tools.others)
         kept = self.borders.stretch
         changed = self.borders.put({z: plane})
         self.borders.stretch = kept
@@ -135,11 +135,10 @@ class LineActions:
         self.tools.end_clicks()
         line, shift = borders.selected, self._shift(before, after)
         first, last = borders.plane(before)[line][None], borders.plane(after)[line][None]
-        others = "stop" if self.tools.others == "stop" else "push"
         planes = {}
         for at in range(before + 1, after):
             found = interpolated(first, last, (at - before) / (after - before), shift)[0]
-            planes[at] = moved(borders.plane(at), line, Stretch(0, found), others)
+            planes[at] = moved(borders.plane(at), line, Stretch(0, found), self.tools.others)
         borders.put(planes, by_hand=False)
         self.say(
             f"“{self._name}” on B-scans {before + 2} to {after} lies between those of "

@@ -25,7 +25,7 @@ __all__ = ["LineDrawing", "add_lines", "borders_of", "bscan_of", "color_of", "im
 
 COLORS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff")
 """Okabe and Ito's, the brightest first."""
-WIDTH_PX, SELECTED_PX = 1.5, 3.0
+WIDTH_PX, SELECTED_PX = 2.0, 3.0
 KEY = "borders"
 
 
@@ -105,6 +105,8 @@ class LineDrawing:
         self.borders = borders_of(layer)
         self.wire: NDArray[np.float32] | None = None  # (n, 2) of column, row: what a click would do
         self._nodes: list[Any] = []
+        self._drawn: dict[int, tuple[int, NDArray[np.float32]]] = {}  # what a node shows
+        self._some = [False, False]
         if self.borders is not None:
             self.borders.shown.connect(self.draw)
         viewer.dims.events.current_step.connect(self.draw)
@@ -127,14 +129,12 @@ class LineDrawing:
             with suppress(AttributeError, KeyError):  # a viewer without a window
                 from vispy.scene.visuals import Line
 
-                canvas = self._viewer.window._qt_viewer.canvas  # type: ignore[attr-defined]
+                canvas = self._viewer.window._qt_viewer.canvas
                 parent = canvas.layer_to_visual[self.layer].node
-                widths = (WIDTH_PX, SELECTED_PX, WIDTH_PX)
+                # Smoothed, a line takes several times as long where no graphics card draws it.
                 self._nodes = [
-                    Line(
-                        np.zeros((2, 2)), connect="segments", width=w, antialias=True, parent=parent
-                    )
-                    for w in widths
+                    Line(np.zeros((2, 2)), connect="segments", width=w, antialias=a, parent=parent)
+                    for w, a in ((WIDTH_PX, False), (SELECTED_PX, True), (WIDTH_PX, False))
                 ]
         return self._nodes
 
@@ -147,11 +147,15 @@ class LineDrawing:
         flat = dims.ndisplay == 2 and tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
         plane = borders.heights[:, bscan_of(self.layer, self._viewer)]
         others = [line for line in range(len(plane)) if line != borders.selected]
-        for node, numbers in zip(nodes, (others, [borders.selected]), strict=False):
-            places, colors = _segments(plane, numbers)
-            node.visible = flat and len(places) > 0
-            if node.visible:
-                node.set_data(places, colors)
+        for node, numbers in enumerate((others, [borders.selected])):
+            now = (borders.selected, plane[numbers])
+            last, self._drawn[node] = self._drawn.get(node), now
+            if last is None or last[0] != now[0] or not np.array_equal(last[1], now[1], True):
+                places, colors = _segments(plane, numbers)
+                self._some[node] = len(places) > 0
+                if self._some[node]:
+                    nodes[node].set_data(places, colors)
+            nodes[node].visible = flat and self._some[node]
         wire = self.wire if self.wire is not None and len(self.wire) > 1 else None
         nodes[2].visible = flat and wire is not None
         if nodes[2].visible and wire is not None:

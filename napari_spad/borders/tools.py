@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from napari.layers import Vectors
@@ -59,7 +59,8 @@ class Tools:
     ) -> None:
         self.viewer, self.layer, self.borders, self.drawing = viewer, layer, borders, drawing
         self.say = say
-        self.tool, self.others, self.reach = "draw", "push", REACH
+        self.tool, self.reach = "draw", REACH
+        self.others: Literal["push", "stop"] = "push"
         self._clicks: list[tuple[float, float]] = []
         self._clicked_on: tuple[int, int] = (-1, -1)  # B-scan and line of the clicks
         self._before: NDArray[np.float32] | None = None  # the B-scan before the clicks
@@ -149,8 +150,7 @@ class Tools:
             self._keep(z, before, stretch)
 
     def _with(self, plane: NDArray[np.float32], stretch: Stretch) -> NDArray[np.float32]:
-        others = "stop" if self.others == "stop" else "push"
-        return moved(plane, self.borders.selected, stretch, others)
+        return moved(plane, self.borders.selected, stretch, self.others)
 
     def _keep(self, z: int, before: NDArray[np.float32], stretch: Stretch) -> None:
         """Make a step of what was shown so far."""

@@ -30,6 +30,8 @@ __all__ = ["KeptLines", "TrackedLines"]
 
 WAIT_MS, RETRY_MS = 250, 10_000
 NAN_BITS = np.float32(np.nan).view(np.int32)
+TALLEST = 65_535
+"""Rows, where a damaged header does not tell: heights are not to be cut off."""
 
 
 @dataclass
@@ -90,6 +92,7 @@ class KeptLines(QObject):
 
             one.listener = mark
             borders.changed.connect(mark)
+            layer.events.name.connect(self._on_name)
         self._timer.start()
 
     def show(self, saved: AutosavedLayer, loaded: Loaded, placed: dict[str, Any]) -> None:
@@ -100,7 +103,7 @@ class KeptLines(QObject):
         inserted = self.viewer.layers.events.inserted
         inserted.disconnect(self._on_inserted)  # it would be saved anew elsewhere
         try:
-            layer = add_lines(self.viewer, lines, header["rows"], header["name"], placed)
+            layer = add_lines(self.viewer, lines, header["rows"] or TALLEST, header["name"], placed)
         finally:
             inserted.connect(self._on_inserted)
         borders = borders_of(layer)
@@ -108,13 +111,18 @@ class KeptLines(QObject):
             borders.by_hand[...] = loaded.by_hand.any(2).T
         self.track(layer, saved)
 
+    def _on_name(self, event: Any) -> None:
+        if (one := self.tracked.get(id(event.source))) is not None:
+            one.header_dirty = True
+            self._timer.start()
+
     def _on_inserted(self, event: Any) -> None:
         self.track(event.value)
 
     def _on_removed(self, event: Any) -> None:
         one = self.tracked.pop(id(event.value), None)
         if one is not None:
-            one.borders.changed.disconnect(one.listener)
+            self._ignore(one)
             one.removed, one.header_dirty = now(), True
             self._gone.append(one)
             self._timer.start(0)
@@ -146,7 +154,7 @@ class KeptLines(QObject):
                     z: (_bits(one.borders.heights[:, z]), one.borders.by_hand[:, z].copy())
                     for z in sorted(one.dirty)
                 }
-                jobs.append(_Job(one, _header(one), bscans))
+                jobs.append(_Job(one, _header(one) if one.header_dirty else None, bscans))
                 one.dirty, one.header_dirty = set(), False
         return jobs
 
@@ -155,7 +163,7 @@ class KeptLines(QObject):
         self._worker = None
         for job in left:
             job.one.dirty.update(job.bscans)
-            job.one.header_dirty = True
+            job.one.header_dirty |= job.header is not None
         if error and error != self.trouble:
             self.desk.fail(f"Lines cannot be autosaved: {error}. They stay in the viewer.")
         self.trouble = error
@@ -180,14 +188,18 @@ class KeptLines(QObject):
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         said = self.flush()
         for one in self.tracked.values():
-            one.borders.changed.disconnect(one.listener)
+            self._ignore(one)
         return said
+
+    def _ignore(self, one: TrackedLines) -> None:
+        one.borders.changed.disconnect(one.listener)
+        one.layer.events.name.disconnect(self._on_name)
 
 
 @dataclass(frozen=True)
 class _Job:
     one: TrackedLines
-    header: dict[str, Any]
+    header: dict[str, Any] | None
     bscans: dict[int, tuple[NDArray[np.int32], NDArray[np.bool_]]]
 
 
@@ -199,7 +211,8 @@ def _write(busy: Lock, session: Session, jobs: list[_Job]) -> tuple[str, list[_J
             try:
                 session.begin()
                 saved = job.one.saved
-                saved.save_header(job.header)
+                if job.header is not None:
+                    saved.save_header(job.header)
                 for z, (bits, hand) in job.bscans.items():
                     saved.save_bscan((z,), bits, np.broadcast_to(hand[:, None], bits.shape))
             except Exception as error:  # one that left the worker would be shown as a traceback

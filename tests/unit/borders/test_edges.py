@@ -92,6 +92,8 @@ def test_a_flat_image_and_a_line_without_place_harm_nothing() -> None:
     assert np.array_equal(snapped(flat, line, 0, WIDTH, 5).heights, line)
     nowhere = np.full(WIDTH, np.nan, np.float32)
     assert np.isnan(snapped(flat, nowhere, 0, WIDTH, 5).heights).all()
+    wider = np.full(WIDTH + 9, 20, np.float32)  # a stack's, over a B-scan that is narrower
+    assert len(snapped(flat, wider, 0, len(wider), 5).heights) == WIDTH
     assert isinstance(along_edge(flat, (0, 3), (9, 3)), Stretch)
 
 

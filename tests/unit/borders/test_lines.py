@@ -52,7 +52,7 @@ def test_a_vendors_lines_are_sorted_and_those_that_are_nowhere_left_out() -> Non
         (("a", "a"), (2, 1, 5), "two lines are called 'a'"),
         (("",), (1, 1, 5), "1 to 60 printable"),
         (("a\n",), (1, 1, 5), "1 to 60 printable"),
-        (tuple(map(str, range(65))), (65, 1, 2), "at most 64"),
+        (tuple(map(str, range(256))), (256, 1, 2), "at most 255"),
     ],
 )
 def test_what_cannot_be_lines_is_refused_in_words(names, shape, said) -> None:

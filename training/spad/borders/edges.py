@@ -98,7 +98,7 @@ def snapped(
     edges : Edges
     line : array of float32, (W,)
     begin, end : int
-        Columns, `end` exclusive.
+        Columns, `end` exclusive; what is not in the B-scan is left out.
     within_px : int
         Rows up or down that a height may move at most.
     lean : float, optional
@@ -110,7 +110,7 @@ def snapped(
     Stretch
         NaN stays NaN; each run of columns in between has a path of its own.
     """
-    begin, end = max(begin, 0), min(end, len(line))
+    begin, end = max(begin, 0), min(end, len(line), edges.rise.shape[1])
     out = line[begin:end].astype(np.float32)
     there = np.isfinite(out)
     bounds = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(int)))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 __all__ = ["LONGEST_NAME", "Lines", "in_order", "put_in_order", "thickness_mm"]
 
 LONGEST_NAME = 60
-MOST = 64
-"""Lines; a vendor tells of at most a dozen."""
+MOST = 255
+"""Lines, for each has an area below it; a vendor tells of at most a dozen."""
 
 
 @dataclass(frozen=True, eq=False)
