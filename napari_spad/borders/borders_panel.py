@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -97,10 +96,10 @@ class BordersPanel(QWidget):
         self.line = narrow(named(QComboBox(), "line"))
         self.line.setToolTip("The line that is drawn; keys 1 to 9")
         self.line.activated.connect(self._select)
-        self.tools: dict[str, QToolButton] = {}
+        self.tools: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         for name, (title, key, tip) in TOOLS.items():
-            button = _button(QToolButton(), f"line_{name}", f"{title} ({key})", tip)
+            button = _button(f"line_{name}", f"{title} ({key})", tip)
             button.setCheckable(True)
             button.clicked.connect(partial(self.choose, name))
             self._group.addButton(button)
@@ -125,7 +124,7 @@ class BordersPanel(QWidget):
             ("areas", "To labels", "A label layer of the areas between the lines"),
             ("export", "Export…", "As CSV, npz or eyepy's file, in px to the last digit"),
         ):
-            self.commands[name] = _button(QPushButton(), f"line_{name}", title, tip)
+            self.commands[name] = _button(f"line_{name}", title, tip)
             self.commands[name].clicked.connect(partial(self.do, name))
         self.thickness = named(QLabel(), "line_thickness")
         self.thickness.setWordWrap(True)
@@ -323,7 +322,7 @@ class BordersPanel(QWidget):
         self._attended = {}
 
 
-def _button(button: Any, name: str, title: str, tip: str) -> Any:
-    named(button, name).setText(title)
+def _button(name: str, title: str, tip: str) -> QPushButton:
+    button = named(QPushButton(title), name)
     button.setToolTip(tip)
     return button
