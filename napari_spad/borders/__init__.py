@@ -10,6 +10,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from napari_spad.borders.borders_panel import BordersPanel
+    from napari_spad.borders.kept_lines import KeptLines, TrackedLines
     from napari_spad.borders.line_layers import add_lines, borders_of
     from napari_spad.borders.line_model import Borders
 

@@ -162,5 +162,5 @@ class LineActions:
         if not bscans:
             self.say("There is nothing to make again." if again else "There is nothing to undo.")
         elif self.tools.bscan not in bscans and self.tools.layer.ndim > 2:
-            axis = self.viewer.dims.ndim - 3
-            self.viewer.dims.set_current_step(axis, bscans[0])
+            place = self.tools.layer.data_to_world((bscans[0], 0, 0))[0]
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, float(place))

@@ -10,11 +10,10 @@ from napari.layers import Vectors
 
 from napari_spad.borders.eyepy_file import SUFFIX, read_eyepy, write_eyepy
 from napari_spad.borders.line_layers import borders_of, image_of
-from napari_spad.borders.line_model import Borders
 from napari_spad.layers import open_source, part_at, spacing_mm
 from spad.borders import Lines, read_lines, write_lines
 
-__all__ = ["FILTER", "export_lines", "import_lines", "write_layer"]
+__all__ = ["FILTER", "export_lines", "import_lines"]
 
 FILTER = "CSV (*.csv);;NumPy (*.npz);;eyepy (*.eye)"
 
@@ -43,21 +42,6 @@ def export_lines(layer: Vectors, path: Path, viewer: Any) -> None:
     lengths = spacing_mm(image, image.ndim) or (1.0,) * image.ndim
     between, row, column = (1.0, *lengths)[-3:]
     write_eyepy(borders.lines, pixels, (between, row, column), path)
-
-
-def write_layer(path: str, _data: Any, settings: dict[str, Any]) -> list[str]:
-    """Write the lines of a layer for napari's *Save Selected Layers* (npe2).
-
-    Returns
-    -------
-    list of str
-        The path; empty for vectors that are no lines, which napari then says it did not save.
-    """
-    borders = settings.get("metadata", {}).get("borders")
-    if not isinstance(borders, Borders):
-        return []
-    write_lines(borders.lines, path)
-    return [path]
 
 
 def import_lines(path: Path, shape: tuple[int, int, int]) -> Lines:

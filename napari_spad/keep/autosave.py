@@ -17,10 +17,10 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
+from napari_spad.borders import KeptLines, TrackedLines
 from napari_spad.desk import Desk, Result, explain
 from napari_spad.keep.autosave_folders import Session
 from napari_spad.keep.autosaved_layer import AutosavedLayer
-from napari_spad.keep.kept_lines import KeptLines, TrackedLines
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer, now, places_of
 from napari_spad.layers import Edit, is_label_map
 
@@ -61,12 +61,12 @@ class Autosave(QObject):
         self.when: float | None = None
         self.trouble = self._refused = ""  # the latter of a layer that tells nothing to write
         self.tracked: dict[int, TrackedLayer] = {}
-        self.lines = KeptLines(desk, self.session)
-        self.lines.removed.connect(self._on_lines_removed)
         self.removed: list[TrackedLayer | TrackedLines] = []
         self._gone: list[TrackedLayer] = []  # removed from the viewer, their last save to come
         self._running: list[SaveJob] = []
         self._busy = Lock()
+        self.lines = KeptLines(desk, self.session, self._busy)
+        self.lines.removed.connect(self._on_lines_removed)
         self._worker: FunctionWorker[Any] | None = None
         self._timer = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._timer.timeout.connect(self._save)

@@ -20,15 +20,15 @@ pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
 
-def opened(open_dock, qtbot):
-    viewer, dock = open_dock(show=True)
+def opened(open_dock, **options):
+    viewer, dock = open_dock(**options)
     viewer.add_image(stack((4, 60, 90)), name="eye", scale=(0.1, 0.02, 0.02), units=("mm",) * 3)
     dock.panels.setCurrentWidget(dock.correct)
     return viewer, dock
 
 
-def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock, qtbot) -> None:
-    viewer, dock = opened(open_dock, qtbot)
+def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock) -> None:
+    viewer, dock = opened(open_dock, show=True)
     assert dock.borders.box.isHidden()
     dock.borders.add.add_new(["ILM", "BM"])
     assert not dock.borders.box.isHidden()
@@ -62,7 +62,7 @@ def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock, qtbot) 
 
 
 def test_a_band_and_its_labels_follow_each_other(open_dock, qtbot) -> None:
-    _, dock = opened(open_dock, qtbot)
+    _, dock = opened(open_dock)
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
     (result,) = dock.results
@@ -91,7 +91,7 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, qtbot) -> None:
 
 
 def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> None:
-    _, dock = opened(open_dock, qtbot)
+    _, dock = opened(open_dock)
     dock.borders.add.add_new(["ILM", "BM"])
     borders = borders_of(dock.borders.layer)
     plane = borders.plane(1)
@@ -102,7 +102,7 @@ def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> Non
     want = borders.heights.copy()
     # A killed process leaves its folder, and a lock that nobody holds.
     shutil.copytree(autosave.session.folder, tmp_path / "autosave" / "killed")
-    _, again = opened(open_dock, qtbot)
+    _, again = opened(open_dock)
     qtbot.waitUntil(lambda: bool(again.keep.kept.copies), timeout=10_000)
     (copy,) = [c for c in again.keep.kept.copies if c.name == "eye – lines"]
     assert copy.lost
@@ -114,8 +114,8 @@ def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> Non
     assert back.by_hand[0].tolist() == [False, True, False, False]
 
 
-def test_the_devices_lines_can_be_edited_and_areas_become_labels(open_dock, qtbot) -> None:
-    viewer, dock = opened(open_dock, qtbot)
+def test_the_devices_lines_can_be_edited_and_areas_become_labels(open_dock) -> None:
+    viewer, dock = opened(open_dock)
     rows = {"BM": np.full((4, 90), 40.0), "ILM": np.full((4, 90), 12.5)}
     ((labels, settings, _),) = reference_layer(rows, (4, 60, 90), Scale())
     viewer.add_labels(labels, **settings)

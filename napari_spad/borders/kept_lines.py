@@ -7,10 +7,11 @@ it wrote nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from napari.layers import Vectors
@@ -18,11 +19,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
-from napari_spad.borders import Borders, add_lines, borders_of
+from napari_spad.borders.line_layers import add_lines, borders_of
+from napari_spad.borders.line_model import Borders
 from napari_spad.desk import Desk, explain
-from napari_spad.keep.autosave_folders import Session
-from napari_spad.keep.autosaved_layer import AutosavedLayer, Loaded
-from napari_spad.keep.tracked_layer import now
 from napari_spad.layers import placement
 from spad.borders import Lines
 
@@ -34,13 +33,23 @@ TALLEST = 65_535
 """Rows, where a damaged header does not tell: heights are not to be cut off."""
 
 
+class Session(Protocol):
+    """The autosave folder of a window: that of the room `keep`, which stands above this one."""
+
+    def begin(self) -> None:
+        """Make it and lock it, unless that is done."""
+
+    def new_layer(self) -> Any:
+        """A folder for one more layer, with `save_header` and `save_bscan`."""
+
+
 @dataclass
 class TrackedLines:
     """A layer of lines that is saved."""
 
     layer: Vectors
     borders: Borders
-    saved: AutosavedLayer
+    saved: Any  # where to: what `Session.new_layer` gives
     dirty: set[int] = field(default_factory=set)
     header_dirty: bool = True
     removed: str = ""
@@ -55,17 +64,19 @@ class KeptLines(QObject):
     desk : Desk
     session : Session
         Where to.
+    busy : Lock
+        Held while the session's folder is written to.
     """
 
     removed = Signal(object)
     """A `TrackedLines` whose layer was taken out of the viewer, and which is saved."""
 
-    def __init__(self, desk: Desk, session: Session) -> None:
+    def __init__(self, desk: Desk, session: Session, busy: Lock) -> None:
         super().__init__()
         self.desk, self.viewer, self.session = desk, desk.viewer, session
         self.tracked: dict[int, TrackedLines] = {}
         self._gone: list[TrackedLines] = []
-        self._busy = Lock()
+        self._busy = busy
         self._worker: FunctionWorker[Any] | None = None
         self.trouble = ""
         self._timer = QTimer(self, singleShot=True, interval=WAIT_MS)
@@ -75,7 +86,7 @@ class KeptLines(QObject):
         for layer in self.viewer.layers:
             self.track(layer)
 
-    def track(self, layer: Any, saved: AutosavedLayer | None = None) -> None:
+    def track(self, layer: Any, saved: Any = None) -> None:
         """Save the lines of a layer from now on; `saved` is where they were read back from."""
         borders = borders_of(layer)
         if borders is None:
@@ -95,7 +106,7 @@ class KeptLines(QObject):
             layer.events.name.connect(self._on_name)
         self._timer.start()
 
-    def show(self, saved: AutosavedLayer, loaded: Loaded, placed: dict[str, Any]) -> None:
+    def show(self, saved: Any, loaded: Any, placed: dict[str, Any]) -> None:
         """Put lines that were read back into the viewer, and go on saving them there."""
         header = loaded.header
         heights = (loaded.labels.astype(np.int32) ^ NAN_BITS).view(np.float32)
@@ -123,7 +134,7 @@ class KeptLines(QObject):
         one = self.tracked.pop(id(event.value), None)
         if one is not None:
             self._ignore(one)
-            one.removed, one.header_dirty = now(), True
+            one.removed, one.header_dirty = time.strftime("%Y-%m-%dT%H:%M:%S"), True
             self._gone.append(one)
             self._timer.start(0)
 
