@@ -126,7 +126,8 @@ class Tools:
             points.append(self._place(event))
             self.borders.preview(z, self._with(before, _stroke(points, rub)))
             yield
-        self._keep(z, before, _stroke(points, rub))
+        if len(points) > 1:  # a click alone would leave a spike
+            self._keep(z, before, _stroke(points, rub))
 
     def _drag(self, event: Any) -> Iterator[None]:
         borders, z = self.borders, self.bscan

@@ -68,6 +68,8 @@ class Bench:
 
 def test_a_stroke_replaces_a_stretch_and_shift_rubs_it_out() -> None:
     bench = Bench()
+    bench.stroke((30, 30))
+    assert np.isnan(bench.line()).all(), "a click alone leaves nothing"
     bench.stroke((10, 5), (14, 25), (10, 45))
     assert np.isfinite(bench.line()[5:46]).all()
     assert np.isnan(bench.line()[[4, 46]]).all()

@@ -14,7 +14,7 @@ from napari_spad.read.reader import read
 from spad.borders import Lines, areas, read_lines, write_lines
 
 FOLDER = Path(os.environ.get("SPAD_DATA", "")) / "raw_oct"
-FILES = ("heyeximport_valid.vol", "eyepy_test_volume.vol", "eyepy_heyex_xml")
+FILES = ("heyeximport_valid.vol", "eyepy_heyex_xml")
 
 
 @pytest.mark.real
