@@ -21,7 +21,15 @@ from spad.borders import Lines
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["LineDrawing", "add_lines", "borders_of", "bscan_of", "color_of", "image_of"]
+__all__ = [
+    "LineDrawing",
+    "add_lines",
+    "borders_of",
+    "bscan_of",
+    "color_of",
+    "image_of",
+    "placed_like",
+]
 
 COLORS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff")
 """Okabe and Ito's, the brightest first."""

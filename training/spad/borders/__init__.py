@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spad.borders.edges import Edges, along_edge, snapped
     from spad.borders.edits import Stretch, dragged, drawn, moved, smoothed, through_knots
     from spad.borders.label_maps import areas, band_lines, with_band
-    from spad.borders.line_files import lines_csv, lines_npz, read_lines, write_lines
+    from spad.borders.line_files import lines_csv, read_lines, write_lines
     from spad.borders.lines import Lines, in_order, put_in_order, thickness_mm
 
 __getattr__, __all__ = lazily(__name__)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spad.borders.lines import Lines
 from spad.cases import replaced
 
-__all__ = ["SUFFIXES", "lines_csv", "lines_npz", "read_lines", "write_lines"]
+__all__ = ["SUFFIXES", "lines_csv", "read_lines", "write_lines"]
 
 SUFFIXES = (".csv", ".npz")
 FORMAT = 1
@@ -42,7 +42,7 @@ def lines_csv(lines: Lines) -> str:
     return out.getvalue()
 
 
-def lines_npz(lines: Lines) -> bytes:
+def _npz(lines: Lines) -> bytes:
     """Lines as NumPy's zip archive: ``names``, ``heights``, ``format``."""
     out = io.BytesIO()
     np.savez_compressed(
@@ -64,7 +64,7 @@ def write_lines(lines: Lines, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     kind = _kind(path)
     with replaced(path) as beside:
-        beside.write_bytes(lines_csv(lines).encode() if kind == ".csv" else lines_npz(lines))
+        beside.write_bytes(lines_csv(lines).encode() if kind == ".csv" else _npz(lines))
 
 
 def read_lines(path: str | os.PathLike[str]) -> Lines:
