@@ -296,6 +296,29 @@ def uncertainty(desk: Desk) -> None:
     result.uncertainty.visible = False
 
 
+def lines(desk: Desk) -> None:
+    """Top and bottom of a structure as lines; one is dragged."""
+    desk.driver.open_tab(desk.dock.panels, "Correct")
+    panel, driver = desk.dock.borders, desk.driver
+    panel.add.add_band(next(c.value for c in desk.dock.results[-1].classes if c.name == "IS/OS"))
+    driver.pause(300)
+    borders, z = panel.at_work.borders, panel.at_work.tools.bscan
+    there = np.flatnonzero(np.isfinite(borders.heights[0, z]))
+    column = int(there[len(there) // 6])
+    row = float(borders.heights[0, z, column])
+    panel.choose("drag")
+    stretch = desk.dock.measure.scale.stretch
+    stretch.click()
+    driver.pause(300)
+    driver.stroke(panel.layer, [(row, column), (row - 8, column), (row - 16, column)])
+    desk.camera.hold(1200)
+    desk.still("lines")
+    stretch.click()
+    driver.press("Ctrl+Z")
+    desk.session.viewer.layers.remove(panel.layer)
+    driver.open_tab(desk.dock.panels, "Review")
+
+
 def keep_and_train(desk: Desk) -> None:
     """Where the work goes."""
     for title in ("Keep", "Train"):
@@ -325,7 +348,14 @@ Step = Callable[[Desk], None]
 FILM: tuple[Step, ...] = (
     empty, open_sample, segment_the_stack, correct, accept, learn, measure,
 )  # fmt: skip
-STILLS: tuple[Step, ...] = (sample_anew, alternatives, uncertainty, keep_and_train, stretched)
+STILLS: tuple[Step, ...] = (
+    sample_anew,
+    alternatives,
+    uncertainty,
+    lines,
+    keep_and_train,
+    stretched,
+)
 """After the film."""
 
 

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import FunctionWorker
 
+from napari_spad.borders import BordersPanel
 from napari_spad.correct import CorrectPanel
 from napari_spad.desk import (
     Desk,
@@ -97,6 +98,8 @@ class SpadDock(QWidget):
         self.correct = CorrectPanel(self.desk, self.form)
         self.lessons = LessonsPanel(self.desk, self.form, worker)
         self.correct.add_section(self.lessons)
+        self.borders = BordersPanel(self.desk)
+        self.correct.add_section(self.borders)
         self.review = ReviewPanel(self.desk)
         self.scores = ScoresPanel(self.desk)
         self.measure = MeasurePanel(self.desk, self.scores, self.review.reviews)
@@ -327,6 +330,7 @@ class SpadDock(QWidget):
         self._settled.stop()
         self.keep.disconnect_viewer()
         self.lessons.disconnect_viewer()
+        self.borders.disconnect_viewer()
         self.training.disconnect_viewer()
         self.measure.disconnect_viewer()
         self.desk.shut_down()

@@ -17,6 +17,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
+from napari_spad.borders import KeptLines, TrackedLines
 from napari_spad.desk import Desk, Result, explain
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer, now, places_of
 from napari_spad.layers import Edit, is_label_map
@@ -59,10 +60,12 @@ class Autosave(QObject):
         self.when: float | None = None
         self.trouble = self._refused = ""  # the latter of a layer that tells nothing to write
         self.tracked: dict[int, TrackedLayer] = {}
-        self.removed: list[TrackedLayer] = []
+        self.removed: list[TrackedLayer | TrackedLines] = []
         self._gone: list[TrackedLayer] = []  # removed from the viewer, their last save to come
         self._running: list[SaveJob] = []
         self._busy = Lock()
+        self.lines = KeptLines(desk, self.session, self._busy)
+        self.lines.removed.connect(self._on_lines_removed)
         self._worker: FunctionWorker[Any] | None = None
         self._timer = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._timer.timeout.connect(self._save)
@@ -136,6 +139,10 @@ class Autosave(QObject):
         self._gone.append(tracked)
         self._timer.start(0)
 
+    def _on_lines_removed(self, lines: TrackedLines) -> None:
+        self.removed.append(lines)
+        self.kept_changed.emit()
+
     def _on_result(self, result: Result) -> None:
         if result.layer in self.viewer.layers:
             new = id(result.layer) not in self.tracked
@@ -204,7 +211,8 @@ class Autosave(QObject):
     @property
     def waiting(self) -> bool:
         """Whether something is not on the disk yet."""
-        return self._worker is not None or any(w.waiting for w in self._all())
+        waiting = self._worker is not None or any(w.waiting for w in self._all())
+        return waiting or self.lines.waiting
 
     def _all(self) -> list[TrackedLayer]:
         return [*self._gone, *self.tracked.values()]
@@ -281,7 +289,7 @@ class Autosave(QObject):
             return
         _OPEN.discard(self)
         self.blockSignals(True)  # nobody is to start anything on the last news
-        error = self.flush()
+        error = self.flush() or self.lines.shut_down()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)

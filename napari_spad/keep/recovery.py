@@ -109,6 +109,9 @@ class Recovery(QObject):
     def _show(self, one: _Found) -> str:
         """Show a layer, with as much of what it was as can be; return what there is to say."""
         loaded, name = one.loaded, one.loaded.header["name"]
+        if loaded.header["lines"]:
+            self.autosave.lines.show(one.saved, loaded, _placed(loaded.header))
+            return ""
         if one.source is not None and one.source.layer in self.viewer.layers:
             before = set(self.viewer.layers)
             try:

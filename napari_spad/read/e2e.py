@@ -89,7 +89,8 @@ def volume_layers(volume: Any) -> list[LayerData]:
     who = meta.get("patient") or {}
     told = [str(who.get(key) or "") for key in ("patient_id", "pid", "lastname", "surname")]
     lines = {
-        str(name)[:12]: np.asarray(layer.data, np.float32) for name, layer in volume.layers.items()
+        str(name)[:12].strip() or "line": np.asarray(layer.data, np.float32)
+        for name, layer in volume.layers.items()
     }
     eye = eye if eye in ("OD", "OS") else ""
     scans = list(meta.get("bscan_meta") or ())

@@ -60,7 +60,9 @@ def read_heyex(path: str | Path) -> list[LayerData]:
             rows = _numbers(line.findtext("Array"))
             if len(rows) == width:
                 name = "".join(c for c in line.findtext("Name") or "" if c.isalnum())[:12]
-                lines.setdefault(name, np.full((len(scans), width), np.nan, np.float32))[z] = rows
+                lines.setdefault(name or "line", np.full((len(scans), width), np.nan, np.float32))[
+                    z
+                ] = rows
     sizes = {b.shape for b in bscans}
     if len(sizes) > 1:
         raise ValueError(

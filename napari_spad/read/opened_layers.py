@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.borders import Lines, areas
 from spad.measuring import Scale
 
 __all__ = [
@@ -172,16 +173,9 @@ def bands(
     names : list of str
         Of the values 1, 2, ...: ``"ILM to RNFL"``.
     """
-    found = {n: r for n, r in lines.items() if np.isfinite(r).any()}
-    order = sorted(found, key=lambda n: float(np.nanmean(found[n])))
-    labels = np.zeros(shape, np.uint8)
-    rows = np.arange(shape[1], dtype=np.float32)[:, None]
-    for z in range(shape[0]):
-        for value, (upper, lower) in enumerate(pairwise(order), 1):
-            # Comparisons with NaN are false: no line, no band.
-            inside = (rows >= found[upper][z]) & (rows < found[lower][z])
-            labels[z][inside & (labels[z] == 0)] = value
-    return labels, [f"{upper} to {lower}" for upper, lower in pairwise(order)]
+    found = Lines.of(lines)
+    names = [f"{upper} to {lower}" for upper, lower in pairwise(found.names)]
+    return (areas(found, shape[1]) if names else np.zeros(shape, np.uint8)), names
 
 
 def reference_layer(
@@ -203,7 +197,7 @@ def reference_layer(
         labels = labels[0]
     settings = {
         "name": "layers of the vendor",
-        "metadata": {"role": "reference", "vendor_lines": True},
+        "metadata": {"role": "reference", "vendor_lines": True, "lines": Lines.of(lines)},
         "features": {"index": range(len(names) + 1), "name": ["background", *names]},
         "colormap": DirectLabelColormap(color_dict=colors),
         "opacity": 1.0,

@@ -58,6 +58,8 @@ def read_header(folder: Path) -> tuple[dict[str, Any], list[str]]:
         "locked": [n for n in _list(found.get("locked")) if type(n) is int],
         "placement": _dict(found.get("placement")),
         "details": _dict(found.get("details")),
+        "lines": [name for name in _list(found.get("lines")) if isinstance(name, str)],
+        "rows": rows if type(rows := found.get("rows")) is int else 0,
     }
     lacking = [
         key for key, at in (("name", found.get("name")), ("shape", header["shape"])) if not at

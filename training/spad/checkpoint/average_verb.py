@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spad.checkpoint.card import Card
 from spad.checkpoint.by_name import model_path
+from spad.checkpoint.card import Card
 from spad.checkpoint.safetensors_file import load, save
 
 __all__ = ["add_arguments", "averaged", "run"]

@@ -13,8 +13,8 @@ from spad.checkpoint import sha256
 from spad.remote import SERVER, is_server
 from SPADLib.desk import Desk
 from SPADLib.host import get, torch_note
-from SPADLib.segment.server_panel import ServerPanel
 from SPADLib.segment.models_panel import ModelsPanel
+from SPADLib.segment.server_panel import ServerPanel
 
 __all__ = ["ModelPanel"]
 

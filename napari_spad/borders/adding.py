@@ -1,0 +1,181 @@
+"""Where lines come from and go to: a structure, the device, a file, nothing; labels and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Vectors
+from qtpy.QtCore import Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QToolButton
+
+from napari_spad.borders.band import lines_of_band
+from napari_spad.borders.line_files import FILTER, export_lines, import_lines
+from napari_spad.borders.line_layers import add_lines, color_of, placed_like
+from napari_spad.borders.line_model import Borders
+from napari_spad.desk import Desk, named
+from napari_spad.layers import level_0
+from spad.borders import Lines, areas
+
+__all__ = ["AddMenu"]
+
+NAMES = "ILM, IS/OS, RPE, BM"
+
+
+class AddMenu(QToolButton):
+    """The button “Add…”, with a menu of what there is to make lines of.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    band_added = Signal(object, object, int)
+    """Lines of a structure: their layer, the Result and the structure's value."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        named(self, "add_lines").setText("Add…")
+        self.setToolTip("Layers as lines, one height a column: from the device, labels, a file")
+        self.desk, self.viewer = desk, desk.viewer
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        menu.aboutToShow.connect(self.fill)
+        self.setMenu(menu)
+
+    def fill(self) -> None:
+        """Offer what there is."""
+        menu = self.menu()
+        menu.clear()
+        for title, lines in self._vendors():
+            menu.addAction(title, partial(self.add_found, lines))
+        result = self.desk.result
+        if result is not None:
+            for one in result.classes[1:]:
+                menu.addAction(f"Top and bottom of {one.name}", partial(self.add_band, one.value))
+        menu.addAction("New lines, by name…", self._ask_names)
+        menu.addAction("From a file…", self._ask_file)
+
+    def _vendors(self) -> list[tuple[str, Lines]]:
+        found = [layer.metadata.get("lines") for layer in self.viewer.layers]
+        some = [lines for lines in found if isinstance(lines, Lines) and lines.names]
+        return [(f"The device's: {', '.join(lines.names)}"[:60], lines) for lines in some]
+
+    def _image(self) -> Image:
+        """The image that new lines belong to: the active one, else the topmost."""
+        fit = [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Image) and layer.ndim in (2, 3) and "spad" not in layer.metadata
+        ]
+        if not fit:
+            raise ValueError("Lines lie over a B-scan or a stack of them: open an image first")
+        active = self.viewer.layers.selection.active
+        return active if active in fit else fit[-1]
+
+    def _shape(self, image: Image) -> tuple[int, int, int]:
+        shape = (1, *level_0(image).shape[: image.ndim])[-3:]
+        return int(shape[0]), int(shape[1]), int(shape[2])
+
+    def add_found(
+        self, lines: Lines, image: Image | None = None, *, kind: str = "lines"
+    ) -> Vectors | None:
+        """Put lines over an image whose size is theirs."""
+        try:
+            image = image or self._image()
+            shape = self._shape(image)
+            if lines.heights.shape[1:] != (shape[0], shape[2]):
+                raise ValueError(
+                    f"The lines are of {lines.heights.shape[1]} B-scans of "
+                    f"{lines.heights.shape[2]} columns, “{image.name}” has {shape[0]} of "
+                    f"{shape[2]}; choose their image"
+                )
+            placed = placed_like(image)
+            return add_lines(self.viewer, lines, shape[1], f"{image.name} – {kind}", placed)
+        except Exception as error:
+            self.desk.fail(error)
+            return None
+
+    def add_band(self, value: int) -> None:
+        """Add top and bottom of a structure of the result at work; its labels follow them."""
+        result = self.desk.result
+        if result is None or result.layer.ndim > 3:
+            self.desk.say("Lines are drawn over one stack of B-scans: segment one first.")
+            return
+        name = next(one.name for one in result.classes if one.value == value)
+        layer = self.add_found(
+            lines_of_band(result, value, name), result.image, kind=f"{name} lines"
+        )
+        if layer is not None:
+            self.band_added.emit(layer, result, value)
+
+    def add_new(self, names: Sequence[str]) -> None:
+        """Add lines that are to be drawn yet."""
+        try:
+            image = self._image()
+            shape = self._shape(image)
+            lines = Lines.nowhere(tuple(names), shape[0], shape[2])
+        except ValueError as error:
+            self.desk.fail(error)
+            return
+        self.add_found(lines, image)
+        self.desk.say(f"Draw “{names[0]}”: with the mouse, or click along its edge (W).")
+
+    def _ask_names(self) -> None:
+        text, asked = QInputDialog.getText(
+            self, "New lines", "Their names, from top to bottom, with commas:", text=NAMES
+        )
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if asked and names:
+            self.add_new(names)
+
+    def _ask_file(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open lines", "", "Lines (*.csv *.npz *.eye)")
+        if chosen:
+            self.open(Path(chosen))
+
+    def open(self, path: Path) -> None:
+        """Add the lines of a file."""
+        try:
+            image = self._image()
+            self.add_found(import_lines(path, self._shape(image)), image)
+        except Exception as error:
+            self.desk.fail(error)
+
+    # ------------------------------------------------------------------ out
+
+    def areas(self, layer: Vectors, borders: Borders) -> None:
+        """Add a label layer of the areas between the lines."""
+        from napari.utils.colormaps import DirectLabelColormap
+        from vispy.color import Color
+
+        names = borders.names
+        if len(names) < 2:
+            self.desk.say("An area lies between two lines; there is one.")
+            return
+        labels = areas(borders.lines, borders.rows)
+        colors: dict[int | None, Any] = {None: "magenta", 0: "transparent"}
+        colors |= {n + 1: Color(color_of(n)).rgba for n in range(len(names) - 1)}
+        between = [f"{a} to {b}" for a, b in pairwise(names)]
+        self.viewer.add_labels(
+            labels if layer.ndim > 2 else labels[0],
+            name=f"{layer.name} – areas",
+            features={"index": np.arange(len(names)), "name": ["background", *between]},
+            colormap=DirectLabelColormap(color_dict=colors),
+            opacity=0.5,
+            **placed_like(layer),
+        )
+
+    def export(self, layer: Vectors) -> None:
+        """Ask for a file, and write the lines there."""
+        chosen, _ = QFileDialog.getSaveFileName(self, "Export lines", f"{layer.name}.csv", FILTER)
+        if chosen:
+            try:
+                export_lines(layer, Path(chosen), self.viewer)
+                self.desk.say(f"Exported the lines to {chosen}")
+            except Exception as error:
+                self.desk.fail(error)

@@ -1,0 +1,165 @@
+"""The lines of a stack while a person edits them: heights, which line is selected, undo. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from spad.borders import Lines
+
+__all__ = ["Borders"]
+
+MOST_STEPS = 200
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """B-scans before and after, and what was by hand there: (lines, W) and (lines,) each."""
+
+    before: dict[int, tuple[Plane, NDArray[np.bool_]]]
+    after: dict[int, tuple[Plane, NDArray[np.bool_]]]
+
+
+class Borders:
+    """Lines that are edited B-scan by B-scan.
+
+    Parameters
+    ----------
+    lines : Lines
+        They are copied.
+    rows : int
+        Of the B-scans; no line leaves them.
+
+    Attributes
+    ----------
+    heights : array of float32, (lines, Z, W)
+    by_hand : array of bool, (lines, Z)
+        Whether a person drew or moved a line there: what lies between two such B-scans can be
+        interpolated.
+    selected : int
+        The line that is drawn.
+    stretch : tuple or None
+        (B-scan, first column, end) that was edited last: snapping and smoothing keep to it.
+    """
+
+    changed = Signal(object)
+    """A step was made, taken back or made again: a tuple of the B-scans."""
+    shown = Signal()
+    """Something looks different: heights while the mouse moves them, the selected line."""
+
+    def __init__(self, lines: Lines, rows: int) -> None:
+        self.names, self.rows = lines.names, rows
+        self.heights = np.array(lines.heights, np.float32)
+        self.by_hand = np.zeros(self.heights.shape[:2], bool)
+        self.selected = 0
+        self.stretch: tuple[int, int, int] | None = None
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+
+    def __deepcopy__(self, _memo: Any) -> Borders:
+        """Of a layer that is duplicated: lines of its own, and no history."""
+        twin = Borders(self.lines, self.rows)
+        twin.by_hand[...] = self.by_hand
+        return twin
+
+    @property
+    def lines(self) -> Lines:
+        """The lines as they are now."""
+        return Lines(self.names, self.heights.copy())
+
+    @property
+    def bscans(self) -> int:
+        """How many B-scans there are."""
+        return int(self.heights.shape[1])
+
+    def select(self, line: int) -> None:
+        """Choose the line that the tools work on; a number that is none changes nothing."""
+        if 0 <= line < len(self.names) and line != self.selected:
+            self.selected, self.stretch = line, None
+            self.shown.emit()
+
+    def plane(self, z: int) -> Plane:
+        """Heights of a B-scan, (lines, W); a copy."""
+        plane: Plane = self.heights[:, z].copy()
+        return plane
+
+    def preview(self, z: int, plane: Plane) -> None:
+        """Show heights that are no step yet, while the mouse moves."""
+        self.heights[:, z] = self._inside(plane)
+        self.shown.emit()
+
+    def follow(self, z: int, plane: Plane) -> None:
+        """Take heights that others have decided on: no step of this history."""
+        self.preview(z, plane)
+        self.changed.emit((z,))
+
+    def put(self, planes: Mapping[int, Plane], *, by_hand: bool = True) -> bool:
+        """Take new heights as one undo step.
+
+        Parameters
+        ----------
+        planes : mapping of int to array of float32, (lines, W)
+            By B-scan.
+        by_hand : bool
+            Whether a person saw to each of these B-scans.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
+        """
+        before, after = {}, {}
+        for z, plane in planes.items():
+            new = self._inside(plane)
+            differs = ~(
+                (new == self.heights[:, z]) | (np.isnan(new) & np.isnan(self.heights[:, z]))
+            )
+            if differs.any():
+                hand = self.by_hand[:, z].copy()
+                before[z] = (self.plane(z), hand)
+                after[z] = (new, (hand | differs.any(1)) if by_hand else hand & ~differs.any(1))
+        if not before:
+            return False
+        self._done = [*self._done[-MOST_STEPS + 1 :], _Step(before, after)]
+        self._undone = []
+        self._take(after)
+        return True
+
+    def undo(self) -> tuple[int, ...]:
+        """Take the last step back; returns its B-scans, none where there is no step."""
+        if not self._done:
+            return ()
+        self._undone.append(step := self._done.pop())
+        return self._take(step.before)
+
+    def redo(self) -> tuple[int, ...]:
+        """Make the last step again that was taken back."""
+        if not self._undone:
+            return ()
+        self._done.append(step := self._undone.pop())
+        return self._take(step.after)
+
+    def _take(self, planes: Mapping[int, tuple[Plane, NDArray[np.bool_]]]) -> tuple[int, ...]:
+        for z, (plane, hand) in planes.items():
+            self.heights[:, z], self.by_hand[:, z] = plane, hand
+        self.shown.emit()
+        self.changed.emit(tuple(planes))
+        return tuple(planes)
+
+    def _inside(self, plane: Plane) -> Plane:
+        return np.clip(plane, -0.5, self.rows - 0.5).astype(np.float32)
+
+    def neighbours(self, z: int) -> tuple[int | None, int | None]:
+        """Nearest B-scans before and after in which the selected line is by hand."""
+        hand = np.flatnonzero(self.by_hand[self.selected])
+        before, after = hand[hand < z], hand[hand > z]
+        return (
+            int(before[-1]) if len(before) else None,
+            int(after[0]) if len(after) else None,
+        )

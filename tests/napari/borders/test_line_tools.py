@@ -1,0 +1,218 @@
+"""Lines in a viewer without a window: tools, actions, undo, a band and its labels, files."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_spad.borders import add_lines, borders_of
+from napari_spad.borders.line_actions import LineActions
+from napari_spad.borders.line_files import export_lines, import_lines
+from napari_spad.borders.line_layers import LineDrawing, bscan_of, image_of, placed_like
+from napari_spad.borders.tools import Tools
+from spad.borders import Lines, in_order
+
+SHAPE = (5, 60, 80)
+TOPS = (20.5, 35.5)
+
+
+def stack() -> np.ndarray:
+    """Two bright bands in speckle, on every B-scan one row further down."""
+    rows = np.arange(SHAPE[1])[None, :, None] - np.arange(SHAPE[0])[:, None, None]
+    bright = 90 * (rows > TOPS[0]) * (rows < TOPS[0] + 6) + 150 * (rows > TOPS[1])
+    noise = np.random.default_rng(0).normal(0, 10, SHAPE)
+    return (60 + bright + noise).clip(0, 255).astype(np.uint8)
+
+
+class Bench:
+    """A viewer with an image, lines over it, and the tools."""
+
+    def __init__(self, names: tuple[str, ...] = ("ILM", "IS/OS", "BM")) -> None:
+        self.viewer = ViewerModel()
+        self.image = self.viewer.add_image(stack(), name="eye", scale=(0.2, 0.004, 0.01))
+        lines = Lines.nowhere(names, SHAPE[0], SHAPE[2])
+        placed = placed_like(self.image)
+        self.layer = add_lines(self.viewer, lines, SHAPE[1], "eye – lines", placed)
+        self.borders = borders_of(self.layer)
+        assert self.borders is not None
+        self.said: list[str] = []
+        drawing = LineDrawing(self.viewer, self.layer)
+        self.tools = Tools(self.viewer, self.layer, self.borders, drawing, self.said.append)
+        self.actions = LineActions(self.viewer, self.borders, self.tools, self.said.append)
+        self.go(0)
+
+    def go(self, z: int) -> None:
+        self.viewer.dims.set_current_step(0, z)
+
+    def event(self, kind: str, row: float, column: float, *modifiers: str) -> SimpleNamespace:
+        place = self.layer.data_to_world((self.tools.bscan, row, column))
+        return SimpleNamespace(type=kind, button=1, position=place, modifiers=modifiers)
+
+    def stroke(self, *points: tuple[float, float], shift: bool = False) -> None:
+        event = self.event("mouse_press", *points[0], *(["Shift"] if shift else []))
+        for generator in [f(self.layer, event) for f in self.layer.mouse_drag_callbacks]:
+            next(generator, None)
+            for point in points[1:]:
+                vars(event).update(vars(self.event("mouse_move", *point, *event.modifiers)))
+                next(generator, None)
+            event.type = "mouse_release"
+            next(generator, None)
+
+    def line(self, number: int = 0, z: int = 0) -> np.ndarray:
+        return self.borders.heights[number, z]
+
+
+def test_a_stroke_replaces_a_stretch_and_shift_rubs_it_out() -> None:
+    bench = Bench()
+    bench.stroke((30, 30))
+    assert np.isnan(bench.line()).all(), "a click alone leaves nothing"
+    bench.stroke((10, 5), (14, 25), (10, 45))
+    assert np.isfinite(bench.line()[5:46]).all()
+    assert np.isnan(bench.line()[[4, 46]]).all()
+    assert bench.line()[15] == pytest.approx(12)
+    bench.stroke((30, 20), (30, 24), shift=True)
+    assert np.isnan(bench.line()[20:25]).all()
+    bench.actions.undo()
+    assert np.isfinite(bench.line()[5:46]).all()
+    bench.actions.undo()
+    assert np.isnan(bench.borders.heights).all()
+    bench.actions.undo(again=True)
+    assert np.isfinite(bench.line()[5:46]).all()
+
+
+@pytest.mark.parametrize("others", ["push", "stop"])
+def test_lines_push_or_stop_each_other(others) -> None:
+    bench = Bench()
+    bench.tools.others = others
+    bench.stroke((20, 0), (20, 79))
+    bench.borders.select(1)
+    bench.stroke((30, 0), (30, 79))
+    bench.stroke((10, 40), (10, 60))
+    assert in_order(bench.borders.heights[:, 0])
+    assert bench.line(0)[50] == (10 if others == "push" else 20)
+    assert bench.line(1)[50] == (10 if others == "push" else 20)
+
+
+def test_a_drag_takes_the_nearest_line_along() -> None:
+    bench = Bench()
+    bench.stroke((20, 0), (20, 79))
+    bench.borders.select(1)
+    bench.stroke((30, 0), (30, 79))
+    bench.tools.choose("drag")
+    bench.tools.reach = 10
+    bench.stroke((21, 40), (18, 40), (16, 40))
+    assert bench.borders.selected == 0
+    assert bench.line(0)[40] == pytest.approx(15)
+    assert (bench.line(0)[[30, 50]] == 20).all()
+    assert (bench.line(1) == 30).all()
+
+
+def test_a_wire_follows_the_edge_and_knots_are_joined_smoothly() -> None:
+    bench = Bench()
+    bench.tools.choose("wire")
+    for column in (2, 40, 77):
+        bench.stroke((TOPS[0] + 1, column))
+    assert np.nanmean(np.abs(bench.line() - TOPS[0])) < 0.6
+    assert np.isfinite(bench.line()[2:78]).all()
+    bench.borders.select(1)
+    bench.tools.choose("knots")
+    for point in ((40, 5), (44, 40), (40, 75)):
+        bench.stroke(point)
+    assert bench.line(1)[[5, 40, 75]] == pytest.approx([40, 44, 40])
+    bench.actions.undo()
+    assert np.isnan(bench.line(1)[41:]).all(), "each click is one step"
+
+
+def test_the_stretch_drawn_last_is_snapped_then_all_of_it() -> None:
+    bench = Bench()
+    bench.stroke((TOPS[0] + 1.5, 0), (TOPS[0] + 1.5, 79))
+    bench.stroke((TOPS[0] + 1.5, 20), (TOPS[0] + 1.5, 50))
+    bench.actions.snap(6)
+    assert np.abs(bench.line()[20:51] - TOPS[0]).mean() < 0.6
+    assert (bench.line()[:20] == TOPS[0] + 1.5).all()
+    bench.borders.stretch = None
+    bench.actions.snap(6)
+    assert np.abs(bench.line() - TOPS[0]).mean() < 0.6
+    rough = np.abs(np.diff(bench.line())).sum()
+    bench.actions.smooth()
+    assert np.abs(np.diff(bench.line())).sum() <= rough
+
+
+def test_a_copy_moves_as_the_eye_moved_and_between_fills_the_gap() -> None:
+    bench = Bench()
+    bench.stroke((TOPS[0], 0), (TOPS[0], 79))
+    bench.go(1)
+    bench.actions.copy(-1)
+    assert bench.line(z=1)[10:70] == pytest.approx(np.full(60, TOPS[0] + 1))
+    bench.go(4)
+    bench.stroke((TOPS[0] + 4, 0), (TOPS[0] + 4, 79))
+    bench.actions.interpolate()
+    assert "Go to a B-scan between two" in bench.said[-1]
+    bench.go(2)
+    bench.actions.interpolate()
+    assert "B-scans 3 to 4" in bench.said[-1]
+    for z in (2, 3):
+        assert bench.line(z=z)[10:70] == pytest.approx(np.full(60, TOPS[0] + z), abs=0.6)
+    assert bench.borders.by_hand[0].tolist() == [True, True, False, False, True]
+    bench.go(0)
+    bench.actions.undo()
+    assert np.isnan(bench.borders.heights[0, 2:4]).all(), "one step for all of them"
+    assert bench.tools.bscan == 2, "what is undone is seen"
+
+
+def test_what_cannot_be_done_is_said() -> None:
+    bench = Bench()
+    bench.actions.snap(5)
+    assert "not on this B-scan yet" in bench.said[-1]
+    bench.actions.copy(-1)
+    assert "no B-scan beside" in bench.said[-1]
+    bench.actions.undo()
+    assert "nothing to undo" in bench.said[-1]
+    bench.tools.choose("drag")
+    bench.stroke((5, 5), (8, 5))
+    assert "draw one first" in bench.said[-1]
+    bench.tools.choose("draw")
+    bench.stroke((5, 5), (5, 9))
+    bench.viewer.layers.remove(bench.image)
+    bench.actions.snap(5)
+    assert "no image under the lines" in bench.said[-1]
+
+
+def test_a_line_stays_within_its_bscan_and_a_duplicate_has_lines_of_its_own() -> None:
+    bench = Bench()
+    bench.stroke((-20, -9), (500, 200))
+    assert np.nanmin(bench.line()) >= -0.5
+    assert np.nanmax(bench.line()) <= SHAPE[1] - 0.5
+    twin = copy.deepcopy(bench.borders)
+    twin.put({1: np.full_like(twin.plane(1), 7)})
+    assert np.isnan(bench.line(z=1)).all()
+
+
+def test_lines_find_their_image_and_their_bscan() -> None:
+    bench = Bench()
+    bench.go(3)
+    assert bscan_of(bench.layer, bench.viewer) == 3
+    other = bench.viewer.add_image(np.zeros((4, 60, 80)))
+    assert image_of(bench.borders, bench.viewer) is bench.image
+    assert other is not bench.image
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".eye"])
+def test_what_is_exported_is_read_back_to_the_same_numbers(tmp_path, suffix) -> None:
+    if suffix == ".eye":
+        pytest.importorskip("eyepy", reason="eyepy is not installed: the extra oct")
+    bench = Bench()
+    for number, row in enumerate((10.25, 20.125, 40.3)):
+        bench.borders.select(number)
+        bench.stroke((row, 3), (row + 1 / 3, 70))
+    path = tmp_path / f"eye{suffix}"
+    export_lines(bench.layer, path, bench.viewer)
+    after = import_lines(path, SHAPE)
+    assert after.names == bench.borders.names
+    assert np.array_equal(after.heights, bench.borders.heights, equal_nan=True)
+    with pytest.raises(ValueError, match="lines of 5 B-scans of 80 columns, and the image 4 of 80"):
+        import_lines(path, (4, 60, 80))

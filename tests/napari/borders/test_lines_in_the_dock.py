@@ -1,0 +1,132 @@
+"""Lines in a real viewer under the dock: mouse and keys, a band and its labels, a kill, a copy."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from docked import segment, shown_errors, stack
+from driver import Driver
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_spad.borders import borders_of
+from napari_spad.read.opened_layers import reference_layer
+from spad.borders import band_lines
+from spad.measuring import Scale
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
+CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+def opened(open_dock, **options):
+    viewer, dock = open_dock(**options)
+    viewer.add_image(stack((4, 60, 90)), name="eye", scale=(0.1, 0.02, 0.02), units=("mm",) * 3)
+    dock.panels.setCurrentWidget(dock.correct)
+    return viewer, dock
+
+
+def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock) -> None:
+    viewer, dock = opened(open_dock, show=True)
+    assert dock.borders.box.isHidden()
+    dock.borders.add.add_new(["ILM", "BM"])
+    assert not dock.borders.box.isHidden()
+    layer = dock.borders.layer
+    borders = borders_of(layer)
+    person = Driver(viewer)
+    z = dock.borders.at_work.tools.bscan
+
+    def press(key: Qt.Key, held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(person.native, key, held)
+
+    person.stroke(layer, [(20, 5), (20, 45), (20, 85)])
+    press(Qt.Key.Key_2)
+    person.stroke(layer, [(40, 5), (40, 85)])
+    assert np.nanmean(borders.heights[0, z]) == pytest.approx(20, abs=0.5)
+    assert np.nanmean(borders.heights[1, z]) == pytest.approx(40, abs=0.5)
+    press(Qt.Key.Key_G)
+    camera = getattr(viewer, "scene", viewer).camera.center
+    person.stroke(layer, [(40, 45), (46, 45), (50, 45)])
+    assert getattr(viewer, "scene", viewer).camera.center == camera
+    assert borders.heights[1, z, 45] == pytest.approx(50, abs=0.6)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert borders.heights[1, z, 45] == pytest.approx(40, abs=0.6)
+    press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert borders.heights[1, z, 45] == pytest.approx(50, abs=0.6)
+    press(Qt.Key.Key_X)
+    assert dock.borders.at_work.tools.others == "stop"
+    visuals = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node.children
+    assert sum(node.visible for node in visuals if type(node).__name__ == "Line") == 2
+    assert not shown_errors()
+
+
+def test_a_band_and_its_labels_follow_each_other(open_dock, qtbot) -> None:
+    _, dock = opened(open_dock)
+    dock.form.whole.setChecked(True)
+    segment(dock, qtbot)
+    (result,) = dock.results
+    before = result.layer.data.copy()
+    dock.borders.add.add_band(3)
+    borders = borders_of(dock.borders.layer)
+    assert borders.names == ("PED top", "PED bottom")
+    z = dock.borders.at_work.tools.bscan
+    plane = borders.plane(z)
+    plane[0, 30:40] -= 4
+    borders.put({z: plane})
+    changed = result.layer.data != before
+    assert changed.sum() == 40
+    assert (result.layer.data[changed] == 3).all()
+    assert np.array_equal(result.hand.mask.astype(bool), changed), "held by sampling around edits"
+    result.layer.undo()
+    assert np.array_equal(result.layer.data, before), "one undo step"
+    qtbot.waitUntil(lambda: np.array_equal(borders.plane(z), band_lines(before[z], 3)))
+    result.layer.data_setitem(np.nonzero(before == 3), 0)
+    qtbot.waitUntil(lambda: np.isnan(borders.plane(z)).all())
+    result.layer.undo()
+    qtbot.waitUntil(lambda: np.isfinite(borders.plane(z)).all())
+    result.locked.add(3)
+    borders.put({z: plane})
+    assert np.array_equal(result.layer.data, before), "a locked structure stays"
+
+
+def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> None:
+    _, dock = opened(open_dock)
+    dock.borders.add.add_new(["ILM", "BM"])
+    borders = borders_of(dock.borders.layer)
+    plane = borders.plane(1)
+    plane[0, 3:70] = np.random.default_rng(0).uniform(0, 59, 67)
+    borders.put({1: plane})
+    autosave = dock.keep.autosave
+    qtbot.waitUntil(lambda: not autosave.waiting, timeout=10_000)
+    want = borders.heights.copy()
+    # A killed process leaves its folder, and a lock that nobody holds.
+    shutil.copytree(autosave.session.folder, tmp_path / "autosave" / "killed")
+    _, again = opened(open_dock)
+    qtbot.waitUntil(lambda: bool(again.keep.kept.copies), timeout=10_000)
+    (copy,) = [c for c in again.keep.kept.copies if c.name == "eye – lines"]
+    assert copy.lost
+    again.keep.kept._recover([copy])
+    qtbot.waitUntil(lambda: again.borders.layer is not None, timeout=10_000)
+    back = borders_of(again.borders.layer)
+    assert back.names == ("ILM", "BM")
+    assert np.array_equal(back.heights, want, equal_nan=True)
+    assert back.by_hand[0].tolist() == [False, True, False, False]
+
+
+def test_the_devices_lines_can_be_edited_and_areas_become_labels(open_dock) -> None:
+    viewer, dock = opened(open_dock)
+    rows = {"BM": np.full((4, 90), 40.0), "ILM": np.full((4, 90), 12.5)}
+    ((labels, settings, _),) = reference_layer(rows, (4, 60, 90), Scale())
+    viewer.add_labels(labels, **settings)
+    dock.borders.add.fill()
+    offered = [action.text() for action in dock.borders.add.menu().actions()]
+    assert offered[0] == "The device's: ILM, BM"
+    dock.borders.add.menu().actions()[0].trigger()
+    borders = borders_of(dock.borders.layer)
+    assert borders.heights[:, 0, 0].tolist() == [12.5, 40]
+    dock.borders.do("areas")
+    areas = viewer.layers[-1]
+    assert np.array_equal(areas.data, labels), "one rule for lines of the device and of a person"
+    assert areas.features["name"].tolist() == ["background", "ILM to BM"]
+    assert "550 µm" in dock.borders.thickness.text()

@@ -1,0 +1,19 @@
+"""Borders between retinal layers as ordered lines: one height a column, and what people do to them.
+
+From label maps and back, edits as pure functions, the path along an edge, lines between two
+B-scans, files. NumPy and SciPy alone, so that every host edits alike.
+"""
+
+from typing import TYPE_CHECKING
+
+from spad.lazy import lazily
+
+if TYPE_CHECKING:
+    from spad.borders.between_bscans import interpolated, shift_between, shifted
+    from spad.borders.edges import Edges, along_edge, snapped
+    from spad.borders.edits import Stretch, dragged, drawn, moved, smoothed, through_knots
+    from spad.borders.label_maps import areas, band_lines, with_band
+    from spad.borders.line_files import lines_csv, read_lines, write_lines
+    from spad.borders.lines import Lines, in_order, put_in_order, thickness_mm
+
+__getattr__, __all__ = lazily(__name__)
