@@ -4,12 +4,13 @@
     python benchmarks/between.py oct-lesions --duke DUKE
 
 Each second, fourth and eighth B-scan of a stack is given with its reference, and those between are
-proposed: the nearest given label map *copied*, by *shapes* alone (:mod:`spad.between`), by the
-*sampler* restarted from them at 0.3 T, by the *model* alone, and by *shapes and model*, as the
-hosts do. With ``--learn`` also by the model that has learnt from the B-scans given (one lesson a
-stack and distance), alone and with the shapes. Mean over structures that are in either map,
-B-scans, then stacks; in brackets 95 % intervals from a bootstrap over stacks (1000 resamples), of
-the points beyond the model alone; and the stack that gains least.
+proposed: by the *model* alone, the nearest given label map *copied*, by *shapes* alone
+(:mod:`spad.between`), and by *shapes and model*, as the hosts do. With ``--sampler`` also by the
+sampler restarted from the shapes at 0.3 T; with ``--learn`` by the model that has learnt from the
+B-scans given (one lesson a stack and distance), alone and with the shapes. Mean over structures
+that are in either map, B-scans, then stacks; in brackets 95 % intervals from a bootstrap over
+stacks (1000 resamples), of the points beyond the model alone; and the stack that gains least.
+``--keep`` names a folder in which the model's answers are kept for the next time.
 
 Of Duke a stack is an eye's 11 B-scans, whose places in the volume are in the files' names. Its
 reference tells no IRF from SRF: each part counts as what the model rather takes it for when it is
@@ -21,7 +22,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,7 +34,7 @@ from scipy import ndimage
 
 import spad
 from spad.annotation import RESTART
-from spad.between import Neighbour, mixed, shapes_between
+from spad.between import Neighbour, Shapes, mixed, shapes_between
 from spad.cases import open_folder
 from spad.checkpoint import IGNORE
 from spad.inference import Segmenter
@@ -55,22 +56,46 @@ class Stack:
     places: list[int]
     given: list[U8]
     reference: list[U8]
-    found: list[Any]  # of the model alone, with probabilities
+    found: list[Found]
 
 
-def phantoms(model: Segmenter, count: int, seed: int) -> Iterator[Stack]:
+@dataclass(frozen=True)
+class Found:
+    """What the model alone says of a B-scan."""
+
+    labels: U8
+    probability: NDArray[Any]
+
+
+def answers(
+    model: Segmenter, images: Sequence[Any], numbers: Sequence[int], kept: Path | None
+) -> list[Found]:
+    """What the model says of B-scans; from the folder where it is kept."""
+    if kept is not None and kept.exists():
+        with np.load(kept) as file:
+            return [Found(*each) for each in zip(file["labels"], file["probability"], strict=True)]
+    found = []
+    for image, number in zip(images, numbers, strict=True):
+        made = model.segment(image, first_slice=number, probability=True)
+        found.append(Found(made.labels, made.probability))
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        labels, probability = [f.labels for f in found], [f.probability for f in found]
+        np.savez(kept, labels=labels, probability=probability)
+    return found
+
+
+def phantoms(model: Segmenter, count: int, seed: int, keep: Path | None) -> Iterator[Stack]:
     """Phantom stacks of 16."""
     for number in range(seed, seed + count):
         made = stack(number)
-        found = [
-            model.segment(image, first_slice=z, probability=True)
-            for z, image in enumerate(made.image)
-        ]
-        maps = list(made.labels)
-        yield Stack(f"{number}", list(made.image), list(range(len(maps))), maps, maps, found)
+        images, maps = list(made.image), list(made.labels)
+        places = list(range(len(images)))
+        found = answers(model, images, places, keep and keep / f"phantom{number}.npz")
+        yield Stack(str(number), images, places, maps, maps, found)
 
 
-def duke(model: Segmenter, path: Path) -> Iterator[Stack]:
+def duke(model: Segmenter, path: Path, keep: Path | None) -> Iterator[Stack]:
     """Duke's eyes."""
     folder = open_folder(path)
     cases = sorted((c for split in folder.splits.values() for c in split), key=lambda c: c.name)
@@ -78,16 +103,16 @@ def duke(model: Segmenter, path: Path) -> Iterator[Stack]:
         own = [c for c in cases if c.patient == eye]
         images = [read_image(c) for c in own]
         reference = [read_labels(c, np.arange(256, dtype=np.uint8)) for c in own]
-        found = [model.segment(image, probability=True) for image in images]
-        given = [_as_classes(r, f) for r, f in zip(reference, found, strict=True)]
+        found = answers(model, images, [0] * len(own), keep and keep / f"{eye}.npz")
+        by_name = {c.name: c.value for c in model.card.classes}
+        fluids = by_name["SRF"], by_name["IRF"]
+        given = [_as_classes(r, f, *fluids) for r, f in zip(reference, found, strict=True)]
         places = [int(re.findall(r"\d+", c.name)[-1]) for c in own]
-        yield Stack(eye, images, places, given, reference, found)
+        yield Stack(str(eye), images, places, given, reference, found)
 
 
-def _as_classes(reference: U8, found: Any) -> U8:
+def _as_classes(reference: U8, found: Found, srf: int, irf: int) -> U8:
     """Fluid as the class that the model gives each part of it rather."""
-    by_name = {c.name: c.value for c in found.classes}
-    srf, irf = by_name["SRF"], by_name["IRF"]
     parts, count = ndimage.label(reference == 1)
     out = np.zeros_like(reference)
     for number in range(1, count + 1):
@@ -97,28 +122,35 @@ def _as_classes(reference: U8, found: Any) -> U8:
     return out
 
 
-def proposals(model: Segmenter, learnt: Segmenter | None, one: Stack, every: int) -> Any:
+def proposals(
+    model: Segmenter, learnt: Segmenter | None, one: Stack, every: int, *, sampler: bool
+) -> Iterator[tuple[U8, dict[str, U8]]]:
     """Each B-scan between given ones: its reference and, by name, what is proposed."""
-    classes, odds = len(model.card.classes), model.card.sampling.odds
+    classes, rule = len(model.card.classes), model.card.sampling
+
+    def weighed(shapes: Shapes, said: Any) -> U8:
+        return mixed(shapes, said.labels, said.probability, between=every - 1, rule=rule)
+
     for a, b in pairwise(range(0, len(one.images), every)):
         ends = [Neighbour(one.images[i], one.given[i]) for i in (a, b)]
         for z in range(a + 1, b):
             image, found = one.images[z], one.found[z]
             share = (one.places[z] - one.places[a]) / (one.places[b] - one.places[a])
             shapes = shapes_between(image, ends[0], ends[1], share, classes)
-            t0 = round(RESTART * model.card.schedule.steps)
-            run = model.segment(image, start=shapes.labels, t0=t0, first_slice=z)
             maps = {
                 _ALONE: found.labels,
                 "neighbour copied": ends[round(share)].labels,
                 "shapes": shapes.labels,
-                "sampler from the shapes": run.labels,
-                "**shapes and model**": mixed(shapes, found.probability, odds=odds),
+                "**shapes and model**": weighed(shapes, found),
             }
+            if sampler:
+                t0 = round(RESTART * model.card.schedule.steps)
+                run = model.segment(image, start=shapes.labels, t0=t0, first_slice=z)
+                maps["sampler from the shapes"] = run.labels
             if learnt is not None:
                 taught = learnt.segment(image, first_slice=z, probability=True)
                 maps["learnt model"] = taught.labels
-                maps["shapes and learnt model"] = mixed(shapes, taught.probability, odds=odds)
+                maps["shapes and learnt model"] = weighed(shapes, taught)
             yield one.reference[z], maps
 
 
@@ -142,10 +174,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9200, help="of the first stack")
     parser.add_argument("--duke", type=Path, help="a case folder of Duke's instead of phantoms")
     parser.add_argument("--every", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--sampler", action="store_true", help="also by the sampler")
+    parser.add_argument("--keep", type=Path, help="folder for the model's answers")
     parser.add_argument("--learn", action="store_true", help="also by a model that has learnt")
     args = parser.parse_args()
     model = spad.load(args.model)
-    stacks = duke(model, args.duke) if args.duke else phantoms(model, args.stacks, args.seed)
+    stacks = (
+        duke(model, args.duke, args.keep)
+        if args.duke
+        else phantoms(model, args.stacks, args.seed, args.keep)
+    )
     scores: dict[int, dict[str, list[float]]] = {every: {} for every in args.every}
     for one in stacks:
         for every in args.every:
@@ -154,7 +192,7 @@ def main() -> None:
             if args.learn:
                 learnt = model.learn([one.images[i] for i in at], [one.given[i] for i in at])
             found: dict[str, list[float]] = {}
-            for reference, maps in proposals(model, learnt, one, every):
+            for reference, maps in proposals(model, learnt, one, every, sampler=args.sampler):
                 for way, labels in maps.items():
                     found.setdefault(way, []).append(
                         dice(labels, reference, model, fluid=bool(args.duke))

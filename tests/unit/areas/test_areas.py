@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spad.areas import EdgeBrush, filled, flooded, grown, shrunk, to_the_edge, without_specks
+from spad.areas import (
+    EdgeBrush,
+    changed_by,
+    filled,
+    flooded,
+    grown,
+    shrunk,
+    speck_px,
+    to_the_edge,
+    without_specks,
+)
 
 MAPS = hnp.arrays(np.uint8, (9, 11), elements=st.integers(0, 3))
 
@@ -48,8 +58,13 @@ def test_of_a_flat_image_filling_takes_the_pixel_all_the_same():
 @given(MAPS, st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_only_the_structure_and_the_background_change(labels, value):
-    for tool in (grown, shrunk, filled):
-        after = tool(labels, value)
+    for tool in (grown, shrunk, filled, without_specks):
+        after, again = tool(labels, value), labels.copy()
+        rows, columns, values = changed_by(tool, labels, value)
+        again[rows, columns] = values
+        np.testing.assert_array_equal(again, after)
+        if tool is without_specks:
+            continue
         changed = after != labels
         assert set(np.unique(labels[changed])) | set(np.unique(after[changed])) <= {0, value}
         assert after.dtype == labels.dtype
@@ -78,13 +93,15 @@ def test_specks_become_what_surrounds_them_and_holes_are_filled():
     assert tidy[25, 25] == 0
     assert (tidy == 2).sum() == 36
     assert filled(tidy, 1)[10, 10] == 1
+    assert speck_px(None) == 12
+    assert speck_px((0.004, 0.0125)) == pytest.approx(10)
     assert filled(labels, 1)[5, 5] == 2  # what another structure holds is no hole
 
 
 def stroke(image: np.ndarray, path: list[tuple[float, float]], radius: float) -> np.ndarray:
     brush, painted = EdgeBrush(image), np.zeros(image.shape, bool)
     for at in path:
-        painted[brush.dab(at, radius)] = True
+        painted[brush.dab(at, (radius, radius))] = True
     return painted
 
 
@@ -109,3 +126,5 @@ def test_without_an_edge_it_is_the_round_brush_and_outside_the_image_it_paints_n
     assert stroke(noise, [(20, 20)], 3).sum() == 29
     assert not stroke(flat, [(-30, 20), (200, 200)], 3).any()
     assert stroke(flat, [(0, 0)], 1).sum() == 3
+    flattened = EdgeBrush(flat).dab((20, 20), (2, 4))
+    assert [np.ptp(i) for i in flattened] == [4, 8]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spad.areas.tidy import (
         SPECK_MM2,
         SPECK_PX,
+        changed_by,
         filled,
         grown,
         shrunk,

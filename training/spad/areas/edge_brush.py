@@ -33,13 +33,15 @@ class EdgeBrush:
         self._dark: bool | None = None  # the side; None while there was no edge to choose one by
         self._edge = 0.0
 
-    def dab(self, at: tuple[float, float], radius: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    def dab(
+        self, at: tuple[float, float], radii: tuple[float, float]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Pixels under the brush on the stroke's side that are connected to the stroke.
 
         Parameters
         ----------
         at : (row, column)
-        radius : float
+        radii : (row, column)
             Of the brush, pixels.
 
         Returns
@@ -47,8 +49,8 @@ class EdgeBrush:
         rows, columns : arrays of int
             None of them if the brush has come to the other side altogether.
         """
-        rows, columns, apart = self._window(at, max(_AROUND * radius, _LEAST_PX))
-        under = apart <= max(radius, 0.5)
+        rows, columns, apart = self._window(at, radii)
+        under = apart <= 1
         if not under.any():
             return np.empty(0, np.intp), np.empty(0, np.intp)
         values, painted = self._smooth[rows, columns], self._painted[rows, columns]
@@ -71,15 +73,16 @@ class EdgeBrush:
         return inside[0] + rows.start, inside[1] + columns.start
 
     def _window(
-        self, at: tuple[float, float], reach: float
+        self, at: tuple[float, float], radii: tuple[float, float]
     ) -> tuple[slice, slice, NDArray[np.float64]]:
-        """Rows and columns around a place, and how far each pixel lies from it."""
-        spans = [
-            slice(max(int(np.floor(i - reach)), 0), max(min(int(np.ceil(i + reach)) + 1, n), 0))
-            for i, n in zip(at, self._smooth.shape, strict=True)
-        ]
-        row, column = (np.arange(s.start, s.stop) - i for s, i in zip(spans, at, strict=True))
-        return spans[0], spans[1], np.hypot(row[:, None], column)
+        """Rows and columns around a place, and how many radii each pixel lies from it."""
+        spans, ways = [], []
+        for i, radius, size in zip(at, radii, self._smooth.shape, strict=True):
+            reach = max(_AROUND * radius, _LEAST_PX)
+            first, last = max(int(np.floor(i - reach)), 0), min(int(np.ceil(i + reach)) + 1, size)
+            spans.append(slice(first, max(first, last)))
+            ways.append((np.arange(spans[-1].start, spans[-1].stop) - i) / max(radius, 0.5))
+        return spans[0], spans[1], np.hypot(ways[0][:, None], ways[1])
 
 
 def _two_sides(values: NDArray[np.float32]) -> tuple[float, float]:

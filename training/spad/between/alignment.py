@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 __all__ = ["Alignment", "align"]
 
@@ -86,15 +86,13 @@ def align(image: NDArray[Any], other: NDArray[Any]) -> Alignment:
 def _plain(image: NDArray[Any]) -> NDArray[np.float32]:
     """Smoothed, of mean 0 and standard deviation 1."""
     smooth = ndimage.gaussian_filter(np.asarray(image, np.float32), _BLUR_PX)
-    return (smooth - smooth.mean()) / max(float(smooth.std()), 1e-6)
+    return np.asarray((smooth - smooth.mean()) / max(float(smooth.std()), 1e-6))
 
 
 def _whole_shift(
     a: NDArray[np.float32], b: NDArray[np.float32], reach: tuple[int, int]
 ) -> tuple[int, int]:
     """The shift (rows, columns) at which two images resemble each other most."""
-    from scipy import fft
-
     size = [fft.next_fast_len(n + 2 * r, real=True) for n, r in zip(a.shape, reach, strict=True)]
     product = np.conj(fft.rfft2(a, size)) * fft.rfft2(b, size)
     likeness = fft.irfft2(product, size)

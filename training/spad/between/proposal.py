@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from spad.between.alignment import align
 from spad.between.shapes import Shapes, interpolated
 from spad.cases import luminance
+from spad.checkpoint import SamplingConfig
 
 __all__ = ["Neighbour", "mixed", "shapes_between"]
 
@@ -20,8 +22,9 @@ LEAST_PX = 1.0
 BELIEF = 5.0
 """So sure are the shapes at most, far from a border: the logarithm of a probability."""
 TRUST = 0.3
-"""The power of the model's probabilities, which are surer than they are right. These four by
-`benchmarks/between.py`."""
+"""The power of the model's probabilities, which are surer than they are right."""
+LEAST_WEIGHT = 0.2
+"""Of the shapes, below which they are left aside. All of these by `benchmarks/between.py`."""
 _TINY = 1e-3
 
 
@@ -73,19 +76,30 @@ def shapes_between(
 
 
 def mixed(
-    shapes: Shapes, probability: NDArray[Any], *, odds: float | None = None
+    shapes: Shapes,
+    alone: NDArray[np.uint8],
+    probability: NDArray[Any],
+    *,
+    rule: SamplingConfig,
+    between: int = 1,
 ) -> NDArray[np.uint8]:
     """Decide a label map by the product of the model's probabilities and the shapes'.
+
+    The more B-scans lie between the two neighbours, the less their shapes count, unless they agree;
+    where that is next to nothing, the model's own label map stands.
 
     Parameters
     ----------
     shapes : Shapes
         With distances (K, H, W).
+    alone : array of uint8, shape (H, W)
+        The model's label map.
     probability : array of float, shape (K, H, W)
         Of the model.
-    odds : float, optional
-        A structure is drawn where its probability times these exceeds the background's (of the
-        model's card).
+    rule : SamplingConfig
+        Of the model's card: its odds hold, and its peak for parts that the shapes have not.
+    between : int
+        How many B-scans lie between the neighbours.
 
     Returns
     -------
@@ -94,23 +108,35 @@ def mixed(
     Raises
     ------
     ValueError
-        The two differ in shape.
+        They differ in shape.
     """
-    if shapes.distances.shape != probability.shape:
+    if shapes.distances.shape != probability.shape or alone.shape != probability.shape[1:]:
         raise ValueError(
-            f"distances of shape {shapes.distances.shape} and probabilities of shape "
-            f"{probability.shape} cannot be mixed; give both of one B-scan and one model"
+            f"distances of shape {shapes.distances.shape}, probabilities of shape "
+            f"{probability.shape} and a label map of shape {alone.shape} cannot be mixed; give all "
+            "of one B-scan and one model"
         )
-    best = np.full(probability.shape[1:], -np.inf, np.float32)
-    labels = np.zeros(best.shape, np.uint8)
+    weight = max(1 / between, shapes.agreement)
+    if weight < LEAST_WEIGHT:
+        return alone.copy()
+    trust = 1 - weight * (1 - TRUST)
+    best = np.full(alone.shape, -np.inf, np.float32)
+    labels = np.zeros_like(alone)
     for value, (distance, p) in enumerate(zip(shapes.distances, probability, strict=True)):
         unsure_px = max(SPREAD * float(shapes.moved_px[value]), LEAST_PX)
-        score = np.clip(distance / unsure_px, -BELIEF, BELIEF)
-        score += TRUST * np.log(np.maximum(np.asarray(p, np.float32), _TINY))
-        if not value and odds is not None:
-            score -= np.log(odds)
+        score = weight * np.clip(distance / unsure_px, -BELIEF, BELIEF)
+        score += trust * np.log(np.maximum(np.asarray(p, np.float32), _TINY))
+        if not value and rule.odds is not None:
+            score -= np.log(rule.odds)
         labels[score > best] = value
         np.maximum(best, score, out=best)
+    if rule.peak is not None:
+        for value in range(1, len(probability)):
+            seen = (probability[value] >= rule.peak) | (shapes.distances[value] > 0)
+            parts, count = ndimage.label(labels == value, np.ones((3, 3), bool))
+            kept = np.zeros(count + 1, bool)
+            kept[parts[seen]] = True
+            labels[(parts > 0) & ~kept[parts]] = 0
     return labels
 
 

@@ -28,11 +28,14 @@ class Shapes:
         Pixels to the border of each class, positive within it.
     moved_px : array of float32, shape (K,)
         How far the borders of each structure lie apart in the two, on average; the background's is
-        that of all of them.
+        the largest of them.
+    agreement : float
+        Dice of the two label maps, of all structures together; 0 where they have none.
     """
 
     distances: NDArray[np.float32]
     moved_px: NDArray[np.float32]
+    agreement: float
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -84,7 +87,9 @@ def interpolated(
     # The background's is the distance to the nearest structure.
     distances[0] = -distances[1:].max(0, initial=_FAR)
     moved[0] = moved[1:].max(initial=0)
-    return Shapes(distances, moved)
+    size = int(np.count_nonzero(before)) + int(np.count_nonzero(after))
+    same = int(np.count_nonzero((before == after) & (before > 0)))
+    return Shapes(distances, moved, 2 * same / max(size, 1))
 
 
 def _ends(parts_of: NDArray[np.bool_], other: NDArray[np.bool_]) -> Sequence[tuple[int, int]]:
@@ -114,7 +119,7 @@ def _distance(structure: NDArray[np.bool_], ends: Sequence[tuple[int, int]]) -> 
     # A structure does not end where the image does.
     inside = ndimage.distance_transform_edt(np.pad(structure, 1, mode="edge"))[1:-1, 1:-1]
     signed = np.where(structure, inside - 0.5, np.minimum(0.5 - outside, 0))
-    return signed.astype(np.float32)
+    return np.asarray(signed, np.float32)
 
 
 def _apart(here: NDArray[np.float32], there: NDArray[np.float32]) -> float:
