@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import FunctionWorker
 
+from napari_spad.areas import AreasPanel
 from napari_spad.correct import CorrectPanel
 from napari_spad.desk import (
     Desk,
@@ -95,6 +96,8 @@ class SpadDock(QWidget):
         self.form = SegmentPanel(self.desk)
         self.correct = CorrectPanel(self.desk, self.form)
         self.lessons = LessonsPanel(self.desk, self.form, worker)
+        self.areas = AreasPanel(self.desk)
+        self.correct.add_section(self.areas)
         self.correct.add_section(self.lessons)
         self.review = ReviewPanel(self.desk)
         self.scores = ScoresPanel(self.desk)
@@ -322,6 +325,7 @@ class SpadDock(QWidget):
         self._settled.stop()
         self.keep.disconnect_viewer()
         self.lessons.disconnect_viewer()
+        self.areas.disconnect_viewer()
         self.training.disconnect_viewer()
         self.measure.disconnect_viewer()
         self.desk.shut_down()
