@@ -14,7 +14,6 @@ from napari_spad.correct.around_edits import Resampling
 from napari_spad.desk import Desk, Finished, Request, Result, segment_parts
 from napari_spad.layers import Part
 from spad.between import Gap, gaps, nothing_between
-from spad.checkpoint import SamplingConfig
 from spad.inference import Engine
 
 __all__ = ["Filling"]
@@ -73,7 +72,7 @@ class Filling:
         def made(request: Request) -> FillRequest:
             card = self.resampling.form.engine.read_card(request.checkpoint)
             plain = {f.name: getattr(request, f.name) for f in fields(request)}
-            return FillRequest(**plain, ends=ends, labels=labels, rule=card.sampling)
+            return FillRequest(**plain, ends=ends, labels=labels, odds=card.sampling.odds)
 
         def take(event: Finished) -> str:
             nonlocal done, changed
@@ -131,13 +130,13 @@ class FillRequest(Request):
         The accepted B-scans beside each one.
     labels : mapping
         Label maps of the accepted ones, uint8 (H, W).
-    rule : SamplingConfig
+    odds : float or None
         Of the model's card.
     """
 
     ends: Mapping[Place, _Ends]
     labels: Mapping[Place, NDArray[np.uint8]]
-    rule: SamplingConfig
+    odds: float | None
 
     def work(self, engine: Engine) -> Generator[Any, None, None]:
         """Yield what `segment_parts` does, with other label maps."""
@@ -160,7 +159,7 @@ class FillRequest(Request):
         shapes = shapes_between(
             self.source.read(event.part), before, after, ends.share, len(made.probability)
         )
-        labels = mixed(shapes, made.labels, made.probability, between=ends.between, rule=self.rule)
+        labels = mixed(shapes, made.labels, made.probability, between=ends.between, odds=self.odds)
         provenance = {**made.provenance, "between": [place[-1] for place in beside]}
         return replace(
             event,

@@ -18,11 +18,9 @@ from spad.between import (
     nothing_between,
     shapes_between,
 )
-from spad.checkpoint import SamplingConfig
 from spad.phantom import bscan
 
 SHAPE = (80, 120)
-RULE = SamplingConfig()
 
 
 def disc(row: float, column: float, radius: float, value: int = 1) -> np.ndarray:
@@ -117,16 +115,14 @@ def test_structures_side_by_side_leave_no_gap():
 def test_the_model_decides_where_the_shapes_are_unsure_and_they_where_it_is():
     shapes = interpolated(disc(40, 60, 10), disc(40, 60, 14), 0.5, 2)
     alone, unsure = disc(40, 60, 3), np.full((2, *SHAPE), 0.5)
-    np.testing.assert_array_equal(mixed(shapes, alone, unsure, rule=RULE), shapes.labels)
+    np.testing.assert_array_equal(mixed(shapes, alone, unsure), shapes.labels)
     seen = np.stack([1 - disc(40, 60, 13), disc(40, 60, 13)]).astype(np.float16)
-    np.testing.assert_array_equal(mixed(shapes, alone, seen, rule=RULE), disc(40, 60, 13))
+    np.testing.assert_array_equal(mixed(shapes, alone, seen), disc(40, 60, 13))
     elsewhere = np.stack([1 - disc(40, 100, 5), disc(40, 100, 5)]).astype(np.float16)
-    assert not mixed(shapes, alone, elsewhere, rule=RULE)[
-        :, 90:
-    ].any()  # far from what the neighbours show
-    assert mixed(shapes, alone, unsure, rule=SamplingConfig(odds=4.0)).sum() > shapes.labels.sum()
+    assert not mixed(shapes, alone, elsewhere)[:, 90:].any()  # far from what the neighbours show
+    assert mixed(shapes, alone, unsure, odds=4.0).sum() > shapes.labels.sum()
     with pytest.raises(ValueError, match="cannot be mixed; give all of one B-scan"):
-        mixed(shapes, alone, unsure[:, :40], rule=RULE)
+        mixed(shapes, alone, unsure[:, :40])
 
 
 def test_the_wider_a_gap_the_less_count_shapes_that_differ():
@@ -137,12 +133,9 @@ def test_the_wider_a_gap_the_less_count_shapes_that_differ():
     seen = disc(40, 60, 6)
     probability = np.stack([1 - 0.8 * seen, 0.8 * seen])
     for between, kept in ((1, False), (3, True), (9, True)):
-        assert mixed(apart, seen, probability, rule=RULE, between=between)[40, 60] == kept
-    np.testing.assert_array_equal(mixed(apart, seen, probability, rule=RULE, between=9), seen)
-    assert mixed(alike, seen, probability, rule=RULE, between=9).sum() > seen.sum() + 50
-    # A part that the shapes have not must be as probable as the card asks.
-    asked = SamplingConfig(peak=0.9)
-    assert not mixed(apart, seen, probability, rule=asked, between=3)[:, 50:70].any()
+        assert mixed(apart, seen, probability, between=between)[40, 60] == kept
+    np.testing.assert_array_equal(mixed(apart, seen, probability, between=9), seen)
+    assert mixed(alike, seen, probability, between=9).sum() > seen.sum() + 50
 
 
 def test_between_two_bscans_of_a_moved_eye_the_shape_lies_where_the_image_is():

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from spad.between.alignment import align
 from spad.between.shapes import Shapes, interpolated
 from spad.cases import luminance
-from spad.checkpoint import SamplingConfig
 
 __all__ = ["Neighbour", "mixed", "shapes_between"]
 
@@ -23,7 +21,7 @@ BELIEF = 5.0
 """So sure are the shapes at most, far from a border: the logarithm of a probability."""
 TRUST = 0.3
 """The power of the model's probabilities, which are surer than they are right."""
-LEAST_WEIGHT = 0.2
+LEAST_WEIGHT = 0.4
 """Of the shapes, below which they are left aside. All of these by `benchmarks/between.py`."""
 _TINY = 1e-3
 
@@ -80,13 +78,13 @@ def mixed(
     alone: NDArray[np.uint8],
     probability: NDArray[Any],
     *,
-    rule: SamplingConfig,
     between: int = 1,
+    odds: float | None = None,
 ) -> NDArray[np.uint8]:
     """Decide a label map by the product of the model's probabilities and the shapes'.
 
     The more B-scans lie between the two neighbours, the less their shapes count, unless they agree;
-    where that is next to nothing, the model's own label map stands.
+    where that is little, the model's own label map stands.
 
     Parameters
     ----------
@@ -96,10 +94,11 @@ def mixed(
         The model's label map.
     probability : array of float, shape (K, H, W)
         Of the model.
-    rule : SamplingConfig
-        Of the model's card: its odds hold, and its peak for parts that the shapes have not.
     between : int
         How many B-scans lie between the neighbours.
+    odds : float, optional
+        Of the model's card: a structure is drawn where its probability times these exceeds the
+        background's.
 
     Returns
     -------
@@ -126,17 +125,10 @@ def mixed(
         unsure_px = max(SPREAD * float(shapes.moved_px[value]), LEAST_PX)
         score = weight * np.clip(distance / unsure_px, -BELIEF, BELIEF)
         score += trust * np.log(np.maximum(np.asarray(p, np.float32), _TINY))
-        if not value and rule.odds is not None:
-            score -= np.log(rule.odds)
+        if not value and odds is not None:
+            score -= np.log(odds)
         labels[score > best] = value
         np.maximum(best, score, out=best)
-    if rule.peak is not None:
-        for value in range(1, len(probability)):
-            seen = (probability[value] >= rule.peak) | (shapes.distances[value] > 0)
-            parts, count = ndimage.label(labels == value, np.ones((3, 3), bool))
-            kept = np.zeros(count + 1, bool)
-            kept[parts[seen]] = True
-            labels[(parts > 0) & ~kept[parts]] = 0
     return labels
 
 
