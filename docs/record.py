@@ -243,6 +243,20 @@ def accept(desk: Desk) -> None:
     desk.still("review")
 
 
+def fill_between(desk: Desk) -> None:
+    """Accept the B-scans on either side of one, and have it filled."""
+    dock, driver = desk.dock, desk.driver
+    layer = dock.results[-1].layer
+    for z in (6, 8):
+        dock.desk.go_to(layer, (z,))
+        driver.press("A")
+    dock.desk.go_to(layer, (7,))
+    driver.open_tab(dock.panels, "Correct")
+    driver.press("G")
+    driver.wait(lambda: "filled" in dock.footer.status.text(), 120, "the filling")
+    desk.still("between")
+
+
 def uncertainty(desk: Desk) -> None:
     """Where the samples of the model differ."""
     result = desk.dock.results[-1]
@@ -279,7 +293,7 @@ def keep_and_train(desk: Desk) -> None:
 
 STEPS: tuple[Callable[[Desk], None], ...] = (
     empty, open_sample, segment_the_stack, jump, correct, sample_anew, alternatives, accept,
-    uncertainty, measure, keep_and_train,
+    fill_between, uncertainty, measure, keep_and_train,
 )  # fmt: skip
 
 
