@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.areas.area_tools import AreaTools
 from napari_spad.areas.careful_brush import CarefulBrush
-from napari_spad.desk import Desk, Keys, named, setting
+from napari_spad.desk import Desk, Keys, named, narrow, setting
 
 __all__ = ["AreasPanel"]
 
@@ -65,25 +65,28 @@ class AreasPanel(QWidget):
 
     def _make(self) -> None:
         self.by = named(QComboBox(), "fill_by")
-        self.by.addItem("grey values", "grey")
-        self.by.addItem("model's samples", "model")
+        narrow(self.by)
+        self.by.addItem("grey", "grey")
+        self.by.addItem("samples", "model")
         self.by.setCurrentIndex(
             max(self.by.findData(setting(self._settings, "fill_by", "grey")), 0)
         )
-        self.by.setToolTip("What has the edge: the image, or what the model's samples read")
+        self.by.setToolTip(
+            f"{FILL} fills to the edge around the mouse: the image's, or what the samples read"
+        )
         self.by.activated.connect(
             lambda _: self._settings.setValue("fill_by", self.by.currentData())
         )
         self.tolerance = named(QSpinBox(), "fill_tolerance")
         self.tolerance.setRange(0, 100)
         self.tolerance.setSuffix(" %")
+        self.tolerance.setMinimumWidth(40)
+        self.tolerance.setMaximumWidth(70)
         self.tolerance.setSpecialValueText("auto")
         self.tolerance.setToolTip("How far values may differ from that under the mouse")
-        self.careful = named(
-            QCheckBox(f"the brush keeps to its side of an edge ({BRUSH})"), "careful"
-        )
+        self.careful = named(QCheckBox(f"brush keeps to its side ({BRUSH})"), "careful")
         self.careful.setToolTip(
-            "What a stroke paints stays on the dark or the bright side on which it began"
+            "What a stroke paints stays on the dark or the bright side of an edge, as it began"
         )
         self.careful.toggled.connect(self._refresh)
         self.buttons: dict[str, QPushButton] = {}
@@ -101,7 +104,7 @@ class AreasPanel(QWidget):
 
     def _lay_out(self) -> None:
         fill = QHBoxLayout()
-        fill.addWidget(QLabel(f"{FILL} fills to the edge, by"))
+        fill.addWidget(QLabel(f"Fill by ({FILL})"))
         fill.addWidget(self.by, 1)
         fill.addWidget(self.tolerance)
         grid = QGridLayout()

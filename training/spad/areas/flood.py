@@ -15,6 +15,8 @@ _LEVELS = np.linspace(0.03, 0.6, 20)
 """Tolerances that are tried, as shares of the range of grey values."""
 _LARGEST = 0.2
 """Of the image; what is larger has run out."""
+_LEAK, _LEAST_PX = 2.0, 60
+"""So many times as large from one tolerance to the next is run out too; of so many pixels on."""
 
 
 def flooded(values: NDArray[Any], at: tuple[int, int], tolerance: float) -> NDArray[np.bool_]:
@@ -72,11 +74,13 @@ def to_the_edge(
     if tolerance is not None:
         return _without_holes(flooded(smooth, at, tolerance))
     steep = ndimage.gaussian_gradient_magnitude(smooth, 1.0)
-    best, chosen = -1.0, flooded(smooth, at, float(_LEVELS[0]))
+    best, before, chosen = -1.0, 0, flooded(smooth, at, float(_LEVELS[0]))
     for level in _LEVELS:
         found = _without_holes(flooded(smooth, at, float(level)))
-        if found.sum() > _LARGEST * found.size:
+        size = int(found.sum())
+        if size > _LARGEST * found.size or (before >= _LEAST_PX and size > _LEAK * before):
             break
+        before = size
         border = found & ~ndimage.binary_erosion(found)
         if (slope := float(steep[border].mean())) > best:
             best, chosen = slope, found
