@@ -286,6 +286,20 @@ def alternatives(desk: Desk) -> None:
     driver.press("Escape")
 
 
+def fill_between(desk: Desk) -> None:
+    """Accept the B-scans on either side of one, and have it filled."""
+    dock, driver = desk.dock, desk.driver
+    layer = dock.results[-1].layer
+    driver.open_tab(dock.panels, "Correct")
+    for z in (6, 8):
+        dock.desk.go_to(layer, (z,))
+        driver.press("A")
+    dock.desk.go_to(layer, (7,))
+    driver.press("G")
+    driver.wait(lambda: "filled" in dock.footer.status.text(), 120, "the filling")
+    desk.still("between")
+
+
 def uncertainty(desk: Desk) -> None:
     """Where the samples of the model differ."""
     result = desk.dock.results[-1]
@@ -353,6 +367,7 @@ STILLS: tuple[Step, ...] = (
     alternatives,
     uncertainty,
     lines,
+    fill_between,
     keep_and_train,
     stretched,
 )

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import FunctionWorker
 
+from napari_spad.areas import AreasPanel
 from napari_spad.borders import BordersPanel
 from napari_spad.correct import CorrectPanel
 from napari_spad.desk import (
@@ -97,6 +98,8 @@ class SpadDock(QWidget):
         self.form = SegmentPanel(self.desk)
         self.correct = CorrectPanel(self.desk, self.form)
         self.lessons = LessonsPanel(self.desk, self.form, worker)
+        self.areas = AreasPanel(self.desk)
+        self.correct.add_section(self.areas)
         self.correct.add_section(self.lessons)
         self.borders = BordersPanel(self.desk)
         self.correct.add_section(self.borders)
@@ -331,6 +334,7 @@ class SpadDock(QWidget):
         self.keep.disconnect_viewer()
         self.lessons.disconnect_viewer()
         self.borders.disconnect_viewer()
+        self.areas.disconnect_viewer()
         self.training.disconnect_viewer()
         self.measure.disconnect_viewer()
         self.desk.shut_down()

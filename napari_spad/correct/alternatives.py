@@ -67,7 +67,7 @@ class Alternatives:
         if result is None:
             self.desk.say("There is no segmentation yet: press Segment first.")
             return
-        pixel = self._pointer(result) if under_pointer else None
+        pixel = self.desk.pointer(result) if under_pointer else None
         shown = self._shown
         if shown is None or not _within(shown, result, pixel):
             shown = self._ask(result, pixel)
@@ -82,7 +82,7 @@ class Alternatives:
             shown.at = (shown.at + step) % len(shown.found)
         self._shown = shown
         self._draw(shown)
-        one, name = shown.found[shown.at], _name(result, shown.value)
+        one, name = shown.found[shown.at], result.name_of(shown.value)
         samples = result.packed[shown.index].shape[0]
         self.desk.say(
             f"{name}, alternative {shown.at + 1} of {len(shown.found)}: {one.pixels:,} pixels "
@@ -104,7 +104,7 @@ class Alternatives:
         # Not in the model's name: what a person chose, later sampling must keep.
         result.layer.data_setitem(index, one.labels[where])
         self.desk.say(
-            f"{_name(result, shown.value)}: alternative taken, {one.changed:,} pixels changed. "
+            f"{result.name_of(shown.value)}: alternative taken, {one.changed:,} pixels changed. "
             f"{typed('Ctrl+Z')} takes it back."
         )
 
@@ -139,7 +139,7 @@ class Alternatives:
         found = alternatives(
             labels, samples, value, result.painted(part), locked=result.locked, region=where
         )
-        name = _name(result, value)
+        name = result.name_of(value)
         here = "this part of " if where is not None else ""
         if not found:
             count = len(samples)
@@ -151,14 +151,6 @@ class Alternatives:
             return None
         same = labels == value if where is None else (labels == value) & where
         return _Shown(result, index, value, where, found, 0, int(np.count_nonzero(same)))
-
-    def _pointer(self, result: Result) -> tuple[int, int] | None:
-        """Pixel of the label layer under the mouse, or None outside it."""
-        layer = result.layer
-        at = np.round(layer.world_to_data(self.desk.viewer.cursor.position[-layer.ndim :]))[-2:]
-        if not ((at >= 0) & (at < layer.data.shape[-2:])).all():
-            return None
-        return int(at[0]), int(at[1])
 
     def _draw(self, shown: _Shown) -> None:
         result, viewer = shown.result, self.desk.viewer
@@ -192,7 +184,3 @@ def _within(shown: _Shown, result: Result, pixel: tuple[int, int] | None) -> boo
         return shown.where is None and pixel is None
     inside = pixel[0] < shown.where.shape[0] and pixel[1] < shown.where.shape[1]
     return inside and bool(shown.where[pixel])
-
-
-def _name(result: Result, value: int) -> str:
-    return next((c.name for c in result.classes if c.value == value), f"label {value}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.desk import Desk, Finished, Result, typed
+from napari_spad.desk import Desk, Finished, Request, Result, typed
 from napari_spad.segment import SegmentPanel
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Resampling:
         """
         from spad.annotation import doubtful, edits_for, told
 
-        result = self._at_work()
+        result = self.at_work()
         if result is None:
             return
         index = self.desk.place(result)
@@ -74,7 +74,7 @@ class Resampling:
             lost = " It is not accepted any more." if accepted else ""
             return f"{said}{lost} {typed('Ctrl+Z')} takes it back."
 
-        self._run(result, {index: edits}, take)
+        self.run(result, {index: edits}, take)
 
     def onward(self, count: int, *, follow: bool = False) -> None:
         """Carry the B-scan on screen to its neighbours, one after another.
@@ -88,7 +88,7 @@ class Resampling:
         """
         from spad.annotation import edits_for, left_alone
 
-        result = self._at_work()
+        result = self.at_work()
         if result is None:
             return
         index = self.desk.place(result)
@@ -136,7 +136,7 @@ class Resampling:
             told = f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
             return f"{told} {kept}".rstrip()
 
-        self._run(result, edits, take, onward=True)
+        self.run(result, edits, take, onward=True)
 
     def _restart(self) -> int:
         from spad.annotation import RESTART
@@ -145,7 +145,8 @@ class Resampling:
         steps = 1 if card is None else card.schedule.steps
         return max(round(RESTART * steps), 1)
 
-    def _at_work(self) -> Result | None:
+    def at_work(self) -> Result | None:
+        """The result at work; None, and said why, where there is none or a run goes on."""
         result = self.desk.result
         if self.desk.busy:
             self.desk.say("A run is going on: wait for it, or cancel it.")
@@ -155,16 +156,31 @@ class Resampling:
             return result
         return None
 
-    def _run(
+    def run(
         self,
         result: Result,
         edits: dict[tuple[int, ...], Any],
         take: Callable[[Finished], str],
         *,
         onward: bool = False,
+        made: Callable[[Request], Request] = lambda request: request,
     ) -> None:
+        """Sample some B-scans of a result anew.
+
+        Parameters
+        ----------
+        result : Result
+        edits : dict
+            What to ask of the engine, by the B-scan's place, in the order of the run.
+        take : callable
+            Takes each outcome; what it returns last is said in the end.
+        onward : bool
+            As of `Request`.
+        made : callable
+            Turns the request into the one that is run.
+        """
         try:
-            request = self.form.request_for(result, edits, onward=onward)
+            request = made(self.form.request_for(result, edits, onward=onward))
         except Exception as error:
             self.desk.fail(error)
             return
@@ -187,7 +203,7 @@ class Resampling:
 
     def draw_rectangle(self) -> None:
         """Put a shapes layer on top, ready to draw the region in; then back to the labels."""
-        result = self._at_work()
+        result = self.at_work()
         if result is None:
             return
         layers = self.desk.viewer.layers

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.correct.alternatives import Alternatives
 from napari_spad.correct.around_edits import Resampling
+from napari_spad.correct.filling import Filling
 from napari_spad.desk import UNDO_HERE, Desk, Keys, named, setting
 from napari_spad.segment import SegmentPanel
 
@@ -46,6 +47,7 @@ class CorrectPanel(QWidget):
         super().__init__()
         self.desk = desk
         self.resampling = Resampling(desk, form)
+        self.filling = Filling(desk, self.resampling)
         self.alternatives = Alternatives(desk)
         self._build()
         self.keys = Keys(desk.viewer)
@@ -55,6 +57,8 @@ class CorrectPanel(QWidget):
             (",", lambda: self.alternatives.flip(-1, under_pointer=True)),
             ("T", self.alternatives.take),
             ("O", lambda: self.resampling.onward(1, follow=True)),
+            ("G", self.filling.fill),
+            ("Shift-G", lambda: self.filling.fill(everywhere=True)),
             (UNDO_HERE, desk.undo_here),
         ):
             self.keys.bind(key, function)
@@ -85,6 +89,8 @@ class CorrectPanel(QWidget):
         layout.addWidget(_line())
         layout.addWidget(QLabel("Carry to neighbouring B-scans"))
         layout.addLayout(self._carry_row())
+        layout.addWidget(QLabel("Fill between accepted B-scans"))
+        layout.addLayout(self._fill_row())
         layout.addStretch(1)
         self._sections = layout
 
@@ -147,6 +153,21 @@ class CorrectPanel(QWidget):
             row.addWidget(widget)
         return row
 
+    def _fill_row(self) -> QHBoxLayout:
+        self.fill = named(QPushButton("Around here (G)"), "fill_between")
+        self.fill.setToolTip(
+            "Proposes the B-scans between the accepted ones on either side, by their shapes and by "
+            "what the model sees. Each is one undo step; what is accepted or by hand stays"
+        )
+        self.fill_all = named(QPushButton("All gaps (Shift+G)"), "fill_all")
+        self.fill_all.setToolTip("The same between all accepted B-scans of the stack")
+        self.fill.clicked.connect(lambda: self.filling.fill())
+        self.fill_all.clicked.connect(lambda: self.filling.fill(everywhere=True))
+        row = QHBoxLayout()
+        for button in (self.fill, self.fill_all):
+            row.addWidget(button, 1)
+        return row
+
     def add_section(self, section: QWidget) -> None:
         """Put another panel's section below the others."""
         for widget in (_line(), section):
@@ -171,7 +192,7 @@ class CorrectPanel(QWidget):
         stack = free and self.desk.result is not None and self.desk.result.layer.ndim > 2
         for widget in (self.again, self.draw, self.smaller, self.larger, self.take):
             widget.setEnabled(free)
-        for carry in (self.next, self.back, self.many, self.forth):
+        for carry in (self.next, self.back, self.many, self.forth, self.fill, self.fill_all):
             carry.setEnabled(bool(stack))
         self._count()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QSettings, QStandardPaths, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
@@ -122,6 +123,14 @@ class Desk(QObject):
         """Place of the B-scan on screen on the leading axes of a result's layer."""
         result = result or self.result
         return () if result is None else leading_index(result.layer, self.viewer)
+
+    def pointer(self, result: Result) -> tuple[int, int] | None:
+        """Pixel (row, column) of a result's layer under the mouse, or None outside it."""
+        layer = result.layer
+        at = np.round(layer.world_to_data(self.viewer.cursor.position[-layer.ndim :]))[-2:]
+        if not ((at >= 0) & (at < layer.data.shape[-2:])).all():
+            return None
+        return int(at[0]), int(at[1])
 
     def go_to(
         self, layer: Any, index: tuple[int, ...], pixel: tuple[float, float] | None = None

@@ -184,6 +184,10 @@ class Result:
         give_classes(self.layer, self.classes)
         return new
 
+    def name_of(self, value: int) -> str:
+        """The name of a structure."""
+        return next((c.name for c in self.classes if c.value == value), f"label {value}")
+
     def part(self, index: tuple[int, ...]) -> Part:
         """Return the B-scan at a place."""
         return part_at(self.image, index, self.written.shape[-2:])

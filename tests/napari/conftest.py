@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from spad.checkpoint.labels import label_classes
+from spad.inference import Segmentation
 
 CLASSES = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
 
@@ -54,7 +55,7 @@ class FakeEngine:
         return SimpleNamespace(
             name="fake",
             classes=CLASSES,
-            sampling=SimpleNamespace(steps=3, samples=4),
+            sampling=SimpleNamespace(steps=3, samples=4, odds=None),
             schedule=SimpleNamespace(steps=100),
             text=lambda: "a fake card",
         )
@@ -77,11 +78,12 @@ class FakeEngine:
                 done=done, total=total, slice_index=0, labels=None, said=self.says
             )
         labels = np.roll(fake_labels(plane), self.shift, axis=0)
-        return SimpleNamespace(
+        one_hot = (np.arange(len(CLASSES))[:, None, None] == labels) * np.float16(0.8)
+        return Segmentation(
             labels=labels,
             samples=np.stack([np.roll(labels, k, axis=0) for k in range(samples)]),
             uncertainty=(labels > 0).astype(np.float16) / 4,
-            probability=None,
+            probability=one_hot + np.float16(0.04) if edits.get("probability") else None,
             classes=CLASSES,
             spacing_mm=spacing_mm,
             provenance={

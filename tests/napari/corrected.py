@@ -26,3 +26,8 @@ def said(dock) -> str:
 
 def press(viewer, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
     QTest.keyClick(viewer.window._qt_viewer.canvas.native, key, modifier)
+
+
+def accept(dock, *places) -> None:
+    """As the review does: without it an engine without hashes keeps it as long as the session."""
+    dock.desk.accepted = lambda _: {(z,) for z in places}

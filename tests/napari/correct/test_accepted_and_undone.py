@@ -8,16 +8,11 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
-from corrected import SHAPE, paint, press, run, said
+from corrected import SHAPE, accept, paint, press, run, said
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
-
-
-def accept(dock, *places) -> None:
-    """As the review does: without it an engine without hashes keeps it as long as the session."""
-    dock.desk.accepted = lambda _: {(z,) for z in places}
 
 
 def test_a_run_leaves_an_accepted_bscan_alone_and_makes_a_new_layer(desk, engine, qtbot):

@@ -15,14 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spad.areas import SPECK_MM2, SPECK_PX
 from spad.checkpoint import IGNORE, LabelClass
 
 __all__ = ["SPECK_MM2", "SPECK_PX", "Finding", "checks"]
-
-SPECK_MM2 = 0.0005
-"""A piece of a structure below this area is a speck: a disc of 25 µm across."""
-SPECK_PX = 12
-"""The same where the spacing is not known."""
 
 Kind = Literal["hole", "speck", "heights", "order"]
 Box = tuple[slice, slice]

@@ -10,6 +10,7 @@ import qt
 from spad.annotation import left_alone
 from SPADLib.correct.alternatives import Alternatives
 from SPADLib.correct.around_edits import SCOPES, around_edits, onward, source_of, take
+from SPADLib.correct.filling import filled, gaps_of
 from SPADLib.desk import Desk, Done, RunBox, carried, events, outlined_png
 from SPADLib.host import get
 from SPADLib.scene import Change, Result
@@ -40,6 +41,8 @@ class CorrectPanel:
             (ui.resampleButton, self.resample),
             (ui.carryBackButton, lambda: self.carry(-1)),
             (ui.carryButton, lambda: self.carry(1)),
+            (ui.fillButton, self.fill),
+            (ui.fillAllButton, lambda: self.fill(everywhere=True)),
             (ui.smallerButton, lambda: self.flip(-1)),
             (ui.largerButton, lambda: self.flip(1)),
             (ui.takeButton, self.take_alternative),
@@ -128,6 +131,19 @@ class CorrectPanel:
         ask = self.form.request(bscans)
         run = carried(self.desk.engine, ask, source_of(result), start, edits_of)
         stay = left_alone(result.accepted() & set(bscans))
+        self._start(result, run, f"restarted from B-scan {bscan + 1}", stay)
+
+    def fill(self, *, everywhere: bool = False) -> None:
+        """Fill the gap between accepted B-scans around the one on screen, or all gaps."""
+        result, bscan = self.desk.need_result(), self.desk.bscan()
+        self._card(result)
+        found = gaps_of(result, None if everywhere else bscan)
+        source, ask = source_of(result), self.form.request(found[0].numbers)
+        run = filled(self.desk.engine, ask, source, result, found)
+        self._start(result, run, "filled between accepted ones", "Look them over.")
+
+    def _start(self, result: Result, run: Any, told: str, more: str) -> None:
+        """Run, and take over B-scan by B-scan as one step back."""
         total, taken = [0, 0], list[Change]()
 
         def on_done(done: Done) -> str:
@@ -141,8 +157,7 @@ class CorrectPanel:
             total[0] += 1
             total[1] += sum(c.pixels for c in changed)
             many = f"{total[0]} B-scan{'s' * (total[0] > 1)}"
-            told = f"{many} restarted from B-scan {bscan + 1}: {total[1]:,} pixels changed."
-            return f"{told} {stay}".rstrip()
+            return f"{many} {told}: {total[1]:,} pixels changed. {more}".rstrip()
 
         self.runs.start(run, [result.segmentation, result.volume], on_done)
 
@@ -201,7 +216,9 @@ class CorrectPanel:
         free = ready and not self.runs.busy
         for widget in (ui.smallerButton, ui.largerButton):
             widget.setEnabled(ready)
-        for widget in (ui.resampleButton, ui.carryButton, ui.carryBackButton):
+        for widget in (
+            ui.resampleButton, ui.carryButton, ui.carryBackButton, ui.fillButton, ui.fillAllButton,
+        ):  # fmt: skip
             widget.setEnabled(free)
         ui.takeButton.setEnabled(self._alternatives is not None)
         ui.takeBackButton.setEnabled(free and len(self.desk.history) > 0)

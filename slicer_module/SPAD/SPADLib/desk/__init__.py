@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from SPADLib.desk.pace import Pace, device_line
     from SPADLib.desk.png import outlined_png, png_bytes, png_of
     from SPADLib.desk.preflight import warnings_of
-    from SPADLib.desk.run import Done, Request, carried, drain, events
+    from SPADLib.desk.run import Done, Event, Request, carried, drain, events
     from SPADLib.desk.run_panel import RunBox
     from SPADLib.desk.structures_panel import StructureMenu
     from SPADLib.desk.views import go_to, isolate, show_bscan
