@@ -44,7 +44,8 @@ class SwollenScene(Scene):
     def _cluster(self, rng: np.random.Generator, start: float) -> list[tuple[float, ...]]:
         """Draw cysts side by side from x = start on, and the swelling over them."""
         u = rng.uniform
-        large, x, cysts = u() < 0.65, start, []
+        large, x = u() < 0.65, start
+        cysts: list[tuple[float, ...]] = []
         for _ in range(rng.integers(1, 5) if large else rng.integers(2, 10)):
             rx = float(np.clip(rng.lognormal(np.log(0.22 if large else 0.06), 0.5), 0.025, 0.7))
             rz = min(rx * u(0.3, 0.8), _DEEPEST_MM / (1 if large else 2))

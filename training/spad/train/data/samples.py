@@ -165,9 +165,9 @@ class Samples(Dataset[dict[str, Any]]):
         if config.augmentation.strips and self._cases:
             rng = generator(config.seed, n, "strip")
             if rng.random() < config.augmentation.strips:
-                other = self._seen(_STRIPS_FROM + n, rng)
-                image, warped = augmentation.strip(image, warped, *other[:2], rng)
-                judged = judged if judged is None or other[2] is None else judged & other[2]
+                lent = self._seen(_STRIPS_FROM + n, rng)
+                image, warped = augmentation.strip(image, warped, *lent[:2], rng)
+                judged = judged if judged is None or lent[2] is None else judged & lent[2]
         out = {"number": n, "image": image[None], "labels": warped}
         if judged is not None:
             out["judged"] = judged
