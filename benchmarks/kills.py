@@ -7,7 +7,7 @@
 `kill`: napari with the dock, real mouse strokes one after another; SIGKILL at a random moment of a
 random one. Then what autosave left is read back: each stroke that had ended `--grace` seconds
 before must be there in pixels and in marks, and no file may be damaged. `run`: a training of
-30 steps, in a fork, SIGKILL at a random moment from its first saved state on; resumed, it must end
+30 steps, in a fork, SIGKILL a moment after a random one of its saves; resumed, it must end
 with the state and the model, to the bit, of one that nobody killed. `full`: of each kind of
 file an old state is written, the disk is filled but for a random rest, the new state is written
 until the system refuses; then every file must be the old one or the new one, whole, with nothing
@@ -209,23 +209,13 @@ def run(times: int, seed: int) -> None:
         ]
         write_folder(folder / "set", cases, dict(enumerate(phantom.CLASS_NAMES)))
         (folder / "c.toml").write_text(TRAINING)
-        whole = folder / "whole"
-        _ended(_training(folder, whole))
-        began = time.monotonic()
-        _ended(_training(folder, folder / "timed"))
-        seconds = time.monotonic() - began
+        _ended(_training(folder, whole := folder / "whole"))
         for number in range(times):
             out = folder / f"{number}"
-            pid = _training(folder, out)
-            while not (out / "latest.pt").exists():
-                time.sleep(0.001)
-            time.sleep(chance.uniform(0, 0.9 * seconds))
-            os.kill(pid, signal.SIGKILL)
-            killed = _ended(pid) < 0
-            amid = bool([*out.glob(".latest.pt.*")])
+            killed = _killed(_training(folder, out), out / "latest.pt", chance)
             good = _ended(_training(folder, out, resume=True)) == 0
-            counts += Counter(kills=killed, amid_a_save=amid, refused=not good)
-            counts["other"] += good and not _same(out, whole)
+            other = good and not _same(out, whole)
+            counts += Counter(kills=killed, refused=not good, other=other)
             print(number + 1, dict(counts), flush=True)
 
 
@@ -238,13 +228,27 @@ def _training(folder: Path, out: Path, *, resume: bool = False) -> int:
         from spad.train.config import load_config
         from spad.train.loop import train
 
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         train(load_config(folder / "c.toml"), out, resume=resume, device="cpu")
         status = 0
     finally:
         os._exit(status)
+
+
+def _killed(pid: int, state: Path, chance: random.Random) -> bool:
+    """Kill a training a moment after a random one of its saves; whether it was alive."""
+    saves, seen, last = chance.randrange(1, 29), 0, 0
+    while seen < saves:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return False
+        with suppress(OSError):
+            now = state.stat().st_mtime_ns
+            seen, last = seen + (now != last), now
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 0.1))
+    os.kill(pid, signal.SIGKILL)
+    return _ended(pid) < 0
 
 
 def _ended(pid: int) -> int:
@@ -262,9 +266,9 @@ def _same(out: Path, whole: Path) -> bool:
             return len(a) == len(b) and all(map(equal, a, b))
         return torch.equal(a, b) if isinstance(a, torch.Tensor) else bool(a == b)
 
-    states = [torch.load(each / "latest.pt", weights_only=True) for each in (out, whole)]
     models = [(each / "latest.safetensors").read_bytes() for each in (out, whole)]
-    return equal(*states) and models[0] == models[1]
+    states = [torch.load(each / "latest.pt", weights_only=True) for each in (out, whole)]
+    return equal([states[0], models[0]], [states[1], models[1]])
 
 
 # ---------------------------------------------------------------------- full
