@@ -45,6 +45,9 @@ class _Fetching(QObject):
     def __init__(self, entry: Entry) -> None:
         super().__init__()
         self.entry, self.given_up = entry, threading.Event()
+
+    def start(self) -> None:
+        """Begin; who wants to hear of it has connected before."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
@@ -169,6 +172,7 @@ class ModelsDialog(QDialog):
         self.bar.setRange(0, 1000)
         self.bar.setValue(0)
         self._busy(True)
+        self._fetching.start()
 
     def _busy(self, on: bool) -> None:
         self.bar.setVisible(on)

@@ -12,7 +12,7 @@ import slicer
 from spad.checkpoint import model_path
 from spad.models import Listed, listed, share, size_text
 from SPADLib.desk import Desk
-from SPADLib.host import Cancelled, Pump, get, python_program, run_command
+from SPADLib.host import Cancelled, Pump, get, python_program, run_command, weakly
 
 __all__ = ["ModelsPanel"]
 
@@ -55,19 +55,22 @@ class ModelsPanel:
         self.use = qt.QPushButton("Use")
         self.share = qt.QPushButton("Share…")
         self.share.setToolTip("Write a folder to hand this model on: the file, its card, a list")
-        self.stop = qt.QPushButton("Stop")
+        self.stop_button = qt.QPushButton("Stop")
         row = qt.QHBoxLayout()
-        acts = (self.use, self._use), (self.share, self._share), (self.stop, self._pump.cancel)
-        for button, act in acts:
+        for button, act in (
+            (self.use, self._on_use),
+            (self.share, self._on_share),
+            (self.stop_button, self._on_stop),
+        ):
             button.setAutoDefault(False)
-            button.clicked.connect(lambda *_, act=act: desk.guarded(act))
+            button.clicked.connect(weakly(act))  # the window has no owner that takes it along
             row.addWidget(button)
         layout = qt.QVBoxLayout(self.window)
         for widget in (self.table, self.about, self.status):
             layout.addWidget(widget)
         layout.addLayout(row)
         self.window.resize(900, 520)
-        self.table.itemSelectionChanged.connect(lambda *_: self._on_row())
+        self.table.itemSelectionChanged.connect(weakly(self._on_row))
 
     def show(self, files: Iterable[Path]) -> None:
         """Show the list.
@@ -111,6 +114,15 @@ class ModelsPanel:
         row = int(get(self.table, "currentRow"))
         return self.models[row] if 0 <= row < len(self.models) else None
 
+    def _on_use(self, *_: object) -> None:
+        self.desk.guarded(self._use)
+
+    def _on_share(self, *_: object) -> None:
+        self.desk.guarded(self._share)
+
+    def _on_stop(self, *_: object) -> None:
+        self._pump.cancel()
+
     def _on_row(self) -> None:
         model = self._row()
         there = model is not None and model.path is not None
@@ -118,7 +130,7 @@ class ModelsPanel:
         self.use.setText("Use" if there or model is None else "Download…")
         self.use.setEnabled(model is not None and not self._pump.busy)
         self.share.setEnabled(there)
-        self.stop.setVisible(self._pump.busy)
+        self.stop_button.setVisible(self._pump.busy)
 
     def _use(self) -> None:
         model = self._row()
