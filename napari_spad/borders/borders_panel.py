@@ -35,8 +35,6 @@ from spad.borders import thickness_mm
 
 __all__ = ["BordersPanel"]
 
-REACH_STEP = 1.25
-
 
 class _Attended:
     """A layer of lines with all that makes it work."""
@@ -216,8 +214,8 @@ class BordersPanel(QWidget):
             "X": self.push.toggle,
             "Delete": one.actions.remove,
             "Escape": one.tools.end_clicks,
-            "[": lambda: self._reach(one, 1 / REACH_STEP),
-            "]": lambda: self._reach(one, REACH_STEP),
+            "[": lambda: self._reach(one, -1),
+            "]": lambda: self._reach(one, 1),
             "Control-Z": one.actions.undo,
             "Control-Shift-Z": lambda: one.actions.undo(again=True),
         }
@@ -233,10 +231,8 @@ class BordersPanel(QWidget):
 
         one.layer.bind_key("Space", move_meanwhile, overwrite=True)
 
-    def _reach(self, one: _Attended, factor: float) -> None:
-        wanted = max(round(one.tools.reach * factor), one.tools.reach + (1 if factor > 1 else -1))
-        if factor < 1:
-            wanted = min(round(one.tools.reach * factor), one.tools.reach - 1)
+    def _reach(self, one: _Attended, way: int) -> None:
+        wanted = one.tools.reach + way * max(round(one.tools.reach / 4), 1)
         one.tools.reach = int(np.clip(wanted, SMALLEST_REACH, LARGEST_REACH))
         self.desk.say(f"A drag takes {one.tools.reach} columns to each side along.")
 

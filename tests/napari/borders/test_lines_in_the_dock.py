@@ -35,6 +35,7 @@ def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock) -> None
     layer = dock.borders.layer
     borders = borders_of(layer)
     person = Driver(viewer)
+    person.pause(500)  # the camera settles after the dock has taken its room
     z = dock.borders.at_work.tools.bscan
 
     def press(key: Qt.Key, held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
