@@ -65,7 +65,7 @@ class AreasPanel(QWidget):
 
     def _make(self) -> None:
         self.by = named(QComboBox(), "fill_by")
-        narrow(self.by)
+        narrow(self.by).setMinimumContentsLength(3)
         self.by.addItem("grey", "grey")
         self.by.addItem("samples", "model")
         self.by.setCurrentIndex(
