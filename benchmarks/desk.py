@@ -65,7 +65,7 @@ def heartbeat(counts: list[int], threads: int | None, *, look: bool) -> None:
     from qtpy.QtCore import QSettings
 
     from napari_spad.dock import SpadDock
-    from spad.checkpoint.safetensors_file import shipped
+    from spad.checkpoint import shipped
 
     viewer = napari.Viewer()
     viewer.window.resize(1400, 900)

@@ -317,7 +317,7 @@ def main() -> None:
 
     from napari_spad.demo import folder_stack
     from napari_spad.dock import SpadDock
-    from spad.checkpoint.safetensors_file import shipped
+    from spad.checkpoint import shipped
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -30,7 +30,7 @@ from PIL import Image
 from render import SliceView
 from scene import add_volume, new_scene, save_scene
 
-from spad.checkpoint.safetensors_file import shipped
+from spad.checkpoint import shipped
 from spad.inference.hosts import Engine, open_model
 from spad.metrics import confusion_matrix, structure_scores
 from SPADLib.batch import segment

@@ -27,7 +27,7 @@ from scene import add_volume, new_scene
 
 from spad.annotation import RunProgress
 from spad.autosave import AutosavedLayer
-from spad.checkpoint.safetensors_file import shipped
+from spad.checkpoint import shipped
 from spad.inference.hosts import Engine
 from SPADLib.desk.run import Request, events
 from SPADLib.keep.saved_result import SavedResult

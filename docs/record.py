@@ -387,7 +387,7 @@ def main() -> None:
     from qtpy.QtCore import QSettings
 
     from napari_spad.dock import SpadDock
-    from spad.checkpoint.safetensors_file import shipped
+    from spad.checkpoint import shipped
 
     np.random.seed(0)  # noqa: NPY002  (napari draws its tips from it)
     with tempfile.TemporaryDirectory() as name:

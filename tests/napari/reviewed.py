@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,8 @@ class Doubting(FakeEngine):
         plane = np.asarray(image)
         uncertainty = np.full(plane.shape, plane[0, 0] / 100 * 0.35, np.float16)
         uncertainty[15:18, 25:28] += 0.2
-        made.uncertainty = uncertainty
         made.provenance["image_sha256"] = hashlib.sha256(plane.tobytes()).hexdigest()
-        return made
+        return replace(made, uncertainty=uncertainty)
 
 
 def stack(doubt=DOUBT) -> np.ndarray:

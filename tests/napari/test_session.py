@@ -13,7 +13,7 @@ from session import STEPS, Session, accept_and_next, add_to_the_training_set, pl
 
 from napari_spad.layers.reference_layer import outline
 from napari_spad.read.phantom_sample import phantom_stack
-from spad.checkpoint.safetensors_file import shipped
+from spad.checkpoint import shipped
 
 pytestmark = pytest.mark.gui
 SMALL = (16, 256, 384)

@@ -29,10 +29,12 @@ class Hashed(FakeEngine):
 
     def steps(self, *args, **options):
         made = yield from super().steps(*args, **options)
-        made.provenance |= {
-            "checkpoint": {"name": "fake", "sha256": sha256(self.checkpoint)},
-            "steps": options["steps"] or 3,
-        }
+        made.provenance.update(
+            {
+                "checkpoint": {"name": "fake", "sha256": sha256(self.checkpoint)},
+                "steps": options["steps"] or 3,
+            }
+        )
         return made
 
 

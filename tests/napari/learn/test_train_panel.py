@@ -20,8 +20,8 @@ import napari_spad.learn.trainer_process as trainer
 from napari_spad.learn.training_set import png_bytes
 from spad.cases import Case, open_folder
 from spad.cases.new_cases import NewCase, write_cases
+from spad.checkpoint import shipped
 from spad.checkpoint.labels import IGNORE
-from spad.checkpoint.safetensors_file import shipped
 from spad.train.data import check, read_image
 from spad.train.data.cases import read_values
 

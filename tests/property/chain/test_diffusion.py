@@ -22,8 +22,9 @@ from spad.chain.diffusion import (
     prior_logits,
     q_sample,
 )
+from spad.chain.host_words import block, chain_words, views
 from spad.chain.noise_schedule import NoiseSchedule, cosine_schedule
-from spad.chain.sampler import sample, step_times
+from spad.chain.sampler import Chains, step_times
 
 
 def given(*strategies):
@@ -285,6 +286,19 @@ def test_permuting_the_classes_permutes_everything(p, random):
 # The chain
 
 
+def sampled(prior, schedule, times, *, shape, num_classes, seed, chains):
+    """p(x_0) of so many chains of one image, (1, n, K, H, W)."""
+    words = chain_words(
+        schedule, times, seed=seed, slices=[0], chains=range(chains), num_classes=num_classes,
+        coherent=False,
+    )  # fmt: skip
+    words = views({name: each.shape for name, each in words.items()}, block(words))
+    run = Chains(prior, schedule, times, words, shape=shape, num_classes=num_classes)
+    for number in range(len(times)):
+        run.step(number)
+    return run.p_0
+
+
 @pytest.mark.parametrize("predicts", ["prior", "x_0"])
 @pytest.mark.parametrize("k", [2, 5])
 @pytest.mark.parametrize(
@@ -305,11 +319,7 @@ def test_with_an_oracle_every_visited_time_shows_the_share_of_truth_of_the_forwa
         return prior_logits(logits, x_t, COSINE.jump(t, 0))
 
     times = step_times(COSINE, steps, grid)
-    run = sample(
-        oracle, COSINE, times, shape=(side, side), num_classes=k, seed=5, slices=[0],
-        chains=range(chains),
-    )  # fmt: skip
-    assert len(list(run)) == len(times)
+    sampled(oracle, COSINE, times, shape=(side, side), num_classes=k, seed=5, chains=chains)
     assert list(shares) == times
     for t, share in shares.items():
         alpha_bar = COSINE.alpha_bar[t]
@@ -377,16 +387,7 @@ def test_a_chain_visits_labels_as_often_as_its_transition_matrices_say(times):
     def prior(x_t, t):
         return told[t].float()[x_t.long()].movedim(-1, 2).contiguous()
 
-    run = sample(
-        prior, schedule, times, shape=shape, num_classes=k, seed=1, slices=[0],
-        chains=range(chains),
-    )  # fmt: skip
-    while True:
-        try:
-            next(run)
-        except StopIteration as stop:
-            p_0 = stop.value
-            break
+    p_0 = sampled(prior, schedule, times, shape=shape, num_classes=k, seed=1, chains=chains)
 
     here = torch.full((k,), 1 / k, dtype=F64)  # p(x_T)
     for t, s in zip(times, [*times[1:], 0], strict=True):

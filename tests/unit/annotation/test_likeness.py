@@ -12,8 +12,8 @@ import pytest
 
 from spad import phantom
 from spad.annotation.likeness import across, measures, reasons, summary, unlike
+from spad.checkpoint import read_card, shipped
 from spad.checkpoint.card import Card, InputConfig
-from spad.checkpoint.safetensors_file import read_card, shipped
 
 
 def images(first: int, count: int) -> list[np.ndarray]:

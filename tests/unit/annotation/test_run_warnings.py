@@ -9,8 +9,8 @@ import pytest
 
 from spad.annotation import run_warnings
 from spad.annotation.run_warnings import LikenessWatch, looked_over, refuse_other_structures
+from spad.checkpoint import read_card, shipped
 from spad.checkpoint.labels import label_classes
-from spad.checkpoint.safetensors_file import read_card, shipped
 
 
 @pytest.fixture

@@ -149,8 +149,8 @@ def test_nan_and_infinity_are_refused_with_the_slice_before_the_first_step(
 ):
     image = bscan((3, *SHAPE), dtype)
     image[2, 5, 6] = value
-    refused(tiny, "slice 2.*NaN or infinity.*replace", image)
-    refused(tiny, "slice 0.*NaN or infinity", image[2])
+    refused(tiny, "B-scan 3.*NaN or infinity.*replace", image)
+    refused(tiny, "B-scan 1.*NaN or infinity", image[2])
 
 
 @pytest.mark.parametrize("shape", [(), (9,), (2, 2, 9, 9), (0, 9), (9, 0), (0, 9, 9)])

@@ -102,13 +102,13 @@ class _Lazy:
         return self._stack[z]
 
 
-@pytest.mark.filterwarnings("ignore:slice 1 of the image cannot be read")
+@pytest.mark.filterwarnings("ignore:B-scan 2 of the image cannot be read")
 def test_a_slice_that_cannot_be_read_costs_the_others_nothing(remote, here, bscan):
     lazy = _Lazy(np.stack([bscan(SHAPE, seed=z) for z in range(3)]))
     made, local = remote.segment(lazy), here.segment(lazy)
     assert_array_equal(made.labels, local.labels)
     assert made.uncertainty[1].min() == 1
-    assert "slice 1 of the image cannot be read" in made.provenance["said"][0]
+    assert "B-scan 2 of the image cannot be read" in made.provenance["said"][0]
 
 
 def test_what_does_not_fit_is_refused_in_the_words_of_here(remote, here, bscan):
