@@ -80,7 +80,7 @@ def heartbeat(counts: list[int], threads: int | None, *, look: bool) -> None:
             viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
         tell("opening the dock", heart)
         with Heartbeat(look) as heart:
-            driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+            driver.wait(lambda: dock.form.model.listed, 120, "PyTorch")
         tell("PyTorch and pandas being imported", heart)
         if threads:
             import torch

@@ -71,7 +71,7 @@ def press(model: str, images: np.ndarray, references: np.ndarray, teach: str | N
         settings = QSettings(str(Path(folder) / "choices.ini"), QSettings.Format.IniFormat)
         dock = SpadDock(viewer, settings=settings, folder=Path(folder))
         viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
-        driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+        driver.wait(lambda: dock.form.model.listed, 120, "PyTorch")
         viewer.add_image(images, name="eye", colormap="gray")
         dock.form.checkpoint.choose(shipped()[model])
         dock.form.whole.setChecked(True)

@@ -332,7 +332,7 @@ def main() -> None:
         driver = Driver(viewer, shots=args.shots)
         viewer.reset_view()
         viewer.dims.set_current_step(0, 0)
-        driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+        driver.wait(lambda: dock.form.model.listed, 120, "PyTorch")
         dock.form.checkpoint.choose(shipped()[args.checkpoint])
         # Folders and minutes are chosen once, before an annotator begins.
         dock.keep.export_panel.folder.setText(str(folder / "exports"))

@@ -398,7 +398,7 @@ def main() -> None:
         viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
         camera = Camera(filming=args.film is not None)
         driver = Driver(viewer, shots=args.stills, on_step=camera.on_step)
-        driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+        driver.wait(lambda: dock.form.model.listed, 120, "PyTorch")
         dock.form.checkpoint.choose(shipped()["oct-phantom"])
         driver.pointer = driver.native.geometry().center()
         camera.driver = driver

@@ -99,10 +99,10 @@ class SpadDock(QWidget):
         self.correct = CorrectPanel(self.desk, self.form)
         self.lessons = LessonsPanel(self.desk, self.form, worker)
         self.areas = AreasPanel(self.desk)
-        self.correct.add_section(self.areas)
         self.correct.add_section(self.lessons)
+        self.correct.add_section(self.areas, titled=True)
         self.borders = BordersPanel(self.desk)
-        self.correct.add_section(self.borders)
+        self.correct.add_section(self.borders, titled=True)
         self.review = ReviewPanel(self.desk)
         self.scores = ScoresPanel(self.desk)
         self.measure = MeasurePanel(self.desk, self.scores, self.review.reviews)
@@ -188,6 +188,8 @@ class SpadDock(QWidget):
         here = not is_server(self.form.model.device)
         if here:
             self.desk.say(LOADING)
+        else:
+            self.form.say_ready()  # nothing is waited for
         self._torch_to_come = "torch" not in sys.modules
         self._warmer = FunctionWorker(_prepare, self.engine if here else None)
         self._warmer.returned.connect(self._on_devices)
@@ -304,6 +306,7 @@ class SpadDock(QWidget):
         window = self.window()
         if isinstance(window, QMainWindow) and (canvas := window.centralWidget()) is not None:
             canvas.installEventFilter(self)
+            self.desk.framing.note_fit()  # of what was opened just before
             self._settled.start()
         super().showEvent(event)
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.areas.area_tools import AreaTools
 from napari_spad.areas.careful_brush import CarefulBrush
-from napari_spad.desk import Desk, Keys, named, narrow, setting
+from napari_spad.desk import Desk, Fold, Keys, named, narrow, setting
 
 __all__ = ["AreasPanel"]
 
@@ -43,6 +43,11 @@ class AreasPanel(QWidget):
     Parameters
     ----------
     desk : Desk
+
+    Notes
+    -----
+    Closed at first, as the tab is to fit a laptop's screen; a brush that keeps to its side opens
+    it, so that this is seen.
     """
 
     def __init__(self, desk: Desk) -> None:
@@ -110,13 +115,26 @@ class AreasPanel(QWidget):
         grid = QGridLayout()
         for at, button in enumerate(self.buttons.values()):
             grid.addWidget(button, at // 2, at % 2)
+        self.box = QWidget(self)
+        inner = QVBoxLayout(self.box)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(4)
+        inner.addLayout(fill)
+        inner.addWidget(self.careful)
+        inner.addLayout(grid)
+        title = "Areas of the selected structure"
+        self.fold = Fold(title, self.box, self._settings, "areas_open")
+        self.fold.setToolTip("Fill, grow, shrink, tidy. The keys work while this is closed too")
+        self.careful.toggled.connect(self._open)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(QLabel("Areas of the selected structure"))
-        layout.addLayout(fill)
-        layout.addWidget(self.careful)
-        layout.addLayout(grid)
+        layout.addWidget(self.fold)
+        layout.addWidget(self.box)
+
+    def _open(self, careful: bool) -> None:
+        if careful:
+            self.fold.setChecked(True)
 
     def fill(self) -> None:
         """Fill from the pixel under the mouse."""

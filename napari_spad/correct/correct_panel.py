@@ -87,9 +87,7 @@ class CorrectPanel(QWidget):
         layout.addWidget(QLabel("Alternatives among the samples"))
         layout.addLayout(self._alternatives_row())
         layout.addWidget(_line())
-        layout.addWidget(QLabel("Carry to neighbouring B-scans"))
         layout.addLayout(self._carry_row())
-        layout.addWidget(QLabel("Fill between accepted B-scans"))
         layout.addLayout(self._fill_row())
         layout.addStretch(1)
         self._sections = layout
@@ -132,7 +130,7 @@ class CorrectPanel(QWidget):
         return row
 
     def _carry_row(self) -> QHBoxLayout:
-        self.next = named(QPushButton("To the next (O)"), "carry_next")
+        self.next = named(QPushButton("Carry to next (O)"), "carry_next")
         self.next.setToolTip(
             "Restart the next B-scan from this one's labels, and go there. Its own pixels by hand "
             "stay. Each B-scan is one undo step"
@@ -148,13 +146,14 @@ class CorrectPanel(QWidget):
         self.back.clicked.connect(lambda: self.resampling.onward(-self.many.value()))
         self.forth.clicked.connect(lambda: self.resampling.onward(self.many.value()))
         row = QHBoxLayout()
+        row.setSpacing(4)
         row.addWidget(self.next, 1)
         for widget in (self.back, self.many, self.forth):
             row.addWidget(widget)
         return row
 
     def _fill_row(self) -> QHBoxLayout:
-        self.fill = named(QPushButton("Around here (G)"), "fill_between")
+        self.fill = named(QPushButton("Fill gap here (G)"), "fill_between")
         self.fill.setToolTip(
             "Proposes the B-scans between the accepted ones on either side, by their shapes and by "
             "what the model sees. Each is one undo step; what is accepted or by hand stays"
@@ -164,13 +163,14 @@ class CorrectPanel(QWidget):
         self.fill.clicked.connect(lambda: self.filling.fill())
         self.fill_all.clicked.connect(lambda: self.filling.fill(everywhere=True))
         row = QHBoxLayout()
+        row.setSpacing(4)
         for button in (self.fill, self.fill_all):
             row.addWidget(button, 1)
         return row
 
-    def add_section(self, section: QWidget) -> None:
-        """Put another panel's section below the others."""
-        for widget in (_line(), section):
+    def add_section(self, section: QWidget, *, titled: bool = False) -> None:
+        """Put another panel's section below the others; a rule parts it, where no title does."""
+        for widget in (section,) if titled else (_line(), section):
             self._sections.insertWidget(self._sections.count() - 1, widget)
 
     def sample_anew(self) -> None:

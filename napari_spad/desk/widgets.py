@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSettings, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QSizePolicy,
+    QToolButton,
     QWidget,
 )
 
-if TYPE_CHECKING:
-    pass
+from napari_spad.desk.settings import setting
 
-__all__ = ["form_layout", "named", "narrow"]
+__all__ = ["Fold", "form_layout", "named", "narrow"]
 W = TypeVar("W", bound=QWidget)
 
 
@@ -41,3 +41,35 @@ def narrow(combo: QComboBox) -> QComboBox:
     combo.setMinimumContentsLength(6)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo
+
+
+class Fold(QToolButton):
+    """A section's title, which opens and closes the section.
+
+    Parameters
+    ----------
+    title : str
+    part : QWidget
+        What is opened and closed; closed at first.
+    settings : QSettings
+        Remember which of the two the user chose.
+    name : str
+        In the settings, and for tests.
+    """
+
+    def __init__(self, title: str, part: QWidget, settings: QSettings, name: str) -> None:
+        super().__init__()
+        self._part = part
+        named(self, name).setText(title)
+        self.setCheckable(True)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setStyleSheet("QToolButton { text-align: left; border: none; background: none; }")
+        self.toggled.connect(self._show)
+        self.clicked.connect(lambda on: settings.setValue(name, on))
+        self.setChecked(setting(settings, name, False))
+        self._show(self.isChecked())
+
+    def _show(self, opened: bool) -> None:
+        self.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self._part.setVisible(opened)

@@ -1,4 +1,4 @@
-"""The section “Learn from my corrections” of the tab Correct."""
+"""The section of the tab Correct in which the model learns from corrections."""
 
 from __future__ import annotations
 
@@ -82,7 +82,6 @@ class LessonsPanel(QWidget):
         first.addWidget(self.as_i_accept)
         second.addWidget(self.back, 1)
         second.addWidget(self.keep, 1)
-        layout.addWidget(QLabel("Learn from my corrections"))
         layout.addLayout(first)
         layout.addWidget(self.told)
         layout.addLayout(second)

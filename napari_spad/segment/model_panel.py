@@ -51,9 +51,8 @@ class ModelPanel(QObject):
             "machine that runs `spad serve`"
         )
         self.server = ServerRow(desk)
-        self._listed = False
-        if is_server(setting(desk.settings, "device", "auto")):
-            self.devices.setCurrentIndex(1)
+        self.listed = False  # whether the devices of this machine are
+        self._take_remembered()
         self.server.setVisible(is_server(self.device))
         self.card_button = named(QPushButton("Card"), "card_button")
         self.card_button.setToolTip("What the model is, what it was trained on, how well it does")
@@ -127,6 +126,15 @@ class ModelPanel(QObject):
         self.card_button.setToolTip(card.text())
         self.card_changed.emit(card)
 
+    def _take_remembered(self) -> None:
+        """Choose the device of the last session, though the devices are not listed yet."""
+        remembered = setting(self.desk.settings, "device", "auto")
+        if is_server(remembered):
+            self.devices.setCurrentIndex(1)
+        elif remembered != "auto":
+            self.devices.insertItem(1, remembered, remembered)
+            self.devices.setCurrentIndex(1)
+
     @property
     def device(self) -> str:
         """The device that is chosen: "auto", its name, or "server"."""
@@ -140,13 +148,18 @@ class ModelPanel(QObject):
     def _on_device(self) -> None:
         self.desk.settings.setValue("device", self.device)
         self.server.setVisible(is_server(self.device))
-        if not (self._listed or is_server(self.device)):
+        if not (self.listed or is_server(self.device)):
             self.local_chosen.emit()
 
     def list_devices(self, names: list[str]) -> None:
-        """Offer the devices of this machine, the one that “auto” takes first."""
+        """Offer the devices of this machine, the one that “auto” takes first.
+
+        A remembered device that is not among them any more gives way to “auto”.
+        """
         self.devices.setItemText(0, f"auto ({names[0]})" if names else "auto")
-        self._listed = True
+        self.listed = True
+        while self.devices.count() > 2:  # what was remembered, or listed before
+            self.devices.removeItem(1)
         for name in names:
             self.devices.insertItem(self.devices.count() - 1, name, name)
         chosen = self.devices.findData(setting(self.desk.settings, "device", "auto"))

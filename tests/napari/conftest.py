@@ -148,7 +148,7 @@ def open_dock(make_napari_viewer, engine, settings, qtbot, tmp_path):
         viewer = make_napari_viewer(**options)
         dock = SpadDock(viewer, engine=engine, settings=settings, folder=tmp_path)
         viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
-        qtbot.waitUntil(lambda: dock.form.device.count() == 2)
+        qtbot.waitUntil(lambda: dock.form.model.listed, timeout=30_000)
         return viewer, dock
 
     return opened

@@ -56,7 +56,7 @@ def dock(left: Path, make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     dock = SpadDock(viewer, settings=settings, folder=left / "data")
     viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
-    qtbot.waitUntil(lambda: dock.form.device.count() > 1, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.form.model.listed, timeout=60_000)
     return dock
 
 

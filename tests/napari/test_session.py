@@ -31,7 +31,7 @@ def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settin
     viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
     driver = Driver(viewer, shots=tmp_path / "shots")
     viewer.reset_view()
-    driver.wait(lambda: dock.form.device.count() > 1, 120, "PyTorch")
+    driver.wait(lambda: dock.form.model.listed, 120, "PyTorch")
     dock.form.checkpoint.choose(shipped()["oct-phantom"])
     dock.form.samples.setValue(2)
     session = Session(viewer, dock, driver, strokes=2, timeout=120)

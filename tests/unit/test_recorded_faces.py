@@ -11,6 +11,8 @@ from faces import HERE, START_UPS, command_words, loaded_by, manifest, names, sc
 import spad
 
 RECORD = json.loads((HERE / "faces.json").read_text("utf-8"))
+LATER_PATTERNS = {"*.oct"}
+"""Files that napari's reader has opened only since then; whatever was recorded must still be."""
 NEEDS = {"the trainer": "cv2", "the plugin's dock": "napari"}
 
 
@@ -36,7 +38,12 @@ def test_slicer_s_scenes_keep_the_choices_that_were_recorded() -> None:
 
 def test_the_manifest_has_the_entries_that_were_recorded() -> None:
     pytest.importorskip("yaml")
-    assert manifest() == RECORD["manifest"]
+    now = manifest()
+    (reader,) = now["contributions"]["readers"]
+    patterns = reader["filename_patterns"]
+    assert set(patterns) >= LATER_PATTERNS
+    reader["filename_patterns"] = [one for one in patterns if one not in LATER_PATTERNS]
+    assert now == RECORD["manifest"]
 
 
 @pytest.mark.parametrize("name", START_UPS)

@@ -55,7 +55,7 @@ def dock(make_napari_viewer, settings, checkpoint, qtbot, tmp_path):
     viewer = make_napari_viewer()
     dock = SpadDock(viewer, settings=settings, folder=tmp_path)
     viewer.window.add_dock_widget(dock)
-    qtbot.waitUntil(lambda: dock.form.device.count() > 1, timeout=120_000)
+    qtbot.waitUntil(lambda: dock.form.model.listed, timeout=120_000)
     dock.form.checkpoint.choose(checkpoint)
     return dock
 

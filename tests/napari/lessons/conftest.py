@@ -64,7 +64,7 @@ def desk(make_napari_viewer, engine, settings, qtbot, tmp_path: Path):
     viewer = make_napari_viewer()
     dock = SpadDock(viewer, engine=engine, settings=settings, folder=tmp_path, worker=FakeWorker)
     viewer.window.add_dock_widget(dock)
-    qtbot.waitUntil(lambda: dock.form.device.count() == 2)
+    qtbot.waitUntil(lambda: dock.form.model.listed, timeout=30_000)
     pixels = np.random.default_rng(0).integers(0, 200, SHAPE, np.uint8)
     viewer.add_image(pixels, name="eye")
     dock.form.whole.setChecked(True)

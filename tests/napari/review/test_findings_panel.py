@@ -50,6 +50,7 @@ def test_findings_follow_the_strokes_and_a_click_goes_there(review, qtbot):
 
 def test_no_findings_are_said_in_words(review, qtbot):
     viewer, dock, panel = review()
+    viewer.dims.set_current_step(0, 1)
     dock.desk.result.layer.data[2] = 0
     viewer.dims.set_current_step(0, 2)
     qtbot.waitUntil(

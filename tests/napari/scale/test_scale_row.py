@@ -109,7 +109,7 @@ def test_stretched_is_a_view_and_the_mouse_paints_where_it_points(open_dock, qtb
         np.zeros((2, 60, 60), np.uint8), scale=image.scale, units=image.units
     )
     native = viewer.window._qt_viewer.canvas.native
-    qtbot.waitUntil(lambda: native.width() > 100)
+    qtbot.waitUntil(lambda: dock.isVisible() and not dock._settled.isActive())
     viewer.reset_view()
     flat = viewer.screenshot(canvas_only=True, flash=False)
     dock.measure.scale.stretch.click()

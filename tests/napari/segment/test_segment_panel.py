@@ -47,6 +47,24 @@ def test_choices_are_remembered(open_dock, make_napari_viewer, engine, settings,
     }
 
 
+@pytest.mark.parametrize(("devices", "then"), [(["cuda:0", "cpu"], "cpu"), (["mps"], "auto")])
+def test_the_remembered_device_counts_at_once_and_while_there_is_one(
+    make_napari_viewer, engine, settings, qtbot, devices, then
+):
+    from napari_spad.dock import SpadDock
+
+    object.__setattr__(engine, "devices", lambda: devices)
+    settings.setValue("device", "cpu")
+    dock = SpadDock(make_napari_viewer(), engine=engine, settings=settings)
+    qtbot.addWidget(dock)
+    offered = dock.form.model.devices
+    assert dock.form.model.device == "cpu"
+    qtbot.waitUntil(lambda: dock.form.model.listed, timeout=30_000)
+    assert dock.form.model.device == then
+    names = [offered.itemData(i) for i in range(offered.count())]
+    assert names == ["auto", *devices, "server"]
+
+
 def test_a_file_that_is_no_checkpoint_is_refused(open_dock, tmp_path, qtbot):
     _, dock = open_dock()
     wrong = tmp_path / "photo.png"

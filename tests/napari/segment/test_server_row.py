@@ -64,6 +64,7 @@ def test_a_server_is_a_device(open_dock, make_napari_viewer, engine, settings, q
     again = SpadDock(make_napari_viewer(), engine=engine, settings=settings)
     qtbot.addWidget(again)
     assert again.form.model.device == "server"
+    assert "phantom" in again.footer.status.text()
     assert again.form.model.server.url.text() == "http://localhost:8750"
     assert again.form.model.server.token.text() == WORD
     object.__setattr__(engine, "devices", lambda: ["cpu"])
