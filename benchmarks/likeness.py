@@ -24,8 +24,8 @@ import numpy as np
 
 from spad.annotation import LIMIT, measures, reasons, summary
 from spad.cases import Case, open_folder
-from spad.checkpoint.card import Card
 from spad.checkpoint import read_card, save_with_card, shipped
+from spad.checkpoint.card import Card
 from spad.train.data import read_image
 
 CHANGED: dict[str, Callable[[Any], Any]] = {
