@@ -95,7 +95,7 @@ def drawn(points: NDArray[np.floating] | list[tuple[float, float]]) -> Stretch:
             continue
         at = np.arange(min(a, b), max(a, b) + 1)  # straight in between
         share = np.clip((at - one) / (other - one), 0, 1)
-        heights[at - first] = start + share * (end - start)
+        heights[at - first] = (1 - share) * start + share * end  # exact at both ends
     return Stretch(first, heights)
 
 
