@@ -65,6 +65,15 @@ def test_models_that_have_no_mean_are_refused_by_name(tmp_path, capsys, changes,
     assert not (tmp_path / "c.safetensors").exists()
 
 
+def test_a_model_that_lacks_a_tensor_is_refused_by_name(tmp_path, capsys):
+    one, other = written(tmp_path, "a", 1), str(tmp_path / "b.safetensors")
+    save(other, CARD, {"a": torch.ones(2, 2)}, half=False)
+    assert main(["average", one, other, "-o", str(tmp_path / "c.safetensors")]) == 2
+    assert "b.safetensors" in (told := capsys.readouterr().err)
+    assert "hold other tensors" in told
+    assert not (tmp_path / "c.safetensors").exists()
+
+
 def test_one_model_has_no_mean(tmp_path, capsys):
     assert main(["average", written(tmp_path, "a", 1), "-o", str(tmp_path / "c.safetensors")]) == 2
     assert "two or more" in capsys.readouterr().err

@@ -6,10 +6,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spad.checkpoint.by_name import model_path
 from spad.checkpoint.card import Card
 from spad.checkpoint.safetensors_file import load, save
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["add_arguments", "averaged", "run"]
 
@@ -30,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def averaged(paths: Sequence[Path]) -> tuple[Card, dict]:  # type: ignore[type-arg]
+def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
     """Mean of the weights of models that went on from a common one.
 
     It costs no time when used, unlike an ensemble, and is often better than each of them where
@@ -67,6 +71,11 @@ def averaged(paths: Sequence[Path]) -> tuple[Card, dict]:  # type: ignore[type-a
                     f"{path} and {paths[0]} differ in {what} ({getattr(other, what)} and "
                     f"{getattr(card, what)}); average models that went on from a common one"
                 )
+        if {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in total.items()}:
+            raise ValueError(
+                f"{path} and {paths[0]} hold other tensors, though their cards agree; one is "
+                "damaged: take it from where it came"
+            )
         for name in total:
             total[name] += tensors[name].double()
     mean = {name: (tensor / len(paths)).to(kinds[name]) for name, tensor in total.items()}
