@@ -363,14 +363,8 @@ FILM: tuple[Step, ...] = (
     empty, open_sample, segment_the_stack, correct, accept, learn, measure,
 )  # fmt: skip
 STILLS: tuple[Step, ...] = (
-    sample_anew,
-    alternatives,
-    uncertainty,
-    lines,
-    fill_between,
-    keep_and_train,
-    stretched,
-)
+    sample_anew, alternatives, uncertainty, lines, fill_between, keep_and_train, stretched,
+)  # fmt: skip
 """After the film."""
 
 
