@@ -1,9 +1,10 @@
-"""The picture of the window “Visits” in docs/measuring.md: a phantom, scanned three times.
+"""Pictures of the window “Visits” and of the panel “En face”: a phantom, scanned three times.
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/record_visits.py docs/images
 
 No model: the labels are the phantom's truth, of which each later visit has lost a border. The
-second scan lies a B-scan and 20 columns beside the first.
+second scan lies a B-scan and 20 columns beside the first. The picture of the fundus is drawn: the
+phantom seen from above, and no vessels around it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,50 @@ def main() -> None:
         shown.append(np.asarray(Image.open(folder / "napari-visits.png").convert("RGB")))
     whole = np.concatenate([shown[0], shown[1][:, shown[1].shape[1] // 2 :]], axis=1)
     Image.fromarray(whole).save(folder / "napari-visits.png", optimize=True)
+    panel.close()
+    from_above(viewer, dock, folder / "napari-enface.png")
     viewer.close()
+
+
+def from_above(viewer: Any, dock: Any, path: Path) -> None:
+    """The map of a structure, the fundus, and the B-scan flattened, beside each other."""
+    from PIL import Image
+    from qtpy.QtWidgets import QApplication
+
+    from napari_spad.read.opened_layers import fundus_picture
+    from spad.measuring import projection
+
+    image = viewer.layers["visit 1"]
+    eye = projection(image.data)[::-1]
+    eye = 200 * (eye - eye.min()) / np.ptp(eye)
+    scanned = ndimage.zoom(eye, (300 / len(eye), 300 / eye.shape[1]), order=1)
+    around = ndimage.gaussian_filter(np.pad(scanned, 60, mode="edge"), 12)
+    around[60:-60, 60:-60] = scanned
+    rows = np.linspace(359, 60, len(eye))
+    ends = [np.stack([rows, np.full(len(eye), column)], 1) for column in (60.0, 359.0)]
+    image.metadata["fundus"] = fundus_picture(np.clip(around, 0, 255).astype(np.uint8), *ends)
+    viewer.layers.selection.active = viewer.layers["labels 1"]
+    dock.scores.segmentation.choose(viewer.layers["labels 1"])
+    dock.panels.setCurrentWidget(dock.measure)
+    dock.measure.map.click()
+    viewer.dims.set_current_step(0, 12)
+    panel = dock.measure.enface
+    shown = []
+    for _ in range(250):
+        QApplication.processEvents()
+        QApplication.instance().thread().msleep(20)
+    panel.setParent(None)  # a window of its own: napari has tabs for panels, behind which it waits
+    panel.setFixedSize(400, 430)
+    panel.show()
+    panel.refresh()
+    for choice in ("height of SRF", "fundus", "B-scan, flattened"):
+        panel.shown.setCurrentText(choice)
+        panel.refresh()
+        for _ in range(30):
+            QApplication.processEvents()
+        panel.grab().save(str(path))
+        shown.append(np.asarray(Image.open(path).convert("RGB")))
+    Image.fromarray(np.concatenate(shown, axis=1)).quantize(256).save(path, optimize=True)
 
 
 def open_visits(viewer: Any) -> None:

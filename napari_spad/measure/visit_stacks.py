@@ -172,7 +172,12 @@ def show_counterpart(here: VisitStack, there: VisitStack, found: Alignment, desk
         stack.layer.visible = stack.facts.image.visible = seen
     at = min(max(round(place[0]), 0), there.facts.shape[0] - 1)
     desk.go_to(there.facts.image, (at,))
+    ends = [found.counterpart(bscan, column) for column in (0, here.facts.shape[2] - 1)]
+    seen_at = [end[0] + 1 for end in ends if end is not None]
+    slant = ""
+    if len(seen_at) == 2 and abs(seen_at[1] - seen_at[0]) >= 1:
+        slant = f", from {seen_at[0]:.1f} at its left to {seen_at[1]:.1f} at its right"
     return (
         f"B-scan {bscan + 1} of “{here.layer.name}” lies at {place[0] + 1:.1f} of "
-        f"“{there.layer.name}”"
+        f"“{there.layer.name}”{slant}"
     )

@@ -81,13 +81,15 @@ def vessels(seed: int = 0, size: int = 900) -> np.ndarray:
     return 1 - np.minimum(4 * ndimage.gaussian_filter(out, 3) / 0.13, 1)
 
 
-def scanned(eye, up, right, shape, step, first="inferior", noise=0.1) -> EnFace:
-    """The eye about a place, `up` and `right` mm from its middle, brighter to one side."""
+def scanned(eye, up, right, shape, step, first="inferior", noise=0.1, turn=0.0) -> EnFace:
+    """The eye, turned by degrees about a place `up` and `right` mm from its middle."""
     from scipy import ndimage
 
     z, x = np.mgrid[: shape[0], : shape[1]].astype(float)
     there = EnFace(np.zeros(shape), step, first).away(z, x)
-    at = [(way + away) / 0.01 + len(eye) / 2 for way, away in zip(there, (up, right), strict=True)]
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    back = there[0] * cos - there[1] * sin, there[1] * cos + there[0] * sin
+    at = [(way + away) / 0.01 + len(eye) / 2 for way, away in zip(back, (up, right), strict=True)]
     values = ndimage.map_coordinates(eye, at, order=1) + 0.2 * there[0]
     return EnFace(values + np.random.default_rng(1).normal(0, noise, shape), step, first)
 
@@ -115,23 +117,57 @@ def test_scans_of_any_spacing_are_laid_on_each_other(shape, step, first) -> None
     assert 0.02 < np.isnan(board).mean() < 0.6
 
 
+@pytest.mark.parametrize(
+    ("turn", "shape", "step"),
+    [
+        (7.3, (97, 300), (0.06, 0.02)),
+        (-4.1, (200, 200), (0.03, 0.03)),
+        (3, (25, 512), (0.24, 0.0117)),
+    ],
+)
+def test_a_turned_head_is_undone(turn, shape, step) -> None:
+    eye = vessels()
+    one = scanned(eye, 0, 0, shape, step)
+    other = scanned(eye, 0.36, -0.42, shape, step, turn=turn)
+    found = align(one, other)
+    assert found.found
+    assert found.turn_deg == pytest.approx(turn, abs=0.5)
+    # The place about which the eye was turned lies in the middle of the second.
+    bscan, column = one.places(np.array(0.36), np.array(-0.42))
+    there = found.counterpart(float(bscan), float(column))
+    middle = (shape[0] - 1) / 2, (shape[1] - 1) / 2
+    np.testing.assert_allclose(there, middle, atol=1)
+    np.testing.assert_allclose(found.turned().counterpart(*there), (bscan, column), atol=1e-6)
+    assert (
+        f"turned by {abs(found.turn_deg):.1f}° {'counter' if turn > 0 else ''}clock" in found.words
+    )
+
+
 def test_other_eyes_are_not_taken_for_one() -> None:
     step = (0.12, 0.0112)
     found = align(*(scanned(vessels(seed), 0, 0, (49, 400), step) for seed in (0, 5)))
     assert not found.found
     assert "no common place is found" in found.words
+    eye = vessels()
+    too_far = [scanned(eye, 0, 0, (49, 400), step, turn=turn) for turn in (0, 30)]
+    assert not align(*too_far).found
     flat = EnFace(np.ones((49, 400)), step)
     assert not align(flat, flat).found
 
 
-def test_the_shift_is_that_of_scikit_image() -> None:
+def test_shift_and_turn_are_those_of_scikit_image() -> None:
     registration = pytest.importorskip("skimage.registration")
+    transform = pytest.importorskip("skimage.transform")
     eye = vessels()
     pair = [scanned(eye, *at, (200, 200), (0.03, 0.03), noise=0) for at in ((0, 0), (0.36, -0.6))]
     found = align(*pair)
     theirs, *_ = registration.phase_cross_correlation(*(one.values for one in pair))
     # It says how the second is to be moved onto the first.
     np.testing.assert_allclose((found.up_mm, found.right_mm), -0.03 * theirs, atol=0.015)
+    turned = scanned(eye, 0, 0, (200, 200), (0.03, 0.03), noise=0, turn=5.4)
+    around = [transform.warp_polar(one.values, radius=99) for one in (pair[0], turned)]
+    theirs, *_ = registration.phase_cross_correlation(*around, upsample_factor=10)
+    assert align(pair[0], turned).turn_deg == pytest.approx(-theirs[0], abs=0.5)
 
 
 def test_what_cannot_be_laid_on_each_other_is_said() -> None:

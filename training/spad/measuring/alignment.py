@@ -1,8 +1,8 @@
 """Two scans of one eye laid on each other, from above, so that a B-scan's counterpart is found.
 
-By phase correlation of their projections, which NumPy does in every host; scikit-image, which
-3D Slicer's Python lacks, finds the same shift and checks it in the tests. A shift alone: a head
-that was tilted, or another magnification, is not undone.
+By phase correlation of their projections, tried at each angle that a tilted head may have, which
+NumPy does in every host; scikit-image, which 3D Slicer's Python lacks, finds the same turn and
+shift and checks them in the tests. Another magnification is not undone: both scans are in mm.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LEAST_MATCH = 0.3
 _GRID_MM, _FINE_MM, _COARSE_MM = 0.03, 0.06, 0.4  # what both are drawn on; what of them counts
 _REACH_MM, _OVERLAP = 2.0, 0.25  # no shift is larger, nor leaves less in common
 _CANDIDATES = 8
+_TURN_DEG, _COARSE_DEG, _FINE_DEG = 12.0, 2.0, 0.5  # the largest turn; steps in which it is sought
 _Seen = tuple[NDArray[np.float64], NDArray[np.bool_]]  # values, and where it was scanned
 
 
@@ -132,6 +133,8 @@ class Alignment:
     first, second : EnFace
     up_mm, right_mm : float
         Where the first scan's middle lies, above and right of the second's.
+    turn_deg : float
+        By how much the second shows the eye turned, counterclockwise in degrees.
     match : float
         Correlation of the two where they overlap, -1 to 1.
     """
@@ -140,6 +143,7 @@ class Alignment:
     second: EnFace
     up_mm: float
     right_mm: float
+    turn_deg: float
     match: float
 
     @property
@@ -149,21 +153,31 @@ class Alignment:
 
     @property
     def words(self) -> str:
-        """The shift in words, or that there is none."""
+        """Turn and shift in words, or that there are none."""
         if not self.found:
             return (
                 f"no common place is found (correlation {self.match:.2f}, at least {LEAST_MATCH:g} "
                 "is needed): other eyes, scans of other places, or too little contrast from above"
             )
         up, right = self.up_mm * 1000, self.right_mm * 1000
-        return (
+        turned = ""
+        if abs(self.turn_deg) >= _FINE_DEG:
+            way = "counterclockwise" if self.turn_deg > 0 else "clockwise"
+            turned = f"turned by {abs(self.turn_deg):.1f}° {way}, "
+        return turned + (
             f"shifted by {abs(right):.0f} µm to the {'right' if right >= 0 else 'left'} and "
             f"{abs(up):.0f} µm {'up' if up >= 0 else 'down'}, correlation {self.match:.2f}"
         )
 
     def turned(self) -> Alignment:
         """The same from the second scan to the first."""
-        return Alignment(self.second, self.first, -self.up_mm, -self.right_mm, self.match)
+        back = _turned(-self.up_mm, -self.right_mm, -self.turn_deg)
+        return Alignment(self.second, self.first, *back, -self.turn_deg, self.match)
+
+    def there(self, up: Any, right: Any) -> tuple[Any, Any]:
+        """Mm above and right of the second scan's middle, of places likewise in the first."""
+        up, right = _turned(up, right, self.turn_deg)
+        return up + self.up_mm, right + self.right_mm
 
     def counterpart(self, bscan: float, column: float) -> tuple[float, float] | None:
         """(B-scan, column) of the second scan that shows this place of the first.
@@ -173,9 +187,7 @@ class Alignment:
         (float, float) or None
             None where the second did not scan it.
         """
-        up, right = self.first.away(bscan, column)
-        there = self.second.places(np.array(up + self.up_mm), np.array(right + self.right_mm))
-        z, x = (float(p) for p in there)
+        z, x = (float(p) for p in self.second.places(*self.there(*self.first.away(bscan, column))))
         deep, wide = self.second.values.shape
         inside = -0.5 <= z <= deep - 0.5 and -0.5 <= x <= wide - 0.5
         return (z, x) if inside else None
@@ -205,17 +217,59 @@ def align(first: EnFace, second: EnFace) -> Alignment:
     weight = np.exp(
         -2 * np.pi**2 * ((steps[0][:, None] * coarse) ** 2 + (steps[1] * _FINE_MM / 2) ** 2)
     )
-    cross = np.fft.fft2(other[0]) * np.conj(np.fft.fft2(one[0]))
+    spectrum = np.conj(np.fft.fft2(one[0]))
+    tried: dict[float, tuple[float, tuple[float, float]]] = {}
+
+    def attempt(turn: float) -> float:
+        if turn not in tried:
+            tried[turn] = _shifted(one, _rotated(other, turn), spectrum, weight)
+        return tried[turn][0]
+
+    wide = np.arange(-_TURN_DEG, _TURN_DEG + 1e-6, _COARSE_DEG).tolist()
+    top = max(wide, key=lambda turn: (attempt(turn), -abs(turn)))
+    near = (top + np.arange(-_COARSE_DEG, _COARSE_DEG + 1e-6, _FINE_DEG)).tolist()
+    top = max(near, key=lambda turn: (attempt(turn), -abs(turn)))
+    three = np.array([attempt(top + way * _FINE_DEG) for way in (-1, 0, 1)])
+    turn = max(top, top + _FINE_DEG * _between(three), key=attempt)
+    match, shift = tried[turn]
+    return Alignment(first, second, *_turned(*shift, turn), turn, match)
+
+
+def _turned(up: Any, right: Any, degrees: float) -> tuple[Any, Any]:
+    """Places turned counterclockwise about the middle."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return up * cos + right * sin, right * cos - up * sin
+
+
+def _rotated(seen: _Seen, degrees: float) -> _Seen:
+    """What a scan would show if it were not turned counterclockwise by so much."""
+    from scipy import ndimage
+
+    if not degrees:
+        return seen
+    cos, sin = _turned(1.0, 0.0, degrees)[0], _turned(0.0, 1.0, degrees)[0]
+    matrix = np.array([[cos, sin], [-sin, cos]])
+    middle = (np.array(seen[0].shape) - 1) / 2
+    begin = middle - matrix @ middle
+    values = ndimage.affine_transform(seen[0], matrix, begin, order=1)
+    return values, ndimage.affine_transform(
+        seen[1].astype(np.float32), matrix, begin, order=1
+    ) > 0.5
+
+
+def _shifted(
+    one: _Seen,
+    other: _Seen,
+    spectrum: NDArray[np.complex128],
+    weight: NDArray[np.float64],
+) -> tuple[float, tuple[float, float]]:
+    """The best correlation of two scans that are not turned, and its shift in mm."""
+    cross = np.fft.fft2(other[0]) * spectrum
     # The phases alone, as far as there is something to have one.
     strength = np.abs(cross)
     phases = cross / np.maximum(strength, 1e-3 * strength.max() + 1e-30) * weight
-    peaks = np.fft.ifft2(phases).real
-    best = Alignment(first, second, 0.0, 0.0, -1.0)
-    for shift in _shifts(peaks):
-        match = _match(one, other, shift)
-        if match > best.match:
-            best = Alignment(first, second, *shift, match)
-    return best
+    shifts = _shifts(np.fft.ifft2(phases).real)
+    return max(((_match(one, other, shift), shift) for shift in shifts), default=(-1.0, (0.0, 0.0)))
 
 
 def _contrast(values: NDArray[np.float64], inside: NDArray[np.bool_]) -> _Seen:
@@ -294,7 +348,7 @@ def checkerboard(alignment: Alignment, square_mm: float = 0.75) -> NDArray[np.fl
     deep, wide = first.values.shape
     z, x = np.mgrid[:deep, :wide].astype(float)
     up, right = first.away(z, x)
-    moved, seen = second.on(up + alignment.up_mm, right + alignment.right_mm)
+    moved, seen = second.on(*alignment.there(up, right))
     shown = []
     for values, known in (
         (np.asarray(first.values, float), np.isfinite(first.values)),

@@ -1,4 +1,4 @@
-"""Bioptigen's files in their written layout: pixels, scale with its origin, day; and damage."""
+"""Bioptigen's, Optovue's and Zeiss's files in their written layout: pixels, scale, and damage."""
 
 from __future__ import annotations
 
@@ -85,12 +85,68 @@ def test_a_cut_file_is_named_with_the_remedy(tmp_path: Path, keep: int) -> None:
         read(path)
 
 
-def test_absurd_sizes_and_optovues_files_are_refused(tmp_path: Path) -> None:
+def test_absurd_sizes_are_refused(tmp_path: Path) -> None:
     path = bioptigen(tmp_path / "a.oct")
     raw = path.read_bytes()
     path.write_bytes(raw.replace(whole(b"LINECOUNT", 40), whole(b"LINECOUNT", 2**31)))
     with pytest.raises(ValueError, match="more than"):
         read(path)
-    path.write_bytes(np.zeros(500, np.float32).tobytes())
-    with pytest.raises(ValueError, match=r"no Bioptigen file \(Optovue's .*type the scale"):
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((128, 1024, 512), "11.7 × 1.95 µm, B-scans 46.9 µm"),
+        ((200, 1024, 200), "30 × 1.95 µm, B-scans 30 µm"),
+    ],
+)
+def test_a_cirrus_cube_is_known_by_its_length(tmp_path: Path, shape, words) -> None:
+    path = tmp_path / "P1_Macular Cube_OD.img"
+    pixels = np.zeros(shape, np.uint8)
+    pixels[3, -1, -1], pixels[3, -1, -8], pixels[-1, 0, 0] = 1, 2, 3
+    pixels.tofile(path)
+    image = opened(path)
+    assert image.data.shape == shape
+    assert (image.data[3, 0, 0], image.data[3, 0, 7], image.data[-1, -1, -1]) == (1, 2, 3)
+    assert image.data.sum() == 6
+    said = Scale.from_json(image.metadata["scale"]).words
+    assert said == f"{words}, derived from a nominal cube of 6 × 6 × 2 mm"
+    assert f"cube of {shape[2]} × {shape[0]} × 1024" in image.metadata["notes"][0]
+    assert "P1" not in f"{image.name}{image.metadata}"
+
+
+def test_other_img_files_are_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.img"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(ValueError, match=r"1000 bytes; a Cirrus cube has 67108864 \(512 × 128 × 1"):
+        read(path)
+    path.with_suffix(".hdr").touch()
+    with pytest.raises(ValueError, match="an Analyze or NIfTI pair"):
+        read(path)
+
+
+def optovue(path: Path, *, told: int = 5) -> Path:
+    """Write the B-scans of `FRAMES` as 32-bit floats, and their size beside them."""
+    FRAMES[:, ::-1].transpose(0, 2, 1).astype("<f4").tofile(path)
+    text = f"Scan Type = 3D\nWindow Height = 30\nScan Length = 40\nScan Usage = {told}\n"
+    path.with_suffix(".txt").write_text(text)
+    return path
+
+
+def test_an_optovue_file_has_its_pixels_and_no_scale(tmp_path: Path) -> None:
+    image = opened(optovue(tmp_path / "Doe.OCT"))
+    np.testing.assert_array_equal(image.data, FRAMES)
+    assert Scale.from_json(image.metadata["scale"]) == Scale()
+    assert "type it" in image.metadata["notes"][0]
+
+
+def test_an_optovue_file_without_its_true_size_is_refused(tmp_path: Path) -> None:
+    path = optovue(tmp_path / "a.OCT", told=6)
+    with pytest.raises(ValueError, match=r"24000 bytes, but a\.txt tells 6 B-scans of 30 rows"):
+        read(path)
+    path.with_suffix(".txt").write_text("nothing")
+    with pytest.raises(ValueError, match=r"a\.txt tells 0 scans"):
+        read(path)
+    path.with_suffix(".txt").unlink()
+    with pytest.raises(ValueError, match=r"need the \.txt of the same name"):
         read(path)
