@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_spad.desk import Desk, named, narrow
 from napari_spad.layers import leading_index, level_0
+from napari_spad.measure.counting import grid_of
 from napari_spad.measure.enface_view import Drawing, EnFaceView
 from napari_spad.measure.maps import (
     colour_bar,
@@ -236,7 +237,9 @@ class EnFacePanel(QWidget):
         """Nanolitres of the structure that is shown in each field; mean µm between lines."""
         shown = self.shown.currentData()
         if isinstance(shown, str) and (um := self._heights(shown)) is not None:
-            means = grid.means(um)
+            facts = self.measures.facts
+            laid = None if facts is None else grid_of(facts)  # while it is dragged: the last one
+            means = (laid or grid).means(um)
             places = grid.middles().items()
             return {at: f"{means[n]:.0f}" for n, at in places if np.isfinite(means[n])}
         volumes = {r.region: r.volume_nl for r in self.measures.rows if r.value == shown}

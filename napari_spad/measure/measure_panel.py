@@ -172,7 +172,7 @@ class MeasurePanel(QWidget):
         agreed = self._agreed() if which == "against" else {}
         self.plot.setVisible(which == "against")
         self.plot.setEnabled(bool(agreed))
-        layers = measures.layers()
+        layers = measures.layers() if which == LINES else ()
         if which == LINES:
             shown = line_sheet(layers)
         else:
@@ -191,7 +191,7 @@ class MeasurePanel(QWidget):
         for widget in (self.eye, self.first, self.fovea, self.propose):
             widget.setEnabled(stack)
         self.map.setEnabled(facts is not None)
-        self.saving.allow(bool(measures.rows), bool(layers))
+        self.saving.allow(bool(measures.rows), bool(measures.line_maps()))
         if which == LINES:
             self._say_of_lines(layers)
         else:

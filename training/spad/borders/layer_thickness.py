@@ -81,11 +81,12 @@ def thickness(
         About the fovea.
     """
     known = np.isfinite(um)
+    filled = np.where(known, um, 0)
     weights = {"total": np.ones(um.shape, np.float32)} | ({} if grid is None else grid.weights)
     out = []
     for region, weight in weights.items():
-        there, all_ = float(weight[known].sum()), float(weight.sum())
-        mean = float((weight[known] * um[known]).sum()) / there if there > 0 else None
+        there, all_ = float((weight * known).sum()), float(weight.sum())
+        mean = float((weight * filled).sum()) / there if there > 0 else None
         out.append(Thickness(layer, region, mean, there / all_ if all_ > 0 else 0.0))
     return tuple(out)
 
