@@ -13,5 +13,6 @@ if TYPE_CHECKING:
     from napari_spad.borders.kept_lines import KeptLines, TrackedLines
     from napari_spad.borders.line_layers import add_lines, borders_of
     from napari_spad.borders.line_model import Borders
+    from napari_spad.borders.stack_lines import StackLines
 
 __getattr__, __all__ = lazily(__name__)

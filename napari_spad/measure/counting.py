@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from napari_spad.scale import Facts
 from spad.annotation import check_sum
 from spad.autosave import Packed
 from spad.checkpoint import IGNORE, LabelClass
-from spad.measuring import LiveMeasures, propose_fovea
+from spad.measuring import Grid, LiveMeasures, propose_fovea
 
 __all__ = [
     "drawn_samples",
+    "grid_of",
     "measured",
     "pit_of",
     "sampled",
@@ -99,6 +101,22 @@ def pit_of(facts: Facts) -> Callable[[], tuple[float, float] | None]:
         return lambda: None
     lengths = [float(s or 0) for s in mm]
     return lambda: propose_fovea(np.asarray(level_0(image)).reshape(shape), lengths)
+
+
+@lru_cache(maxsize=2)
+def _grid(*told: Any) -> Grid:
+    return Grid(*told)
+
+
+def grid_of(facts: Facts) -> Grid | None:
+    """The grid about an image's fovea; None where that, or a scale, is not known."""
+    between, _, column = facts.scale.spacing_mm
+    deep, _, wide = facts.shape
+    if facts.fovea is None or not between or not column or deep < 2:
+        return None
+    return _grid(
+        facts.fovea.at, (between, column), (deep, wide), facts.eye, facts.first or "inferior"
+    )
 
 
 def measured(

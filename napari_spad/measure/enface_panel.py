@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_spad.desk import Desk, named, narrow
 from napari_spad.layers import leading_index, level_0
+from napari_spad.measure.counting import grid_of
 from napari_spad.measure.enface_view import Drawing, EnFaceView
 from napari_spad.measure.maps import (
     colour_bar,
@@ -30,6 +31,7 @@ from spad.measuring import Grid, projection
 __all__ = ["EnFacePanel"]
 
 IMAGE, DOUBT, REVIEW, FUNDUS, FLAT = "image", "uncertainty", "review", "fundus", "flat"
+LINES = "lines: "
 ROUND_UM = 50
 NO_STACK = "no stack to be seen from above"
 NO_LINE = "no line to be made straight: label this B-scan first, or open the vendor's lines with it"
@@ -108,6 +110,7 @@ class EnFacePanel(QWidget):
             names.append(("B-scan, flattened", FLAT))
             found = {row.value: row.structure for row in self.measures.rows}
             names += [(f"height of {name}", value) for value, name in found.items()]
+        names += [(f"thickness {name}", LINES + name) for name in self.measures.line_maps()]
         if self.measures.result is not None:
             names += [("uncertainty", DOUBT), ("review", REVIEW)]
         old = [(self.shown.itemText(n), self.shown.itemData(n)) for n in range(self.shown.count())]
@@ -178,9 +181,9 @@ class EnFacePanel(QWidget):
 
     def _map(self, shown: Any) -> tuple[NDArray[np.uint8], str]:
         """Colours, and the value of the brightest in words."""
-        ground, live, result = self._projection(), self.measures.live, self.measures.result
-        if isinstance(shown, int) and live is not None:
-            heights = live.heights_um(shown)
+        ground, result = self._projection(), self.measures.result
+        heights = self._heights(shown)
+        if heights is not None:
             most = float(np.nan_to_num(heights).max())
             top = max(ROUND_UM, ROUND_UM * np.ceil(most / ROUND_UM))
             return with_values(ground, heights, top), f"{top:.0f} µm"
@@ -197,6 +200,13 @@ class EnFacePanel(QWidget):
             errors = {p[-1]: e for p, e in queue.error.items() if p}
             return under_review(ground, states, errors), ""
         return ground, ""
+
+    def _heights(self, shown: Any) -> NDArray[np.float32] | None:
+        """The map of heights that was chosen, in µm: of a structure, or between lines."""
+        if isinstance(shown, str):
+            return self.measures.line_maps().get(shown.removeprefix(LINES))
+        live = self.measures.live
+        return live.heights_um(shown) if isinstance(shown, int) and live is not None else None
 
     def _draw(self, fovea: tuple[float, float] | None) -> None:
         """Draw the map with the grid about a fovea; the one that is known, where none is given."""
@@ -224,8 +234,14 @@ class EnFacePanel(QWidget):
         return 1 / deep, 1 / wide
 
     def _texts(self, grid: Grid) -> dict[tuple[float, float], str]:
-        """Nanolitres of the structure that is shown, in each field."""
+        """Nanolitres of the structure that is shown in each field; mean µm between lines."""
         shown = self.shown.currentData()
+        if isinstance(shown, str) and (um := self._heights(shown)) is not None:
+            facts = self.measures.facts
+            laid = None if facts is None else grid_of(facts)  # while it is dragged: the last one
+            means = (laid or grid).means(um)
+            places = grid.middles().items()
+            return {at: f"{means[n]:.0f}" for n, at in places if np.isfinite(means[n])}
         volumes = {r.region: r.volume_nl for r in self.measures.rows if r.value == shown}
         middles = grid.middles().items()
         return {at: f"{nl:.3g}" for name, at in middles if (nl := volumes.get(name)) is not None}
@@ -233,9 +249,11 @@ class EnFacePanel(QWidget):
     def _tip(self, bscan: int, share: float) -> str:
         column = self._column(share)
         text = f"B-scan {bscan + 1}, column {column + 1}"
-        shown, live = self.shown.currentData(), self.measures.live
-        if isinstance(shown, int) and live is not None:
-            text += f": {live.heights_um(shown)[bscan, column]:.0f} µm"
+        shown = self.shown.currentData()
+        heights = self._heights(shown)
+        if heights is not None:
+            um = heights[bscan, column]
+            text += f": {um:.0f} µm" if np.isfinite(um) else ": not known"
         if shown == FLAT:
             return (
                 f"column {column + 1}\nThe yellow line is straight here. Click: go to the column."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtWidgets import (
@@ -15,16 +16,18 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, form_layout, named, narrow, setting, whose
+from napari_spad.measure.counting import grid_of
 from napari_spad.measure.enface_panel import EnFacePanel
 from napari_spad.measure.plot_view import PlotWindow
 from napari_spad.measure.saving import Saving
-from napari_spad.measure.sheets import SHEETS, agreement, sheet
+from napari_spad.measure.sheets import LINES, SHEETS, agreement, line_sheet, sheet
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.measure.table import MeasureTable
 from napari_spad.measure.visits_panel import VisitsPanel
 from napari_spad.review import Reviews
 from napari_spad.scale import ScaleRow
 from napari_spad.scores import ScoresPanel
+from spad.borders import Thickness, thickness_remark
 from spad.measuring import Agreement, agreement_plot
 
 __all__ = ["MeasurePanel"]
@@ -169,7 +172,11 @@ class MeasurePanel(QWidget):
         agreed = self._agreed() if which == "against" else {}
         self.plot.setVisible(which == "against")
         self.plot.setEnabled(bool(agreed))
-        shown = sheet(which, measures.rows, measures.reference_rows, agreed)
+        layers = measures.layers() if which == LINES else ()
+        if which == LINES:
+            shown = line_sheet(layers)
+        else:
+            shown = sheet(which, measures.rows, measures.reference_rows, agreed)
         self.table.show_sheet(shown, colours)
         facts = measures.facts
         self.eye.setCurrentIndex(self.eye.findData(None if facts is None else facts.eye))
@@ -184,8 +191,11 @@ class MeasurePanel(QWidget):
         for widget in (self.eye, self.first, self.fovea, self.propose):
             widget.setEnabled(stack)
         self.map.setEnabled(facts is not None)
-        self.saving.allow(bool(measures.rows))
-        self._say(which)
+        self.saving.allow(bool(measures.rows), bool(measures.line_maps()))
+        if which == LINES:
+            self._say_of_lines(layers)
+        else:
+            self._say(which)
 
     def _say(self, which: str) -> None:
         measures, lines = self.measures, []
@@ -206,6 +216,29 @@ class MeasurePanel(QWidget):
                     "Below each volume: the least and the most that a sample says. Pixels by hand "
                     "and accepted B-scans are certain."
                 )
+        self._note(lines)
+
+    def _say_of_lines(self, layers: Sequence[Thickness]) -> None:
+        facts, lines = self.measures.facts, []
+        if facts is None or facts.scale.row.mm is None:
+            lines.append(
+                "the height of a row is not known; type it: ✎ beside the scale, at the top"
+            )
+        elif not layers:
+            lines.append("two lines over this image are needed: tab Correct, Lines, Add…")
+        lines += list(dict.fromkeys(
+            f"{one.layer}: {told}" for one in layers
+            if one.region == "total" and (told := thickness_remark(one.known))
+        ))  # fmt: skip
+        if layers and facts is not None and grid_of(facts) is None:
+            lines.append(
+                "there are no fields: they need the fovea (Propose, or double click in the map) "
+                "and the distances of B-scans and columns"
+            )
+        lines += self.measures.remarks
+        self._note(lines)
+
+    def _note(self, lines: Sequence[str]) -> None:
         self.note.setText(
             "\n".join(f"{line[:1].upper()}{line[1:]}".rstrip(".") + "." for line in lines)
         )

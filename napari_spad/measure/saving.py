@@ -16,6 +16,7 @@ from napari_spad.desk import Background, Desk, named, setting, whose
 from napari_spad.layers import level_0
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
+from spad.borders import thickness_rows
 from spad.cases import write_bytes
 from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import plain_text, write_text
@@ -55,31 +56,35 @@ class Saving(QObject):
         self.copy.clicked.connect(self._copy)
         self.csv.clicked.connect(self._ask_csv)
 
-    def allow(self, on: bool) -> None:
-        """Whether there is something to be saved."""
-        for button in (self.copy, self.csv, self.pdf):
-            button.setEnabled(on)
+    def allow(self, structures: bool, layers: bool) -> None:
+        """Whether there is something to be saved: measured structures, layers between lines."""
+        for button in (self.copy, self.csv):
+            button.setEnabled(structures or layers)
+        self.pdf.setEnabled(structures)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a structure and region; below them those of the reference."""
+        """One row a structure and region; then those of the reference, then layers by lines."""
         measures, scores = self._measures, self._measures.scores
         facts, layer, other = measures.facts, scores.live.segmentation, scores.live.reference
-        if facts is None or layer is None:
+        if facts is None:
             return []
         fovea = facts.fovea
         about: dict[str, Any] = {
             "eye": facts.eye or "",
             "fovea": "" if fovea is None else fovea.words,
         }
-        out = as_rows(
-            measures.rows, scale=facts.scale, labels=layer.name, annotator=whose(layer), **about
-        )
+        out: list[dict[str, Any]] = []
+        if layer is not None:
+            out += as_rows(
+                measures.rows, scale=facts.scale, labels=layer.name, annotator=whose(layer), **about
+            )
         if other is not None:
             out += as_rows(
                 measures.reference_rows, scale=facts.scale, labels=other.name,
                 annotator=whose(other), **about,
             )  # fmt: skip
-        return out
+        told = {"labels": f"lines over {facts.image.name}", "annotator": "", **about}
+        return out + thickness_rows(measures.layers(), facts.scale, measures.remarks, told)
 
     def _copy(self) -> None:
         rows = self.rows()

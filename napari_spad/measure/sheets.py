@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spad.borders import Thickness, thickness_remark
 from spad.measuring import Agreement, LiveMeasures, Measurement, limits_of_agreement
 
-__all__ = ["SHEETS", "Cell", "Sheet", "agreement", "sheet"]
+__all__ = ["LINES", "SHEETS", "Cell", "Sheet", "agreement", "line_sheet", "sheet"]
 
 VOLUMES, FIELDS, LARGEST, AGAINST = "volumes", "fields", "largest", "against"
+LINES = "lines"
 SHEETS = {
     VOLUMES: "Volumes in nL",
     FIELDS: "ETDRS fields, nL",
     LARGEST: "Areas, heights, parts",
     AGAINST: "Against the reference",
+    LINES: "Thickness between lines, µm",
 }
 
 
@@ -103,6 +106,25 @@ def sheet(
         [(m.value, [_volume(by[m.value, r]) for r in chosen]) for m in totals],
         names,
     )
+
+
+def line_sheet(found: Sequence[Thickness]) -> Sheet:
+    """Lay out mean thicknesses in µm: in all, and by ETDRS field."""
+    names = list(dict.fromkeys(one.layer for one in found))
+    chosen = [one for one in found if not one.region.endswith(" mm")]
+    regions = list(dict.fromkeys(one.region for one in chosen))
+    rows = [(-1, [_thickness(one) for one in chosen if one.layer == name]) for name in names]
+    return Sheet([r.replace("total", "all") for r in regions], rows, names)
+
+
+def _thickness(one: Thickness) -> Cell:
+    where = "C1, the central subfield" if one.region == "C1" else one.region
+    if one.mean_um is None:
+        return Cell("–", f"{one.layer}, {where}: nowhere are both lines")
+    notes = filter(
+        None, (f"{one.layer}, {where}: {one.mean_um:.1f} µm", thickness_remark(one.known))
+    )
+    return Cell(f"{one.mean_um:.0f}", "\n".join(notes))
 
 
 def agreement(

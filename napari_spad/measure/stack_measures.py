@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
+from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, Result
 from napari_spad.layers import leading_index
 from napari_spad.measure.counting import (
     drawn_samples,
+    grid_of,
     measured,
     pit_of,
     sampled,
@@ -30,6 +32,7 @@ from napari_spad.measure.counting import (
 from napari_spad.scale import PROPOSED, Facts, KeptFacts, source_of
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
+from spad.borders import Thickness, thickness
 from spad.measuring import LiveMeasures, Measurement, remarks
 
 __all__ = ["StackMeasures"]
@@ -67,6 +70,7 @@ class StackMeasures(QObject):
     def __init__(self, desk: Desk, scores: ScoresPanel) -> None:
         super().__init__()
         self.desk, self.scores = desk, scores
+        self.lines = StackLines(desk.viewer)
         self.kept = KeptFacts(desk.folder / FILE, desk.fail)
         self.facts: Facts | None = None
         self.live: LiveMeasures | None = None
@@ -86,6 +90,7 @@ class StackMeasures(QObject):
         self._soon = self._timer(0, self._on_soon)
         self._glance = self._timer(GLANCE_MS, self._on_glance)
         self._quiet = self._timer(QUIET_MS, self._on_quiet)
+        self.lines.changed.connect(self.changed)
         scores.compared.changed.connect(self.look)
         desk.result_described.connect(self.look)
         desk.result_added.connect(self.look)
@@ -253,6 +258,17 @@ class StackMeasures(QObject):
             return ()
         return remarks(self.live, self.facts.scale)
 
+    def line_maps(self) -> dict[str, NDArray[np.float32]]:
+        """En-face maps of the thickness between lines in µm, by name; empty without a scale."""
+        facts, row = self.facts, None if self.facts is None else self.facts.scale.row.mm
+        return {} if facts is None or row is None else self.lines.maps(facts.image, row)
+
+    def layers(self) -> tuple[Thickness, ...]:
+        """Mean thickness between lines, region by region."""
+        grid = None if self.facts is None else grid_of(self.facts)
+        found = (thickness(name, um, grid) for name, um in self.line_maps().items())
+        return tuple(one for each in found for one in each)
+
     # ------------------------------------------------------------------ strokes
 
     def _listen(self, layer: Labels | None) -> None:
@@ -372,6 +388,7 @@ class StackMeasures(QObject):
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
         self._awake = False
+        self.lines.disconnect_viewer()
         self._turn += 1
         for timer in (self._soon, self._glance, self._quiet):
             timer.stop()

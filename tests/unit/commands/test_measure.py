@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from spad.__main__ import main
+from spad.borders import Lines, write_lines
 from spad.cases import sidecar
 from spad.checkpoint import label_classes
 from spad.measuring import Scale
@@ -188,3 +189,27 @@ def test_two_readers_are_set_against_each_other(tmp_path: Path, capsys) -> None:
     assert main([*alone, "-o", str(out), "--plot", str(plot)]) == 2
     assert "need at least 2" in capsys.readouterr().err
     assert len(table(out)) == 1  # the table is there all the same
+
+
+def test_lines_beside_a_result_give_the_thickness_of_layers(tmp_path: Path, capsys) -> None:
+    told = {"scale": SCALE.as_json(), "eye": "OS", "fovea": {"at": [10, 30], "origin": "by hand"}}
+    result(tmp_path, "a", **told)
+    result(tmp_path, "b", **told)
+    heights = np.stack([np.full((20, 60), row, np.float32) for row in (5, 25)])
+    heights[1, :, :6] = np.nan
+    lines = Lines(("ILM", "BM"), heights)
+    write_lines(lines, tmp_path / "a.lines.csv")
+    assert main(["measure", str(tmp_path), "-o", str(tmp_path / "out.csv")]) == 0
+    rows = table(tmp_path / "out.csv")
+    found = {r["region"]: r for r in rows if r["structure"] == "ILM – BM"}
+    assert {r["case"] for r in found.values()} == {"a"}
+    assert float(found["C1"]["mean height [µm]"]) == pytest.approx(80)
+    assert "missing in 10.0% of the columns" in found["total"]["remark"]
+    assert found["total"]["scale"] == rows[0]["scale"]
+    write_lines(lines, tmp_path / "b.lines.npz")
+    write_lines(lines, tmp_path / "b.lines.csv")
+    write_lines(Lines(lines.names, heights[:, 1:]), tmp_path / "a.lines.csv")
+    assert main(["measure", str(tmp_path), "-o", str(tmp_path / "more.csv")]) == 1
+    said = capsys.readouterr().err
+    assert "lines of 19 B-scans of 60 columns, and its labels 20 of 60" in said
+    assert "both b.lines.csv and b.lines.npz are beside it" in said

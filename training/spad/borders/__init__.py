@@ -1,7 +1,7 @@
 """Borders between retinal layers as ordered lines: one height a column, and what people do to them.
 
 From label maps and back, edits as pure functions, the path along an edge, lines between two
-B-scans, files. NumPy and SciPy alone, so that every host edits alike.
+B-scans, files, thickness. NumPy and SciPy alone, so that every host edits alike.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from spad.borders.edges import Edges, along_edge, snapped
     from spad.borders.edits import Stretch, dragged, drawn, moved, smoothed, through_knots
     from spad.borders.label_maps import areas, band_lines, with_band
-    from spad.borders.line_files import lines_csv, read_lines, write_lines
+    from spad.borders.layer_thickness import (
+        Thickness,
+        layer_maps,
+        thickness,
+        thickness_remark,
+        thickness_rows,
+    )
+    from spad.borders.line_files import SUFFIXES, lines_csv, read_lines, write_lines
     from spad.borders.lines import Lines, in_order, put_in_order, thickness_mm
 
 __getattr__, __all__ = lazily(__name__)

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spad.borders import (
+    SUFFIXES,
+    Thickness,
+    layer_maps,
+    read_lines,
+    thickness,
+    thickness_rows,
+)
 from spad.cases import read_json
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
@@ -54,11 +62,13 @@ def measure_file(job: MeasureJob, name: str) -> Outcome:
         if job.version != (ours := our_version()):
             raise ValueError(f"the worker has SPAD {ours}, not {job.version}; install the same")
         labels = _labels_of(path, read_json(path))
+        read = [path, labels, *_line_files(path)]
         settings = {"spacing": job.spacing, "eye": job.eye, "fovea": job.fovea, "spad": ours}
-        key = key_of([path, labels], settings) if labels.is_file() else ""
+        key = key_of(read, settings) if labels.is_file() else ""
         if key and key == job.known:
             return Outcome("skipped", "", time.monotonic() - began, key)
-        rows = measured(path, job).rows()
+        found = measured(path, job)
+        rows = found.rows() + found.line_rows()
     except (ValueError, OSError, ImportError, MemoryError) as error:
         text = str(error).strip() or type(error).__name__
         return Outcome("failed", text, time.monotonic() - began)
@@ -67,18 +77,24 @@ def measure_file(job: MeasureJob, name: str) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A measured result: its numbers, and the classes that they are of."""
+    """A measured result: its numbers, the classes that they are of, its layers."""
 
     visit: Visit
     classes: tuple[LabelClass, ...]
+    layers: tuple[Thickness, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the table, by header."""
         visit = self.visit
-        return as_rows(
-            visit.rows, scale=visit.scale, remarks=visit.remarks, case=visit.name,
-            eye=visit.eye or "", **visit.about,
-        )  # fmt: skip
+        return as_rows(visit.rows, scale=visit.scale, remarks=visit.remarks, **self._about())
+
+    def line_rows(self) -> list[dict[str, Any]]:
+        """Rows of the thickness between lines, under the same headers."""
+        visit = self.visit
+        return thickness_rows(self.layers, visit.scale, visit.remarks, self._about())
+
+    def _about(self) -> dict[str, Any]:
+        return {"case": self.visit.name, "eye": self.visit.eye or "", **self.visit.about}
 
 
 def measured(sidecar: Path, job: MeasureJob) -> Measured:
@@ -87,7 +103,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     Parameters
     ----------
     sidecar : Path
-        Beside its label image.
+        Beside its label image. Lines are read from ``NAME.lines.npz`` or ``.csv`` beside it.
     job : MeasureJob
 
     Returns
@@ -128,7 +144,31 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     }
     name = sidecar.name.removesuffix(_END)
     visit = Visit(name, "", live.rows(), scale, eye, remarks(live, scale), about)
-    return Measured(visit, tuple(classes))
+    return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
+
+
+def _line_files(sidecar: Path) -> list[Path]:
+    """The lines beside a result: one file, or none."""
+    name = sidecar.name.removesuffix(_END)
+    found = [p for s in SUFFIXES if (p := sidecar.with_name(f"{name}.lines{s}")).is_file()]
+    if len(found) > 1:
+        names = " and ".join(p.name for p in found)
+        raise ValueError(f"both {names} are beside it; keep the one that is right")
+    return found
+
+
+def _layers(sidecar: Path, live: LiveMeasures) -> Iterator[Thickness]:
+    for path in _line_files(sidecar):
+        lines = read_lines(path)
+        bscans, _, width = live.shape
+        if (found := lines.heights.shape[1:]) != (bscans, width):
+            raise ValueError(
+                f"{path.name} has lines of {found[0]} B-scans of {found[1]} columns, and its "
+                f"labels {bscans} of {width}; export both from one image, or take the lines away"
+            )
+        maps = layer_maps(lines, live.spacing_mm[1])
+        for layer, um in maps.items():
+            yield from thickness(layer, um, live.grid)
 
 
 def _labels_of(sidecar: Path, told: Any) -> Path:

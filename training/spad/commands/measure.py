@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad measure``."""
     parser.add_argument(
         "results", nargs="+", type=Path, metavar="RESULTS",
-        help="label images (PNG, TIFF) with NAME.spad.json beside them, or folders of them",
+        help="label images (PNG, TIFF) with NAME.spad.json beside them, or folders of them; lines "
+        "in NAME.lines.npz or .csv beside them give the thickness of layers",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the table, a .csv")
     parser.add_argument(
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         failed += more
         rows = [row for case in cases for row in case.rows()]
         draw = _agreement(cases, others, rows, args)
+        rows += [row for case in cases for row in case.line_rows()]
     if rows:
         _write(rows, args.out)
         say(f"{len(cases)} results, {len(rows)} rows -> {args.out}")
