@@ -82,14 +82,22 @@ def bscan_of(layer: Vectors, viewer: ViewerModel) -> int:
 
 
 def image_of(borders: Borders, viewer: ViewerModel) -> Image | None:
-    """The image under the lines: the topmost one of their size that no model made."""
+    """The image under the lines: one of their size that no model made.
+
+    Where several fit, as two visits do, the one after which their layer is called ("eye – lines"),
+    else the topmost.
+    """
     shape = (borders.bscans, borders.rows, borders.heights.shape[2])
-    for layer in reversed(viewer.layers):
-        if isinstance(layer, Image) and "spad" not in layer.metadata:
-            found = tuple(level_0(layer).shape[: layer.ndim])
-            if found == shape or (shape[0] == 1 and found == shape[1:]):
-                return layer
-    return None
+    fitting = [
+        layer
+        for layer in reversed(viewer.layers)
+        if isinstance(layer, Image)
+        and "spad" not in layer.metadata
+        and (1, *level_0(layer).shape[: layer.ndim])[-max(3, layer.ndim) :] == shape
+    ]
+    called = next((la.name for la in viewer.layers if borders_of(la) is borders), "")
+    named = [la for la in fitting if called.startswith(f"{la.name} – ")]
+    return next(iter(named or fitting), None)
 
 
 def placed_like(image: Any) -> dict[str, Any]:

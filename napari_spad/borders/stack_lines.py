@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
-from napari_spad.borders.line_layers import borders_of
+from napari_spad.borders.line_layers import borders_of, image_of
 from napari_spad.borders.line_model import Borders
-from napari_spad.layers import level_0
 from spad.borders import layer_maps
 
 __all__ = ["StackLines"]
@@ -50,23 +48,10 @@ class StackLines(QObject):
         found: dict[str, NDArray[np.float32]] = {}
         for layer in self._viewer.layers:
             borders = borders_of(layer)
-            if borders is not None and self._image_under(layer, borders) is image:
+            if borders is not None and image_of(borders, self._viewer) is image:
                 for name, um in layer_maps(borders.lines, row_mm).items():
                     found[name if name not in found else f"{name} ({layer.name})"] = um
         return found
-
-    def _image_under(self, layer: Any, borders: Borders) -> Any:
-        """The image that lines were made for: their layer is called after it; else the topmost."""
-        size = (borders.bscans, borders.rows, borders.heights.shape[2])
-        fitting = [
-            la
-            for la in reversed(self._viewer.layers)
-            if isinstance(la, Image)
-            and "spad" not in la.metadata
-            and (1, *level_0(la).shape[: la.ndim])[-3:] == size
-        ]
-        named = [la for la in fitting if layer.name.startswith(f"{la.name} – ")]
-        return next(iter(named or fitting), None)
 
     def _listen(self, _event: Any = None) -> None:
         there = [b for la in self._viewer.layers if (b := borders_of(la)) is not None]

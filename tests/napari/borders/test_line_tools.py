@@ -196,9 +196,16 @@ def test_lines_find_their_image_and_their_bscan() -> None:
     bench = Bench()
     bench.go(3)
     assert bscan_of(bench.layer, bench.viewer) == 3
-    other = bench.viewer.add_image(np.zeros((4, 60, 80)))
+    bench.viewer.add_image(np.zeros((4, 60, 80)))
     assert image_of(bench.borders, bench.viewer) is bench.image
-    assert other is not bench.image
+
+
+def test_lines_keep_to_their_own_visit_where_another_of_its_size_lies_above() -> None:
+    bench = Bench()
+    other = bench.viewer.add_image(np.zeros(SHAPE), name="next visit")
+    assert image_of(bench.borders, bench.viewer) is bench.image
+    bench.layer.name = "ILM to BM"  # renamed by hand: the topmost that fits, as ever
+    assert image_of(bench.borders, bench.viewer) is other
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".eye"])
