@@ -27,6 +27,7 @@ from spad.chain.coherent_draws import coherent_draw, field_words, smooth_normal
 __all__ = [
     "HERE",
     "MODELS",
+    "OPENCV",
     "RECORDED_ON",
     "drawn",
     "label_maps",
@@ -38,6 +39,8 @@ __all__ = [
 HERE = Path(__file__).parent
 RECORDED_ON = {"torch": "2.13.0+cpu", "cpu": "AVX512"}
 """What the record and the files of 0.1 were made on."""
+OPENCV = 5
+"""The OpenCV of the record: version 4 warps and resizes pictures by other weights."""
 MODELS = ("oct-phantom", "oct-lesions")
 SIZE = (64, 96)
 CONFIG = """

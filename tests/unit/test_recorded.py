@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from produced import HERE, MODELS, RECORDED_ON, drawn, label_maps, machine, perturbed, trained
+from produced import (
+    HERE,
+    MODELS,
+    OPENCV,
+    RECORDED_ON,
+    drawn,
+    label_maps,
+    machine,
+    perturbed,
+    trained,
+)
 
 RECORD = json.loads((HERE / "produced.json").read_text("utf-8"))
 SAME = machine() == RECORDED_ON
@@ -63,15 +73,21 @@ def test_label_maps_of_the_shipped_models_are_as_recorded(model: str) -> None:
 def test_a_short_training_run_is_as_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("cv2", "tensorboard", "tqdm", "PIL"):
+    for module in ("tensorboard", "tqdm", "PIL"):
         pytest.importorskip(module)
+    opencv = pytest.importorskip("cv2").__version__
+    same_pictures = int(opencv.partition(".")[0]) == OPENCV
     monkeypatch.setenv("SPAD_CACHE", str(tmp_path / "cache"))
     found, recorded = trained(tmp_path), copy.deepcopy(RECORD["trained"])
     assert found.keys() == recorded.keys()
     assert found["parameters"] == recorded["parameters"]
     assert found["samples"].keys() == recorded["samples"].keys()
     for name, summary in recorded["samples"].items():
-        agrees(found["samples"][name], summary, rounded="f" in summary["dtype"])
+        rounded = "f" in summary["dtype"]
+        if same_pictures or not rounded:
+            agrees(found["samples"][name], summary, rounded=rounded)
+    if not same_pictures:
+        pytest.skip(f"OpenCV {opencv} warps pictures by other weights than {OPENCV}, the record's")
     if SAME:
         assert found == recorded
         return

@@ -82,11 +82,11 @@ def host(tmp_path):
 def test_a_fresh_slicer_lacks_all_three_and_an_up_to_date_one_nothing(tmp_path):
     host = FakeHost(tmp_path)
     assert missing(host) == ["torch", "safetensors", "napari-spad"]
-    host.have |= {"torch": "2.4.0+cu121", "safetensors": "0.5.0", "napari-spad": "0.1.0"}
+    host.have |= {"torch": "2.6.0+cu124", "safetensors": "0.5.0", "napari-spad": "0.1.0"}
     assert missing(host) == []
     host.have["napari-spad"] = "0.0.9"  # the extension was updated
     assert missing(host) == ["napari-spad"]
-    host.have["torch"] = "2.3.1"
+    host.have["torch"] = "2.5.1"
     assert missing(host) == ["torch", "napari-spad"]
 
 
@@ -122,7 +122,7 @@ def test_without_a_network_all_comes_from_a_folder(host, tmp_path):
         at = asked.index("--find-links")
         assert asked[at + 1] == str(tmp_path)
         assert "--no-index" in asked
-    assert host.asked[0][-1] == "torch>=2.4"
+    assert host.asked[0][-1] == "torch>=2.6"
 
 
 def failure(host, *arguments):
@@ -181,7 +181,7 @@ def test_what_pytorchs_installer_printed_before_it_failed_is_understood(host, ca
 
 
 def test_a_pytorch_that_is_too_old_is_replaced_from_a_folder(host, tmp_path):
-    host.have["torch"] = "2.3.1"
+    host.have["torch"] = "2.5.1"
     held = []
     run = host.pip
 

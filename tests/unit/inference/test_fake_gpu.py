@@ -34,6 +34,9 @@ CLASSES = label_classes(["background", "SRF", "IRF", "PED", "SHRM", "IS/OS"])
 SMALL = {"widths": (16, 24, 32), "blocks": 1, "denoiser_widths": (16, 24)}
 OWN = {
     "concat": {"widths": (32, 32, 64)},
+    "dynunet": {"widths": (8, 8, 16, 16)},
+    "msa": {"widths": (16, 16), "blocks": 2},
+    "d-lka": {"widths": (8, 16), "blocks": 1},
     "swin-unet": {"widths": (16, 16), "blocks": 2},
     "trans-unet": {"widths": (8, 16, 32, 32), "blocks": 2},
 }
@@ -213,7 +216,7 @@ class Recorder:
     [
         ("cached", ""), ("cached", "mirrored"), ("cached", "tiled"), ("cached", "encoder first"),
         ("concat", ""), ("unet", ""), ("unet", "mirrored"), ("swin-unet", ""), ("trans-unet", ""),
-        ("dsc-amp", ""),
+        ("dsc-amp", ""), ("dynunet", ""), ("msa", ""), ("d-lka", ""),
     ],
 )  # fmt: skip
 def test_every_kind_stays_on_its_device_and_waits_for_nothing(request, kind, way):
@@ -256,12 +259,13 @@ def test_maps_in_bfloat16_are_not_cast_to_and_fro(request):
     assert watched(model, 64).casts <= 4
 
 
-def test_perturbation_and_loss_wait_for_nothing(request, monkeypatch):
+@pytest.mark.parametrize("kind", ["cached", "dynunet", "msa", "d-lka"])
+def test_perturbation_and_loss_wait_for_nothing(request, monkeypatch, kind):
     pytest.importorskip("cv2")
     from spad.train.config import Loss, Perturbation
     from spad.train.method import loss_terms, perturb
 
-    network = networks(**SMALL).train()
+    network = networks(kind, **(SMALL | OWN.get(kind, {}))).train()
     request.getfixturevalue("card_of_8_0")
     network.to(GPU)
     maps = {n: torch.zeros(8, 64, 64, dtype=torch.uint8, device=GPU) for n in ("labels", "targets")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -188,6 +189,18 @@ def test_without_transformers_msa_is_refused_with_the_extra_and_the_others_built
     with pytest.raises(ImportError, match=r"napari-spad\[compare\]"):
         sam()
     build(NetworkConfig(kind="swin-unet", widths=(8, 16)), 3, None)
+
+
+def test_a_transformers_that_refuses_to_load_says_why(monkeypatch):
+    class Refusing(ModuleType):
+        def __getattr__(self, name):
+            raise ImportError("safetensors>=0.8.0 is required")  # which has no `name`
+
+    monkeypatch.delitem(vars(compare), "AdaptedSam", raising=False)
+    monkeypatch.delitem(sys.modules, "spad.network.compare.adapted_sam", raising=False)
+    monkeypatch.setitem(sys.modules, "transformers", Refusing("transformers"))
+    with pytest.raises(ImportError, match=r"needs safetensors>=0\.8\.0 is required: pip install"):
+        sam()
 
 
 @pytest.mark.parametrize(

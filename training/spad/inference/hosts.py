@@ -120,8 +120,7 @@ def explain(error: BaseException, *, safe: str) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device or the machine has no memory left.
 
-    Told by its words: CUDA's libraries and MPS raise a plain ``RuntimeError``, and the class
-    ``torch.OutOfMemoryError`` came with torch 2.5.
+    Told by its words: CUDA's libraries and MPS raise a plain ``RuntimeError``.
     """
     text = str(error).lower()
     return isinstance(error, MemoryError) or (

@@ -80,7 +80,7 @@ def pick_device(name: str) -> torch.device:
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 for the network where the device computes it faster than float32, else nothing."""
     if device.type == "cpu":
-        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch >= 2.6
+        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # private: it may go
         enabled = bool(probe and probe())
     else:
         # Cards before Ampere are said to support it too, by emulation: many times slower.

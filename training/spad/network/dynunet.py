@@ -17,7 +17,8 @@ try:
     from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 except ImportError as error:
     raise ImportError(
-        f'a network of kind "dynunet" needs {error.name}: pip install "napari-spad[nnunet]"'
+        f'a network of kind "dynunet" needs {error.name or error}: '
+        'pip install "napari-spad[nnunet]"'
     ) from None
 
 __all__ = ["DynUNet"]

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 OLDEST_SLICER, OLDEST_PYTHON = (5, 10), (3, 11)
-TORCH = ">=2.4"
+TORCH = ">=2.6"
 SAFETENSORS = "safetensors>=0.4.3"
 ENGINE = "napari-spad"
 """The distribution that holds the engine; of the napari plugin in it nothing is loaded here."""

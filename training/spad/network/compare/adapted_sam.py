@@ -29,7 +29,7 @@ try:
     from transformers.models.sam.modeling_sam import SamVisionEncoder
 except ImportError as error:
     raise ImportError(
-        f'a network of kind "msa" needs {error.name}: pip install "napari-spad[compare]"'
+        f'a network of kind "msa" needs {error.name or error}: pip install "napari-spad[compare]"'
     ) from None
 
 __all__ = ["AdaptedSam"]
