@@ -11,7 +11,8 @@ from __future__ import annotations
 import colorsys
 import datetime
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from spad.borders import Lines, areas
 from spad.measuring import Scale
+from spad.pictures import Refused
 
 __all__ = [
     "AXES",
@@ -32,12 +34,26 @@ __all__ = [
     "image_layer",
     "missing",
     "named_values",
+    "parsing",
     "placed",
     "reference_layer",
 ]
 
 AXES = ("B-scan", "row", "column")
 LayerData = tuple[Any, dict[str, Any], str]
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """Around the parsing of a vendor's bytes: whatever is raised becomes a ValueError in words."""
+    try:
+        yield
+    except Refused as error:
+        raise ValueError(f"{path.name} {error}; export it as DICOM or as images") from None
+    except Exception as error:  # a parser of bytes raises anything on a damaged file
+        raise ValueError(
+            f"{path.name} is damaged or cut short ({type(error).__name__}); copy or export it again"
+        ) from None
 
 
 def placed(scale: Scale, axes: int) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_spad.read.opened_layers import LayerData, day, image_layer
+from napari_spad.read.opened_layers import LayerData, day, image_layer, parsing
 from spad.measuring import Scale
-from spad.pictures import Refused, refuse_bomb, refuse_large
+from spad.pictures import refuse_bomb, refuse_large
 
 __all__ = ["read_dot_oct", "read_zeiss"]
 
@@ -114,7 +114,7 @@ def _bioptigen(path: Path) -> list[LayerData]:
         No such file, a damaged one, or one of Optovue; the message names it and the remedy.
     """
     raw = path.read_bytes()
-    try:
+    with parsing(path):
         header, frames = _fields(raw)
         width, height = int(header["LINECOUNT"]), int(header["LINELENGTH"])
         refuse_large(height, width)
@@ -127,12 +127,6 @@ def _bioptigen(path: Path) -> list[LayerData]:
         ]
         scale, notes = _scale(header, len(frames))
         when = struct.unpack_from("<4H", frames[0].get("FRAMEDATETIME", bytes(8)))
-    except Refused as error:
-        raise ValueError(f"{path.name} {error}; export it as DICOM or as images") from None
-    except Exception as error:  # a parser of bytes raises anything on a damaged file
-        raise ValueError(
-            f"{path.name} is damaged or cut short ({type(error).__name__}); copy or export it again"
-        ) from None
     date = day(when[0], when[1], when[3])
     return [image_layer(np.stack(samples), "OCT", scale, date=date, notes=notes)]
 

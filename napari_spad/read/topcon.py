@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, day, image_layer
+from napari_spad.read.opened_layers import LayerData, day, image_layer, parsing
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Scale
 from spad.pictures import Refused, refuse_bomb, refuse_large
@@ -53,7 +53,7 @@ def read_topcon(path: str | Path) -> list[LayerData]:
             f"{path.name} is no Topcon file (it does not begin with FOCT); export it again, or "
             "open it with the program that made it"
         )
-    try:
+    with parsing(path):
         chunks = _chunks(raw)
         name = next((n for n in _IMAGES if n in chunks), None)
         if name is None:
@@ -62,12 +62,6 @@ def read_topcon(path: str | Path) -> list[LayerData]:
         scale = _scale(chunks, stack)
         eye, date = _capture(chunks)
         patient = next((chunks[n][:32] for n in _PATIENTS if n in chunks), b"")
-    except Refused as error:
-        raise ValueError(f"{path.name} {error}; export it as DICOM or as images") from None
-    except Exception as error:  # a parser of bytes raises anything on a damaged file
-        raise ValueError(
-            f"{path.name} is damaged or cut short ({type(error).__name__}); copy or export it again"
-        ) from None
     notes = []
     if stack.mode != _VOLUME:
         notes.append("its B-scans are no volume (radial or crossed), so they have no distance")
