@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
 
         from spad.serving.app import make_app
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is missing: pip install 'napari-spad[serve]'") from error
+        raise ImportError(
+            f"{error.name or error} is missing: pip install 'napari-spad[serve]'"
+        ) from error
     from spad.serving.device_process import devices_here
     from spad.serving.service import Service
 

@@ -95,7 +95,7 @@ def _scalars(folder: Path) -> dict[str, Series]:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError as error:
         raise ImportError(
-            f'reading a run needs {error.name}: pip install "napari-spad[train]"'
+            f'reading a run needs {error.name or error}: pip install "napari-spad[train]"'
         ) from None
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()

@@ -70,7 +70,9 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(f'figures need {error.name}: pip install "napari-spad[train]"') from None
+        raise ImportError(
+            f'figures need {error.name or error}: pip install "napari-spad[train]"'
+        ) from None
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure

@@ -156,7 +156,7 @@ def _check_requirements() -> None:
         import tqdm  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f'training needs {error.name}: pip install "napari-spad[train]"'
+            f'training needs {error.name or error}: pip install "napari-spad[train]"'
         ) from None
 
 
