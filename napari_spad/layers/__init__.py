@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.geometry import (
         bscan_sizes,
         leading_index,
+        lengths_mm,
         level_0,
         placement,
         spacing_mm,

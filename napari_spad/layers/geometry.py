@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers.base import Layer
 
-__all__ = ["bscan_sizes", "leading_index", "level_0", "placement", "spacing_mm"]
+__all__ = ["bscan_sizes", "leading_index", "lengths_mm", "level_0", "placement", "spacing_mm"]
 
 
 def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
@@ -56,11 +57,19 @@ def placement(layer: Layer) -> dict[str, Any]:
     }
 
 
+def lengths_mm(layer: Layer, axes: int) -> list[float]:
+    """Spacing of the last `axes` axes in mm; NaN where a unit is no length, or the scale is 0."""
+    pairs = zip(layer.units[-axes:], layer.scale[-axes:], strict=True)
+    return [abs(float(step)) * _mm(unit) or math.nan for unit, step in pairs]
+
+
 def spacing_mm(layer: Layer, axes: int) -> tuple[float, ...] | None:
     """Spacing of the last `axes` axes in mm; None where the layer's units are no lengths."""
-    out = []
-    for unit, scale in zip(layer.units[-axes:], layer.scale[-axes:], strict=True):
-        if not unit.is_compatible_with("mm"):
-            return None
-        out.append(abs(float(scale)) * float((1 * unit).to("mm").magnitude))
-    return tuple(out) if all(math.isfinite(s) and s > 0 for s in out) else None
+    out = lengths_mm(layer, axes)
+    return tuple(out) if all(map(math.isfinite, out)) else None
+
+
+@lru_cache
+def _mm(unit: Any) -> float:
+    """Millimetres of a unit, NaN of one that is no length: pint takes longer than a stroke may."""
+    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else math.nan
