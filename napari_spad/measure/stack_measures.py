@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
 from napari_spad.borders import StackLines
@@ -66,6 +66,7 @@ class StackMeasures(QObject):
     """The numbers, or what they rest on."""
     facts_changed = Signal()
     """Another image is at work, or a person said something else of it."""
+    _soon = Signal()
 
     def __init__(self, desk: Desk, scores: ScoresPanel) -> None:
         super().__init__()
@@ -87,7 +88,9 @@ class StackMeasures(QObject):
         self._awake, self._turn = False, 0
         self._number = 0  # of samples
         self.counting: Any = None  # the worker, while the numbers are counted for the first time
-        self._soon = self._timer(0, self._on_soon)
+        # A queued signal comes before the window is drawn, a timer after it, so that numbers would
+        # be seen a frame later than their stroke.
+        self._soon.connect(self._on_soon, Qt.ConnectionType.QueuedConnection)
         self._glance = self._timer(GLANCE_MS, self._on_glance)
         self._quiet = self._timer(QUIET_MS, self._on_quiet)
         self.lines.changed.connect(self.changed)
@@ -292,8 +295,8 @@ class StackMeasures(QObject):
             else:
                 self._due.update(int(z) for z in np.unique(first))
         # napari tells of some edits before they are written.
-        if self._awake and not self._soon.isActive():
-            self._soon.start()
+        if self._awake:
+            self._soon.emit()
 
     def _on_unsaid(self, _event: Any = None) -> None:
         if self._awake:
@@ -311,11 +314,11 @@ class StackMeasures(QObject):
             self._due.add(z_of(place))
             self._samples_due.add(z_of(place))
             if self._awake:
-                self._soon.start()
+                self._soon.emit()
                 self._quiet.start()
 
     def _on_soon(self) -> None:
-        if self.live is not None:
+        if self._awake and self.live is not None:
             due, self._due = self._due, set()
             changed = [self._take(z) for z in sorted(due)]
             if any(changed):
@@ -390,6 +393,6 @@ class StackMeasures(QObject):
         self._awake = False
         self.lines.disconnect_viewer()
         self._turn += 1
-        for timer in (self._soon, self._glance, self._quiet):
+        for timer in (self._glance, self._quiet):
             timer.stop()
         self._listen(None)
