@@ -29,7 +29,7 @@ from napari_spad.measure.counting import (
     without_padding,
     z_of,
 )
-from napari_spad.scale import PROPOSED, Facts, KeptFacts, source_of
+from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, source_of
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
@@ -39,7 +39,6 @@ __all__ = ["StackMeasures"]
 
 GLANCE_MS = 100
 QUIET_MS = 400
-FILE = "images.json"
 
 
 class StackMeasures(QObject):
