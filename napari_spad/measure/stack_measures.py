@@ -18,7 +18,7 @@ from superqt.utils import FunctionWorker
 
 from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, Result
-from napari_spad.layers import leading_index
+from napari_spad.layers import bscan_sizes, leading_index
 from napari_spad.measure.counting import (
     drawn_samples,
     grid_of,
@@ -26,6 +26,7 @@ from napari_spad.measure.counting import (
     pit_of,
     sampled,
     samples_of,
+    why_not,
     without_padding,
     z_of,
 )
@@ -39,6 +40,7 @@ __all__ = ["StackMeasures"]
 
 GLANCE_MS = 100
 QUIET_MS = 400
+UNEQUAL = "B-scans of unequal sizes: what fills the smaller ones up is not measured"
 
 
 class StackMeasures(QObject):
@@ -174,7 +176,7 @@ class StackMeasures(QObject):
         self._turn += 1
         self.live = self.reference = self.counting = None
         self.rows, self.reference_rows = (), ()
-        self.problem = self._why_not()
+        self.problem = why_not(self.facts, self.scores.live.segmentation)
         if not self.problem and self.facts is not None:
             live, result = self.scores.live, self.result
             theirs = self._padded(live.class_maps(None)[1].reshape(self.facts.shape))
@@ -190,22 +192,6 @@ class StackMeasures(QObject):
             self.counting.returned.connect(self._on_measured)
             self.counting.start()
         self.changed.emit()
-
-    def _why_not(self) -> str:
-        layer = self.scores.live.segmentation
-        if layer is None:
-            return "Segment an image, or choose a Labels layer in the score table, to measure."
-        if layer.ndim > 3:
-            return (
-                f"“{layer.name}” has {layer.ndim} axes. Stacks of B-scans are measured: three axes."
-            )
-        scale = None if self.facts is None else self.facts.scale
-        if scale is None or scale.row.mm is None or scale.column.mm is None:
-            return (
-                "The scale of rows or columns is not known, so nothing can be said in mm. Type it: "
-                "✎ beside the scale, at the top."
-            )
-        return ""
 
     def class_maps(self) -> NDArray[np.uint8]:
         """The labels at work in the score table's classes, (Z, H, W); 255 is not scanned."""
@@ -258,12 +244,15 @@ class StackMeasures(QObject):
         """What a reader of the numbers has to know."""
         if self.live is None or self.facts is None:
             return ()
-        return remarks(self.live, self.facts.scale)
+        unequal = bool(bscan_sizes(self.facts.image))
+        return (*remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
 
     def line_maps(self) -> dict[str, NDArray[np.float32]]:
         """En-face maps of the thickness between lines in µm, by name; empty without a scale."""
-        facts, row = self.facts, None if self.facts is None else self.facts.scale.row.mm
-        return {} if facts is None or row is None else self.lines.maps(facts.image, row)
+        if self.facts is None or not self.lines.there:  # the scale takes a while to ask for
+            return {}
+        row = self.facts.scale.row.mm
+        return {} if row is None else self.lines.maps(self.facts.image, row)
 
     def layers(self) -> tuple[Thickness, ...]:
         """Mean thickness between lines, region by region."""

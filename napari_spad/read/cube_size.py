@@ -58,7 +58,7 @@ def opened_with_size(path: Path, why: str) -> list[LayerData]:
     dialog = SizeDialog(path.name, length, kept.of(key).get("cube"), QApplication.activeWindow())
     if not dialog.exec():
         raise ValueError(why)
-    size = dialog.size
+    size = dialog.typed
     layers = scan_layers(path, size)
     kept.say(key, "cube", {"shape": size.shape, "mm": size.mm})
     return layers
@@ -122,7 +122,7 @@ class SizeDialog(QDialog):
         self._look()
 
     @property
-    def size(self) -> CubeSize:
+    def typed(self) -> CubeSize:
         """What is typed."""
         bscans, rows, columns = (field.value() for field in self.pixels)
         across, down, along = (field.value() or None for field in self.mm)

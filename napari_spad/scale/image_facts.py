@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers import lengths_mm, level_0
+from napari_spad.layers import is_straight, lengths_mm, level_0
 from napari_spad.scale.kept_facts import KeptFacts
 from spad.measuring import Scale
 
@@ -51,7 +51,12 @@ class Fovea:
 
 
 def scale_of(layer: Layer) -> Scale:
-    """Scale of a layer: as its reader or a person said, else what napari shows it with."""
+    """Scale of a layer: as its reader or a person said, else what napari shows it with.
+
+    Nothing is known of one whose pixels are slanted or stretched by a transform.
+    """
+    if not is_straight(layer):
+        return Scale()
     told = Scale.from_json(layer.metadata.get("scale"))
     shown = lengths_mm(layer, min(layer.ndim, 3))
     scale = Scale.of([None if np.isnan(s) else s for s in shown], "derived", LAYER)
@@ -107,6 +112,11 @@ class Facts:
     def scale(self) -> Scale:
         """The scale and its origin."""
         return scale_of(self.image)
+
+    @property
+    def straight(self) -> bool:
+        """Whether the image's scale is the size of its pixels; see `is_straight`."""
+        return is_straight(self.image)
 
     def type_scale(self, mm: dict[str, float | None]) -> None:
         """Take axes that a person typed, "bscan", "row", "column"; None is unknown.

@@ -27,6 +27,7 @@ __all__ = ["ScaleRow"]
 LARGEST_UM = 10_000.0
 AXES = {"column": "Columns", "row": "Rows", "bscan": "B-scans"}
 SINGLE = ", distance of the B-scans unknown"
+SLANTED = "no mm: a transform slants or stretches the pixels"
 STRETCHED = "stretched"
 
 
@@ -123,7 +124,8 @@ class ScaleRow(QWidget):
             self.desk.framing.draw_stretched(1.0)
             return
         scale, single = self.facts.scale, self.facts.shape[0] == 1
-        words = scale.words
+        words = scale.words if self.facts.straight else SLANTED
+        self.edit.setEnabled(self.facts.straight)
         self.text.setText(words.removesuffix(SINGLE) if single else words)
         self.text.setToolTip("\n".join((words, *scale.doubts)))
         for axis, field in self.fields.items():

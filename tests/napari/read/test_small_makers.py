@@ -165,7 +165,7 @@ def test_a_size_is_asked_for_and_proposed_the_next_time(tmp_path: Path, monkeypa
     def answer(dialog, shape=(5, 30, 40), mm=(6, 2, 6)):
         qtbot.addWidget(dialog)
         button = dialog.buttons.button(dialog.buttons.StandardButton.Open)
-        seen.append(dialog.size)
+        seen.append(dialog.typed)
         dialog.pixels[2].setValue(41)
         assert not button.isEnabled()
         assert "does not fit" in dialog.told.text()

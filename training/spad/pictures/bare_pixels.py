@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ __all__ = ["CubeSize", "UnknownSize", "fitting", "read_optovue", "read_zeiss"]
 
 _CUBES = ((128, 1024, 512), (200, 1024, 200))  # of the Cirrus: B-scans, rows, columns
 _CUBE_MM = (6.0, 2.0, 6.0)
-_TYPES = {1: np.dtype(np.uint8), 2: np.dtype("<u2")}  # by the bytes of a pixel
+_TYPES: dict[int, Any] = {1: np.uint8, 2: "<u2"}  # by the bytes of a pixel
 _NEAR = 4  # times larger or smaller
 
 
