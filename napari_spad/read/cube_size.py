@@ -32,6 +32,7 @@ AXES = {"B-scans": "across all B-scans", "rows": "down", "columns": "along a B-s
 GUESS = (128, 1024, 512)
 MOST = 65_535
 LONGEST_MM = 100.0
+WIDE_PX = 480
 
 
 def opened_with_size(path: Path, why: str) -> list[LayerData]:
@@ -89,6 +90,7 @@ class SizeDialog(QDialog):
             "type the scale later, too."
         )
         said.setWordWrap(True)
+        said.setFixedWidth(WIDE_PX)  # else wrapped lines are given too little height
         grid = QGridLayout()
         self.pixels: list[QSpinBox] = []
         self.mm: list[QDoubleSpinBox] = []
@@ -103,11 +105,14 @@ class SizeDialog(QDialog):
             self.pixels.append(number)
             self.mm.append(long)
         self.near = named(QComboBox(), "cube_near")
+        self.near.setPlaceholderText("Sizes that fit…")
         self.told = named(QLabel(), "cube_told")
         self.told.setWordWrap(True)
+        self.told.setFixedWidth(WIDE_PX)
         both = QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(both.Open | both.Cancel)
         layout = QVBoxLayout(self)
+        layout.setSizeConstraint(QVBoxLayout.SizeConstraint.SetFixedSize)
         layout.addWidget(said)
         layout.addLayout(grid)
         layout.addWidget(self.told)
@@ -152,11 +157,12 @@ class SizeDialog(QDialog):
             wide = self._length // pixels
             self.told.setText(f"It fits, with {wide} byte{'s' * (wide > 1)} a pixel.")
         else:
-            more = " These do:" if near else " Nor does any size near it."
+            more = "" if near else " Nor does any size near it."
             self.told.setText(
                 f"{bscans} × {rows} × {columns} are {pixels:,} pixels; it does not fit.{more}"
             )
         self.near.clear()
         for one in near:
             self.near.addItem(" × ".join(map(str, one)), one)
+        self.near.setCurrentIndex(-1)
         self.near.setVisible(bool(near) and not fits)
