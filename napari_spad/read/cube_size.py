@@ -51,6 +51,8 @@ def opened_with_size(path: Path, why: str) -> list[LayerData]:
     OSError
         It cannot be read.
     """
+    if QApplication.instance() is None:
+        raise ValueError(why)
     length = path.stat().st_size
     kept = KeptFacts(data_folder() / FILE, show_warning)
     with path.open("rb") as file:  # known by its bytes: no name, no path
@@ -135,7 +137,8 @@ class SizeDialog(QDialog):
 
     def _fill(self, kept: Any) -> None:
         try:
-            size = CubeSize(tuple(kept["shape"]), tuple(kept["mm"]))
+            bscans, rows, columns = map(int, kept["shape"])
+            size = CubeSize((bscans, rows, columns), tuple(kept["mm"]))
             lengths = [float(mm or 0) for mm in size.mm]
         except (TypeError, KeyError, ValueError):
             size, lengths = CubeSize(next(iter(fitting(self._length, GUESS)), GUESS)), [0.0] * 3

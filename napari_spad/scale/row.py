@@ -110,13 +110,21 @@ class ScaleRow(QWidget):
     def follow(self, facts: Facts | None) -> None:
         """Show the scale of this image."""
         if self.facts is not None:
-            self.facts.image.events.scale.disconnect(self.refresh)
+            for event in self._placing():
+                event.disconnect(self.refresh)
         self.facts = facts
         if facts is not None:
-            facts.image.events.scale.connect(self.refresh)
+            for event in self._placing():
+                event.connect(self.refresh)
         self.edit.setChecked(False)
         self.setVisible(facts is not None)
         self.refresh()
+
+    def _placing(self) -> tuple[Any, ...]:
+        """Events that tell of another size of a pixel."""
+        assert self.facts is not None  # noqa: S101 - callers have looked
+        events = self.facts.image.events
+        return (events.scale, events.affine, events.shear)
 
     def refresh(self, _event: Any = None) -> None:
         """Show what is known now."""

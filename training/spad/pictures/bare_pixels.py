@@ -55,7 +55,10 @@ class CubeSize:
             raise ValueError(f"a cube of {in_words(self.shape)}; each number is above 0")
         if not all(0 < s < math.inf for s in self.mm if s is not None):
             raise ValueError(f"a scan of {self.mm} mm; each length is above 0, in mm")
-        refuse_large(*self.shape[1:])
+        try:
+            refuse_large(*self.shape[1:])
+        except ValueError as error:
+            raise ValueError(f"a B-scan of this size {error}") from None
 
     @classmethod
     def of(cls, shape: Sequence[int] | None, mm: Sequence[float] | None) -> CubeSize | None:
