@@ -26,7 +26,7 @@ from spad.inference import ServerError
 from spad.remote.address import SERVER, Address, chosen, is_server
 from spad.remote.http_line import Line
 
-__all__ = ["ask", "model_on", "offered", "server_at"]
+__all__ = ["ask", "model_on", "offered", "refuse_gone", "server_at"]
 
 
 def server_at(device: str) -> Address:
@@ -52,6 +52,8 @@ def ask(address: Address) -> dict[str, Any]:
     ------
     ServerError
         It is not reached, refuses the token, or speaks another protocol.
+    OSError
+        What it offers cannot be written down.
     """
     said = Line(address).hello()
     folder = _folder(address)

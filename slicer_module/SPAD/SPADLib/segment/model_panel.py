@@ -42,6 +42,7 @@ class ModelPanel:
         self._hashes: dict[tuple[Path, int], str] = {}
         self._devices: list[str] = []
         self._filling = False
+        self._offered = False, ""
         self._fill_models()
         self.server = ServerPanel(desk, ui, self._offer)
         self.list = ModelsPanel(desk, self._take)
@@ -70,8 +71,9 @@ class ModelPanel:
 
     def refresh(self) -> None:
         """Show what the parameter node says."""
-        self._offer()
         name = self.desk.parameters.checkpoint
+        if self._offered != (is_server(self.asked), name):
+            self._offer()
         if name and name not in self._models and Path(name).is_file():
             self._models[name] = Path(name)
             self._fill_models()
@@ -85,6 +87,7 @@ class ModelPanel:
         """Offer the models of the server while it is chosen, and the one that is chosen of them."""
         theirs = offered(chosen(), self.desk.engine.shipped()) if is_server(self.asked) else {}
         kept = self.desk.parameters.checkpoint
+        self._offered = is_server(self.asked), kept
         models = {n: p for n, p in self._models.items() if p.suffix != AT_SERVER or n == kept}
         if (models := models | theirs) != self._models:
             self._models = models
