@@ -4,7 +4,8 @@
     python benchmarks/cohort.py memory --files 10000
 
 `pace`: the same phantoms by `oct-phantom`, in this process and by `--workers`, in turns; seconds
-of each and their ratio. What both wrote is compared to the byte. `memory`: files of 32 x 48 pixels
+of each and their ratio, and the same of the processor time of all processes together, which a busy
+machine disturbs less. What both wrote is compared to the byte. `memory`: files of 32 x 48 pixels
 by a tiny untrained model; a worker is killed half-way; resident memory of this process (with
 Dask's scheduler) and of the workers as it goes.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 
@@ -67,18 +69,19 @@ def pace(args: argparse.Namespace, folder: Path, client: Any) -> None:
         Image.fromarray(bscan(number).image).save(images / f"{number}.png")
     files = sorted(map(str, images.iterdir()))
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.workers))
-    ratios = []
+    processes = [psutil.Process(pid) for pid in (os.getpid(), *client.run(os.getpid).values())]
+    ratios, costs = [], []
     for number in range(-1, args.rounds):  # the first one warms up
         one = job_in(folder / f"one{number}", shipped()["oct-phantom"])
         many = job_in(folder / f"many{number}", shipped()["oct-phantom"])
         on_all(client, ready_to_segment, many)
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), _spent(processes)
         for file in files:
             assert segment_file(one, file).state == "done"
-        alone = time.perf_counter() - began
-        began = time.perf_counter()
+        alone, cost_alone = time.perf_counter() - began, _spent(processes) - spent
+        began, spent = time.perf_counter(), _spent(processes)
         states = {o.state for _, o in handed_out(client, segment_file, ((f, many) for f in files))}
-        together = time.perf_counter() - began
+        together, cost = time.perf_counter() - began, _spent(processes) - spent
         assert states == {"done"}
         same = all(
             (Path(one.out) / f"{Path(f).stem}.png").read_bytes()
@@ -87,12 +90,20 @@ def pace(args: argparse.Namespace, folder: Path, client: Any) -> None:
         )
         if number >= 0:
             ratios.append(alone / together)
+            costs.append(cost / cost_alone)
             print(
                 f"round {number}: one process {alone:.1f} s, {args.workers} workers "
-                f"{together:.1f} s, ratio {ratios[-1]:.2f}, equal to the byte: {same}",
+                f"{together:.1f} s, ratio {ratios[-1]:.2f}; of processors {cost_alone:.1f} and "
+                f"{cost:.1f} s, ratio {costs[-1]:.2f}; equal to the byte: {same}",
                 flush=True,
             )
-    print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+    for what, of in (("faster", ratios), ("processor time", costs)):
+        print(f"{what}: median {statistics.median(of):.2f}, {min(of):.2f} to {max(of):.2f}")
+
+
+def _spent(processes: list[psutil.Process]) -> float:
+    """Processor time of all of them until now, in seconds."""
+    return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
 def memory(args: argparse.Namespace, folder: Path, client: Any) -> None:

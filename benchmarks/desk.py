@@ -3,6 +3,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py heartbeat
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py start
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py layers
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/desk.py torch
 
 `heartbeat`: a timer of 5 ms in the UI thread while the dock samples phantom stacks with the shipped
 `oct-phantom`, a slider being moved meanwhile or not; the import of PyTorch apart. `--look` says
@@ -10,7 +11,9 @@ what the thread was doing in gaps over 50 ms, and disturbs a little. `start`: fr
 take turns, without the plugin and with its manifest as napari reads it (to a viewer on screen, by
 the clock and in processor time, which a busy machine disturbs less); then the opening of the dock,
 and what its imports take. `layers`: what each thing costs that a result puts into the window, and
-the drawing after it, in processor time of the window's thread.
+the drawing after it, in processor time of the window's thread. `torch`: the opening of the dock,
+with its imports, in fresh processes that take turns: where PyTorch cannot be imported, as it is
+(PyTorch comes once the dock is shown), and as it would be if the plugin imported it at its top.
 """
 
 from __future__ import annotations
@@ -30,12 +33,13 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+TORCH = ("blocked", "as it is", "at the top")
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("heartbeat", "start", "layers", "window"))
+    parser.add_argument("what", choices=("heartbeat", "start", "layers", "torch", "window"))
     parser.add_argument("--bscans", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
     parser.add_argument(
@@ -43,6 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--plugin", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--torch", choices=TORCH, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.what == "heartbeat":
         heartbeat(args.bscans, args.threads, look=args.look)
@@ -50,8 +55,10 @@ def main() -> None:
         start(args.rounds)
     elif args.what == "layers":
         layers(args.rounds)
+    elif args.what == "torch":
+        without_torch(args.rounds)
     else:
-        window(plugin=args.plugin)
+        window(plugin=args.plugin, torch=args.torch)
 
 
 # ---------------------------------------------------------------------- heartbeat
@@ -188,7 +195,7 @@ def tell(what: str, heart: Any) -> None:
 # ---------------------------------------------------------------------- start
 
 
-def window(*, plugin: bool) -> None:
+def window(*, plugin: bool, torch: str | None = None) -> None:
     """Print seconds to a viewer on screen, in this process; then to a dock in it.
 
     Where the plugin is left out, npe2 finds every other plugin as always.
@@ -214,13 +221,21 @@ def window(*, plugin: bool) -> None:
     known = "napari-spad" in npe2.PluginManager.instance()._manifests
     assert known == plugin, f"napari {'knows' if known else 'does not know'} the plugin"
     if plugin:
+        before = set(sys.modules)
+        if torch == "blocked":
+            sys.modules["torch"] = None  # type: ignore[assignment]
         began, cpu = time.perf_counter(), time.process_time()
+        if torch == "at the top":
+            import torch as _  # noqa: F401
         viewer.window.add_plugin_dock_widget("napari-spad", "SPAD segmentation")
         QApplication.processEvents()
         times["dock"], times["dock CPU"] = (
             time.perf_counter() - began,
             time.process_time() - cpu,
         )
+        new = {name for name, module in sys.modules.items() if module} - before
+        times["modules"] = len(new)
+        times["of PyTorch"] = sum(name.partition(".")[0] == "torch" for name in new)
     print(json.dumps(times), flush=True)
     os._exit(0)  # at once: nothing after this is measured
 
@@ -243,6 +258,21 @@ def start(rounds: int) -> None:
     for what in ("dock", "dock CPU"):
         print(f"opening the {what}: {_spread([one[what] for one in found['with'][1:]])}")
     imports()
+
+
+def without_torch(rounds: int) -> None:
+    """Print what the opening of the dock takes, and how many modules, by what there is of torch."""
+    line = [sys.executable, "-W", "ignore", __file__, "window", "--plugin", "--torch"]
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in TORCH}
+    for _ in range(rounds + 1):  # the first fills the disk's caches
+        for kind in TORCH:
+            done = subprocess.run([*line, kind], capture_output=True, text=True, check=True)
+            found[kind].append(json.loads(done.stdout.splitlines()[-1]))
+    for kind, all_ in found.items():
+        clock, cpu = ([one[what] for one in all_[1:]] for what in ("dock", "dock CPU"))
+        modules, of_torch = all_[-1]["modules"], all_[-1]["of PyTorch"]
+        print(f"PyTorch {kind}: {_spread(clock)}, in processor time {_spread(cpu)}")
+        print(f"    {modules} modules more, {of_torch} of them PyTorch's")
 
 
 def _spread(seconds: list[float]) -> str:

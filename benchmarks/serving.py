@@ -4,7 +4,8 @@
     python benchmarks/serving.py --bscans 128 --steps 1 --samples 1 --repeats 1
 
 Both run in processes of their own at their usual niceness, on the CPU, so that what is compared is
-the server and the line; `bit for bit` says that both gave the same.
+the server and the line; `bit for bit` says that both gave the same. Beside the clock stands the
+processor time of all processes together, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import urllib.request
 from typing import Any
 
 import numpy as np
+import psutil
 
 
 def main() -> None:
@@ -44,36 +46,47 @@ def main() -> None:
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
-        _measure(args, image, options, f"http://127.0.0.1:{port}")
+        _measure(args, image, options, f"http://127.0.0.1:{port}", server.pid)
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _measure(args: Any, image: Any, options: dict[str, Any], url: str) -> None:
+def _measure(args: Any, image: Any, options: dict[str, Any], url: str, server: int) -> None:
     import spad
 
     here, there = spad.load(args.model, device="cpu"), spad.load(args.model, device=url)
     first = [model.segment(_first(image), **options) for model in (here, there)]  # both are warm
     same = np.array_equal(first[0].samples, first[1].samples)
-    ratios, times = [], []
+    front = psutil.Process(server)
+    processes = [psutil.Process(), front, *front.children(recursive=True)]
+    ratios, costs = [], []
     for number in range(args.repeats):
         pair = {}
         for name in ("here", "there") if number % 2 == 0 else ("there", "here"):
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), _spent(processes)
             made = (here if name == "here" else there).segment(image, **options)
-            pair[name] = time.perf_counter() - began, made
+            pair[name] = time.perf_counter() - began, made, _spent(processes) - spent
         same &= np.array_equal(pair["here"][1].samples, pair["there"][1].samples)
         same &= np.array_equal(pair["here"][1].uncertainty, pair["there"][1].uncertainty)
-        times.append((pair["here"][0], pair["there"][0]))
         ratios.append(pair["there"][0] / pair["here"][0])
-        print(f"  here {times[-1][0]:.2f} s, on the server {times[-1][1]:.2f} s", flush=True)
+        costs.append(pair["there"][2] / pair["here"][2])
+        told = (f"{name} {took:.2f} s ({cpu:.2f} s of processors)" for name, (took, _, cpu) in
+                pair.items())  # fmt: skip
+        print(f"  {', '.join(told)}", flush=True)
     print(
         f"{args.bscans} B-scans of {args.size} x {args.size}, "
         f"{made.provenance['samples']} samples, "
         f"{made.provenance['steps']} steps: ratio {statistics.median(ratios):.3f} "
-        f"({min(ratios):.3f} to {max(ratios):.3f}), {'' if same else 'NOT '}bit for bit"
+        f"({min(ratios):.3f} to {max(ratios):.3f}), of processor time "
+        f"{statistics.median(costs):.3f} ({min(costs):.3f} to {max(costs):.3f}), "
+        f"{'' if same else 'NOT '}bit for bit"
     )
+
+
+def _spent(processes: list[psutil.Process]) -> float:
+    """Processor time of all of them until now, in seconds."""
+    return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
 def _first(image: Any) -> Any:

@@ -183,11 +183,12 @@ class FineTune(QWidget):
     def _plan(self) -> tuple[Training, str]:
         from spad.annotation import config_text
         from spad.cases import open_folder
-        from spad.checkpoint import read_card
+        from spad.checkpoint import read_card, refuse_at_server
 
         path, cases, name = self._checkpoint(), self._cases(), self.name.text().strip()
         if path is None or cases is None:
             raise ValueError("choose a model and the folder of a training set first")
+        refuse_at_server(path)
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,59}", name):
             raise ValueError(f"“{name}” is no name for a model; 1 to 60 letters, digits or _-. are")
         folder = open_folder(cases)

@@ -19,7 +19,8 @@ from qtpy.QtWidgets import (
 from napari_spad.desk import CheckpointCombo, Desk, explain, named, narrow, setting
 from napari_spad.segment.models_dialog import ModelsDialog
 from napari_spad.segment.server_row import ServerRow
-from spad.remote import is_server
+from spad.checkpoint import AT_SERVER
+from spad.remote import chosen, is_server, offered
 
 __all__ = ["ModelPanel"]
 
@@ -41,8 +42,6 @@ class ModelPanel(QObject):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.checkpoints = CheckpointCombo(dict(desk.engine.shipped()), desk.settings)
-        self.checkpoints.setObjectName("checkpoint")
         self.devices = narrow(named(QComboBox(), "device"))
         self.devices.addItem("auto", "auto")
         self.devices.addItem("server…", "server")
@@ -54,6 +53,8 @@ class ModelPanel(QObject):
         self.listed = False  # whether the devices of this machine are
         self._take_remembered()
         self.server.setVisible(is_server(self.device))
+        self.checkpoints = CheckpointCombo(self._models(), desk.settings)
+        self.checkpoints.setObjectName("checkpoint")
         self.card_button = named(QPushButton("Card"), "card_button")
         self.card_button.setToolTip("What the model is, what it was trained on, how well it does")
         self.card_button.setCheckable(True)
@@ -70,6 +71,7 @@ class ModelPanel(QObject):
         self._card_area.hide()
         self.card_button.toggled.connect(self._card_area.setVisible)
         self.devices.activated.connect(self._on_device)
+        self.server.answered.connect(self._offer)
         self.checkpoints.path_changed.connect(self.show_card)
         self.checkpoints.list_asked.connect(self.show_list)
 
@@ -99,15 +101,25 @@ class ModelPanel(QObject):
         path = self.checkpoint
         return None if path is None else self.desk.engine.read_card(path)
 
+    def _models(self) -> dict[str, Path]:
+        """Models by name: those that are here, and while it is chosen those of the server."""
+        here = dict(self.desk.engine.shipped())
+        return here | (offered(chosen(), here) if is_server(self.device) else {})
+
+    def _offer(self) -> None:
+        self.checkpoints.offer(self._models())
+
     def show_list(self) -> ModelsDialog:
         """Show all models, also those to download."""
-        dialog = ModelsDialog(self.checkpoints.files, self.checkpoints)
+        by_name = [p for p in self._models().values() if p.suffix == AT_SERVER]
+        files = dict.fromkeys([*self.checkpoints.files, *by_name])
+        dialog = ModelsDialog(files, self.checkpoints)
         dialog.chosen.connect(self._take)
         dialog.show()
         return dialog
 
     def _take(self, path: Path) -> None:
-        self.checkpoints.offer(dict(self.desk.engine.shipped()))
+        self._offer()
         self.checkpoints.choose(path)
 
     def show_card(self, _path: Path | None = None) -> None:
@@ -147,6 +159,7 @@ class ModelPanel(QObject):
 
     def _on_device(self) -> None:
         self.desk.settings.setValue("device", self.device)
+        self._offer()
         self.server.setVisible(is_server(self.device))
         if not (self.listed or is_server(self.device)):
             self.local_chosen.emit()

@@ -150,7 +150,7 @@ class ModelsDialog(QDialog):
         there = model is not None and model.path is not None
         self.use.setText("Use" if there or model is None else "Download…")
         self.use.setEnabled(model is not None and self._fetching is None)
-        self.share.setEnabled(there)
+        self.share.setEnabled(model is not None and model.here)
 
     def _use(self) -> None:
         model = self._row()

@@ -193,6 +193,8 @@ class SegmentPanel(QWidget):
         checkpoint = self.model.checkpoint
         if checkpoint is None:
             raise ValueError("Choose a checkpoint first: “Browse…” in the list of models")
+        if not checkpoint.is_file():
+            raise ValueError(f"The model {checkpoint} is gone: choose another one")
         return Request(checkpoint=checkpoint, source=source, **self.choices(), **options)
 
     def choices(self) -> dict[str, Any]:

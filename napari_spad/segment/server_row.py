@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from qtpy.QtCore import Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -31,6 +32,9 @@ class ServerRow(QFrame):
     desk : Desk
         The address and the token are kept in its settings.
     """
+
+    answered = Signal()
+    """A server was asked, and may offer other models now."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
@@ -63,12 +67,12 @@ class ServerRow(QFrame):
         try:
             address = choose(self.url.text(), self.token.text())
         except ValueError as error:
-            self.said.setText(str(error))
+            self._say(str(error))
             return
         self.url.setText(address.url)
         self._settings.setValue("server/url", address.url)
         self._settings.setValue("server/token", address.token)
-        self.said.setText("asking the server…")
+        self._say("asking the server…")
         self.button.setEnabled(False)
         self._worker = FunctionWorker(_greeted, address)
         self._worker.returned.connect(self._on_said)
@@ -77,7 +81,13 @@ class ServerRow(QFrame):
     def _on_said(self, text: str) -> None:
         self._worker = None
         self.button.setEnabled(True)
+        self._say(text)
+        self.answered.emit()
+
+    def _say(self, text: str) -> None:
+        """Say it whole: a form within a form gives a text of several lines the room of one."""
         self.said.setText(text)
+        self.said.setMinimumHeight(self.said.heightForWidth(self.said.width()))
 
 
 def _greeted(address: Address) -> str:

@@ -59,6 +59,7 @@ def segment(
         In words.
     """
     from spad.inference import Engine
+    from spad.remote import is_server, model_on
     from SPADLib.desk import Request, drain, events, warnings_of
     from SPADLib.scene import Result, guessed_layout, open_source
 
@@ -68,6 +69,8 @@ def segment(
     source = open_source(volume, layout, inverted=inverted)
     models = engine.shipped()
     path = Path(models.get(str(checkpoint), checkpoint))
+    if not path.is_file() and is_server(device):
+        path = model_on(checkpoint, device)
     if not path.is_file():
         known = ", ".join(models)
         raise ValueError(f"there is no checkpoint “{checkpoint}”: give a file, or one of {known}")

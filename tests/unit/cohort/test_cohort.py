@@ -217,6 +217,16 @@ def test_no_more_files_are_under_way_than_the_workers_need(client: Any) -> None:
     assert ended == 60
 
 
+def test_dask_notes_nothing_of_a_run_that_would_grow_with_it(client: Any) -> None:
+    kept = client.run(noted)
+    assert list(kept.values()) == [(0, 10)] * 2
+    assert client.cluster.scheduler.transition_log.maxlen == 10
+
+
+def noted(dask_worker: Any) -> tuple[int, int]:
+    return len(dask_worker.profile_history), dask_worker.state.log.maxlen
+
+
 def test_a_scheduler_that_goes_is_told_and_a_file_that_ends_its_worker_is_noted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import sys
 from dataclasses import replace
 
 import pytest
 
 from spad.__main__ import main
 from spad.checkpoint import model_folders, read_card, save_with_card, sha256, shipped
-from spad.models import Entry, keep_manifest, known_entries, listed, share
+from spad.models import Entry, fetch, keep_manifest, known_entries, listed, share
 from spad.models.manifest import as_manifest
 
 
@@ -80,6 +82,76 @@ def test_plain_http_needs_a_pin_and_a_pin_is_kept_to(web, entry, monkeypatch, tm
     assert kept.read_bytes() == before
     (tmp_path / "m.json").write_bytes(content)
     assert keep_manifest(f"{tmp_path / 'm.json'}#sha256={pin}")[1] == (entry,)
+
+
+@pytest.fixture
+def signer(monkeypatch, tmp_path):
+    """Let a site name the public key of this private one."""
+    ed25519 = pytest.importorskip(
+        "cryptography.hazmat.primitives.asymmetric.ed25519", reason="the extra `signed` is missing"
+    )
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    def public(name, key):
+        path = tmp_path / name
+        form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        path.write_bytes(key.public_key().public_bytes(*form))
+        return str(path)
+
+    key, other = (ed25519.Ed25519PrivateKey.generate() for _ in range(2))
+    keys = public("other.pem", other), public("site.pem", key)
+    monkeypatch.setenv("SPAD_MODELS_KEY", os.pathsep.join(keys))
+    return key
+
+
+def test_where_a_site_has_a_key_an_unsigned_list_is_refused(web, entry, signer, tmp_path):
+    url = f"{web.url}/list/manifest.json"
+    content = put(web, replace(entry, urls=("../tiny.safetensors",)))
+    web.answers["/list/manifest.json.sig"] = web.fails(404)
+    with pytest.raises(ValueError, match="SPAD_MODELS_KEY wants it to be"):
+        keep_manifest(url)
+    for wrong in (b"-" * 64, signer.sign(content + b" ")):
+        web.answers["/list/manifest.json.sig"] = web.sends(wrong)
+        with pytest.raises(ValueError, match="by none of the keys of SPAD_MODELS_KEY"):
+            keep_manifest(url)
+    web.answers["/list/manifest.json.sig"] = web.fails(500)
+    with pytest.raises(OSError, match="the server answered 500"):
+        keep_manifest(url)
+    assert not model_folders()[-1].exists()
+    web.answers["/list/manifest.json.sig"] = web.sends(signer.sign(content))
+    path, entries = keep_manifest(url)
+    assert path.read_bytes() == content
+    assert known_entries() == ({"tiny-1.2": entries[0]}, [])
+    assert fetch(entries[0]).is_file()  # the relative URL counts from where the list came from
+
+    # Also what is on the disk, of the user or of the hospital, is believed by its signature alone.
+    path.write_bytes(content.replace(b"CC-BY", b"CC-BX"))
+    found, (fault,) = known_entries()
+    assert found == {}
+    assert "by none of the keys" in fault
+    source = tmp_path / "manifest.json"
+    source.write_bytes(content)
+    with pytest.raises(ValueError, match="is not signed"):
+        keep_manifest(str(source))
+    source.with_name("manifest.json.sig").write_bytes(signer.sign(content))
+    assert keep_manifest(str(source))[1][0].sha256 == entry.sha256
+
+
+def test_a_key_that_is_none_is_told(web, entry, signer, monkeypatch, tmp_path):
+    content = put(web, entry)
+    web.answers["/list/manifest.json.sig"] = web.sends(signer.sign(content))
+    for text, words in (
+        (None, "the key of SPAD_MODELS_KEY cannot be read; correct it"),
+        ("no key", "is no public key of Ed25519 in PEM"),
+    ):
+        monkeypatch.setenv("SPAD_MODELS_KEY", str(tmp_path / "key.pem"))
+        if text is not None:
+            (tmp_path / "key.pem").write_text(text)
+        with pytest.raises((ValueError, OSError), match=words):
+            keep_manifest(f"{web.url}/list/manifest.json")
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(ImportError, match=r"pip install 'napari-spad\[signed\]'"):
+        keep_manifest(f"{web.url}/list/manifest.json")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import spad
 from spad.annotation import RunProgress
 from spad.checkpoint import LabelClass
 from spad.inference import ServerError
-from spad.remote import choose, connect, running
+from spad.remote import choose, connect, model_on, running
 from spad.worker import LessonPlan, Worker
 
 ONE, OTHER = "a-token-of-one-desk", "a-token-of-another"
@@ -146,11 +146,23 @@ def test_learning_there_gives_the_model_of_here_and_it_runs_there(remote, here, 
         remote.save(tmp_path / "mine.safetensors")
 
 
-def test_the_desks_worker_learns_on_the_server_that_is_chosen(served, checkpoint, bscan):
+@pytest.fixture
+def at_server(served, monkeypatch, tmp_path):
+    """The file that stands for a model which only the server has."""
+    monkeypatch.setenv("SPAD_CACHE", str(tmp_path))
     choose(served.url, OTHER)
+    return model_on("tiny", "server")
+
+
+def test_a_model_that_only_the_server_has_runs_there(at_server, here, bscan):
+    made = spad.load(at_server, "server").segment(bscan(SHAPE))
+    assert_alike(made, here.segment(bscan(SHAPE)))
+
+
+def test_the_desks_worker_learns_on_the_server_that_is_chosen(served, checkpoint, at_server, bscan):
     worker = Worker()
     plan = LessonPlan(
-        checkpoint, [bscan(SHAPE)], [np.ones(SHAPE, np.uint8)], 1,
+        at_server, [bscan(SHAPE)], [np.ones(SHAPE, np.uint8)], 1,
         checkpoint.parent / "learnt.safetensors", device="server", options={"steps": 2},
     )  # fmt: skip
     run = worker.learn(plan)

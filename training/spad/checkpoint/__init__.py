@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         SamplingConfig,
         ScheduleConfig,
     )
+    from spad.checkpoint.elsewhere import AT_SERVER, AtServer, at_server, refuse_at_server
     from spad.checkpoint.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
     from spad.checkpoint.network_config import PLAIN, NetworkConfig
     from spad.checkpoint.safetensors_file import (

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spad.checkpoint.card import Card
+from spad.checkpoint.elsewhere import AT_SERVER, at_server, refuse_at_server
 from spad.checkpoint.safetensors_header import card_within
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     Parameters
     ----------
     path : path-like
-        A safetensors file by SPAD.
+        A safetensors file by SPAD, or one that stands for a model of a server.
 
     Returns
     -------
@@ -46,6 +47,8 @@ def read_card(path: str | os.PathLike[str]) -> Card:
         Not a SPAD checkpoint, damaged, or of a newer SPAD; the message says what the file is.
     """
     path = _regular_file(path)
+    if (there := at_server(path)) is not None:
+        return there.card
     with path.open("rb") as handle:
         return card_within(handle, path.stat().st_size, str(path))
 
@@ -70,8 +73,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Card, dict[str, torch.Tensor]]:
     Raises
     ------
     OSError, ValueError
-        As `read_card`; a ValueError also if a weight is not finite.
+        As `read_card`; a ValueError also if a weight is not finite, or the file has none.
     """
+    refuse_at_server(path)
     card = read_card(path)
 
     import torch
@@ -165,6 +169,7 @@ def save_with_card(
     OSError, ValueError
         As `read_card` and `save`.
     """
+    refuse_at_server(source)
     read_card(source)
     content = Path(source).read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
@@ -178,7 +183,9 @@ def save_with_card(
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
+    """SHA-256 of a checkpoint, 64 hexadecimal digits: of the file, or of the one it stands for."""
+    if (there := at_server(path)) is not None:
+        return there.sha256
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -189,11 +196,10 @@ def _regular_file(path: str | os.PathLike[str]) -> Path:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            error.errno,
-            "no such checkpoint; check the path (`spad models` lists names)",
-            str(path),
-        ) from error
+        words = "no such checkpoint; check the path (`spad models` lists names)"
+        if path.suffix == AT_SERVER:
+            words = "the server offers this model no more; choose another one"
+        raise FileNotFoundError(error.errno, words, str(path)) from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path} is a folder; give the .safetensors file in it")
     if not stat.S_ISREG(mode):

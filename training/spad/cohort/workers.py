@@ -20,6 +20,12 @@ _LOOK_S = 5.0  # between two looks at how many workers there are
 _TICK_S = 1.0
 _JOIN_S = 60
 _CONNECT_S = 20.0
+_NOTHING_KEPT = {
+    "distributed.worker.profile.enabled": False,  # its stacks grew by 6 MiB for 1000 tiny files
+    "distributed.admin.low-level-log-length": 10,
+    "distributed.admin.system-monitor.log-length": 60,
+}
+"""What Dask would note of a run for whoever looks into it; nobody does."""
 
 
 @contextmanager
@@ -70,7 +76,9 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
             yield client
         return
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _environment(workers)}),
+        dask.config.set(
+            {"distributed.nanny.pre-spawn-environ": _environment(workers), **_NOTHING_KEPT}
+        ),
         distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from spad.checkpoint import model_path
 from spad.commands.options import (
     add_cases,
     add_model,
@@ -15,6 +14,7 @@ from spad.commands.options import (
     sampling,
     say,
 )
+from spad.remote import model_on
 
 __all__ = ["add_arguments", "run"]
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from spad.train.data import check, class_table
     from spad.train.evaluation import evaluate, merge_classes
 
-    path = model_path(args.model)
+    path = model_on(args.model, args.device)
     card = read_card(path)
     names, merged = merge_classes([one.name for one in card.classes], args.merge)
     folder = open_folder(args.cases)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spad.cases import CaseError, refuse_long_names
-from spad.checkpoint import model_path, read_card, sha256
+from spad.checkpoint import read_card, sha256
 from spad.cohort import (
     Ledger,
     Progress,
@@ -44,6 +44,7 @@ from spad.commands.options import (
 )
 from spad.inference import is_out_of_memory
 from spad.pictures import SCANS, CubeSize, image_files
+from spad.remote import model_on
 
 if TYPE_CHECKING:
     from spad.inference import Segmentation
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _job(args: argparse.Namespace) -> SegmentJob:
-    path = model_path(args.model).resolve()
+    path = model_on(args.model, args.device).resolve()
     read_card(path)  # says what is wrong with it
     return SegmentJob(
         model=str(path), sha256=sha256(path), out=str(args.out.resolve()), options=sampling(args),

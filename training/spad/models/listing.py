@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from spad.checkpoint import Card, installed, read_card, shipped
+from spad.checkpoint import Card, at_server, installed, read_card, shipped
 from spad.models.manifest import Entry, known_entries
 
 __all__ = ["Listed", "licence_of", "listed", "score_of", "size_text"]
 
-Where = Literal["shipped", "on disk", "to download"]
+Where = Literal["shipped", "on disk", "on the server", "to download"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,9 @@ class Listed:
     ----------
     name : str
         By which it is asked for.
-    where : {"shipped", "on disk", "to download"}
+    where : {"shipped", "on disk", "on the server", "to download"}
     path : Path or None
-        None before it is downloaded.
+        None before it is downloaded; of a model on the server what stands for it.
     entry : Entry or None
         What a manifest says of it; None of a model that stands in none.
     licence, scores : str
@@ -47,6 +47,11 @@ class Listed:
     classes: tuple[str, ...]
     size: int
     about: str
+
+    @property
+    def here(self) -> bool:
+        """Whether its weights are on this machine."""
+        return self.where in ("shipped", "on disk")
 
     @property
     def summary(self) -> str:
@@ -82,7 +87,8 @@ def listed(others: Iterable[Path] = ()) -> tuple[list[Listed], list[str]]:
     Parameters
     ----------
     others : iterable of Path
-        Checkpoints that go by no name, such as those that have learnt; listed behind the others.
+        Checkpoints that go by no name, such as those that have learnt, and models of the server;
+        listed behind the others.
 
     Returns
     -------
@@ -97,7 +103,7 @@ def listed(others: Iterable[Path] = ()) -> tuple[list[Listed], list[str]]:
         where: Where = "shipped" if name in ours else "on disk"
         rows.append(_here(name, path, where, entries.pop(name, None)))
     known = {row.path for row in rows}
-    rows += [_here(path.stem, path, "on disk", None) for path in others if path not in known]
+    rows += [_other(path) for path in others if path not in known]
     return rows + [_there(entry) for entry in entries.values()], faults
 
 
@@ -149,6 +155,19 @@ def _here(name: str, path: Path, where: Where, entry: Entry | None) -> Listed:
         name=name, where=where, path=path, entry=entry, licence=entry.licence if entry else licence,
         scores=scores, classes=classes, size=size, about=about,
     )  # fmt: skip
+
+
+def _other(path: Path) -> Listed:
+    """A file that goes by no name, or that stands for a model of the server."""
+    row = _here(path.stem, path, "on disk", None)
+    try:
+        there = at_server(path)
+    except (OSError, ValueError):  # its row says why
+        return row
+    if there is None:
+        return row
+    about = f"On the server {there.server}, not here. SHA-256: {there.sha256}\n\n{row.about}"
+    return replace(row, name=there.name, where="on the server", size=there.size, about=about)
 
 
 def _there(entry: Entry) -> Listed:

@@ -2,7 +2,8 @@
 
 A manifest is kept as ``manifest.json`` in a folder of models, so that to list them asks no network.
 Files are believed by the SHA-256 that it gives; it is itself believed because it came by HTTPS,
-from a disk, or had the SHA-256 that a person was told (``URL#sha256=...``).
+from a disk, or had the SHA-256 that a person was told (``URL#sha256=...``); where a site has named
+keys, because one of them signed it, each time it is read.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.error import HTTPError
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from spad.cases import read_json, reserved_name, write_json
+from spad.cases import reserved_name, write_bytes
 from spad.checkpoint import Checked, Within, from_json, model_folders, plain, short
+from spad.models.signature import ENDING, refuse_unsigned, signatures_wanted
 from spad.models.web import DownloadError, host_of, opened
 
 __all__ = ["FILE", "FORMAT", "Entry", "as_manifest", "keep_manifest", "known_entries", "on_disk"]
 
 FILE = "manifest.json"
 FORMAT = 1
+_CAME_FROM = "manifest.json.from"
+"""Beside a manifest that was fetched: where from, for its relative URLs."""
 _LARGEST = 4 << 20
+_LARGEST_SIGNATURE = 1024
 Text = Annotated[str, Within(1, 200)]
 
 
@@ -95,13 +101,18 @@ def on_disk(path: Path) -> tuple[Entry, ...]:
     Raises
     ------
     ValueError
-        It is no manifest, or of a newer SPAD.
+        It is no manifest, of a newer SPAD, or not signed as the site wants it.
     OSError
         It cannot be read.
+    ImportError
+        A signature cannot be checked.
     """
     if not path.is_file():
         return ()
-    return _entries(read_json(path), str(path))
+    content, came_from = path.read_bytes(), path.with_name(_CAME_FROM)
+    refuse_unsigned(content, _beside(path), str(path))
+    base = came_from.read_text("utf-8") if came_from.is_file() else ""
+    return _entries(content, str(path), base)
 
 
 def known_entries() -> tuple[dict[str, Entry], list[str]]:
@@ -119,13 +130,13 @@ def known_entries() -> tuple[dict[str, Entry], list[str]]:
     for folder in model_folders():
         try:
             found |= {e.stem: e for e in on_disk(folder / FILE) if e.stem not in found}
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             faults.append(str(error))
     return found, faults
 
 
 def keep_manifest(source: str) -> tuple[Path, tuple[Entry, ...]]:
-    """Get a manifest and keep it among the user's models, in place of the one before.
+    """Get a manifest and keep it among the user's models, as it is, in place of the one before.
 
     Parameters
     ----------
@@ -140,10 +151,12 @@ def keep_manifest(source: str) -> tuple[Path, tuple[Entry, ...]]:
     Raises
     ------
     ValueError
-        Not a manifest, of a newer SPAD, not the one whose SHA-256 was given, or nothing vouches for
-        it: plain HTTP without a SHA-256.
+        Not a manifest, of a newer SPAD, not the one whose SHA-256 was given, not signed as the site
+        wants it, or nothing vouches for it: plain HTTP without a SHA-256 or a signature.
     OSError
         It cannot be got or written.
+    ImportError
+        A signature cannot be checked.
     """
     place, fragment = urldefrag(source)
     pin = fragment.removeprefix("sha256=").lower()
@@ -152,23 +165,25 @@ def keep_manifest(source: str) -> tuple[Path, tuple[Entry, ...]]:
             f"{source}: what stands behind # is not sha256= and 64 hexadecimal digits; correct it"
         )
     web = urlsplit(place).scheme in ("http", "https")
-    content, came_from = _got(place, bool(pin)) if web else (Path(place).read_bytes(), place)
+    vouched = bool(pin) or signatures_wanted()
+    content, came_from = _got(place, vouched) if web else (Path(place).read_bytes(), place)
     if pin and (found := hashlib.sha256(content).hexdigest()) != pin:
         raise ValueError(
             f"{place}: its SHA-256 is {found}, not {pin}: it is another manifest, or was changed "
             "on its way; nothing was kept. Ask who gave you the line"
         )
-    try:
-        told = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place}: is not JSON ({error}); is it a manifest of SPAD?") from None
+    signature = None
+    if signatures_wanted():
+        signature = _signature_at(place) if web else _beside(Path(place))
+        refuse_unsigned(content, signature, place)
     base = came_from if web else Path(place).resolve().as_uri()
-    entries = tuple(
-        replace(e, urls=tuple(urljoin(base, url) for url in e.urls)) for e in _entries(told, place)
-    )
+    entries = _entries(content, place, base)
     path = model_folders()[-1] / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, as_manifest(entries))
+    if signature is not None:
+        write_bytes(path.with_name(FILE + ENDING), signature)
+    write_bytes(path.with_name(_CAME_FROM), base.encode())
+    write_bytes(path, content)
     return path, entries
 
 
@@ -191,6 +206,28 @@ def _got(url: str, pinned: bool) -> tuple[bytes, str]:
     return content, came_from
 
 
+def _signature_at(url: str) -> bytes | None:
+    """The signature of a manifest on the web; None where the server has none."""
+    parts = urlsplit(url)
+    try:
+        with opened(parts._replace(path=parts.path + ENDING).geturl()) as answer:
+            signature: bytes = answer.read(_LARGEST_SIGNATURE)
+            return signature
+    except DownloadError as error:
+        if isinstance(error.__cause__, HTTPError) and error.__cause__.code in (403, 404, 410):
+            return None
+        raise
+
+
+def _beside(path: Path) -> bytes | None:
+    """The signature of a manifest on the disk."""
+    try:
+        with path.with_name(path.name + ENDING).open("rb") as file:
+            return file.read(_LARGEST_SIGNATURE)
+    except FileNotFoundError:
+        return None
+
+
 def _here(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -198,7 +235,12 @@ def _here(host: str) -> bool:
         return host == "localhost"
 
 
-def _entries(told: Any, where: str) -> tuple[Entry, ...]:
+def _entries(content: bytes, where: str, base: str) -> tuple[Entry, ...]:
+    """Entries of a manifest, their URLs as seen from where it came from."""
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: is not JSON ({error}); is it a manifest of SPAD?") from None
     if not isinstance(told, dict) or not isinstance(told.get("models"), list):
         raise ValueError(f"{where}: has no list “models”; is it a manifest of SPAD?")
     version = told.get("format")
@@ -210,7 +252,8 @@ def _entries(told: Any, where: str) -> tuple[Entry, ...]:
     entries: list[Entry] = []
     for number, one in enumerate(told["models"]):
         try:
-            entries.append(from_json(Entry, one, f"models[{number}]"))
+            entry: Entry = from_json(Entry, one, f"models[{number}]")
+            entries.append(replace(entry, urls=tuple(urljoin(base, url) for url in entry.urls)))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
     names = [entry.stem for entry in entries]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spad.cases import replaced, without_paths, write_bytes, write_json
-from spad.checkpoint import Card, read_card, save_with_card, sha256
+from spad.checkpoint import Card, read_card, refuse_at_server, save_with_card, sha256
 from spad.models.listing import licence_of
 from spad.models.manifest import FILE, Entry, as_manifest
 
@@ -57,6 +57,7 @@ def share(
     OSError
         It cannot be read or written.
     """
+    refuse_at_server(model)
     if not licence.strip():
         raise ValueError(
             "a model is handed on under a licence: name one, such as CC-BY-4.0; its card names "

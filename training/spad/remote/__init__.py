@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spad.remote.by_device import greeting, load
     from spad.remote.http_line import engine_version
     from spad.remote.messages import receive, send
+    from spad.remote.offers import model_on, offered
     from spad.remote.segmenter import RemoteSegmenter, connect
 
 __getattr__, __all__ = lazily(__name__)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spad.checkpoint import read_card, sha256, shipped
-from spad.remote.address import SERVER, Address, chosen, is_server
+from spad.checkpoint import at_server, read_card, sha256
+from spad.remote.address import Address, is_server
 from spad.remote.http_line import Line, engine_version
+from spad.remote.offers import ask, model_on, refuse_gone, server_at
 from spad.remote.segmenter import RemoteSegmenter
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
 
     Parameters
     ----------
-    path : path-like, or the name of a shipped model
+    path : path-like, or the name of a model (`spad models`), also of one that only the server has
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps"; or the address of a server, ``https://HOST:PORT``
         (its token in the environment variable SPAD_TOKEN), which is sent a model that it does not
@@ -47,26 +48,30 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
         from spad.inference import segmenter
 
         return segmenter.load(path, device)
-    address = chosen() if device == SERVER else Address.of(device)
-    if address is None:
-        raise ValueError(
-            "no server is chosen: choose “server…” as the device, and give its address"
-        )
-    file = shipped().get(str(path), Path(path))
+    address, file = server_at(device), model_on(path, device)
     card, line = read_card(file), Line(address)
-    there = RemoteSegmenter(line, line.hello(), card, sha256(file), file)
-    return cast("Segmenter", there)  # it has the interface
+    said = line.hello()
+    if (there := at_server(file)) is not None:
+        refuse_gone(there, said, address)
+    remote = RemoteSegmenter(line, said, card, sha256(file), None if there else file)
+    return cast("Segmenter", remote)  # it has the interface
 
 
 def greeting(address: Address) -> str:
-    """What a server says of itself, as a sentence for whoever chooses it.
+    """What a server says of itself, as a sentence for whoever chooses it; `offered` knows then.
 
     Raises
     ------
     ServerError
         As of `load`.
+    OSError
+        What it offers cannot be noted.
     """
-    said = Line(address).hello()
+    said = ask(address)
     theirs, ours = said["engine"], engine_version()
     also = f"; here is {ours}, the same seed may give another result" if theirs != ours else ""
-    return f"{address.url} is there: SPAD {theirs} on {', '.join(said['devices'])}{also}."
+    models = len(said["models"])
+    return (
+        f"{address.url} is there: SPAD {theirs} on {', '.join(said['devices'])}, with {models} "
+        f"model{'s' * (models != 1)}{also}."
+    )

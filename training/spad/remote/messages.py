@@ -33,6 +33,8 @@ PROTOCOL = 1
 """Changes with what a message means, or how it is written."""
 BLOCK = 2**20
 """Bytes of an array, before compression, in one block at most."""
+WORTH = 0.75
+"""A block that packs worse is sent as it is: from 100 to 200 Mbit/s on that takes less time."""
 LONGEST_LINE = 2**22
 _COMPRESSED = 2**31
 _KINDS = re.compile(r"[<>|=]?[buif][1248]")
@@ -97,8 +99,10 @@ def array_bytes(array: Any, *, compress: bool) -> Iterator[bytes]:
         for start in range(0, whole.size, BLOCK):
             raw = whole[start : start + BLOCK].tobytes()
             if worth:
-                packed = zlib.compress(raw, 1)
-                if len(packed) < 0.9 * len(raw):
+                # By runs alone: noise packs as well as otherwise, in a third of the time.
+                packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
+                packed = packer.compress(raw) + packer.flush()
+                if len(packed) < WORTH * len(raw):
                     yield (len(packed) | _COMPRESSED).to_bytes(4, "big") + packed
                     continue
                 worth = False  # noise: nor will the rest of the plane be

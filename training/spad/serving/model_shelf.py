@@ -65,7 +65,7 @@ class Shelf:
         raise Refused(
             404,
             "model",
-            f"it has no model with the hash {hash_[:12]}…: send it, or choose one of "
+            f"it has no model with the hash {hash_[:12]}…: choose one of "
             + ", ".join(f"“{one.name}”" for one in self.own),
         )
 

@@ -175,7 +175,12 @@ class Service:
             "engine": engine_version(),
             "devices": [one.device for one in self.processes],
             "models": [
-                {"name": one.name, "sha256": one.sha256, "card": one.card.as_json()}
+                {
+                    "name": one.name,
+                    "sha256": one.sha256,
+                    "size": one.path.stat().st_size,
+                    "card": one.card.as_json(),
+                }
                 for one in self.shelf.own
             ],
             "limits": vars(self.limits),

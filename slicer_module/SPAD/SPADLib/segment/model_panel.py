@@ -9,8 +9,8 @@ from typing import Any
 
 import qt
 
-from spad.checkpoint import sha256
-from spad.remote import SERVER, is_server
+from spad.checkpoint import AT_SERVER, sha256
+from spad.remote import SERVER, chosen, is_server, offered
 from SPADLib.desk import Desk
 from SPADLib.host import get, torch_note
 from SPADLib.segment.models_panel import ModelsPanel
@@ -42,8 +42,9 @@ class ModelPanel:
         self._hashes: dict[tuple[Path, int], str] = {}
         self._devices: list[str] = []
         self._filling = False
+        self._offered = False, ""
         self._fill_models()
-        self.server = ServerPanel(desk, ui)
+        self.server = ServerPanel(desk, ui, self._offer)
         self.list = ModelsPanel(desk, self._take)
         ui.modelsButton.clicked.connect(lambda *_: desk.guarded(self.show_list))
         ui.deviceCombo.addItem("auto")
@@ -71,6 +72,8 @@ class ModelPanel:
     def refresh(self) -> None:
         """Show what the parameter node says."""
         name = self.desk.parameters.checkpoint
+        if self._offered != (is_server(self.asked), name):
+            self._offer()
         if name and name not in self._models and Path(name).is_file():
             self._models[name] = Path(name)
             self._fill_models()
@@ -79,6 +82,16 @@ class ModelPanel:
             self.ui.modelCombo.setCurrentIndex(list(self._models).index(name))
             self._filling = False
         self._show_device()
+
+    def _offer(self) -> None:
+        """Offer the models of the server while it is chosen, and the one that is chosen of them."""
+        theirs = offered(chosen(), self.desk.engine.shipped()) if is_server(self.asked) else {}
+        kept = self.desk.parameters.checkpoint
+        self._offered = is_server(self.asked), kept
+        models = {n: p for n, p in self._models.items() if p.suffix != AT_SERVER or n == kept}
+        if (models := models | theirs) != self._models:
+            self._models = models
+            self._fill_models()
 
     def _fill_models(self) -> None:
         self._filling = True

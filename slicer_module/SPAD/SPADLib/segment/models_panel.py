@@ -129,7 +129,7 @@ class ModelsPanel:
         self.about.setPlainText(model.about if model else "")
         self.use.setText("Use" if there or model is None else "Download…")
         self.use.setEnabled(model is not None and not self._pump.busy)
-        self.share.setEnabled(there)
+        self.share.setEnabled(model is not None and model.here)
         self.stop_button.setVisible(self._pump.busy)
 
     def _use(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import qt
@@ -29,10 +29,12 @@ class ServerPanel:
         The address and the token are kept in the application's settings: a scene from elsewhere
         cannot name another server.
     ui : namespace of widgets
+    answered : callable
+        Called when a server was asked, which may offer other models now.
     """
 
-    def __init__(self, desk: Desk, ui: Any) -> None:
-        self.desk, self.ui = desk, ui
+    def __init__(self, desk: Desk, ui: Any, answered: Callable[[], None]) -> None:
+        self.desk, self.ui, self._answered = desk, ui, answered
         self._asking: Pump | None = None
         ui.serverUrlEdit.setText(desk.settings.get(URL, ""))
         ui.serverTokenEdit.setText(desk.settings.get(TOKEN, ""))
@@ -71,3 +73,4 @@ class ServerPanel:
         self.ui.serverButton.setEnabled(True)
         if error is not None:
             self.ui.serverLabel.setText(explain(error, safe="Nothing was changed."))
+        self._answered()
