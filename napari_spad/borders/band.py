@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_spad.borders.line_model import Borders
 from napari_spad.desk import Desk, Result
-from spad.borders import Lines, band_lines, with_band
+from spad.borders import Lines, band_lines, followed, with_band
 
 __all__ = ["Band", "lines_of_band"]
 
@@ -105,7 +105,6 @@ class Band:
     def _follow_bscan(self, place: tuple[int, ...]) -> None:
         z = place[-1] if place else 0
         now, plane = self.result.layer.data[self._index(z)], self.borders.plane(z)
-        every = np.ones(now.shape[1], bool)
-        fits = (with_band(now, self.value, plane, columns=every) == now).all(0)
-        if not fits.all():
-            self.borders.follow(z, np.where(fits, plane, band_lines(now, self.value)))
+        new = followed(now, self.value, plane)
+        if new is not plane:
+            self.borders.follow(z, new)

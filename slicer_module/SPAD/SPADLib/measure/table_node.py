@@ -7,6 +7,7 @@ from typing import Any
 
 import vtk
 
+from spad.borders import thickness_rows
 from spad.cases import write_bytes
 from spad.checkpoint import NOTICE
 from spad.measuring import as_rows, page_pdf, table_csv
@@ -23,7 +24,8 @@ TABLE = "SPAD.measurements"
 def _rows(measures: ResultMeasures) -> list[dict[str, Any]]:
     told = measures.remarks()
     about = measures.about()
-    return as_rows(measures.rows(), scale=measures.scale, remarks=told, **about)
+    rows = as_rows(measures.rows(), scale=measures.scale, remarks=told, **about)
+    return rows + thickness_rows(measures.layers(), measures.scale, told, about)
 
 
 def to_table(measures: ResultMeasures, scene: Any) -> Any:
