@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spad.borders import followed, knots_of, pulled
+from spad.borders import followed, held_beside, knots_of, pulled
 from spad.borders.label_maps import band_lines
 
 WIDTH = 200
@@ -79,3 +79,16 @@ def test_a_band_s_lines_keep_fractions_where_the_labels_still_fit() -> None:
     np.testing.assert_array_equal(new[:, 3], [4.5, 9.5])
     np.testing.assert_array_equal(new[:, [0, 1, 2, 4, 5]], band[:, [0, 1, 2, 4, 5]])
     assert np.isnan(band_lines(labels, 2)[:, 5]).all()
+
+
+def test_two_rows_above_and_below_a_moved_line_hold_it() -> None:
+    before = np.array([[4.5, 4.5, np.nan, 4.5], [9.5, 9.5, 9.5, 9.5]], np.float32)
+    after = before.copy()
+    after[0] = [4.5, 6.25, 3.5, np.nan]
+    held = held_beside(before, after, 12)
+    assert [np.flatnonzero(column).tolist() for column in held.T] == [
+        [],
+        [5, 6, 7, 8],  # 6.25 lies between the centres of 6 and 7
+        [2, 3, 4, 5],
+        [],
+    ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spad.borders.edges import Edges, along_edge, snapped
     from spad.borders.edits import Stretch, dragged, drawn, moved, smoothed, through_knots
     from spad.borders.knots import knots_of, pulled
-    from spad.borders.label_maps import areas, band_lines, followed, with_band
+    from spad.borders.label_maps import areas, band_lines, followed, held_beside, with_band
     from spad.borders.layer_thickness import (
         Thickness,
         by_region,

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from spad.borders.lines import Lines
 
-__all__ = ["areas", "band_lines", "followed", "with_band"]
+__all__ = ["areas", "band_lines", "followed", "held_beside", "with_band"]
+
+HELD_PX = 2
+"""Rows above and below a line that was moved which say where it is: one alone a sampler may pass."""
 
 
 def band_lines(labels: NDArray[np.integer], value: int) -> NDArray[np.float32]:
@@ -139,6 +142,31 @@ def followed(
     every = np.ones(labels.shape[1], bool)
     fits = (with_band(labels, value, band, columns=every) == labels).all(0)
     return band if fits.all() else np.where(fits, band, band_lines(labels, value))
+
+
+def held_beside(
+    before: NDArray[np.float32], after: NDArray[np.float32], height: int
+) -> NDArray[np.bool_]:
+    """Pixels that hold lines where a person moved them: what lies above and below each is known.
+
+    Parameters
+    ----------
+    before, after : array of float32, (lines, W)
+        Heights in px.
+    height : int
+        Rows of the B-scan.
+
+    Returns
+    -------
+    array of bool, (height, W)
+        The two rows above a line and the two below it, in each column in which it was moved.
+    """
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    held = np.zeros((height, after.shape[-1]), bool)
+    for was, line in zip(before, after, strict=True):
+        there = np.where(line != was, line, np.nan)
+        held |= (rows >= there - HELD_PX) & (rows < there + HELD_PX)
+    return held
 
 
 def _between(
