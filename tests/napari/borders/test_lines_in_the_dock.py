@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,9 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> No
     dock.borders.add.add_band(3)
     borders = borders_of(dock.borders.layer)
     assert borders.names == ("PED top", "PED bottom")
+    dock.desk.settings.setValue("export_folder", "/exports")
+    proposed = dock.borders.add._beside_result(dock.borders.layer)
+    assert proposed == Path("/exports", f"{result.layer.name}.lines.csv"), "for spad measure"
     z = dock.borders.at_work.tools.bscan
     plane = borders.plane(z)
     plane[0, 30:40] -= 4

@@ -18,7 +18,7 @@ from spad.borders.lines import Lines
 __all__ = ["areas", "band_lines", "followed", "held_beside", "with_band"]
 
 HELD_PX = 2
-"""Rows above and below a line that was moved which say where it is: one alone a sampler may pass."""
+"""Rows above and below a moved line that say where it is; past a single one a sampler may go."""
 
 
 def band_lines(labels: NDArray[np.integer], value: int) -> NDArray[np.float32]:

@@ -109,11 +109,13 @@ def thickness_remark(known: float) -> str:
 def missing_columns(found: Iterable[Thickness]) -> str:
     """The same of several layers, in one sentence; empty where all columns count."""
     parts = [
-        f"{1 - one.known:.1%} of the columns of {one.layer}"
+        f"{1 - one.known:.1%} ({one.layer})"
         for one in found
         if one.region == "total" and one.known < 1
     ]
-    return f"one of both lines is missing in {', '.join(parts)}; they are left out" if parts else ""
+    if not parts:
+        return ""
+    return f"one of both lines is missing in {', '.join(parts)} of the columns; they are left out"
 
 
 def by_region(found: Iterable[Thickness]) -> dict[str, dict[str, float | None]]:

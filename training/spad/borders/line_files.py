@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders.lines import Lines
-from spad.cases import replaced
+from spad.cases import file_stem, replaced
 
 __all__ = [
     "SUFFIXES",
@@ -54,7 +54,7 @@ def from_bits(bits: NDArray[np.integer]) -> NDArray[np.float32]:
 
 def lines_name(name: str) -> str:
     """What a file of lines is called so that ``spad measure`` finds it beside a result NAME."""
-    return f"{name}.lines.csv"
+    return file_stem(name, "image") + ".lines.csv"
 
 
 def check_size(lines: Lines, bscans: int, columns: int, name: str) -> None:
