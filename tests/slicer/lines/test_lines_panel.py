@@ -72,22 +72,37 @@ def test_top_and_bottom_are_curves_of_the_bscan_on_screen(panel, panel_volume, l
     assert top.GetScene() is None
 
 
-def test_a_pulled_point_changes_its_bscan_and_the_labels_in_one_step(panel, panel_result, lines):
+def test_a_pulled_point_changes_its_bscan_and_the_labels_in_one_step(
+    panel, panel_result, panel_engine, lines
+):
     before, heights = panel_result.labels().copy(), lines.editing.lines.heights.copy()
     top, _ = curves(lines)
     pull(lines, top, 0, TOP - 0.5 + 6, TOP)
     settle(panel)
-    new = lines.editing.lines.heights
+    new = lines.editing.lines.heights.copy()
     slope = np.linspace(TOP + 5.5, TOP - 0.5, WIDTH - TOP, dtype=np.float32)
     np.testing.assert_allclose(new[0, 2, TOP:], slope, atol=1e-4)
     np.testing.assert_array_equal(new[:, [0, 1, 3]], heights[:, [0, 1, 3]])
     expected = before.copy()
     expected[2, :, TOP:][np.arange(ROWS)[:, None] < new[0, 2, TOP:]] = 0
     np.testing.assert_array_equal(panel_result.labels(), expected)
-    np.testing.assert_array_equal(panel_result.by_hand(), expected != before)
+    held = expected != before
+    for column in range(TOP, WIDTH - 1):  # two rows on either side of the line, too
+        row = int(np.ceil(new[0, 2, column]))
+        held[2, row - 2 : row + 2, column] = True
+    np.testing.assert_array_equal(panel_result.by_hand(), held)
+    count = len(panel_engine.asked)
+    panel.ui.resampleButton.click()
+    settle(panel)
+    (asked,) = panel_engine.asked[count:]
+    np.testing.assert_array_equal(asked["clamp"] != 255, held[2])
+    np.testing.assert_array_equal(asked["clamp"][held[2]], expected[2][held[2]])
+    np.testing.assert_array_equal(lines.editing.lines.heights, new)
+    panel.ui.takeBackButton.click()
     lines.undo.click()
     assert "of B-scan 3 are as they were" in said(panel)
     np.testing.assert_array_equal(panel_result.labels(), before)
+    assert not panel_result.by_hand().any()
     np.testing.assert_array_equal(lines.editing.lines.heights, heights)
     pull(lines, top, 0, TOP + 2.5, TOP)
     lines.which.setCurrentIndex(0)
@@ -300,7 +315,7 @@ def test_thickness_between_lines_is_measured_and_follows_them(panel, lines, tmp_
     layer = "SRF top – SRF bottom"
     um = (ROWS - TOP) * 4  # rows of 4 µm
     assert f"Mean thickness between lines: {layer}: {um} µm." in panel.measure.label.text()
-    assert f"missing in {TOP / WIDTH:.1%} of the columns of {layer}" in panel.measure.label.text()
+    assert f"is missing in {TOP / WIDTH:.1%} ({layer}) of the columns" in panel.measure.label.text()
     standin.dialogs.answer("save file", str(tmp_path / "m.csv"))
     for n in (0, 1):
         pull(lines, curves(lines)[0], n, TOP + 1.5, TOP if n == 0 else WIDTH - 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.borders import moved, put_in_order, shift_between, shifted, with_band
+from spad.borders import held_beside, moved, put_in_order, shift_between, shifted, with_band
 from SPADLib.desk import Desk
 from SPADLib.lines.curves import Curves
 from SPADLib.lines.line_set import LineSet
-from SPADLib.scene import array_of
+from SPADLib.scene import Change, array_of
 
 __all__ = ["Editing"]
 
@@ -19,7 +19,8 @@ MOST_STEPS = 200
 class Editing:
     """Changes lines, and with a band's lines its segmentation.
 
-    What the lines of a band change there counts as painted by hand.
+    What the lines of a band change there counts as painted by hand, and so do the pixels just above
+    and below a line that was moved: sampling around edits holds them, and with them the line.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class Editing:
 
     def __init__(self, desk: Desk, lines: LineSet) -> None:
         self.desk, self.lines = desk, lines
-        self._steps: list[tuple[int, NDArray[np.float32]]] = []
+        self._steps: list[tuple[int, NDArray[np.float32], Change | None]] = []
 
     def pulled(self, bscan: int, curves: Curves) -> bool:
         """Take over what curves say of a B-scan; lines that are met are pushed along."""
@@ -41,33 +42,36 @@ class Editing:
     def change(self, bscan: int, plane: NDArray[np.float32]) -> bool:
         """Take new heights of a B-scan, (lines, W), as one step; whether any is another."""
         before = self.lines.plane(bscan)
-        if not self._put(bscan, plane):
+        if not self.lines.put(bscan, plane):
             return False
-        self._steps = [*self._steps[-MOST_STEPS + 1 :], (bscan, before)]
+        change = self._label(bscan, before)
+        self._steps = [*self._steps[-MOST_STEPS + 1 :], (bscan, before, change)]
+        self.desk.tell("lines")
         return True
 
     def undo(self) -> int | None:
         """Take the last step back that is still to be seen; its B-scan, or None."""
         while self._steps:
-            bscan, before = self._steps.pop()
-            if self._put(bscan, before):
+            bscan, before, change = self._steps.pop()
+            seen = self.lines.put(bscan, before)
+            if change is not None and (result := self.desk.result) is not None:
+                self.desk.tell("writing")
+                seen |= result.take_back([change]) > 0
+            if seen:
+                self.desk.tell("lines")
                 return bscan
         return None
 
-    def _put(self, bscan: int, plane: NDArray[np.float32]) -> bool:
-        before = self.lines.plane(bscan)
-        if not self.lines.put(bscan, plane):
-            return False
+    def _label(self, bscan: int, before: NDArray[np.float32]) -> Change | None:
+        """Let the labels of a band follow its lines, which were elsewhere before."""
         result, band = self.desk.result, self.lines.band
-        if result is not None and band is not None:
-            now, new = np.array(result.labels()[bscan]), self.lines.plane(bscan)
-            other = ~((new == before) | (np.isnan(new) & np.isnan(before))).all(0)
-            labels = with_band(now, band[1], new, columns=other)
-            if not np.array_equal(labels, now):
-                self.desk.tell("writing")  # a step of its own in the Segment Editor
-                result.put(bscan, labels)
-        self.desk.tell("lines")
-        return True
+        if result is None or band is None:
+            return None
+        now, plane = np.array(result.labels()[bscan]), self.lines.plane(bscan)
+        other = ~((plane == before) | (np.isnan(plane) & np.isnan(before))).all(0)
+        labels = with_band(now, band[1], plane, columns=other)
+        self.desk.tell("writing")  # a step of its own in the Segment Editor
+        return result.put(bscan, labels, held_beside(before, plane, len(now)))
 
     def copy(self, bscan: int) -> tuple[int, tuple[int, int]]:
         """Take lines that a B-scan lacks from the nearest one that has them.
