@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +61,13 @@ def spacing_mm(layer: Layer, axes: int) -> tuple[float, ...] | None:
     """Spacing of the last `axes` axes in mm; None where the layer's units are no lengths."""
     out = []
     for unit, scale in zip(layer.units[-axes:], layer.scale[-axes:], strict=True):
-        if not unit.is_compatible_with("mm"):
+        if (mm := _in_mm(unit)) is None:
             return None
-        out.append(abs(float(scale)) * float((1 * unit).to("mm").magnitude))
+        out.append(abs(float(scale)) * mm)
     return tuple(out) if all(math.isfinite(s) and s > 0 for s in out) else None
+
+
+@lru_cache  # pint takes milliseconds, and a drag asks at each move of the mouse
+def _in_mm(unit: Any) -> float | None:
+    """Millimetres of a unit; None where it is no length."""
+    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
