@@ -159,8 +159,9 @@ class Curves:
         node = curve.node
         count = node.GetNumberOfControlPoints()
         status = [node.GetNthControlPointPositionStatus(n) for n in range(count)]
-        ras = slicer.util.arrayFromMarkupsControlPoints(node, False).reshape(-1, 3)
-        return _places(ras[np.array(status, int) == node.PositionDefined], self._lines)
+        ras = slicer.util.arrayFromMarkupsControlPoints(node, False)
+        defined = np.array(status, int) == node.PositionDefined
+        return _places(ras.reshape(-1, 3)[defined], self._lines)
 
 
 def _in_ras(rows: NDArray[Any], columns: NDArray[Any], bscan: int, lines: LineSet) -> Any:
