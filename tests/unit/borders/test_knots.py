@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spad.borders import followed, held_beside, knots_of, pulled
+from spad.borders import followed, held_beside, knots_of, moved, pulled
 from spad.borders.label_maps import band_lines
 
 WIDTH = 200
@@ -29,43 +29,44 @@ def test_few_knots_are_near_the_line_in_each_run() -> None:
     assert knots_of(np.full(5, np.nan, np.float32)) == []
 
 
-def test_knots_that_nobody_moved_change_no_bit() -> None:
+def after(line, before, knots) -> np.ndarray:
+    """The line once its knots are elsewhere."""
+    return moved(line[None], 0, pulled(line, np.array(before), np.array(knots)))[0]
+
+
+def test_knots_that_nobody_moved_change_nothing() -> None:
     line = wavy()
     for run in knots_of(line):
         stretch = pulled(line, run, np.stack([run, line[run] + 1e-5], 1)[::-1])
-        assert stretch.first == run[0]
-        np.testing.assert_array_equal(stretch.heights, line[run[0] : run[-1] + 1])
+        assert len(stretch.heights) == 0
 
 
 def test_a_pulled_knot_takes_its_neighbourhood_along_with_its_detail() -> None:
-    line = wavy()
-    knots = np.array([0, 40, 60, 89])
+    line, knots = wavy(), [0, 40, 60, 89]
     now = np.stack([knots, line[knots]], 1)
     now[1, 1] += 10
-    new = pulled(line, knots, now).heights
+    stretch = pulled(line, np.array(knots), now)
+    assert (stretch.first, len(stretch.heights)) == (1, 59)  # no other line is pushed elsewhere
+    new = after(line, knots, now)
     np.testing.assert_allclose(new[:41] - line[:41], np.linspace(0, 10, 41), atol=1e-4)
     np.testing.assert_allclose(new[40:61] - line[40:61], np.linspace(10, 0, 21), atol=1e-4)
-    np.testing.assert_array_equal(new[60:], line[60:90])
+    np.testing.assert_array_equal(new[60:], line[60:])
 
 
 def test_knots_added_taken_away_or_moved_along_leave_the_line_that_is_shown() -> None:
-    line, knots = wavy(), np.array([0, 40, 60, 89])
+    line, knots = wavy(), [0, 40, 60, 89]
     added = np.array([[0, 50.0], [20, 44], [40, line[40]], [60, line[60]], [89, line[89]]])
-    new = pulled(line, knots, added).heights
+    new = after(line, knots, added)
     np.testing.assert_allclose(new[:21], np.linspace(50, 44, 21), atol=1e-4)
-    np.testing.assert_array_equal(new[40:], line[40:90])
-    gone = pulled(line, knots, added[[2, 4]])  # from column 40 on, straight
-    assert (gone.first, len(gone.heights)) == (0, 90)
-    assert np.isnan(gone.heights[:40]).all()
-    np.testing.assert_allclose(gone.heights[40:], np.linspace(line[40], line[89], 50), atol=1e-4)
-    along = np.array([[-3, 50.0], [30, 50], [60, line[60]], [95, 41]])
-    new = pulled(line, knots, along)
-    assert (new.first, len(new.heights)) == (-3, 99)
-    np.testing.assert_allclose(new.heights[:34], 50, atol=1e-4)
-    assert new.heights[-1] == 41
-    none = pulled(line, knots, np.empty((0, 2)))
-    assert (none.first, len(none.heights)) == (0, 90)
-    assert np.isnan(none.heights).all()
+    np.testing.assert_array_equal(new[40:], line[40:])
+    gone = after(line, knots, added[[2, 4]])  # from column 40 on, straight
+    assert np.isnan(gone[:40]).all()
+    np.testing.assert_allclose(gone[40:90], np.linspace(line[40], line[89], 50), atol=1e-4)
+    new = after(line, knots, [[-3, 50.0], [30, 50], [60, line[60]], [95, 41]])
+    np.testing.assert_allclose(new[:31], 50, atol=1e-4)
+    assert new[95] == 41
+    assert np.isnan(new[96:100]).all()
+    assert np.isnan(after(line, knots, np.empty((0, 2)))[:90]).all()
 
 
 def test_a_band_s_lines_keep_fractions_where_the_labels_still_fit() -> None:

@@ -75,12 +75,13 @@ def pulled(
     Returns
     -------
     Stretch
-        Over the run as it was and as it is. NaN where it is not any more, as in all of it where
-        no knot is left.
+        From the first to the last column that is another, so that no line elsewhere is pushed;
+        empty where none is. NaN where the run is not any more, as everywhere without a knot.
     """
     reach = [int(before[0]), int(before[-1])] if len(before) else []
     if not len(knots):
-        return Stretch(reach[0], np.full(reach[1] - reach[0] + 1, np.nan, np.float32))
+        gone = np.full(reach[1] - reach[0] + 1, np.nan, np.float32) if reach else np.empty(0)
+        return Stretch(reach[0] if reach else 0, gone.astype(np.float32))
     order = np.argsort(knots[:, 0], kind="stable")
     at, rows = np.asarray(knots, np.float64)[order].T
     first, last = int(np.ceil(at[0] - 0.5)), int(np.floor(at[-1] + 0.5))
@@ -98,4 +99,10 @@ def pulled(
         moves[np.abs(moves) < STILL_PX] = 0
         along = np.linspace(moves[0], moves[1], b - a + 1)
         heights[a - begin : b + 1 - begin] = line[a : b + 1] + along.astype(np.float32)
-    return Stretch(begin, heights)
+    inside = slice(max(-begin, 0), len(line) - begin)  # what was pulled beyond the B-scan is lost
+    begin, heights = max(begin, 0), heights[inside]
+    was = line[begin : begin + len(heights)]
+    other = np.flatnonzero(~((heights == was) | (np.isnan(heights) & np.isnan(was))))
+    if not len(other):
+        return Stretch(begin, heights[:0])
+    return Stretch(begin + int(other[0]), heights[other[0] : other[-1] + 1])
