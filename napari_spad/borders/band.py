@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,24 +72,30 @@ class Band:
             self.desk.say("The structure is locked: its lines moved, its labels did not.")
             return
         places, values, beside = [], [], []
-        for z in bscans:
-            now, plane = layer.data[self._index(z)], self.borders.plane(z)
-            new = with_band(now, self.value, plane)
-            where = (new != now) & ~np.isin(now, list(locked))
-            places.append(self._places(z, where))
-            values.append(new[where])
-            beside.append(self._places(z, held_beside(known[:, z], plane, len(now))))
-        index, held = (
-            tuple(np.concatenate(axis) for axis in zip(*some, strict=True))
-            for some in (places, beside)
-        )
-        if len(index[0]):
-            self._writing = True
-            try:
+        self._writing = True
+        try:
+            for z in bscans:
+                now, plane = layer.data[self._index(z)], self.borders.plane(z)
+                new = with_band(now, self.value, plane)
+                where = (new != now) & ~np.isin(now, list(locked))
+                fits = partial(self._fits, plane=plane)
+                if not where.any() or self.result.hand.undo_if(self._index(z), fits):
+                    continue
+                places.append(self._places(z, where))
+                values.append(new[where])
+                beside.append(self._places(z, held_beside(known[:, z], plane, len(now))))
+            if places:
+                index, held = (
+                    tuple(np.concatenate(axis) for axis in zip(*some, strict=True))
+                    for some in (places, beside)
+                )
                 with self.result.hand.holding(held):
                     layer.data_setitem(index, np.concatenate(values))
-            finally:
-                self._writing = False
+        finally:
+            self._writing = False
+
+    def _fits(self, labels: NDArray[np.uint8], plane: NDArray[np.float32]) -> bool:
+        return followed(labels, self.value, plane) is plane
 
     def _places(self, z: int, where: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
         """Places in the layer of pixels of a B-scan, an array an axis."""

@@ -148,20 +148,39 @@ class Hand:
             False where there is nothing to take back: or what was done touches other B-scans too,
             or something else has changed its pixels.
         """
+        step = self._last_at(index)
+        if step is None:
+            return False
+        self._takes_back = step
+        try:
+            where = np.unravel_index(step.places, self.mask.shape)
+            self.layer.data_setitem(where, step.before)
+        finally:
+            self._takes_back = None
+        return True
+
+    def undo_if(self, index: tuple[int, ...], fits: Callable[[NDArray[Any]], bool]) -> bool:
+        """Take back the person's last step on one B-scan if its labels, (H, W), then are to be so.
+
+        To write them would say that they are by hand, and know nothing of what was painted over.
+        """
+        step = self._last_at(index)
+        if step is None or step.by_model:
+            return False
+        before = np.array(self.layer.data[index])
+        first = np.ravel_multi_index((*index, 0, 0), self.mask.shape)
+        before.reshape(-1)[step.places - first] = step.before
+        return fits(before) and self.undo_at(index)
+
+    def _last_at(self, index: tuple[int, ...]) -> _Step | None:
+        """The last step on one B-scan, where it can be taken back."""
         gone = {id(step.takes_back) for step in self._done}
         for step in reversed(self._done):
             if index not in self._bscans(step.places) or step.takes_back or id(step) in gone:
                 continue
-            if self._bscans(step.places) != (index,) or not self._holds(step.places, step.after):
-                return False
-            self._takes_back = step
-            try:
-                where = np.unravel_index(step.places, self.mask.shape)
-                self.layer.data_setitem(where, step.before)
-            finally:
-                self._takes_back = None
-            return True
-        return False
+            alone = self._bscans(step.places) == (index,)
+            return step if alone and self._holds(step.places, step.after) else None
+        return None
 
     def _on_paint(self, event: Any) -> None:
         if self.layer.data.shape != self.mask.shape:

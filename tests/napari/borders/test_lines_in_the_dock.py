@@ -101,6 +101,12 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> No
     assert np.array_equal(result.layer.data, before), "one undo step"
     assert not result.hand.mask.any()
     qtbot.waitUntil(lambda: np.array_equal(borders.plane(z), band_lines(before[z], 3)))
+    borders.put({z: plane})
+    assert np.array_equal(result.hand.mask.astype(bool), held)
+    borders.undo()
+    assert np.array_equal(result.layer.data, before), "with what it had painted over"
+    assert not result.hand.mask.any(), "an edit that was undone in the lines holds nothing"
+    qtbot.waitUntil(lambda: np.array_equal(borders.plane(z), band_lines(before[z], 3)))
     result.layer.data_setitem(np.nonzero(before == 3), 0)
     qtbot.waitUntil(lambda: np.isnan(borders.plane(z)).all())
     result.layer.undo()
