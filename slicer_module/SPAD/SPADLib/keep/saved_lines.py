@@ -75,12 +75,19 @@ class SavedLines:
 
     def writes(self) -> Iterator[None]:
         """Write what waits, a file a step; where one fails, the next time begins with it."""
+        if not self.saved.described:
+            self._write_header()  # first: B-scans without it can be read, but not placed
         while self._dirty:
             z = min(self._dirty)
             self.saved.save_bscan((z,), to_bits(self._heights[:, z]), None)
             self._dirty.discard(z)
             yield
-        self.saved.save_header({**self._header, "removed": self.removed, "exported": self.exported})
+        if not self._described:
+            self._write_header()
+
+    def _write_header(self) -> None:
+        told = {"removed": self.removed, "exported": self.exported}
+        self.saved.save_header({**self._header, **told})
         self._described = True
 
 

@@ -111,7 +111,8 @@ class LinesPanel:
         if offered == self._offered:
             return
         self._offered, self._sets, self._labels = offered, sets, None
-        self._editings = [one for one in self._editings if one.lines.node.GetScene() is not None]
+        there = [one for one in self._editings if one.lines.node.GetScene() is not None]
+        self._editings = [] if result is None else there  # a scene that is closed is let go
         if result is not None and any(one.band for one in sets):
             self._follow(result.labels())
         chosen = get(self.structures, "currentIndex")
