@@ -88,8 +88,9 @@ class LineSet:
     @property
     def band(self) -> tuple[Any, int] | None:
         """The segmentation and the class value whose top and bottom they are; None of others."""
-        segmentation, value = self.node.GetNodeReference(SEGMENTATION), self.node.GetAttribute(BAND)
-        return None if segmentation is None or not value else (segmentation, int(value))
+        segmentation = self.node.GetNodeReference(SEGMENTATION)
+        value = self.node.GetAttribute(BAND) or ""
+        return (segmentation, int(value)) if segmentation and value.isdecimal() else None
 
     @property
     def heights(self) -> NDArray[np.float32]:
