@@ -4,9 +4,9 @@
     python benchmarks/learning.py oct-lesions DUKE_LAYERS --new ONL-ISM --given 3
 
 A patient's B-scans, in the order of their names, are one eye. Given the middle one, or three at a
-quarter, the middle and three quarters of the way, with their reference, the model learns
-(`Segmenter.learn`); the others are segmented before and after and scored at the image's own size:
-Dice pooled over them, and the mean per image in brackets. All goes through
+quarter, the middle and three quarters of the way, or others by ``--at``, with their reference, the
+model learns (`Segmenter.learn`); the others are segmented before and after and scored at the
+image's own size: Dice pooled over them, and the mean per image in brackets. All goes through
 `Segmenter`, 8 samples.
 
 With ``--guard CASES`` the learnt model is scored on these cases' validation images too, as
@@ -152,6 +152,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--given", type=int, nargs="+", default=[1, 3])
+    parser.add_argument(
+        "--at", nargs="+", default=[], help="which instead, as 3 or 1,5,8, from 0 on"
+    )
     parser.add_argument("--teach", nargs="+", default=[], metavar="NAME=CLASS")
     parser.add_argument("--score", nargs="+", default=[], metavar="NAME=CLASS,CLASS")
     parser.add_argument("--new", help="a structure of the folder that the model does not know")
@@ -178,10 +181,10 @@ def main() -> None:
     guard = Guard(args.guard, model, args.rehearse) if args.guard else None
     if guard is not None:
         print(f"{args.guard.name}: {guard.score(model):.3f} before", flush=True)
-    for given in args.given:
+    for given in args.at or args.given:
         rows = []
         for name, eye in eyes.items():
-            at = places(len(eye), given)
+            at = [int(i) for i in given.split(",")] if args.at else places(len(eye), given)
             others = [pair for i, pair in enumerate(eye) if i not in at]
             before = (0.0, 0.0) if args.new else scores(model, others, task)
             began = time.perf_counter()

@@ -36,6 +36,11 @@ class StackLines(QObject):
             event.connect(self._listen)
         self._listen()
 
+    @property
+    def there(self) -> bool:
+        """Whether there are any."""
+        return bool(self._heard)
+
     def maps(self, image: Any, row_mm: float) -> dict[str, NDArray[np.float32]]:
         """Thickness between the lines over an image, in µm, (B-scans, columns), by name.
 

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from napari_spad.layers.by_hand import Edit, Hand
     from napari_spad.layers.colour_planes import as_bscans, as_colours, may_be_colours
     from napari_spad.layers.geometry import (
+        are_square,
         bscan_sizes,
+        is_straight,
         leading_index,
+        lengths_mm,
         level_0,
         placement,
         spacing_mm,

@@ -7,12 +7,25 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers.base import Layer
 
-__all__ = ["bscan_sizes", "leading_index", "level_0", "placement", "spacing_mm"]
+__all__ = [
+    "are_square",
+    "bscan_sizes",
+    "is_straight",
+    "leading_index",
+    "lengths_mm",
+    "level_0",
+    "placement",
+    "spacing_mm",
+]
+
+SLANT = 1e-3
+"""So much of a pixel's length may an axis lean over; what readers round is less."""
 
 
 def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
@@ -57,17 +70,38 @@ def placement(layer: Layer) -> dict[str, Any]:
     }
 
 
+def lengths_mm(layer: Layer, axes: int) -> list[float]:
+    """Spacing of the last `axes` axes in mm; NaN where a unit is no length, or the scale is 0."""
+    pairs = zip(layer.units[-axes:], layer.scale[-axes:], strict=True)
+    return [abs(float(step)) * _mm(unit) or math.nan for unit, step in pairs]
+
+
 def spacing_mm(layer: Layer, axes: int) -> tuple[float, ...] | None:
-    """Spacing of the last `axes` axes in mm; None where the layer's units are no lengths."""
-    out = []
-    for unit, scale in zip(layer.units[-axes:], layer.scale[-axes:], strict=True):
-        if (mm := _in_mm(unit)) is None:
-            return None
-        out.append(abs(float(scale)) * mm)
-    return tuple(out) if all(math.isfinite(s) and s > 0 for s in out) else None
+    """Spacing of the last `axes` axes in mm.
+
+    None where the layer's units are no lengths, or its pixels have no one size (`is_straight`).
+    """
+    out = lengths_mm(layer, axes)
+    return tuple(out) if all(map(math.isfinite, out)) and is_straight(layer) else None
 
 
-@lru_cache  # pint takes milliseconds, and a drag asks at each move of the mouse
-def _in_mm(unit: Any) -> float | None:
-    """Millimetres of a unit; None where it is no length."""
-    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
+def is_straight(layer: Layer) -> bool:
+    """Whether a layer is moved and turned at most, so that its scale is the size of a pixel.
+
+    False where shear or an affine transform slants or stretches its pixels.
+    """
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    ends = [layer.data_to_world(one) for one in np.eye(layer.ndim)]
+    return are_square(np.asarray(ends) - origin, np.abs(layer.scale))
+
+
+def are_square(steps: NDArray[Any], lengths: NDArray[Any]) -> bool:
+    """Whether steps from pixel to pixel, a row an axis, have these lengths and right angles."""
+    unit = steps / np.where(lengths, lengths, 1)[:, None]
+    return bool(np.abs(unit @ unit.T - np.eye(len(unit))).max() < SLANT)
+
+
+@lru_cache
+def _mm(unit: Any) -> float:
+    """Millimetres of a unit, NaN of one that is no length: pint takes longer than a stroke may."""
+    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else math.nan

@@ -25,9 +25,31 @@ __all__ = [
     "pit_of",
     "sampled",
     "samples_of",
+    "why_not",
     "without_padding",
     "z_of",
 ]
+
+
+def why_not(facts: Facts | None, layer: Labels | None) -> str:
+    """Why labels on an image cannot be measured, in words; empty where they can."""
+    if layer is None:
+        return "Segment an image, or choose a Labels layer in the score table, to measure."
+    if layer.ndim > 3:
+        return f"“{layer.name}” has {layer.ndim} axes. Stacks of B-scans are measured: three axes."
+    if facts is not None and not facts.straight:
+        return (
+            f"A transform slants or stretches “{facts.image.name}” (shear, or affine), so "
+            "that its pixels have no one size and nothing can be said in mm. Resample it to a "
+            "straight grid, or open its file anew with SPAD."
+        )
+    scale = None if facts is None else facts.scale
+    if scale is None or scale.row.mm is None or scale.column.mm is None:
+        return (
+            "The scale of rows or columns is not known, so nothing can be said in mm. Type it: "
+            "✎ beside the scale, at the top."
+        )
+    return ""
 
 
 def z_of(place: tuple[int, ...]) -> int:

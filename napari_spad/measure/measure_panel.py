@@ -32,7 +32,7 @@ from spad.measuring import Agreement, agreement_plot
 
 __all__ = ["MeasurePanel"]
 
-EYES = {"eye unknown": None, "OD, right": "OD", "OS, left": "OS"}
+EYES = {"unknown": None, "OD, right": "OD", "OS, left": "OS"}
 FIRST = {"first: ?": None, "first: below": "inferior", "first: above": "superior"}
 EN_FACE = "enface"
 
@@ -237,7 +237,10 @@ class MeasurePanel(QWidget):
 
     def _note(self, lines: Sequence[str]) -> None:
         self.note.setText(
-            "\n".join(f"{line[:1].upper()}{line[1:]}".rstrip(".") + "." for line in lines)
+            "\n".join(
+                f"{line[:1].upper()}{line[1:]}".rstrip(".") + "." * (line[-1] != "…")
+                for line in lines
+            )
         )
 
     def _agreed(self) -> dict[int, Agreement]:

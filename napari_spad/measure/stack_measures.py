@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
 from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, Result
-from napari_spad.layers import leading_index
+from napari_spad.layers import bscan_sizes, leading_index
 from napari_spad.measure.counting import (
     drawn_samples,
     grid_of,
@@ -26,10 +26,11 @@ from napari_spad.measure.counting import (
     pit_of,
     sampled,
     samples_of,
+    why_not,
     without_padding,
     z_of,
 )
-from napari_spad.scale import PROPOSED, Facts, KeptFacts, source_of
+from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, source_of
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
@@ -39,7 +40,7 @@ __all__ = ["StackMeasures"]
 
 GLANCE_MS = 100
 QUIET_MS = 400
-FILE = "images.json"
+UNEQUAL = "B-scans of unequal sizes: what fills the smaller ones up is not measured"
 
 
 class StackMeasures(QObject):
@@ -66,6 +67,7 @@ class StackMeasures(QObject):
     """The numbers, or what they rest on."""
     facts_changed = Signal()
     """Another image is at work, or a person said something else of it."""
+    _soon = Signal()
 
     def __init__(self, desk: Desk, scores: ScoresPanel) -> None:
         super().__init__()
@@ -87,7 +89,9 @@ class StackMeasures(QObject):
         self._awake, self._turn = False, 0
         self._number = 0  # of samples
         self.counting: Any = None  # the worker, while the numbers are counted for the first time
-        self._soon = self._timer(0, self._on_soon)
+        # A queued signal comes before the window is drawn, a timer after it, so that numbers would
+        # be seen a frame later than their stroke.
+        self._soon.connect(self._on_soon, Qt.ConnectionType.QueuedConnection)
         self._glance = self._timer(GLANCE_MS, self._on_glance)
         self._quiet = self._timer(QUIET_MS, self._on_quiet)
         self.lines.changed.connect(self.changed)
@@ -172,7 +176,7 @@ class StackMeasures(QObject):
         self._turn += 1
         self.live = self.reference = self.counting = None
         self.rows, self.reference_rows = (), ()
-        self.problem = self._why_not()
+        self.problem = why_not(self.facts, self.scores.live.segmentation)
         if not self.problem and self.facts is not None:
             live, result = self.scores.live, self.result
             theirs = self._padded(live.class_maps(None)[1].reshape(self.facts.shape))
@@ -188,22 +192,6 @@ class StackMeasures(QObject):
             self.counting.returned.connect(self._on_measured)
             self.counting.start()
         self.changed.emit()
-
-    def _why_not(self) -> str:
-        layer = self.scores.live.segmentation
-        if layer is None:
-            return "Segment an image, or choose a Labels layer in the score table, to measure."
-        if layer.ndim > 3:
-            return (
-                f"“{layer.name}” has {layer.ndim} axes. Stacks of B-scans are measured: three axes."
-            )
-        scale = None if self.facts is None else self.facts.scale
-        if scale is None or scale.row.mm is None or scale.column.mm is None:
-            return (
-                "The scale of rows or columns is not known, so nothing can be said in mm. Type it: "
-                "✎ beside the scale, at the top."
-            )
-        return ""
 
     def class_maps(self) -> NDArray[np.uint8]:
         """The labels at work in the score table's classes, (Z, H, W); 255 is not scanned."""
@@ -256,12 +244,15 @@ class StackMeasures(QObject):
         """What a reader of the numbers has to know."""
         if self.live is None or self.facts is None:
             return ()
-        return remarks(self.live, self.facts.scale)
+        unequal = bool(bscan_sizes(self.facts.image))
+        return (*remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
 
     def line_maps(self) -> dict[str, NDArray[np.float32]]:
         """En-face maps of the thickness between lines in µm, by name; empty without a scale."""
-        facts, row = self.facts, None if self.facts is None else self.facts.scale.row.mm
-        return {} if facts is None or row is None else self.lines.maps(facts.image, row)
+        if self.facts is None or not self.lines.there:  # the scale takes a while to ask for
+            return {}
+        row = self.facts.scale.row.mm
+        return {} if row is None else self.lines.maps(self.facts.image, row)
 
     def layers(self) -> tuple[Thickness, ...]:
         """Mean thickness between lines, region by region."""
@@ -292,8 +283,8 @@ class StackMeasures(QObject):
             else:
                 self._due.update(int(z) for z in np.unique(first))
         # napari tells of some edits before they are written.
-        if self._awake and not self._soon.isActive():
-            self._soon.start()
+        if self._awake:
+            self._soon.emit()
 
     def _on_unsaid(self, _event: Any = None) -> None:
         if self._awake:
@@ -311,11 +302,11 @@ class StackMeasures(QObject):
             self._due.add(z_of(place))
             self._samples_due.add(z_of(place))
             if self._awake:
-                self._soon.start()
+                self._soon.emit()
                 self._quiet.start()
 
     def _on_soon(self) -> None:
-        if self.live is not None:
+        if self._awake and self.live is not None:
             due, self._due = self._due, set()
             changed = [self._take(z) for z in sorted(due)]
             if any(changed):
@@ -390,6 +381,6 @@ class StackMeasures(QObject):
         self._awake = False
         self.lines.disconnect_viewer()
         self._turn += 1
-        for timer in (self._soon, self._glance, self._quiet):
+        for timer in (self._glance, self._quiet):
             timer.stop()
         self._listen(None)

@@ -12,6 +12,9 @@ from napari_spad.measure.sheets import Cell, Sheet
 
 __all__ = ["MeasureTable"]
 
+FEW = 3
+"""So many columns have room for their numbers where all are of one width."""
+
 
 class MeasureTable(QTableWidget):
     """Shows a `Sheet`; cells change only where their text does."""
@@ -53,8 +56,9 @@ class MeasureTable(QTableWidget):
             header.setMinimumSectionSize(24)
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-            if len(sheet.headers) > 6:  # the fields scroll, under their names
+            if len(sheet.headers) > FEW:  # no range is cut; fields scroll under their names
                 header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setVisible(bool(sheet.headers))
         self._sheet = sheet
         self.setRowCount(len(sheet.rows))
         high = 1

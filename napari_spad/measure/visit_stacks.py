@@ -9,7 +9,7 @@ from napari.layers import Labels
 
 from napari_spad.desk import Desk, explain
 from napari_spad.layers import is_label_map, leading_index, level_0
-from napari_spad.measure.counting import measured, pit_of, samples_of, without_padding
+from napari_spad.measure.counting import measured, pit_of, samples_of, why_not, without_padding
 from napari_spad.measure.sheets import Cell, Sheet, number
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.scale import PROPOSED, Facts
@@ -53,6 +53,8 @@ class VisitStack:
         """
         name, scale = self.layer.name, self.facts.scale
         as_day(self.facts.date)
+        if not self.facts.straight:
+            raise ValueError(why_not(self.facts, self.layer))
         if None in (scale.row.mm, scale.column.mm):
             raise ValueError(f"“{name}”: its scale is not known; choose it, and type it at the top")
         scores = LiveScores(lambda: None, lambda: None)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, day, image_layer, missing
+from napari_spad.read.opened_layers import LayerData, image_layer, missing
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
-from spad.pictures import Refused, refuse_bomb, refuse_large
+from spad.pictures import Refused, day, refuse_bomb, refuse_large
 
 __all__ = ["read_dicom"]
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import (
     LayerData,
-    day,
     fundus_picture,
     image_layer,
     missing,
@@ -23,7 +22,7 @@ from napari_spad.read.opened_layers import (
 )
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
-from spad.pictures import image_files
+from spad.pictures import day, image_files
 
 __all__ = ["is_heyex", "read_heyex"]
 

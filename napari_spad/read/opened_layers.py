@@ -9,10 +9,8 @@ millimetres come from (``scale``, `spad.measuring.Scale` as JSON) and, where the
 from __future__ import annotations
 
 import colorsys
-import datetime
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,38 +20,37 @@ from numpy.typing import NDArray
 
 from spad.borders import Lines, areas
 from spad.measuring import Scale
-from spad.pictures import Refused
+from spad.pictures import CubeSize, read_scan
 
 __all__ = [
     "AXES",
     "LayerData",
     "NamedValue",
     "bands",
-    "day",
     "fundus_picture",
     "image_layer",
     "missing",
     "named_values",
-    "parsing",
     "placed",
     "reference_layer",
+    "scan_layers",
 ]
 
 AXES = ("B-scan", "row", "column")
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-@contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """Around the parsing of a vendor's bytes: whatever is raised becomes a ValueError in words."""
-    try:
-        yield
-    except Refused as error:
-        raise ValueError(f"{path.name} {error}; export it as DICOM or as images") from None
-    except Exception as error:  # a parser of bytes raises anything on a damaged file
-        raise ValueError(
-            f"{path.name} is damaged or cut short ({type(error).__name__}); copy or export it again"
-        ) from None
+def scan_layers(path: str | Path, size: CubeSize | None = None) -> list[LayerData]:
+    """Layer of a scan that the engine reads (`spad.pictures.read_scan`, which raises the same).
+
+    Parameters
+    ----------
+    path : path
+    size : CubeSize, optional
+        Of bare pixels, as a person says.
+    """
+    scan = read_scan(path, size)
+    return [image_layer(scan.pixels, "OCT", scan.scale, date=scan.date, notes=scan.notes)]
 
 
 def placed(scale: Scale, axes: int) -> dict[str, Any]:
@@ -251,14 +248,6 @@ def named_values(names: Mapping[int, str]) -> list[NamedValue]:
         classes = label_classes([f"{shown[0]} ", *(shown[v] for v in some)])
         out += [NamedValue(v, shown[v], c.color) for v, c in zip(some, classes[1:], strict=True)]
     return out
-
-
-def day(year: object, month: object, of_month: object) -> str:
-    """A day that a file tells, as "2026-01-31"; empty where it is none."""
-    try:
-        return datetime.date(*(int(str(part)) for part in (year, month, of_month))).isoformat()
-    except (ValueError, OverflowError):
-        return ""
 
 
 def missing(package: str, path: Path, error: ImportError) -> ImportError:

@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spad.pictures import UnknownSize
+
 __all__ = ["get_reader", "read"]
 
 Reader = Callable[[Any], list[Any]]
@@ -21,8 +23,8 @@ _BY_SUFFIX = {
     ".e2e": ("e2e", "read_e2e"),
     ".fda": ("topcon", "read_topcon"),
     ".fds": ("topcon", "read_topcon"),
-    ".oct": ("small_makers", "read_dot_oct"),
-    ".img": ("small_makers", "read_zeiss"),
+    ".oct": ("opened_layers", "scan_layers"),
+    ".img": ("opened_layers", "scan_layers"),
     ".dcm": ("dicom", "read_dicom"),
     ".dicom": ("dicom", "read_dicom"),
     ".nii": ("nifti", "read_nifti"),
@@ -87,7 +89,12 @@ def _told(paths: Sequence[Path]) -> list[Any]:
     layers: list[Any] = []
     for path in paths:
         try:
-            found = read(path)
+            try:
+                found = read(path)
+            except UnknownSize as error:
+                from napari_spad.read.cube_size import opened_with_size
+
+                found = opened_with_size(path, str(error))
         except (ValueError, OSError, ImportError) as error:
             show_error(str(error))
             continue

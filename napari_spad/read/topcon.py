@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, day, image_layer, parsing
+from napari_spad.read.opened_layers import LayerData, image_layer
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Scale
-from spad.pictures import Refused, refuse_bomb, refuse_large
+from spad.pictures import Refused, day, parsing, refuse_bomb, refuse_large
 
 __all__ = ["read_topcon"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers import level_0
+from napari_spad.layers import is_straight, lengths_mm, level_0
 from napari_spad.scale.kept_facts import KeptFacts
 from spad.measuring import Scale
 
@@ -51,9 +51,14 @@ class Fovea:
 
 
 def scale_of(layer: Layer) -> Scale:
-    """Scale of a layer: as its reader or a person said, else what napari shows it with."""
+    """Scale of a layer: as its reader or a person said, else what napari shows it with.
+
+    Nothing is known of one whose pixels are slanted or stretched by a transform.
+    """
+    if not is_straight(layer):
+        return Scale()
     told = Scale.from_json(layer.metadata.get("scale"))
-    shown = _shown_mm(layer)
+    shown = lengths_mm(layer, min(layer.ndim, 3))
     scale = Scale.of([None if np.isnan(s) else s for s in shown], "derived", LAYER)
     # Whoever gave an axis another length since knows better than the file.
     same = np.isclose(_numbers(told, layer), shown, rtol=1e-4, equal_nan=True)
@@ -61,16 +66,6 @@ def scale_of(layer: Layer) -> Scale:
         axis: getattr(told, axis)
         for axis, kept in zip(AXES[-len(shown) :], same, strict=True) if kept
     })  # fmt: skip
-
-
-def _shown_mm(layer: Any) -> list[float]:
-    """Spacing of the last axes in mm, NaN where a unit is no length."""
-    axes = min(layer.ndim, 3)
-    out = []
-    for unit, step in zip(layer.units[-axes:], layer.scale[-axes:], strict=True):
-        known = unit.is_compatible_with("mm") and step
-        out.append(abs(float(step)) * float((1 * unit).to("mm").magnitude) if known else np.nan)
-    return out
 
 
 def _numbers(scale: Scale, layer: Any) -> list[float]:
@@ -117,6 +112,11 @@ class Facts:
     def scale(self) -> Scale:
         """The scale and its origin."""
         return scale_of(self.image)
+
+    @property
+    def straight(self) -> bool:
+        """Whether the image's scale is the size of its pixels; see `is_straight`."""
+        return is_straight(self.image)
 
     def type_scale(self, mm: dict[str, float | None]) -> None:
         """Take axes that a person typed, "bscan", "row", "column"; None is unknown.

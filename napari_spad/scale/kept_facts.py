@@ -11,8 +11,10 @@ from typing import Any
 
 from spad.cases import write_json
 
-__all__ = ["KeptFacts"]
+__all__ = ["FILE", "KeptFacts"]
 
+FILE = "images.json"
+"""In the data folder."""
 FORMAT = 1
 
 

@@ -27,6 +27,7 @@ __all__ = ["ScaleRow"]
 LARGEST_UM = 10_000.0
 AXES = {"column": "Columns", "row": "Rows", "bscan": "B-scans"}
 SINGLE = ", distance of the B-scans unknown"
+SLANTED = "no mm: a transform slants or stretches the pixels"
 STRETCHED = "stretched"
 
 
@@ -109,13 +110,21 @@ class ScaleRow(QWidget):
     def follow(self, facts: Facts | None) -> None:
         """Show the scale of this image."""
         if self.facts is not None:
-            self.facts.image.events.scale.disconnect(self.refresh)
+            for event in self._placing():
+                event.disconnect(self.refresh)
         self.facts = facts
         if facts is not None:
-            facts.image.events.scale.connect(self.refresh)
+            for event in self._placing():
+                event.connect(self.refresh)
         self.edit.setChecked(False)
         self.setVisible(facts is not None)
         self.refresh()
+
+    def _placing(self) -> tuple[Any, ...]:
+        """Events that tell of another size of a pixel."""
+        assert self.facts is not None  # noqa: S101 - callers have looked
+        events = self.facts.image.events
+        return (events.scale, events.affine, events.shear)
 
     def refresh(self, _event: Any = None) -> None:
         """Show what is known now."""
@@ -123,7 +132,8 @@ class ScaleRow(QWidget):
             self.desk.framing.draw_stretched(1.0)
             return
         scale, single = self.facts.scale, self.facts.shape[0] == 1
-        words = scale.words
+        words = scale.words if self.facts.straight else SLANTED
+        self.edit.setEnabled(self.facts.straight)
         self.text.setText(words.removesuffix(SINGLE) if single else words)
         self.text.setToolTip("\n".join((words, *scale.doubts)))
         for axis, field in self.fields.items():

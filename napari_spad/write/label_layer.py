@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.layers import noted
+from napari_spad.layers import are_square, noted
 from spad.cases import replaced
 
 __all__ = [
@@ -72,11 +72,16 @@ def _mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
 
 
 def spacing_mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
-    """Spacing of the last `ndim` axes in mm, None where the units are no lengths."""
+    """Spacing of the last `ndim` axes in mm.
+
+    None where the units are no lengths, or a transform slants or stretches the pixels.
+    """
     mm, scale = _mm(meta, ndim), meta.get("scale")
     if mm is None or scale is None:
         return None
-    return tuple(abs(float(s)) * f for s, f in zip(scale[-ndim:], mm, strict=True))
+    lengths = tuple(abs(float(s)) * f for s, f in zip(scale[-ndim:], mm, strict=True))
+    steps = grid_of(meta, ndim).directions[ndim - 1 :: -1]
+    return lengths if are_square(steps, np.array(lengths)) else None
 
 
 @dataclass(frozen=True)
@@ -203,11 +208,14 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
     by_hand = known.get("by_hand")
     if by_hand is not None:
         by_hand = np.asarray(by_hand).reshape(labels.shape)
+    spacing = spacing_mm(meta, labels.ndim)
+    if spacing is None and _mm(meta, labels.ndim):  # nobody is to measure by the reader's scale
+        metadata = {key: value for key, value in metadata.items() if key != "scale"}
     content = sidecar(
         labels=Path(path).name,
         image=known.get("image", layer_name(meta)),
         shape=labels.shape,
-        spacing_mm=spacing_mm(meta, labels.ndim),
+        spacing_mm=spacing,
         classes=classes,
         provenance=known.get("provenance", []),
         annotator=str(metadata.get("annotator", "")),

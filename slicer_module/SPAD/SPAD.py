@@ -62,6 +62,28 @@ def _versions():
     return (slicer.app.majorVersion, slicer.app.minorVersion), tuple(sys.version_info[:2])
 
 
+class SPADFileReader:
+    """What Slicer's *Add Data* asks to open the scans that SPAD reads."""
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def description(self):
+        return "OCT scan"
+
+    def fileType(self):
+        return "SPADScan"
+
+    def extensions(self):
+        return ["Bioptigen or Optovue (*.OCT)", "Zeiss Cirrus (*.img)"]
+
+    def load(self, properties):
+        from SPADLib.read import added
+
+        self.parent.loadedNodes = added(properties["fileName"])
+        return bool(self.parent.loadedNodes)
+
+
 @parameterNodeWrapper
 class SPADParameterNode:
     """The choices, kept with the scene. Numbers: 0 stands for what the model recommends."""

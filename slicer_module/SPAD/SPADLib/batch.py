@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--references", type=Path, help="folder of references named as the images")
     out.add_argument("--suffix", default=".seg.nrrd", choices=[".seg.nrrd", ".nii.gz", ".nrrd"])
     out.add_argument("--layout", default="auto", help="axis of the B-scans: k, j, i, or auto")
+    axes = ("BSCANS", "ROWS", "COLUMNS")
+    out.add_argument("--cube", nargs=3, type=int, metavar=axes, help="size of .img without one")
+    out.add_argument("--cube-mm", nargs=3, type=float, metavar=axes, help="its lengths; 0: unknown")
     out.add_argument("--device", default="auto")
     out.add_argument("--samples", type=int)
     out.add_argument("--steps", type=int)
@@ -104,11 +107,13 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     ask = _parser().parse_args(argv)
     from spad.annotation import result_stems
     from spad.inference import ServerError, explain
+    from spad.pictures import CubeSize
     from SPADLib.read import IMAGES
     from SPADLib.scene import Layout
 
     try:
         layout = None if ask.layout == "auto" else Layout.of(ask.layout)
+        cube = CubeSize.of(ask.cube, ask.cube_mm)
         files = _images(ask.input)
         ask.output.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
@@ -123,7 +128,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
             if target.exists() and not ask.replace:
                 print("  done before; --replace does it again")
                 continue
-            _one(path, target, ask, layout, engine)
+            _one(path, target, ask, layout, engine, cube)
         except Exception as error:
             failed += 1
             said = explain(error, safe="The other files go on.")
@@ -162,7 +167,7 @@ def _tell(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
-def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
+def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any) -> None:
     """Segment one file, and leave the scene empty."""
     import slicer
 
@@ -170,7 +175,9 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any) -> None:
     from SPADLib.write import save
 
     try:
-        volume = load_volume(path)
+        volume = load_volume(path, cube)
+        if told := volume.GetDescription():
+            _tell(told)
         volume.SetName(path.name)  # which the sidecar tells
         result = segment(
             volume,

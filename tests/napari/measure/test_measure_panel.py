@@ -105,6 +105,50 @@ def test_what_cannot_be_measured_is_said(measured, mm, shape, words):
         assert dock.measure.table.item(row, 1).text() == "–"
 
 
+def test_a_turned_layer_is_measured_and_a_slanted_or_stretched_one_refused(measured, qtbot):
+    viewer, dock = measured()
+    image, right = viewer.layers["eye"], total(dock, "SRF").volume_nl
+    measures = dock.measure.measures
+    image.rotate = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+    measures.look()
+    assert total(dock, "SRF").volume_nl == right
+    for crooked in ({"shear": (0.1, 0, 0)}, {"affine": np.diag((1, 1, 2, 1))}):
+        for name, value in {"shear": np.zeros(3), "affine": np.eye(4), **crooked}.items():
+            setattr(image, name, value)
+        measures.look()
+        dock.measure.scale.refresh()
+        dock.measure.refresh()
+        assert dock.measure.note.text().startswith("A transform slants or stretches “eye”")
+        assert measures.rows == ()
+        assert not dock.measure.saving.csv.isEnabled()
+        assert dock.measure.scale.text.text().startswith("no mm: a transform")
+    image.affine = np.eye(4)
+    measures.look()
+    qtbot.waitUntil(lambda: bool(measures.rows), timeout=5000)
+    assert total(dock, "SRF").volume_nl == right
+
+
+def test_a_wrong_scale_is_doubted_beside_the_numbers(measured):
+    _, dock = measured(mm=(0.25, 1.0, 1.0))
+    assert "in OCT they are 0.5 to 50 µm apart" in dock.measure.note.text()
+
+
+def test_what_fills_smaller_bscans_up_is_not_measured_and_a_fovea_outside_is_none(measured, qtbot):
+    viewer, dock = measured()
+    image, labels = viewer.layers["eye"], viewer.layers["eye – SPAD"].data
+    sizes = image.metadata["bscan_sizes"] = [(24, 36), (24, 20), (24, 36), (24, 10)]
+    image.metadata["fovea"] = {"at": [1, 99], "origin": "in the file"}
+    measures = dock.measure.measures
+    measures._begin()
+    qtbot.waitUntil(lambda: bool(measures.rows), timeout=5000)
+    dock.measure.refresh()
+    pixels = sum((b[:h, :w] == 1).sum() for b, (h, w) in zip(labels, sizes, strict=True))
+    assert total(dock, "SRF").volume_nl == pytest.approx(pixels * PIXEL_NL)
+    assert pixels < (labels == 1).sum()
+    assert "B-scans of unequal sizes: what fills" in dock.measure.note.text()
+    assert "The fovea is not known: double click" in dock.measure.note.text()
+
+
 def test_an_empty_structure_is_nought_and_leads_nowhere(measured, qtbot):
     viewer, dock = measured()
     layer = viewer.layers["eye – SPAD"]

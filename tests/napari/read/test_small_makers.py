@@ -117,8 +117,8 @@ def test_a_cirrus_cube_is_known_by_its_length(tmp_path: Path, shape, words) -> N
 
 def test_other_img_files_are_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "a.img"
-    path.write_bytes(bytes(1000))
-    with pytest.raises(ValueError, match=r"1000 bytes; a Cirrus cube has 67108864 \(512 × 128 × 1"):
+    path.write_bytes(bytes(1009))
+    with pytest.raises(ValueError, match=r"1009 bytes; a Cirrus cube has 67108864 \(512 × 128 × 1"):
         read(path)
     path.with_suffix(".hdr").touch()
     with pytest.raises(ValueError, match="an Analyze or NIfTI pair"):
@@ -150,3 +150,38 @@ def test_an_optovue_file_without_its_true_size_is_refused(tmp_path: Path) -> Non
     path.with_suffix(".txt").unlink()
     with pytest.raises(ValueError, match=r"need the \.txt of the same name"):
         read(path)
+
+
+@pytest.mark.gui
+def test_a_size_is_asked_for_and_proposed_the_next_time(tmp_path: Path, monkeypatch, qtbot) -> None:
+    from napari_spad.read import cube_size
+    from napari_spad.read.reader import get_reader
+
+    path = tmp_path / "Doe.img"
+    FRAMES[:, ::-1, ::-1].astype(np.uint8).tofile(path)
+    monkeypatch.setattr(cube_size, "data_folder", lambda: tmp_path / "kept")
+    seen = []
+
+    def answer(dialog, shape=(5, 30, 40), mm=(6, 2, 6)):
+        qtbot.addWidget(dialog)
+        button = dialog.buttons.button(dialog.buttons.StandardButton.Open)
+        seen.append(dialog.typed)
+        dialog.pixels[2].setValue(41)
+        assert not button.isEnabled()
+        assert "does not fit" in dialog.told.text()
+        for field, number in zip((*dialog.pixels, *dialog.mm), (*shape, *mm), strict=True):
+            field.setValue(number)
+        assert button.isEnabled()
+        return True
+
+    monkeypatch.setattr(cube_size.SizeDialog, "exec", answer)
+    for _ in range(2):
+        ((pixels, settings, _),) = get_reader(str(path))(str(path))
+        np.testing.assert_array_equal(pixels, FRAMES.astype(np.uint8))
+        words = Scale.from_json(settings["metadata"]["scale"]).words
+        assert words == "150 × 66.7 µm, B-scans 1200 µm, typed"
+    assert seen[1].shape == (5, 30, 40)
+    assert seen[1].mm == (6, 2, 6)
+    assert "Doe" not in next((tmp_path / "kept").iterdir()).read_text()
+    monkeypatch.setattr(cube_size.SizeDialog, "exec", lambda _: False)
+    assert get_reader(str(path))(str(path)) == [(None,)]

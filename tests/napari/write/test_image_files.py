@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,17 @@ def test_a_layers_long_name_becomes_one_that_every_folder_takes(name):
         made = file_name(name, form)
         assert made.endswith(form.suffix)
         assert len(f"{made[: -len(form.suffix)]}_001_001.spad.json".encode()) <= 255
+
+
+def test_a_slanted_layer_has_no_spacing_in_its_sidecar(tmp_path: Path) -> None:
+    from napari_spad.write.label_layer import write_sidecar
+
+    scale = {axis: {"mm": 0.1, "origin": "in the file"} for axis in ("bscan", "row", "column")}
+    meta = {"scale": [0.1] * 3, "units": ["mm"] * 3, "metadata": {"scale": scale, "eye": "OD"}}
+    for more, spacing, facts in (
+        ({"rotate": [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]}, [0.1] * 3, {"scale", "eye"}),
+        ({"shear": [0, 0, 0.2]}, None, {"eye"}),
+    ):
+        path = write_sidecar(str(tmp_path / "a.tif"), np.zeros((2, 3, 4), np.uint8), meta | more)
+        told = json.loads(Path(path).read_text("utf-8"))
+        assert (told["spacing_mm"], set(told["facts"])) == (spacing, facts)

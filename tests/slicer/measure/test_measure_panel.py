@@ -10,9 +10,12 @@ import slicer
 import standin
 import vtk
 from driving import said, settle
-from fakes import paint
+from fakes import FakeEngine, paint
+from scene import add_volume
 
 import spad
+from SPADLib.batch import segment
+from SPADLib.scene import Layout
 
 pytestmark = pytest.mark.gui
 SPACING = (0.2, 0.004, 0.01)
@@ -49,6 +52,8 @@ def test_numbers_are_the_engine_s_and_follow_an_edit(panel, panel_result, sectio
     section.table.cellClicked.emit(1, 0)
     assert panel.desk.bscan() == 2
     assert "largest in B-scan 3" in said(panel)
+    section.table.cellClicked.emit(2, 0)  # an empty one
+    assert "PED is in no B-scan" in said(panel)
 
 
 def test_the_grid_follows_the_fovea_s_point_and_the_eye(panel, panel_result, section):
@@ -135,6 +140,32 @@ def test_a_closed_section_measures_nothing(panel, panel_result, section):
     panel.measure.section.setProperty("collapsed", True)
     assert section.measures is None
     assert section.table.rowCount() == 0
+
+
+def test_a_slanted_grid_is_refused_and_an_oblique_one_is_right(scene, tmp_path):
+    from SPADLib.measure.result_measures import scale_of
+
+    turned = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    assert scale_of(made(tmp_path, directions=turned)).spacing_mm == pytest.approx(SPACING)
+    turned[:, 2] += 0.1 * turned[:, 0]
+    with pytest.raises(ValueError, match="sheared or bent"):
+        scale_of(made(tmp_path, directions=turned))
+
+
+def made(tmp_path, shape=(4, 24, 32), spacing=SPACING, **more):
+    engine = FakeEngine(tmp_path)
+    volume = add_volume(np.zeros(shape, np.uint8), spacing=spacing, **more)
+    return segment(volume, engine.checkpoint, engine=engine, layout=Layout())
+
+
+def test_a_single_bscan_and_a_wrong_scale_have_their_words(scene, tmp_path):
+    from SPADLib.measure.result_measures import ResultMeasures
+
+    single = ResultMeasures(made(tmp_path, shape=(1, 24, 32)))
+    assert single.remarks()[0] == "one single B-scan: areas and heights, but no volume"
+    assert {m.volume_nl for m in single.rows()} == {None}
+    wrong = ResultMeasures(made(tmp_path, spacing=(0.2, 4.0, 10.0)))
+    assert "in OCT they are 0.5 to 50 µm apart" in wrong.remarks()[0]
 
 
 def test_what_has_no_true_size_is_said(panel, panel_volume, panel_result):

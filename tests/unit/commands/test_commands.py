@@ -292,6 +292,22 @@ def test_the_result_is_that_of_the_engine(model: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(image_files.read_label_file(tmp_path / "out" / "a.png"), expected)
 
 
+def test_a_cube_of_a_typed_size_is_segmented_and_keeps_its_scale(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.img").write_bytes(bytes(2 * 32 * 48))
+    argv = ["segment", str(model), str(tmp_path / "a.img"), "-o", str(tmp_path), "--device", "cpu"]
+    assert main(argv) == 1
+    assert "a.img has 3072 bytes; a Cirrus cube has" in capsys.readouterr().err
+    assert main([*argv, "--cube-mm", "6", "2", "6"]) == 2
+    assert "give both" in capsys.readouterr().err
+    assert main([*argv, "--cube", "2", "32", "48", "--cube-mm", "0.48", "2", "0"]) == 0
+    assert image_files.read_label_file(tmp_path / "a.tif", stack=True).shape == (2, 32, 48)
+    scale = json.loads((tmp_path / "a.spad.json").read_text())["facts"]["scale"]
+    assert scale["bscan"] == {"mm": 0.24, "origin": "typed", "how": ""}
+    assert scale["column"]["origin"] == "unknown"
+
+
 def test_too_little_memory_for_a_file_does_not_end_a_batch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

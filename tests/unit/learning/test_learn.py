@@ -45,7 +45,7 @@ def test_what_is_taught_is_found_and_the_old_model_stays_as_it_is(model, bscan):
     old = model("unet")
     image, labels = taught(bscan)
     before = state(old)
-    learnt = old.learn([image], [labels], steps=60, learning_rate=1e-2, old_share=0.0)
+    learnt = old.learn([image], [labels], steps=60, learning_rate=1e-2, old_bscans=0)
 
     def right(segmenter):
         return ((segmenter.segment(image).labels == 2) == (labels == 2)).mean()
@@ -93,13 +93,14 @@ def test_what_sees_the_image_learns_only_if_asked_for(model, bscan):
 def test_the_outcome_lies_between_old_and_learnt_weights(model, bscan):
     old = model()
     image, labels = taught(bscan)
-    far, half, none = (
-        state(old.learn([image], [labels], old_share=share, **QUICK)) for share in (0.0, 0.5, 1.0)
+    far, half, twice = (
+        state(old.learn([image] * n, [labels] * n, old_bscans=b, **QUICK))
+        for n, b in ((1, 0), (1, 1), (2, 6))
     )
     before = state(old)
     for name, value in before.items():
         torch.testing.assert_close(half[name], (far[name] + value) / 2)
-        assert none[name].equal(value) or torch.allclose(none[name], value)
+        torch.testing.assert_close(twice[name], (far[name] + 3 * value) / 4)
 
 
 def test_pixels_that_do_not_count_teach_nothing(model, bscan):
@@ -115,6 +116,45 @@ def test_pixels_that_do_not_count_teach_nothing(model, bscan):
     learning_loss(logits, torch.from_numpy(a)[None]).backward()
     assert (logits.grad[..., 30:] == 0).all()
     assert (logits.grad[..., :30] != 0).any()
+
+
+def test_bscans_that_show_no_structure_leave_the_model_as_it_is(model, bscan):
+    """Accepting a B-scan without fluid taught that there is none anywhere."""
+    image, labels = taught(bscan)
+    knows = model("unet").learn([image], [labels], steps=60, learning_rate=1e-2, old_bscans=0)
+    with pytest.warns(UserWarning, match="nothing to learn: these B-scans show no structure"):
+        same = knows.learn([image], [np.zeros(SHAPE, np.uint8)], **QUICK)
+    assert all(v.equal(state(knows)[k]) for k, v in state(same).items())
+
+
+def test_what_a_lesson_shows_nowhere_is_not_unlearnt():
+    logits = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(3))
+    labels = torch.tensor([[[1, 0], [IGNORE, IGNORE]]], dtype=torch.uint8)
+    alike = torch.tensor([True, False, True, True])
+    logits.requires_grad_(True)
+    loss = learning_loss(logits, labels, alike=alike)
+    p = logits.softmax(1)[0]
+    of_1, of_rest = p[1, 0, 0], 1 - p[1, 0, 1]
+    dice = 1 - (2 * of_1 + 1) / (of_1 + p[1, 0, 1] + 1 + 1)
+    torch.testing.assert_close(loss, -(of_1.log() + of_rest.log()) / 2 + dice)
+    loss.backward()
+    assert logits.grad[0, 1, 0, 1] > 0  # falls: it is shown elsewhere
+    assert (logits.grad[0, [0, 2, 3], 0, 1] < 0).all()  # each of what it may be rises
+
+
+def test_an_earlier_case_that_shows_a_structure_settles_it(model, bscan, monkeypatch):
+    seen = []
+
+    def spy(logits, labels, own, weight, alike):
+        seen.append(alike.tolist())
+        return learning_loss(logits, labels, own, weight, alike)
+
+    monkeypatch.setattr(updates, "learning_loss", spy)
+    image, labels = taught(bscan)
+    old = model("unet")
+    old.learn([image], [labels], steps=1)
+    old.learn([image], [labels], earlier=[(image, labels + 1)], steps=1)
+    assert seen == [[True, True, False, True], [True, False, False, False]]
 
 
 def test_the_model_s_own_pixels_count_as_much_as_the_option_says():
@@ -135,7 +175,7 @@ def test_a_new_structure_is_painted_learnt_saved_and_named(model, bscan, tmp_pat
     image, labels = taught(bscan, value=4)
     classes = (*old.card.classes, LabelClass(4, "ONL", (1, 2, 3)))
     learnt = old.learn(
-        [image], [labels], classes=classes, new_steps=60, learning_rate=1e-2, old_share=0.0
+        [image], [labels], classes=classes, new_steps=60, learning_rate=1e-2, old_bscans=0
     )
     assert [c.name for c in learnt.card.classes] == ["background", "SRF", "IRF", "PED", "ONL"]
     found = learnt.segment(image).labels == 4
@@ -279,8 +319,8 @@ def test_views_are_no_larger_than_the_largest_example():
 
 
 def test_the_recipe_refuses_what_makes_no_sense():
-    with pytest.raises(ValueError, match="old_share"):
-        Recipe(old_share=2.0)
+    with pytest.raises(ValueError, match="old_bscans"):
+        Recipe(old_bscans=-1.0)
 
 
 def test_a_saved_model_says_what_it_is_and_cannot_be_saved_where_nothing_is(model, bscan, tmp_path):

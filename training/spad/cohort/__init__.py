@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spad.cohort.segmenting_file import (
         Result,
         SegmentJob,
+        opened,
         ready_to_segment,
         segment_file,
         targets,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,21 @@ from spad.cases import read_json, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.inference import is_out_of_memory
-from spad.pictures import image_files
+from spad.measuring import Scale
+from spad.pictures import SCANS, CubeSize, image_files, read_scan
 
 if TYPE_CHECKING:
     import spad
 
-__all__ = ["Result", "SegmentJob", "ready_to_segment", "segment_file", "targets", "write_result"]
+__all__ = [
+    "Result",
+    "SegmentJob",
+    "opened",
+    "ready_to_segment",
+    "segment_file",
+    "targets",
+    "write_result",
+]
 
 
 class Result(Protocol):
@@ -53,6 +63,8 @@ class SegmentJob:
         Of :meth:`spad.Segmenter.segment`: samples, steps, seed.
     device : str
     uncertainty, overwrite : bool
+    cube : CubeSize, optional
+        Of ``.img`` files.
     version : str
         Of the SPAD that hands out.
     """
@@ -64,6 +76,7 @@ class SegmentJob:
     device: str = "auto"
     uncertainty: bool = False
     overwrite: bool = False
+    cube: CubeSize | None = None
     version: str = our_version()
 
     def key(self, path: Path) -> str:
@@ -72,7 +85,7 @@ class SegmentJob:
             [path],
             {
                 "model": self.sha256, "spad": self.version, "uncertainty": self.uncertainty,
-                **self.options,
+                **self.options, **({"cube": str(self.cube)} if self.cube else {}),
             },
         )  # fmt: skip
 
@@ -116,8 +129,9 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
                 "output folder, or --overwrite"
             )
         with _lock:  # a worker may have several threads, a model is for one at a time
-            result = _opened(job).segment(image_files.read_file(path), **job.options)
-        target = write_result(result, path, out, job.uncertainty, key)
+            pixels, scale = opened(path, job.cube)
+            result = _opened(job).segment(pixels, **job.options)
+        target = write_result(result, path, out, job.uncertainty, key, scale)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         text = str(error).strip() or type(error).__name__
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
@@ -126,7 +140,32 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
     return Outcome("done", str(target), time.monotonic() - began, key)
 
 
-def write_result(result: Result, path: Path, out: Path, uncertainty: bool, key: str = "") -> Path:
+def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
+    """Pixels of an image or a scan, (H, W) or (Z, H, W), and its scale.
+
+    What should be known of how a scan was read is warned of.
+
+    Raises
+    ------
+    ValueError, OSError, ImportError
+        As `spad.pictures.read_scan` and `image_files.read_file`.
+    """
+    if path.suffix.lower() not in SCANS:
+        return image_files.read_file(path), Scale()
+    scan = read_scan(path, cube)
+    for note in scan.notes:
+        warnings.warn(f"{path.name}: {note}", stacklevel=2)
+    return scan.pixels[0] if len(scan.pixels) == 1 else scan.pixels, scan.scale
+
+
+def write_result(
+    result: Result,
+    path: Path,
+    out: Path,
+    uncertainty: bool,
+    key: str = "",
+    scale: Scale | None = None,
+) -> Path:
     """Write one result; the sidecar comes last and so tells of a complete one.
 
     Parameters
@@ -139,6 +178,8 @@ def write_result(result: Result, path: Path, out: Path, uncertainty: bool, key: 
     uncertainty : bool
     key : str
         Kept in the sidecar; by it a later run knows that there is nothing to do.
+    scale : Scale, optional
+        Of the image, for whoever measures the result.
 
     Returns
     -------
@@ -163,6 +204,7 @@ def write_result(result: Result, path: Path, out: Path, uncertainty: bool, key: 
         spacing_mm=None,
         classes=result.classes,
         provenance={**result.provenance, **({"key": key} if key else {})},
+        facts={"scale": scale.as_json()} if scale is not None and scale != Scale() else None,
     )
     write_json(out / f"{path.stem}.spad.json", content)
     return target

@@ -27,6 +27,7 @@ from spad.cohort import (
     count,
     handed_out,
     on_all,
+    opened,
     ready_to_segment,
     segment_file,
     targets,
@@ -37,11 +38,12 @@ from spad.commands.options import (
     add_sampling,
     add_workers,
     among_workers,
+    positive,
     sampling,
     say,
 )
 from spad.inference import is_out_of_memory
-from spad.pictures import image_files
+from spad.pictures import SCANS, CubeSize, image_files
 
 if TYPE_CHECKING:
     from spad.inference import Segmentation
@@ -52,12 +54,20 @@ __all__ = ["add_arguments", "input_files", "run", "segment_files"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad segment``."""
     add_model(parser)
-    parser.add_argument("files", nargs="+", metavar="FILES", help="PNG, TIFF, JPEG, or folders")
+    parser.add_argument("files", nargs="+", metavar="FILES", help="images, .OCT, .img, or folders")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the results")
     add_sampling(parser)
     parser.add_argument(
         "--uncertainty", action="store_true", help="also write NAME.uncertainty.tif"
     )
+    axes = ("BSCANS", "ROWS", "COLUMNS")
+    parser.add_argument(
+        "--cube", nargs=3, type=positive, metavar=axes, help="size of .img files that tell none"
+    )
+    parser.add_argument(
+        "--cube-mm", nargs=3, type=float, metavar=axes,
+        help="how long such a scan is in mm: across the B-scans, down, along; 0 is unknown",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_workers(parser)
     parser.epilog = (
@@ -95,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         uncertainty=args.uncertainty,
         overwrite=args.overwrite,
         key=job.key,
+        cube=job.cube,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     if failed:
@@ -108,6 +119,7 @@ def _job(args: argparse.Namespace) -> SegmentJob:
     return SegmentJob(
         model=str(path), sha256=sha256(path), out=str(args.out.resolve()), options=sampling(args),
         device=args.device, uncertainty=args.uncertainty, overwrite=args.overwrite,
+        cube=CubeSize.of(args.cube, args.cube_mm),
     )  # fmt: skip
 
 
@@ -142,17 +154,16 @@ def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     problems = []
+    suffixes = (*image_files.SUFFIXES, *SCANS)
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(
                 file
                 for file in path.iterdir()
-                if file.suffix.lower() in image_files.SUFFIXES and not file.name.startswith(".")
+                if file.suffix.lower() in suffixes and not file.name.startswith(".")
             )
             if not inside:
-                problems.append(
-                    f"{path}: has no {', '.join(image_files.SUFFIXES)} file; correct the path"
-                )
+                problems.append(f"{path}: has no {', '.join(suffixes)} file; correct the path")
             found += inside
         elif path.exists():
             found.append(path)
@@ -171,6 +182,7 @@ def segment_files(
     uncertainty: bool = False,
     overwrite: bool = False,
     key: Callable[[Path], str] | None = None,
+    cube: CubeSize | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Segment image files and write label images with a JSON sidecar each.
@@ -191,6 +203,8 @@ def segment_files(
         Replace results that exist. An input is never replaced.
     key : callable, optional
         Gives what a result's sidecar keeps, for a later run to know it by.
+    cube : CubeSize, optional
+        Of ``.img`` files that tell none.
     say : callable, optional
         Takes a line of progress, or what is wrong with a file.
 
@@ -218,8 +232,9 @@ def segment_files(
         head = f"[{number}/{len(images)}] {path}"
         began = time.monotonic()
         try:
-            result = segment(image_files.read_file(path))
-            target = write_result(result, path, out, uncertainty, "" if key is None else key(path))
+            pixels, scale = opened(path, cube)
+            told = "" if key is None else key(path)
+            target = write_result(segment(pixels), path, out, uncertainty, told, scale)
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise

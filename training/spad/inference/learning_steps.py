@@ -25,6 +25,10 @@ from spad.network import Network
 __all__ = ["learning_steps"]
 
 _LEARNT = ", learnt"
+_NOTHING = (
+    "nothing to learn: these B-scans show no structure, and it does not follow that others "
+    "show none; the model stays as it is"
+)
 
 
 def learning_steps(
@@ -56,12 +60,15 @@ def learning_steps(
     total = recipe.new_steps if about.new else recipe.steps
     while True:
         run = lesson(network, about, recipe, device=device, seed=seed)
+        done = 0
         try:
             while True:
                 try:
                     done = next(run)
                 except StopIteration as stop:
                     release(device, KEPT)
+                    if not done:
+                        yield Step(total, total, 0, None, _NOTHING)
                     return _named(card, about), stop.value
                 yield Step(done, total, 0, None)
         except (RuntimeError, MemoryError) as error:

@@ -68,7 +68,11 @@ def truth(labels: Tensor, judged: Tensor | None = None) -> Tensor:
 
 
 def learning_loss(
-    logits: Tensor, labels: Tensor, own: Tensor | None = None, own_weight: float = 0.0
+    logits: Tensor,
+    labels: Tensor,
+    own: Tensor | None = None,
+    own_weight: float = 0.0,
+    alike: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy and soft Dice of what a person said; and little of what the model is sure of.
 
@@ -81,6 +85,9 @@ def learning_loss(
         The old model's own labels, 255 where it is not sure; heeded where ``labels`` is 255.
     own_weight : float
         Weight of such a pixel beside one of the person's.
+    alike : Tensor of bool, shape (K,), optional
+        Background, and the structures that the lesson shows nowhere: they count as one class on
+        background. A B-scan without a structure does not say that there is none in others.
     """
     weight = (labels != IGNORE).float()
     x_0 = truth(labels)
@@ -89,6 +96,9 @@ def learning_loss(
         weight = torch.where(heeded, own_weight, weight)
         x_0 = torch.where(heeded, own.long(), x_0)
     each = F.cross_entropy(logits, x_0, reduction="none")
+    if alike is not None:
+        one = logits.masked_fill(~alike.view(1, -1, 1, 1), -torch.inf).logsumexp(1)
+        each = torch.where(x_0 == 0, logits.logsumexp(1) - one, each)
     # method, Eq. 35
     mean = (each * weight).sum() / weight.sum().clamp_min(1e-6)
     return mean + soft_dice(logits.softmax(1), labels)

@@ -28,10 +28,11 @@ class Recipe(Checked):
         The same for what is pre-trained, as a factor; 0 leaves it as it is.
     denoiser_factor : float
         The same for the denoiser; 0 leaves it as it is, and lets it say nothing.
-    old_share : float
-        Share of the old weights in the outcome, which is the mean of old and learnt ones
-        (Wortsman et al., CVPR 2022): what was learnt of one B-scan reaches the others, and what was
-        known before is not lost. A model with a new structure keeps none.
+    old_bscans : float
+        The outcome is a mean of old and learnt weights (Wortsman et al., CVPR 2022), in which the
+        old ones count as so many B-scans: what was learnt of one reaches the others, what was known
+        before is not lost, and the more is shown the more is learnt. A model with a new structure
+        keeps none.
     own_weight : float
         Weight, beside a pixel of a person's, of one that is 255 and that the old model is sure of;
         0: such a pixel does not count.
@@ -47,7 +48,7 @@ class Recipe(Checked):
     learning_rate: Annotated[float, Within(1e-6, 0.1)] = 1e-3
     encoder_factor: Annotated[float, Within(0, 1)] = 0.0
     denoiser_factor: Annotated[float, Within(0, 1)] = 1.0
-    old_share: Annotated[float, Within(0, 1)] = 0.5
+    old_bscans: Annotated[float, Within(0, 1000)] = 3.0
     own_weight: Annotated[float, Within(0, 1)] = 0.0
     own_confidence: Annotated[float, Within(0.5, 1)] = 0.9
     earlier_share: Annotated[float, Within(0, 0.9)] = 0.25

@@ -73,7 +73,7 @@ def lesson(
     Yields
     ------
     int
-        Number of steps done.
+        Number of steps done; none where no B-scan shows a structure.
 
     Returns
     -------
@@ -82,12 +82,16 @@ def lesson(
     """
     learner = copy.deepcopy(network).to(device).requires_grad_(False)
     optimiser = torch.optim.AdamW(_parts(learner, recipe))
+    alike = _alike(about, network.num_classes)
+    if alike.all():
+        return learner.eval()
     rates = [group["lr"] for group in optimiser.param_groups]
     learnt = [p for group in optimiser.param_groups for p in group["params"]]
     begun = [p.detach().clone() for p in learnt]
     generator = torch.Generator().manual_seed(seed)
     window = window_of(about.size, network.config.stride, about.examples)
     steps = recipe.new_steps if about.new else recipe.steps
+    alike = alike.to(device)
     for step in range(steps):
         rate = min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
         for group, full in zip(optimiser.param_groups, rates, strict=True):
@@ -99,7 +103,7 @@ def lesson(
             unsaid = bool((labels == IGNORE).any())  # asked of a device the host would wait
             images, labels = (sent(x, device) for x in (images, labels))
             asked = network if unsaid and recipe.own_weight and not about.new else None
-            loss = _loss(asked, learner, images, labels, about, recipe, generator)
+            loss = _loss(asked, learner, images, labels, alike, about, recipe, generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(learnt, _CLIP)
@@ -108,9 +112,18 @@ def lesson(
     if not about.new:
         with torch.no_grad():
             # method, Eq. 36
+            old = recipe.old_bscans / (recipe.old_bscans + len(about.examples))
             for now, before in zip(learnt, begun, strict=True):
-                now.lerp_(before, recipe.old_share)
+                now.lerp_(before, old)
     return learner.eval()
+
+
+def _alike(about: Lesson, count: int) -> Tensor:
+    """Background, and the structures that the lesson shows nowhere; bool (K,)."""
+    alike = torch.ones(count, dtype=torch.bool)
+    for one in (*about.examples, *about.earlier):
+        alike[one.labels[(one.labels > 0) & (one.labels != IGNORE)].long()] = False
+    return alike
 
 
 def _parts(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
@@ -152,6 +165,7 @@ def _loss(
     learner: Network,
     images: Tensor,
     labels: Tensor,
+    alike: Tensor,
     about: Lesson,
     recipe: Recipe,
     generator: torch.Generator,
@@ -164,7 +178,7 @@ def _loss(
         own = torch.where(share >= recipe.own_confidence, of_all, IGNORE).to(torch.uint8)
     with autocast(images.device):
         condition = learner.encode(images)
-    loss = learning_loss(_logits(condition), labels, own, recipe.own_weight)
+    loss = learning_loss(_logits(condition), labels, own, recipe.own_weight, alike)
     if not (learner.diffuses and about.times and recipe.denoiser_factor):
         return loss
     # The denoiser meets what a chain would bring it: the encoder's own answer, noised again.
@@ -180,7 +194,7 @@ def _loss(
     t = t / about.schedule.steps
     with autocast(images.device):
         prior = learner.denoise(x_t.unsqueeze(1), t, condition)
-    return loss + learning_loss(prior.squeeze(1), labels, own, recipe.own_weight)
+    return loss + learning_loss(prior.squeeze(1), labels, own, recipe.own_weight, alike)
 
 
 def _logits(condition: Condition) -> Tensor:

@@ -51,7 +51,7 @@ def remarks(live: LiveMeasures, scale: Scale | None = None) -> tuple[str, ...]:
             )
         if live.grid.eye is None:
             out.append(
-                "which eye it is is not known: fields are named after the image's left (L) and "
+                "nobody said which eye it is: fields are named after the image's left (L) and "
                 "right (R); choose OD or OS"
             )
     return tuple(out)

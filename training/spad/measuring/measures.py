@@ -270,21 +270,22 @@ class LiveMeasures:
         top, high = self._areas.argmax(1), self._heights.argmax(1)
         areas, heights = self._areas.max(1), self._heights.max(1)
         drawn = self._drawn.sum(2)
-        out = []
+        ranged = nl is not None and len(drawn)
+        least, most = (drawn.min(0), drawn.max(0)) if ranged else (None, None)
+        out, names = [], list(scanned)
         for (k, r), volume in np.ndenumerate(pixels):
-            region, value = list(scanned)[r], self._values[k]
+            region, value = names[r], self._values[k]
             place = int(high[k, r])
             inside = self._counts[k, place] * (self._weights[r, place] > 0)
             there = bool(touched[k, r])
-            samples = drawn[:, k, r] if nl is not None else ()
             out.append(
                 Measurement(
                     structure=self._structures[k].name,
                     region=region,
                     volume_nl=None if nl is None else float(volume) * nl,
                     largest_area_mm2=float(areas[k, r]) * row * column,
-                    low_nl=float(min(samples)) * nl if nl is not None and len(samples) else None,
-                    high_nl=float(max(samples)) * nl if nl is not None and len(samples) else None,
+                    low_nl=None if nl is None or least is None else float(least[k, r]) * nl,
+                    high_nl=None if nl is None or most is None else float(most[k, r]) * nl,
                     value=value,
                     largest_area_bscan=int(top[k, r]) if there else None,
                     largest_height_um=float(heights[k, r]) * row * 1000,

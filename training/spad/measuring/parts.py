@@ -8,6 +8,7 @@ runs of pixels, so that a stroke costs one B-scan and not the stack.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,11 @@ class _Runs:
     value: NDArray[np.uint8]
     part: NDArray[np.int64]
 
-    @property
-    def parts(self) -> int:
-        return int(self.part.max()) + 1 if len(self.part) else 0
+    def kinds(self) -> NDArray[np.uint8]:
+        """Value of each part."""
+        out = np.zeros(int(self.part.max(initial=-1)) + 1, np.uint8)
+        out[self.part] = self.value
+        return out
 
 
 class Parts:
@@ -42,34 +45,25 @@ class Parts:
     def __init__(self, labels: NDArray[np.uint8], values: tuple[int, ...]) -> None:
         self._values = values
         self._runs = [_runs(one, values) for one in labels]
-        self._links = [
-            _touching(a, b, 0) for a, b in zip(self._runs[:-1], self._runs[1:], strict=True)
-        ]
+        self._kinds = [one.kinds() for one in self._runs]
+        self._links = [_linked(a, b) for a, b in pairwise(self._runs)]
 
     def update(self, z: int, labels: NDArray[np.uint8]) -> None:
         """Take a B-scan, (H, W), that has changed."""
         self._runs[z] = _runs(labels, self._values)
+        self._kinds[z] = self._runs[z].kinds()
         for at in (z - 1, z):
             if 0 <= at < len(self._links):
-                self._links[at] = _touching(self._runs[at], self._runs[at + 1], 0)
+                self._links[at] = _linked(self._runs[at], self._runs[at + 1])
 
     def counts(self) -> dict[int, int]:
         """Number of parts of each value in the stack."""
-        starts = np.concatenate([[0], np.cumsum([r.parts for r in self._runs])])
-        none = np.empty(0, np.int64)
-        here, there = [none], [none]
-        for z, (a, b) in enumerate(self._links):
-            here.append(starts[z] + self._runs[z].part[a])
-            there.append(starts[z + 1] + self._runs[z + 1].part[b])
-        number = int(starts[-1])
-        whole = _joined(np.stack([np.concatenate(here), np.concatenate(there)]), number)
-        values = np.zeros(number, np.uint8)
-        for start, runs in zip(starts, self._runs, strict=False):
-            values[start + runs.part] = runs.value
-        found = {}
-        for value in self._values:
-            found[value] = len(np.unique(whole[values == value]))
-        return found
+        starts = np.cumsum([0, *(len(one) for one in self._kinds)])
+        values = np.concatenate(self._kinds)
+        pairs = [np.empty((2, 0), np.int64)]
+        pairs += [link + starts[z : z + 2, None] for z, link in enumerate(self._links)]
+        whole = _joined(np.concatenate(pairs, 1), len(values))
+        return {value: len(np.unique(whole[values == value])) for value in self._values}
 
 
 def _runs(labels: NDArray[np.uint8], values: tuple[int, ...]) -> _Runs:
@@ -105,6 +99,13 @@ def _touching(
     )
     same = first.value[one] == second.value[other]
     return one[same], other[same]
+
+
+def _linked(first: _Runs, second: _Runs) -> NDArray[np.int64]:
+    """Pairs of parts that lie on each other in neighbouring B-scans, each once: (2, n)."""
+    here, there = _touching(first, second, 0)
+    pairs = np.stack([first.part[here], second.part[there]])
+    return np.unique(pairs, axis=1) if pairs.size else pairs
 
 
 def _joined(pairs: NDArray[np.int64], number: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Image files in and out: PNG, TIFF, JPEG and BMP as arrays, alike in every host.
+"""Image files in and out: PNG, TIFF, JPEG and BMP as arrays, and small makers' scans.
 
 The only room of the engine that opens image files. Pillow and tifffile are loaded with the first.
 """
@@ -9,7 +9,10 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.pictures import image_files
+    from spad.pictures.bare_pixels import CubeSize, UnknownSize, fitting
     from spad.pictures.image_files import SUFFIXES
     from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
+    from spad.pictures.scan_files import SCANS, read_scan
+    from spad.pictures.scans import Scan, day, parsing
 
 __getattr__, __all__ = lazily(__name__)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders import Thickness, layer_maps, thickness
-from spad.measuring import LiveMeasures, Measurement, Scale, remarks
+from spad.measuring import Length, LiveMeasures, Measurement, Scale, remarks
 from SPADLib.lines import lines_of
 from SPADLib.measure.fovea_node import place_fovea
-from SPADLib.scene import Result, array_of, spacing_is_default, to_world
+from SPADLib.scene import Result, array_of, kept_scale, spacing_is_default, to_world
 
 __all__ = ["EYE", "ResultMeasures", "scale_of"]
 
@@ -52,7 +52,15 @@ def scale_of(result: Result) -> Scale:
             f"“{name}” is sheared or bent, by its own axes or by its transform: a pixel has no one "
             "size. Resample it to a straight grid to measure"
         )
-    return Scale.of(steps.tolist(), "derived", _HOW)
+    kept = kept_scale(volume)
+    if kept is None:
+        return Scale.of(steps.tolist(), "derived", _HOW)
+    told = result.layout.order((kept.bscan, kept.row, kept.column))
+    # Whoever gave an axis another length since knows better than the file.
+    return Scale(*(
+        one if np.isclose(one.mm or 1.0, step, rtol=1e-4) else Length(float(step), "derived", _HOW)
+        for one, step in zip(told, steps, strict=True)
+    ))  # fmt: skip
 
 
 class ResultMeasures:

@@ -14,14 +14,21 @@ import slicer
 from SPADLib.read.nifti_files import is_nifti, refuse_cut
 from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture
 
-__all__ = ["IMAGES", "LABELS", "load_segmentation", "load_volume"]
+__all__ = ["IMAGES", "LABELS", "added", "load_segmentation", "load_volume"]
 
-IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", *PICTURES)
+SCANS = (".oct", ".img")  # those of spad.pictures: this is read before the engine is installed
+IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", *SCANS, *PICTURES)
 LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff", ".bmp")
 
 
-def load_volume(path: Path) -> Any:
+def load_volume(path: Path, size: Any = None) -> Any:
     """Load one file, and no file beside it, as a volume into the scene.
+
+    Parameters
+    ----------
+    path : Path
+    size : spad.pictures.CubeSize, optional
+        Of an ``.img`` that tells none.
 
     Raises
     ------
@@ -32,6 +39,10 @@ def load_volume(path: Path) -> Any:
         array = picture(path)
         kind = "vtkMRMLScalarVolumeNode" if array.ndim == 3 else "vtkMRMLVectorVolumeNode"
         return add_picture(array, kind, path)
+    if path.name.lower().endswith(SCANS):
+        from SPADLib.read.scans import load_scan
+
+        return load_scan(path, size)
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetSingleFile(True)  # else numbered pictures of a folder become one stack
     with _alone(path) as file:
@@ -43,6 +54,20 @@ def load_volume(path: Path) -> Any:
                 return node
             slicer.mrmlScene.RemoveNode(node)
     raise ValueError(f"“{path.name}” cannot be read as a volume: is it whole, and an image?")
+
+
+def added(name: str) -> list[str]:
+    """Load a file for Slicer's *Add Data*: its nodes' ids; none, and a message, where it fails."""
+    try:
+        return [load_volume(Path(name)).GetID()]
+    except ImportError as error:
+        slicer.util.errorDisplay(
+            f"“{Path(name).name}” is read by SPAD's engine, which is not installed yet ({error}). "
+            "Open the module SPAD, press Install, and try again."
+        )
+    except (ValueError, OSError) as error:
+        slicer.util.errorDisplay(str(error))
+    return []
 
 
 def load_segmentation(path: Path) -> Any:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
         Source,
         dicom_modality,
         guessed_layout,
+        keep_scale,
+        kept_scale,
         open_source,
         spacing_is_default,
     )

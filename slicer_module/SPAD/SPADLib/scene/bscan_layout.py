@@ -123,7 +123,11 @@ class Layout:
 
 
 def guess(
-    shape: Sequence[int], spacing: Sequence[float], directions: NDArray[np.float64]
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    directions: NDArray[np.float64],
+    *,
+    stacked: bool = False,
 ) -> tuple[Layout, str]:
     """Guess how the B-scans lie in a volume.
 
@@ -132,6 +136,8 @@ def guess(
     shape, spacing : of the array, (k, j, i)
     directions : array, (3, 3)
         A row an axis (k, j, i): the unit vector of its step in RAS.
+    stacked : bool
+        The B-scans are known to lie along k.
 
     Returns
     -------
@@ -139,7 +145,7 @@ def guess(
     why : str
         A clause for the panel, such as "19 along k, farthest apart".
     """
-    axis, why = _axis(shape, spacing)
+    axis, why = (0, f"{shape[0]} along k, as read") if stacked else _axis(shape, spacing)
     along = int(np.abs(directions[axis]).argmax())
     first, second = (a for a in range(3) if a != axis)
     across, down = _COLUMNS[along], _ROWS[along]

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 from numpy.typing import NDArray
 
+from spad.measuring import Scale
 from SPADLib.scene.bscan_layout import Layout, guess
 from SPADLib.scene.result_nodes import made_by_spad
 from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
 
-__all__ = ["Source", "dicom_modality", "guessed_layout", "open_source", "spacing_is_default"]
+__all__ = [
+    "Source",
+    "dicom_modality",
+    "guessed_layout",
+    "keep_scale",
+    "kept_scale",
+    "open_source",
+    "spacing_is_default",
+]
 
 PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
+_SCALE = "SPAD.scale"
+"""Attribute of a volume that a reader of ours made: its scale along k, j, i, with origins."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +134,26 @@ def guessed_layout(volume: Any) -> tuple[Layout, str]:
         It has no pixels.
     """
     shape = array_of(volume).shape[:3]
-    return guess(shape, spacing_of(volume), directions_of(volume))
+    read = kept_scale(volume) is not None  # by us, with the B-scans along k
+    return guess(shape, spacing_of(volume), directions_of(volume), stacked=read)
 
 
 def spacing_is_default(volume: Any) -> bool:
     """Whether a volume's spacing is the 1 mm that a file without any gets."""
     return all(abs(mm - 1) < 1e-9 for mm in volume.GetSpacing())
+
+
+def keep_scale(volume: Any, scale: Scale) -> None:
+    """Keep with a volume, whose B-scans lie along K, where its mm come from."""
+    volume.SetAttribute(_SCALE, json.dumps(scale.as_json()))
+
+
+def kept_scale(volume: Any) -> Scale | None:
+    """What `keep_scale` kept, along k, j, i; None where no reader of ours made the volume."""
+    try:
+        return Scale.from_json(json.loads(volume.GetAttribute(_SCALE) or ""))
+    except ValueError:
+        return None
 
 
 def dicom_modality(volume: Any) -> str:
