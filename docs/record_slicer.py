@@ -29,6 +29,7 @@ from scene import new_scene
 MODEL = "oct-phantom"
 WIDTH_PX, HEIGHT_PX = 520, 200
 GAP_PX = 6
+LINES_HIGH_PX, ZOOM, PULLED_PX = 220, 1.9, 18
 WAIT_S = 300
 PANEL_PX, PANEL_HIGH_PX = 480, 1190
 
@@ -106,8 +107,42 @@ def main() -> None:
     settle(panel)
     standin.process_events(0.3)
     standin.screenshot(measure.section, folder / "slicer-measure.png")
+    record_lines(panel, SliceView(scene, app, "Lines", (WIDTH_PX, LINES_HIGH_PX)), folder)
     standin.remove()
     slicer.mrmlScene.Clear(1)
+
+
+def record_lines(panel, view, folder: Path) -> None:
+    """Record the lines of a band, one point of them pulled, on the phantom's truth."""
+    from SPADLib.desk.views import show_bscan, world_of
+    from SPADLib.scene import replace_labels
+
+    result, lines = panel.desk.result, panel.lines
+    truth = np.ascontiguousarray(panel.compare.comparison.labels[1])
+    replace_labels(result.segmentation, result.values, result.volume, truth >= 0, truth)
+    panel.ui.uncertaintyCheck.setChecked(False)
+    show_bscan(panel.desk.view, result.volume, result.layout, 3)
+    settle(panel)
+    lines.structures.setCurrentIndex(2)  # PED
+    lines.band.click()
+    panel.measure.section.setProperty("collapsed", True)
+    fovea = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode")
+    fovea.GetDisplayNode().SetVisibility(False)
+    top = lines.curves.shown(0)[0]
+    for node in [n for line in (0, 1) for n in lines.curves.shown(line)]:
+        node.GetDisplayNode().SetViewNodeIDs([view.node.GetID()])
+    show_bscan(view.node, result.volume, result.layout, 3)
+    middle = top.GetNumberOfControlPoints() // 2
+    at = np.array(slicer.util.arrayFromMarkupsControlPoints(top)[middle])
+    wide, high, deep = view.node.GetFieldOfView()
+    view.node.SetFieldOfView(wide / ZOOM, high / ZOOM, deep)
+    view.node.JumpSliceByCentering(*at)
+    up = world_of(result.volume, result.layout, (3, 0, 0)) - world_of(
+        result.volume, result.layout, (3, PULLED_PX, 0)
+    )
+    top.SetNthControlPointPositionWorld(middle, *(at + up))
+    view.save(folder / "slicer-lines.png")
+    view.close()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,17 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QToolButton
 
 from napari_spad.borders.band import lines_of_band
 from napari_spad.borders.line_files import FILTER, export_lines, import_lines
-from napari_spad.borders.line_layers import add_lines, color_of, placed_like
+from napari_spad.borders.line_layers import (
+    add_lines,
+    borders_of,
+    color_of,
+    image_of,
+    placed_like,
+)
 from napari_spad.borders.line_model import Borders
-from napari_spad.desk import Desk, named
+from napari_spad.desk import Desk, named, setting
 from napari_spad.layers import level_0
-from spad.borders import Lines, areas
+from spad.borders import Lines, areas, lines_name
 
 __all__ = ["AddMenu"]
 
@@ -172,10 +178,20 @@ class AddMenu(QToolButton):
 
     def export(self, layer: Vectors) -> None:
         """Ask for a file, and write the lines there."""
-        chosen, _ = QFileDialog.getSaveFileName(self, "Export lines", f"{layer.name}.csv", FILTER)
+        proposed = str(self._beside_result(layer))
+        chosen, _ = QFileDialog.getSaveFileName(self, "Export lines", proposed, FILTER)
         if chosen:
             try:
                 export_lines(layer, Path(chosen), self.viewer)
                 self.desk.say(f"Exported the lines to {chosen}")
             except Exception as error:
                 self.desk.fail(error)
+
+    def _beside_result(self, layer: Vectors) -> Path:
+        """Where `spad measure` finds the lines: beside the export of the result on their image."""
+        borders = borders_of(layer)
+        image = None if borders is None else image_of(borders, self.viewer)
+        mine = [one for one in (self.desk.result, *self.desk.results) if one is not None]
+        named = [one.layer.name for one in mine if one.image is image]
+        name = next(iter(named), layer.name if image is None else image.name)
+        return Path(setting(self.desk.settings, "export_folder", "")) / lines_name(name)

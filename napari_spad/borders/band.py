@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_spad.borders.line_model import Borders
 from napari_spad.desk import Desk, Result
-from spad.borders import Lines, band_lines, with_band
+from spad.borders import Lines, band_lines, followed, held_beside, with_band
 
 __all__ = ["Band", "lines_of_band"]
 
@@ -24,9 +26,10 @@ def lines_of_band(result: Result, value: int, name: str) -> Lines:
 class Band:
     """Keeps two lines and a structure's pixels the same.
 
-    An edit of the lines changes the labels as one undo step, and its pixels count as painted by
-    hand: sampling around edits holds them. Locked structures stay. What is painted, undone or
-    sampled in the labels moves the lines.
+    An edit of the lines changes the labels as one undo step. Its pixels count as painted by hand,
+    and so do those just above and below a line that it moved: sampling around edits holds them, and
+    with them the line. Locked structures stay. What is painted, undone or sampled in the labels
+    moves the lines.
 
     Parameters
     ----------
@@ -41,6 +44,7 @@ class Band:
     def __init__(self, desk: Desk, borders: Borders, result: Result, value: int) -> None:
         self.desk, self.borders, self.result, self.value = desk, borders, result, value
         self._writing = self._following = False
+        self._heights = borders.heights.copy()  # as they were before an edit
         self._changed: set[tuple[int, ...]] = set()
         # A polygon and a fill are told before they are in the data.
         self._soon = QTimer(singleShot=True, interval=0)
@@ -61,26 +65,42 @@ class Band:
 
     def _write(self, bscans: Sequence[int]) -> None:
         layer, locked = self.result.layer, self.result.locked
+        known, self._heights = self._heights, self.borders.heights.copy()
         if self._following or layer not in self.desk.viewer.layers:
             return
         if self.value in locked:
             self.desk.say("The structure is locked: its lines moved, its labels did not.")
             return
-        places: list[tuple[Any, ...]] = []
-        values = []
-        for z in bscans:
-            now = layer.data[self._index(z)]
-            new = with_band(now, self.value, self.borders.plane(z))
-            where = np.nonzero((new != now) & ~np.isin(now, list(locked)))
-            places.append((*(np.full(len(where[0]), i) for i in self._index(z)), *where))
-            values.append(new[where])
-        index = tuple(np.concatenate(axis) for axis in zip(*places, strict=True))
-        if len(index[0]):
-            self._writing = True
-            try:
-                layer.data_setitem(index, np.concatenate(values))
-            finally:
-                self._writing = False
+        places, values, beside = [], [], []
+        self._writing = True
+        try:
+            for z in bscans:
+                now, plane = layer.data[self._index(z)], self.borders.plane(z)
+                new = with_band(now, self.value, plane)
+                where = (new != now) & ~np.isin(now, list(locked))
+                fits = partial(self._fits, plane=plane)
+                if not where.any() or self.result.hand.undo_if(self._index(z), fits):
+                    continue
+                places.append(self._places(z, where))
+                values.append(new[where])
+                beside.append(self._places(z, held_beside(known[:, z], plane, len(now))))
+            if places:
+                index, held = (
+                    tuple(np.concatenate(axis) for axis in zip(*some, strict=True))
+                    for some in (places, beside)
+                )
+                with self.result.hand.holding(held):
+                    layer.data_setitem(index, np.concatenate(values))
+        finally:
+            self._writing = False
+
+    def _fits(self, labels: NDArray[np.uint8], plane: NDArray[np.float32]) -> bool:
+        return followed(labels, self.value, plane) is plane
+
+    def _places(self, z: int, where: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
+        """Places in the layer of pixels of a B-scan, an array an axis."""
+        found = np.nonzero(where)
+        return (*(np.full(len(found[0]), i) for i in self._index(z)), *found)
 
     def _on_edited(self, result: Result, edit: Any) -> None:
         if result is self.result and not self._writing:
@@ -105,7 +125,6 @@ class Band:
     def _follow_bscan(self, place: tuple[int, ...]) -> None:
         z = place[-1] if place else 0
         now, plane = self.result.layer.data[self._index(z)], self.borders.plane(z)
-        every = np.ones(now.shape[1], bool)
-        fits = (with_band(now, self.value, plane, columns=every) == now).all(0)
-        if not fits.all():
-            self.borders.follow(z, np.where(fits, plane, band_lines(now, self.value)))
+        new = followed(now, self.value, plane)
+        if new is not plane:
+            self.borders.follow(z, new)

@@ -1,9 +1,4 @@
-"""Layers of lines on the disk as label layers are: a small file for each B-scan that was edited.
-
-Heights are kept as the bits of their float32, so that they come back as they were. Exclusive or
-with those of NaN makes a B-scan without lines all 0, which autosave does not write and reads where
-it wrote nothing.
-"""
+"""Layers of lines on the disk as label layers are: a small file for each B-scan that was edited."""
 
 from __future__ import annotations
 
@@ -23,12 +18,11 @@ from napari_spad.borders.line_layers import add_lines, borders_of
 from napari_spad.borders.line_model import Borders
 from napari_spad.desk import Desk, explain
 from napari_spad.layers import placement
-from spad.borders import Lines
+from spad.borders import Lines, from_bits, to_bits
 
 __all__ = ["KeptLines", "TrackedLines"]
 
 WAIT_MS, RETRY_MS = 250, 10_000
-NAN_BITS = np.float32(np.nan).view(np.int32)
 TALLEST = 65_535
 """Rows, where a damaged header does not tell: heights are not to be cut off."""
 
@@ -109,8 +103,8 @@ class KeptLines(QObject):
     def show(self, saved: Any, loaded: Any, placed: dict[str, Any]) -> None:
         """Put lines that were read back into the viewer, and go on saving them there."""
         header = loaded.header
-        heights = (loaded.labels.astype(np.int32) ^ NAN_BITS).view(np.float32)
-        lines = Lines(tuple(header["lines"]), np.moveaxis(heights, 1, 0))
+        heights = np.moveaxis(from_bits(loaded.labels), 1, 0)
+        lines = Lines(tuple(header["lines"]), heights)
         inserted = self.viewer.layers.events.inserted
         inserted.disconnect(self._on_inserted)  # it would be saved anew elsewhere
         try:
@@ -162,7 +156,7 @@ class KeptLines(QObject):
         for one in self._all():
             if one.dirty or one.header_dirty:
                 bscans = {
-                    z: (_bits(one.borders.heights[:, z]), one.borders.by_hand[:, z].copy())
+                    z: (to_bits(one.borders.heights[:, z]), one.borders.by_hand[:, z].copy())
                     for z in sorted(one.dirty)
                 }
                 jobs.append(_Job(one, _header(one) if one.header_dirty else None, bscans))
@@ -230,10 +224,6 @@ def _write(busy: Lock, session: Session, jobs: list[_Job]) -> tuple[str, list[_J
                 wrong = wrong or explain(error)
                 again.append(job)
     return wrong, again
-
-
-def _bits(heights: NDArray[np.float32]) -> NDArray[np.int32]:
-    return np.ascontiguousarray(heights).view(np.int32) ^ NAN_BITS
 
 
 def _header(one: TrackedLines) -> dict[str, Any]:

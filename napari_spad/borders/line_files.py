@@ -11,7 +11,7 @@ from napari.layers import Vectors
 from napari_spad.borders.eyepy_file import SUFFIX, read_eyepy, write_eyepy
 from napari_spad.borders.line_layers import borders_of, image_of
 from napari_spad.layers import open_source, part_at, spacing_mm
-from spad.borders import Lines, read_lines, write_lines
+from spad.borders import Lines, check_size, read_lines, write_lines
 
 __all__ = ["FILTER", "export_lines", "import_lines"]
 
@@ -53,10 +53,5 @@ def import_lines(path: Path, shape: tuple[int, int, int]) -> Lines:
         In words; also where the lines are of another size.
     """
     lines = read_eyepy(path) if path.suffix.lower() == SUFFIX else read_lines(path)
-    found = lines.heights.shape[1:]
-    if found != (shape[0], shape[2]):
-        raise ValueError(
-            f"{path.name} has lines of {found[0]} B-scans of {found[1]} columns, and the image "
-            f"{shape[0]} of {shape[2]}; open the image that they were drawn on"
-        )
+    check_size(lines, shape[0], shape[2], path.name)
     return lines

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_spad.borders.line_model import Borders
 from napari_spad.layers import level_0, placement
-from spad.borders import Lines
+from spad.borders import LINE_COLORS, Lines
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -31,15 +31,13 @@ __all__ = [
     "placed_like",
 ]
 
-COLORS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff")
-"""Okabe and Ito's, the brightest first."""
 WIDTH_PX, SELECTED_PX = 2.0, 3.0
 KEY = "borders"
 
 
 def color_of(line: int) -> str:
     """Colour of a line by its number, as a hexadecimal triple."""
-    return COLORS[line % len(COLORS)]
+    return LINE_COLORS[line % len(LINE_COLORS)]
 
 
 def borders_of(layer: Any) -> Borders | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,7 +12,7 @@ import numpy as np
 
 from napari_spad.layers import noted
 from napari_spad.write import refuse_long_name
-from spad.cases import reserved_name
+from spad.cases import file_stem
 
 __all__ = ["FORMATS", "Format", "export", "file_name", "targets"]
 
@@ -49,12 +48,8 @@ FORMATS = (
 
 
 def file_name(name: str, form: Format) -> str:
-    """A file name for a layer, without what file systems refuse."""
-    clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .") or "labels"
-    if reserved_name(clean):
-        clean = f"_{clean}"
-    # In bytes, as file systems count them, with room for numbers and the sidecar's end.
-    return clean.encode()[:200].decode(errors="ignore")[:120] + form.suffix
+    """A file name for a layer."""
+    return file_stem(name, "labels") + form.suffix
 
 
 def targets(target: Path, form: Format, shape: tuple[int, ...]) -> dict[tuple[int, ...], Path]:

@@ -55,6 +55,7 @@ class _Step:
     places: NDArray[np.int64]  # in the flattened layer, each once
     before: NDArray[Any]
     after: NDArray[Any]
+    marked: NDArray[np.int64]  # these places, and others that it says to be right
     marks: NDArray[np.uint8]  # by hand, before the step
     then: NDArray[np.uint8]  # and after it
     by_model: bool
@@ -87,6 +88,7 @@ class Hand:
         self._by_model = False
         self._group: object = None
         self._takes_back: _Step | None = None
+        self._beside: NDArray[np.int64] | None = None
         layer.events.paint.connect(self._on_paint)
         layer.__dict__ |= {"undo": self._undo, "redo": self._redo}
 
@@ -115,6 +117,21 @@ class Hand:
             layer._block_history = stroke
             self._by_model, self._group = False, None
 
+    @contextmanager
+    def holding(self, where: tuple[NDArray[np.integer], ...]) -> Iterator[None]:
+        """While this lasts, an edit also says of other pixels that they are right.
+
+        Parameters
+        ----------
+        where : tuple of array of int
+            Their places, an array an axis.
+        """
+        self._beside = np.ravel_multi_index(where, self.mask.shape)
+        try:
+            yield
+        finally:
+            self._beside = None
+
     def undo_at(self, index: tuple[int, ...]) -> bool:
         """Take back the last step on one B-scan, whatever was done on others since.
 
@@ -131,20 +148,39 @@ class Hand:
             False where there is nothing to take back: or what was done touches other B-scans too,
             or something else has changed its pixels.
         """
+        step = self._last_at(index)
+        if step is None:
+            return False
+        self._takes_back = step
+        try:
+            where = np.unravel_index(step.places, self.mask.shape)
+            self.layer.data_setitem(where, step.before)
+        finally:
+            self._takes_back = None
+        return True
+
+    def undo_if(self, index: tuple[int, ...], fits: Callable[[NDArray[Any]], bool]) -> bool:
+        """Take back the person's last step on one B-scan if its labels, (H, W), then are to be so.
+
+        To write them would say that they are by hand, and know nothing of what was painted over.
+        """
+        step = self._last_at(index)
+        if step is None or step.by_model:
+            return False
+        before = np.array(self.layer.data[index])
+        first = np.ravel_multi_index((*index, 0, 0), self.mask.shape)
+        before.reshape(-1)[step.places - first] = step.before
+        return fits(before) and self.undo_at(index)
+
+    def _last_at(self, index: tuple[int, ...]) -> _Step | None:
+        """The last step on one B-scan, where it can be taken back."""
         gone = {id(step.takes_back) for step in self._done}
         for step in reversed(self._done):
             if index not in self._bscans(step.places) or step.takes_back or id(step) in gone:
                 continue
-            if self._bscans(step.places) != (index,) or not self._holds(step.places, step.after):
-                return False
-            self._takes_back = step
-            try:
-                where = np.unravel_index(step.places, self.mask.shape)
-                self.layer.data_setitem(where, step.before)
-            finally:
-                self._takes_back = None
-            return True
-        return False
+            alone = self._bscans(step.places) == (index,)
+            return step if alone and self._holds(step.places, step.after) else None
+        return None
 
     def _on_paint(self, event: Any) -> None:
         if self.layer.data.shape != self.mask.shape:
@@ -153,15 +189,18 @@ class Hand:
         # A step that changed nothing in the end is one too: undo and redo will stop there.
         places, before, after = _once(parts)
         marks = self.mask.reshape(-1)
-        then = np.full(len(places), not self._by_model, np.uint8)
+        marked = places if self._beside is None else np.union1d(places, self._beside)
+        then = np.full(len(marked), not self._by_model, np.uint8)
         back = self._takes_back
         if back is not None and np.array_equal(places, back.places):
-            then = back.marks
+            marked, then = back.marked, back.marks
         by_model = self._by_model if back is None else back.by_model
-        step = _Step(places, before, after, marks[places], then, by_model, self._group, back)
+        step = _Step(
+            places, before, after, marked, marks[marked], then, by_model, self._group, back
+        )
         self._done.append(step)
         self._undone.clear()
-        marks[places] = then
+        marks[marked] = then
         if back is not None:
             self._tell("undo", places, after, by_model=by_model)
         elif not self._by_model:
@@ -178,7 +217,7 @@ class Hand:
         if step is None or not self._holds(step.places, step.before):
             return None
         self._undone.append(self._done.pop())
-        self.mask.reshape(-1)[step.places] = step.marks
+        self.mask.reshape(-1)[step.marked] = step.marks
         kind: Literal["undo", "redo"] = "undo" if step.takes_back is None else "redo"
         self._tell(kind, step.places, step.before, by_model=step.by_model)
         return step
@@ -194,7 +233,7 @@ class Hand:
         if step is None or not self._holds(step.places, step.after):
             return None
         self._done.append(self._undone.pop())
-        self.mask.reshape(-1)[step.places] = step.then
+        self.mask.reshape(-1)[step.marked] = step.then
         kind: Literal["undo", "redo"] = "redo" if step.takes_back is None else "undo"
         self._tell(kind, step.places, step.after, by_model=step.by_model)
         return step

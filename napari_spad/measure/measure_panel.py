@@ -27,7 +27,7 @@ from napari_spad.measure.visits_panel import VisitsPanel
 from napari_spad.review import Reviews
 from napari_spad.scale import ScaleRow
 from napari_spad.scores import ScoresPanel
-from spad.borders import Thickness, thickness_remark
+from spad.borders import Thickness, missing_columns
 from spad.measuring import Agreement, agreement_plot
 
 __all__ = ["MeasurePanel"]
@@ -226,10 +226,7 @@ class MeasurePanel(QWidget):
             )
         elif not layers:
             lines.append("two lines over this image are needed: tab Correct, Lines, Add…")
-        lines += list(dict.fromkeys(
-            f"{one.layer}: {told}" for one in layers
-            if one.region == "total" and (told := thickness_remark(one.known))
-        ))  # fmt: skip
+        lines += filter(None, [missing_columns(layers)])
         if layers and facts is not None and grid_of(facts) is None:
             lines.append(
                 "there are no fields: they need the fovea (Propose, or double click in the map) "

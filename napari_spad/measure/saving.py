@@ -16,7 +16,7 @@ from napari_spad.desk import Background, Desk, named, setting, whose
 from napari_spad.layers import level_0
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
-from spad.borders import thickness_rows
+from spad.borders import by_region, missing_columns, thickness_rows
 from spad.cases import write_bytes
 from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import plain_text, write_text
@@ -145,6 +145,8 @@ class Saving(QObject):
             "title": layer.name,
             "facts": self._facts(),
             "worst": self._worst(),
+            "layers": by_region(measures.layers()),
+            "noted": [*filter(None, [missing_columns(measures.layers())])],
         }
         self._desk.say("drawing the page…")
         self._work.start(lambda: page_pdf(**page), lambda pdf: self.write(path, pdf))

@@ -137,6 +137,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         from SPADLib.host import ink
         from SPADLib.keep import KeepPanel
         from SPADLib.learn import TrainingPanel
+        from SPADLib.lines import LinesPanel
         from SPADLib.measure import MeasurePanel
         from SPADLib.scene import register
         from SPADLib.scores import ComparePanel
@@ -161,6 +162,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.segment = SegmentPanel(self.desk, ui, runs, (ALL, CURRENT, RANGE))
         self.edit = EditPanel(self.desk, ui)
         self.compare = ComparePanel(self.desk, ui, runs)
+        self.lines = LinesPanel(self.desk, ui, self.edit.editor)
         self.measure = MeasurePanel(self.desk, ui)
         self.review = ReviewPanel(self.desk, ui)
         self.correct = CorrectPanel(self.desk, ui, runs, self.segment)
@@ -218,6 +220,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.runs.cancel("the scene was closed")
         self.segment.preflight.stop()
         self.compare.stop()
+        self.lines.stop()
         self.measure.stop()
         self.review.stop()
         self.correct.stop()

@@ -12,7 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 __all__ = ["SliceView"]
 
-MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D",)
+MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLMarkupsDisplayableManager")
 
 
 class SliceView:

@@ -20,6 +20,7 @@ SEGMENTATION_MODULES = {
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
     "tables": "vtkSlicerTablesLogic",
     "sequences": "vtkSlicerSequencesLogic",
+    "markups": "vtkSlicerMarkupsLogic",
 }
 
 
@@ -47,7 +48,8 @@ def new_scene() -> tuple[Any, types.SimpleNamespace, Any]:
         if hasattr(logic, "SetMRMLApplicationLogic"):
             logic.SetMRMLApplicationLogic(app)
         logic.SetMRMLScene(scene)
-        app.SetModuleLogic(name, logic)
+        for called in (name, name.title()):  # as its displayable manager looks for it
+            app.SetModuleLogic(called, logic)
         setattr(modules, name, Module(logic))
     slicer.mrmlScene, slicer.modules = scene, modules
     vtk.vtkObject.GlobalWarningDisplayOn()

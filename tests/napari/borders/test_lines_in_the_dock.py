@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from qtpy.QtTest import QTest
 from napari_spad.borders import borders_of
 from napari_spad.read.opened_layers import reference_layer
 from spad.borders import band_lines
+from spad.checkpoint import IGNORE
 from spad.measuring import Scale
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
@@ -62,7 +64,7 @@ def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock) -> None
     assert not shown_errors()
 
 
-def test_a_band_and_its_labels_follow_each_other(open_dock, qtbot) -> None:
+def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> None:
     _, dock = opened(open_dock)
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
@@ -71,6 +73,9 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, qtbot) -> None:
     dock.borders.add.add_band(3)
     borders = borders_of(dock.borders.layer)
     assert borders.names == ("PED top", "PED bottom")
+    dock.desk.settings.setValue("export_folder", "/exports")
+    proposed = dock.borders.add._beside_result(dock.borders.layer)
+    assert proposed == Path("/exports", f"{result.layer.name}.lines.csv"), "for spad measure"
     z = dock.borders.at_work.tools.bscan
     plane = borders.plane(z)
     plane[0, 30:40] -= 4
@@ -78,9 +83,29 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, qtbot) -> None:
     changed = result.layer.data != before
     assert changed.sum() == 40
     assert (result.layer.data[changed] == 3).all()
-    assert np.array_equal(result.hand.mask.astype(bool), changed), "held by sampling around edits"
+    held = changed.copy()
+    for column in range(30, 40):  # two rows on either side of the line, too
+        row = int(np.ceil(plane[0, column]))
+        held[z, row - 2 : row + 2, column] = True
+    assert np.array_equal(result.hand.mask.astype(bool), held), "held by sampling around edits"
+    engine.shift = -6  # the model would have the structure two rows further up
+    dock.correct.resampling.around_edits("B-scan")
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    clamp = engine.calls[-1]["clamp"]
+    assert np.array_equal(clamp != IGNORE, held[z])
+    assert np.array_equal(clamp[held[z]], result.layer.data[z][held[z]])
+    assert (result.layer.data[z] != before[z]).sum() > 40, "the rest was sampled anew"
+    assert np.array_equal(borders.plane(z)[0, 30:40], plane[0, 30:40]), "and the line stays"
+    result.layer.undo()
     result.layer.undo()
     assert np.array_equal(result.layer.data, before), "one undo step"
+    assert not result.hand.mask.any()
+    qtbot.waitUntil(lambda: np.array_equal(borders.plane(z), band_lines(before[z], 3)))
+    borders.put({z: plane})
+    assert np.array_equal(result.hand.mask.astype(bool), held)
+    borders.undo()
+    assert np.array_equal(result.layer.data, before), "with what it had painted over"
+    assert not result.hand.mask.any(), "an edit that was undone in the lines holds nothing"
     qtbot.waitUntil(lambda: np.array_equal(borders.plane(z), band_lines(before[z], 3)))
     result.layer.data_setitem(np.nonzero(before == 3), 0)
     qtbot.waitUntil(lambda: np.isnan(borders.plane(z)).all())

@@ -283,3 +283,31 @@ def test_oblique_turned_and_mirrored_comes_back_where_it_was(scene, tmp_path):
     found = read_segments(node, values, volume)
     assert not found.resampled
     np.testing.assert_array_equal(layout.stack(found.labels), labels)
+
+
+def test_lines_that_a_crash_took_come_back_to_the_last_bit(panel, panel_volume, panel_result):
+    from SPADLib.lines import line_sets
+
+    settle(panel)
+    panel.lines.structures.setCurrentIndex(0)
+    panel.lines.band.click()
+    plane = panel.lines.editing.lines.plane(1)
+    plane[0, 10:20] = 7.3
+    panel.lines.editing.change(1, plane)
+    expected = panel.lines.editing.lines.heights.copy()
+    crash(panel)
+    slicer.mrmlScene.Clear(0)
+    panel = opened_again()
+    panel.ui.recoverButton.click()
+    assert "The lines “OCT – SRF” come back when you open their image" in said(panel)
+    volume = image()
+    panel.desk.parameters.inputVolume = volume
+    settle(panel)
+    panel.ui.recoverButton.click()
+    assert "“OCT – SRF” is back over “OCT”: Correct, Lines." in said(panel)
+    (found,) = line_sets(volume, 0)
+    np.testing.assert_array_equal(found.heights, expected)
+    assert found.names == ("SRF top", "SRF bottom")
+    assert found.band == (panel.desk.result.segmentation, 1)
+    panel.lines.which.setCurrentIndex(1)
+    np.testing.assert_array_equal(panel.desk.result.labels()[1, 8:10, 10:20], 1)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spad.borders import Lines, layer_maps, thickness, thickness_remark, thickness_rows
+from spad.borders import (
+    Lines,
+    by_region,
+    layer_maps,
+    missing_columns,
+    thickness,
+    thickness_remark,
+    thickness_rows,
+)
 from spad.measuring import Grid, Scale
 
 GRID = Grid((15.0, 150.0), (0.2, 0.02), (31, 301), "OD", "inferior")
@@ -47,6 +55,12 @@ def test_columns_without_a_line_are_left_out_and_said() -> None:
         "out; only a part was scanned"
     )
     assert thickness_remark(1.0) == ""
+    whole = thickness("all", np.ones((31, 301), np.float32))
+    assert missing_columns([*whole, found["total"], found["T6"], *thickness("b", um[:, 75:])]) == (
+        "one of both lines is missing in 49.8% (RPE), 33.2% (b) of the columns; they are left out"
+    )
+    assert missing_columns(whole) == ""
+    assert by_region(whole) == {"all": {"total": 1.0}}
 
 
 def test_one_line_has_no_thickness_and_a_row_has_a_height() -> None:

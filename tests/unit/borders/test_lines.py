@@ -12,6 +12,7 @@ from spad.borders import (
     areas,
     in_order,
     interpolated,
+    lines_name,
     put_in_order,
     read_lines,
     shift_between,
@@ -118,6 +119,11 @@ def test_where_one_bscan_lacks_a_line_the_nearer_one_tells() -> None:
         interpolated(there, absent, 1.5)
     with pytest.raises(ValueError, match="one shape"):
         interpolated(there, absent[:, :3], 0.5)
+
+
+def test_a_file_is_called_so_that_it_is_found_beside_its_result() -> None:
+    assert lines_name("eye 3/OS – segmentation") == "eye 3_OS – segmentation.lines.csv"
+    assert lines_name(" . ") == "image.lines.csv"
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz"])

@@ -42,14 +42,19 @@ def test_the_page_says_scale_origin_numbers_and_notice(written: list[str]) -> No
     scale = Scale.of((0.3, 0.004, 0.1), "derived", "from the scan angle of a medium eye")
     live = LiveMeasures(labels, CLASSES, scale.spacing_mm, samples=labels[None])
     live.place((10.0, 25.0), eye="OS")
-    pdf = page_pdf(image, labels, CLASSES, live, scale, title="eye 3, OS", facts={"Model": "m"})
+    layers = {"ILM – BM": {"total": 312.4, "3 mm": 1.0, "C1": None, "N3": 298.0}}
+    pdf = page_pdf(
+        image, labels, CLASSES, live, scale, title="eye 3, OS", facts={"Model": "m"},
+        layers=layers, noted=["one of both lines is missing"],
+    )  # fmt: skip
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 1
     text = "\n".join(written)
     for words in (
         "eye 3, OS", "Model: m", "derived from the scan angle of a medium eye", NOTICE,
         "24 (24–24)", "B-scan 11 of 20, central", "B-scan 9 of 20, largest area",
-        "300 µm apart", "T3", "IRF",
+        "300 µm apart", "T3", "IRF", "between two lines [µm]", "ILM – BM", "312", "298", "–",
+        "• one of both lines is missing",
     ):  # fmt: skip
         assert words in text, words
 

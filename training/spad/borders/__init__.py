@@ -12,15 +12,27 @@ if TYPE_CHECKING:
     from spad.borders.between_bscans import interpolated, shift_between, shifted
     from spad.borders.edges import Edges, along_edge, snapped
     from spad.borders.edits import Stretch, dragged, drawn, moved, smoothed, through_knots
-    from spad.borders.label_maps import areas, band_lines, with_band
+    from spad.borders.knots import knots_of, pulled
+    from spad.borders.label_maps import areas, band_lines, followed, held_beside, with_band
     from spad.borders.layer_thickness import (
         Thickness,
+        by_region,
         layer_maps,
+        missing_columns,
         thickness,
         thickness_remark,
         thickness_rows,
     )
-    from spad.borders.line_files import SUFFIXES, lines_csv, read_lines, write_lines
-    from spad.borders.lines import Lines, in_order, put_in_order, thickness_mm
+    from spad.borders.line_files import (
+        SUFFIXES,
+        check_size,
+        from_bits,
+        lines_csv,
+        lines_name,
+        read_lines,
+        to_bits,
+        write_lines,
+    )
+    from spad.borders.lines import LINE_COLORS, Lines, in_order, put_in_order, thickness_mm
 
 __getattr__, __all__ = lazily(__name__)

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from spad.borders.lines import Lines
 
-__all__ = ["areas", "band_lines", "with_band"]
+__all__ = ["areas", "band_lines", "followed", "held_beside", "with_band"]
+
+HELD_PX = 2
+"""Rows above and below a moved line that say where it is; past a single one a sampler may go."""
 
 
 def band_lines(labels: NDArray[np.integer], value: int) -> NDArray[np.float32]:
@@ -114,6 +117,56 @@ def with_band(
     inside = _between(band[0], band[1], len(labels))
     new = np.where(inside, np.uint8(value), np.where(labels == value, np.uint8(0), labels))
     return np.where(columns, new, labels)
+
+
+def followed(
+    labels: NDArray[np.uint8], value: int, band: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Top and bottom of a structure after its labels changed.
+
+    Parameters
+    ----------
+    labels : array of uint8, (H, W)
+        As they are now.
+    value : int
+        Of the structure.
+    band : array of float32, (2, W)
+        Its lines so far.
+
+    Returns
+    -------
+    array of float32, (2, W)
+        The same heights, to fractions of a pixel, in each column in which they fit the labels;
+        those of `band_lines` elsewhere.
+    """
+    every = np.ones(labels.shape[1], bool)
+    fits = (with_band(labels, value, band, columns=every) == labels).all(0)
+    return band if fits.all() else np.where(fits, band, band_lines(labels, value))
+
+
+def held_beside(
+    before: NDArray[np.float32], after: NDArray[np.float32], height: int
+) -> NDArray[np.bool_]:
+    """Pixels that hold lines where a person moved them: what lies above and below each is known.
+
+    Parameters
+    ----------
+    before, after : array of float32, (lines, W)
+        Heights in px.
+    height : int
+        Rows of the B-scan.
+
+    Returns
+    -------
+    array of bool, (height, W)
+        The two rows above a line and the two below it, in each column in which it was moved.
+    """
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    held = np.zeros((height, after.shape[-1]), bool)
+    for was, line in zip(before, after, strict=True):
+        there = np.where(line != was, line, np.nan)
+        held |= (rows >= there - HELD_PX) & (rows < there + HELD_PX)
+    return held
 
 
 def _between(

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from spad.borders.lines import Lines, thickness_mm
 from spad.measuring import COLUMNS, Grid, Scale
 
-__all__ = ["Thickness", "layer_maps", "thickness", "thickness_remark", "thickness_rows"]
+__all__ = [
+    "Thickness",
+    "by_region",
+    "layer_maps",
+    "missing_columns",
+    "thickness",
+    "thickness_remark",
+    "thickness_rows",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,26 @@ def thickness_remark(known: float) -> str:
     if known == 1:
         return ""
     return f"one of both lines is missing in {1 - known:.1%} of the columns; they are left out"
+
+
+def missing_columns(found: Iterable[Thickness]) -> str:
+    """The same of several layers, in one sentence; empty where all columns count."""
+    parts = [
+        f"{1 - one.known:.1%} ({one.layer})"
+        for one in found
+        if one.region == "total" and one.known < 1
+    ]
+    if not parts:
+        return ""
+    return f"one of both lines is missing in {', '.join(parts)} of the columns; they are left out"
+
+
+def by_region(found: Iterable[Thickness]) -> dict[str, dict[str, float | None]]:
+    """Means in µm by layer and region, for `spad.measuring.page_pdf`."""
+    out: dict[str, dict[str, float | None]] = {}
+    for one in found:
+        out.setdefault(one.layer, {})[one.region] = one.mean_um
+    return out
 
 
 def thickness_rows(

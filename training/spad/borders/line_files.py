@@ -16,9 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders.lines import Lines
-from spad.cases import replaced
+from spad.cases import file_stem, replaced
 
-__all__ = ["SUFFIXES", "lines_csv", "read_lines", "write_lines"]
+__all__ = [
+    "SUFFIXES",
+    "check_size",
+    "from_bits",
+    "lines_csv",
+    "lines_name",
+    "read_lines",
+    "to_bits",
+    "write_lines",
+]
 
 SUFFIXES = (".csv", ".npz")
 FORMAT = 1
@@ -26,6 +35,49 @@ _PLACE = ("bscan", "column")
 _UNIT = " [px]"
 _LARGEST = 2**28
 """Heights of a file; more is no stack of B-scans."""
+_NAN = np.float32(np.nan).view(np.int32)
+
+
+def to_bits(heights: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Heights as whole numbers that autosave keeps to the last bit.
+
+    Those of NaN are 0: a B-scan without lines is all 0, which autosave does not write, and reads
+    where it wrote nothing.
+    """
+    return np.ascontiguousarray(heights, np.float32).view(np.int32) ^ _NAN
+
+
+def from_bits(bits: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Heights, float32, of what `to_bits` made of them."""
+    return (bits.astype(np.int32) ^ _NAN).view(np.float32)
+
+
+def lines_name(name: str) -> str:
+    """What a file of lines is called so that ``spad measure`` finds it beside a result NAME."""
+    return file_stem(name, "image") + ".lines.csv"
+
+
+def check_size(lines: Lines, bscans: int, columns: int, name: str) -> None:
+    """Refuse lines of another image.
+
+    Parameters
+    ----------
+    lines : Lines
+        Of a file of this `name`.
+    bscans, columns : int
+        Of the image.
+
+    Raises
+    ------
+    ValueError
+        They are of more or fewer.
+    """
+    found = lines.heights.shape[1:]
+    if found != (bscans, columns):
+        raise ValueError(
+            f"{name} has lines of {found[0]} B-scans of {found[1]} columns, and the image "
+            f"{bscans} of {columns}; open the image that they were drawn on"
+        )
 
 
 def lines_csv(lines: Lines) -> str:

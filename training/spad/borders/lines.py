@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_NAME", "Lines", "in_order", "put_in_order", "thickness_mm"]
+__all__ = ["LINE_COLORS", "LONGEST_NAME", "Lines", "in_order", "put_in_order", "thickness_mm"]
 
+LINE_COLORS = (
+    "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff",
+)  # fmt: skip
+"""By number, round and round, alike in every host: Okabe and Ito's, the brightest first."""
 LONGEST_NAME = 60
 MOST = 255
 """Lines, for each has an area below it; a vendor tells of at most a dozen."""

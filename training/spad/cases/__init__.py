@@ -9,6 +9,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.cases.atomic_files import (
+        file_stem,
         half_written,
         read_json,
         refuse_long_names,

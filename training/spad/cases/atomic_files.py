@@ -96,6 +96,23 @@ def reserved_name(name: str) -> bool:
     )
 
 
+def file_stem(name: str, otherwise: str) -> str:
+    """A name without what file systems refuse, for a file that is called after it.
+
+    Parameters
+    ----------
+    name : str
+        Of a layer, a segmentation, an image: any text.
+    otherwise : str
+        What is given where nothing is left of it.
+    """
+    clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .") or otherwise
+    if reserved_name(clean):
+        clean = f"_{clean}"
+    # In bytes, as file systems count them, with room for numbers and the sidecar's end.
+    return clean.encode()[:200].decode(errors="ignore")[:120]
+
+
 def refuse_long_names(*paths: Path) -> None:
     """Refuse, before there is anything to lose, files whose names the system does not take.
 

@@ -32,6 +32,8 @@ def page_pdf(
     title: str,
     facts: Mapping[str, str] | None = None,
     worst: Sequence[int] | None = None,
+    layers: Mapping[str, Mapping[str, float | None]] | None = None,
+    noted: Sequence[str] = (),
 ) -> bytes:
     """Draw the report of a stack on one page.
 
@@ -51,6 +53,10 @@ def page_pdf(
     worst : sequence of int, optional
         B-scans to show beside the central one, from 0, those to be doubted most first. By default
         the two with the largest area of a structure.
+    layers : mapping of str to mapping of str to float or None, optional
+        Mean thickness between lines in µm, by layer and region: "total" and ETDRS fields are shown.
+    noted : sequence of str
+        What a reader has to know besides.
 
     Returns
     -------
@@ -64,7 +70,10 @@ def page_pdf(
     ValueError
         The image and the labels have different shapes.
     """
-    figure = drawn(image, labels, classes, live, scale, title=title, facts=facts, worst=worst)
+    figure = drawn(
+        image, labels, classes, live, scale, title=title, facts=facts, worst=worst,
+        layers=layers, noted=noted,
+    )  # fmt: skip
     out = io.BytesIO()
     said = {"Title": title, "Creator": "SPAD", "CreationDate": None}
     figure.savefig(out, format="pdf", metadata=said)
@@ -93,6 +102,8 @@ def drawn(
     title: str,
     facts: Mapping[str, str] | None = None,
     worst: Sequence[int] | None = None,
+    layers: Mapping[str, Mapping[str, float | None]] | None = None,
+    noted: Sequence[str] = (),
 ) -> Any:
     """The page of `page_pdf` as a Matplotlib figure."""
     if image.shape != labels.shape:
@@ -112,13 +123,13 @@ def drawn(
         axes = figure.add_axes((0.52, 0.745 - 0.135 * place, 0.42, 0.113))
         _bscan(axes, images[z], maps[z], structures, live.spacing_mm)
         axes.set_title(f"B-scan {z + 1} of {live.shape[0]}, {why}", fontsize=7, loc="left", pad=2)
-    _tables(figure, rows, live)
-    said = [*remarks(live, scale)]
-    said.append("volume = area × distance of the B-scans: nothing is guessed between them")
+    _tables(figure, rows, live, layers or {})
+    notes = [*remarks(live, scale), *noted]
+    notes.append("volume = area × distance of the B-scans: nothing is guessed between them")
     if any(m.low_nl is not None for m in rows):
-        said.append("(a–b): lowest and highest volume among the model's samples")
+        notes.append("(a–b): lowest and highest volume among the model's samples")
     figure.text(
-        0.06, 0.045, "\n".join(f"• {one}" for one in said), fontsize=6.5, va="bottom", wrap=True
+        0.06, 0.045, "\n".join(f"• {one}" for one in notes), fontsize=6.5, va="bottom", wrap=True
     )
     figure.text(0.06, 0.02, NOTICE, fontsize=8, weight="bold")
     return figure
@@ -203,7 +214,12 @@ def _fullest(rows: Sequence[Measurement]) -> list[int]:
     return list(dict.fromkeys(ordered))
 
 
-def _tables(figure: Any, rows: Sequence[Measurement], live: LiveMeasures) -> None:
+def _tables(
+    figure: Any,
+    rows: Sequence[Measurement],
+    live: LiveMeasures,
+    layers: Mapping[str, Mapping[str, float | None]],
+) -> None:
     fields = live.grid.fields if live.grid is not None else ()
     empty = {m.structure for m in rows if m.region == "total" and not m.bscans}
     body = [
@@ -229,14 +245,23 @@ def _tables(figure: Any, rows: Sequence[Measurement], live: LiveMeasures) -> Non
         for n in dict.fromkeys(m.structure for m in rows)
         if fields and n not in empty
     ]
-    line = min(0.0145, (_TABLES - _FOOT) / (len(body) + len(volumes) + 5))
+    more = len(layers) + 3 if layers else 0
+    line = min(0.0145, (_TABLES - _FOOT) / (len(body) + len(volumes) + 5 + more))
     under = draw_table(figure, _TABLES, line, head, body, widths)
     if volumes:
         sides = ", ".join(f"{k} {v}" for k, v in _SIDE.items() if any(f[0] == k for f in fields))
         told = f"Volume [nL] by ETDRS field: {sides}, C1 the central 1 mm"
         figure.text(0.06, under - 1.4 * line, told, fontsize=7)
         fair = [1.2, *[1.0] * len(fields)]
-        draw_table(figure, under - 1.7 * line, line, ["structure", *fields], volumes, fair)
+        under = draw_table(figure, under - 1.7 * line, line, ["structure", *fields], volumes, fair)
+    if layers:
+        figure.text(0.06, under - 1.4 * line, "Mean thickness between two lines [µm]", fontsize=7)
+        thick = [
+            [layer, *(number(means.get(f)) for f in ("total", *fields))]
+            for layer, means in layers.items()
+        ]
+        fair = [2.4, *[1.0] * (1 + len(fields))]
+        draw_table(figure, under - 1.7 * line, line, ["layer", "all", *fields], thick, fair)
 
 
 def draw_table(

@@ -69,9 +69,10 @@ class Desk:
         what : str
             "parameters", the choices; "result", another is at work; "structures", one was added to
             it; "edited", its pixels changed; "writing" and "written", a model, or what takes it
-            back, is about to write in it, and has; "reviewed", a B-scan was accepted or skipped;
-            "saved", it was written to a file; "kept", autosave wrote, or could not; "view", the
-            slice view moved; "busy", a run began or ended.
+            back, is about to write in it, and has; "lines", lines over its volume changed, came or
+            went; "reviewed", a B-scan was accepted or skipped; "saved", it was written to a file;
+            "kept", autosave wrote, or could not; "view", the slice view moved; "busy", a run began
+            or ended.
         call : callable
         """
         self._hear[what].append(call)

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from spad.autosave import AutosavedLayer, Session
 from SPADLib.desk import Desk
 from SPADLib.host import Cancelled, Pump, data_folder, one_shot_timer
+from SPADLib.keep.saved_lines import SavedLines
 from SPADLib.keep.saved_result import SavedResult
+from SPADLib.lines import LineSet, line_sets
 from SPADLib.scene import Result
 
 __all__ = ["Autosave", "now"]
@@ -51,8 +53,8 @@ class Autosave:
         self.session = Session(self.root)
         self.when = 0.0
         self.trouble = ""
-        self._tracked: dict[str, SavedResult] = {}
-        self._gone: list[SavedResult] = []
+        self._tracked: dict[str, SavedResult | SavedLines] = {}
+        self._gone: list[SavedResult | SavedLines] = []
         self.removed: list[AutosavedLayer] = []
         self._model = False
         self._last: Result | None = None
@@ -63,6 +65,7 @@ class Autosave:
         desk.on("written", self._on_written)
         for what in ("edited", "reviewed", "structures"):
             desk.on(what, self._look)
+        desk.on("lines", self._look_at_lines)
         desk.on("parameters", self._on_parameters)
         desk.on("saved", lambda: self._mark_saved(self.desk.result))
 
@@ -71,15 +74,16 @@ class Autosave:
         """Whether something is not on the disk yet."""
         return self._soon.isActive() or any(one.waiting for one in self._all())
 
-    def _all(self) -> list[SavedResult]:
+    def _all(self) -> list[SavedResult | SavedLines]:
         return [*self._gone, *self._tracked.values()]
 
-    def track(self, result: Result, saved: AutosavedLayer) -> None:
-        """Go on saving a result where it was read back from."""
-        known = SavedResult(result, saved)
+    def track(self, back: Result | LineSet, saved: AutosavedLayer) -> None:
+        """Go on saving a result, or lines, where they were read back from."""
+        known: SavedResult | SavedLines
+        known = SavedLines(back, saved) if isinstance(back, LineSet) else SavedResult(back, saved)
         known.look()
         self._saved.start()
-        self._tracked[result.segmentation.GetID()] = known
+        self._tracked[known.node.GetID()] = known
         self._start()
 
     # ------------------------------------------------------------------ what is to be saved
@@ -101,7 +105,7 @@ class Autosave:
         model, self._model = self._model, False
         name = result.segmentation.GetID()
         known = self._tracked.get(name)
-        if known is None or known.result.segmentation is not result.segmentation:
+        if not isinstance(known, SavedResult) or known.node is not result.segmentation:
             known = SavedResult(result, self.session.new_layer())
         known.result = result
         known.look(labels, model=model)
@@ -116,16 +120,33 @@ class Autosave:
             self._last = None
             if self.desk.known(last.segmentation) is not None:
                 self.desk.guarded(lambda: self._look_at(last))
+        self._let_go()
+
+    def _look_at_lines(self) -> None:
+        """Look at the lines over the image of the result at work."""
+        self._let_go()
+        result = self.desk.result
+        for lines in [] if result is None else line_sets(result.volume, result.layout.axis):
+            known = self._tracked.get(lines.node.GetID())
+            if not isinstance(known, SavedLines) or known.node is not lines.node:
+                known = SavedLines(lines, self.session.new_layer())
+            known.look()
+            self._tracked[lines.node.GetID()] = known
+        self._saved.start()
+        self._start()
+
+    def _let_go(self) -> None:
+        """Go on with what left the scene: it is kept, but not missed."""
         for name, one in [*self._tracked.items()]:
-            if one.result.segmentation.GetScene() is None:
+            if one.node.GetScene() is None:
                 one.mark(removed=now())
-                self._gone.append(self._tracked.pop(name))  # kept, but not missed
+                self._gone.append(self._tracked.pop(name))
                 self._start()
 
     def _look_whether_saved(self) -> None:
         """Note which were saved with the scene: Slicer tells of it by no event."""
         for one in self._tracked.values():
-            if one.unsaved and not one.result.segmentation.GetModifiedSinceRead():
+            if one.unsaved and not one.node.GetModifiedSinceRead():
                 one.mark(exported=now())
         self._start()
         if any(one.unsaved for one in self._tracked.values()):

@@ -16,6 +16,8 @@ from SPADLib.desk import Desk, go_to
 from SPADLib.host import one_shot_timer
 from SPADLib.keep.autosave import Autosave, now
 from SPADLib.keep.recovery import as_segments, on_volume, volume_of
+from SPADLib.keep.saved_lines import lines_on_volume
+from SPADLib.lines import LineSet
 
 __all__ = ["KeepPanel"]
 
@@ -165,6 +167,8 @@ class KeepPanel:
     def _recover(self, saved: AutosavedLayer, problems: list[str]) -> str:
         header = saved.read_header()
         volume = volume_of(header["details"], slicer.mrmlScene)
+        if volume is None and header.get("lines"):
+            return f"The lines “{header['name']}” come back when you open their image."
         if volume is None:
             loaded = saved.load()
             node = as_segments(loaded, saved.folder, slicer.mrmlScene)
@@ -185,21 +189,25 @@ class KeepPanel:
             loaded = saved.load()
             with suppress(OSError):
                 saved.set_aside_damaged(loaded)
-            result = on_volume(loaded, saved.folder, volume)
+            again = lines_on_volume if header.get("lines") else on_volume
+            back = again(loaded, saved.folder, volume)
         except Exception:
             self.autosave.removed.append(saved)
             raise
         problems += loaded.problems
         if self.desk.parameters.inputVolume is None:
             self.desk.parameters.inputVolume = volume
-        self.desk.take_result(result)
+        self.autosave.track(back, saved)
+        if isinstance(back, LineSet):
+            self.desk.tell("lines")
+            return f"“{back.name}” is back over “{volume.GetName()}”: Correct, Lines."
+        self.desk.take_result(back)
         here = self.desk.bscan_of(volume)
-        self.desk.show(result)
+        self.desk.show(back)
         if self.desk.view is not None:
-            go_to(self.desk.view, volume, result.layout, here)
-        self.autosave.track(result, saved)
+            go_to(self.desk.view, volume, back.layout, here)
         self.ui.tabs.setCurrentIndex(1)
-        return f"“{result.segmentation.GetName()}” is back on “{volume.GetName()}”."
+        return f"“{back.segmentation.GetName()}” is back on “{volume.GetName()}”."
 
     def _is_ours(self, saved: AutosavedLayer) -> bool:
         return saved.folder.parent == self.autosave.session.folder

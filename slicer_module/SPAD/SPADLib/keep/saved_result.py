@@ -86,6 +86,11 @@ class SavedResult:
         self._print = fingerprint(result.volume)
 
     @property
+    def node(self) -> Any:
+        """The segmentation."""
+        return self.result.segmentation
+
+    @property
     def waiting(self) -> bool:
         """Whether something is not on the disk yet."""
         own = any(one.waits for one in self._own.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import ctk
 import qt
 import slicer
 
+from spad.borders import Thickness, by_region, missing_columns
 from spad.checkpoint import NOTICE
 from spad.measuring import Measurement
 from SPADLib.desk import Desk, go_to
@@ -51,6 +52,7 @@ class MeasurePanel:
         desk.on("parameters", self.refresh)
         desk.on("result", self.refresh)
         desk.on("edited", self._on_edited)
+        desk.on("lines", self._fill)
 
     def _build(self, ui: Any) -> None:
         self.section = ctk.ctkCollapsibleButton()
@@ -189,9 +191,10 @@ class MeasurePanel:
                 self.table.setItem(number, column, item)
         self.table.resizeColumnsToContents()
         refresh_map(self.measures)
-        said = self.measures.remarks()
-        scale = f"Scale (column × row): {self.measures.scale.words}."
-        self._warn(" ".join([scale, *(f"⚠ {one}." for one in said), NOTICE]), warn=bool(said))
+        found = self.measures.layers()
+        said = [*self.measures.remarks(), *filter(None, [missing_columns(found)])]
+        told = [f"Scale (column × row): {self.measures.scale.words}.", *_thicknesses(found)]
+        self._warn(" ".join([*told, *(f"⚠ {one}." for one in said), NOTICE]), warn=bool(said))
 
     def _warn(self, text: str, *, warn: bool = True) -> None:
         self.label.setStyleSheet(ink(self.label, "warning" * warn))
@@ -274,6 +277,17 @@ class MeasurePanel:
         if path:
             write(measures, Path(str(path)))
             self.desk.say(f"The measurements are in {path}")
+
+
+def _thicknesses(found: Sequence[Thickness]) -> list[str]:
+    """Mean thickness between lines, in all and in the central subfield."""
+    out = []
+    for layer, means in by_region(found).items():
+        um, centre = means["total"], means.get("C1")
+        if um is not None:
+            middle = "" if centre is None else f" (C1 {centre:.0f})"
+            out.append(f"{layer}: {um:.0f} µm{middle}.")
+    return ["Mean thickness between lines: " + " ".join(out)] if out else []
 
 
 def _volume(one: Measurement) -> str:

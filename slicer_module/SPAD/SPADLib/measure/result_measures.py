@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.borders import Thickness, layer_maps, thickness
 from spad.measuring import Length, LiveMeasures, Measurement, Scale, remarks
+from SPADLib.lines import lines_of
 from SPADLib.measure.fovea_node import place_fovea
 from SPADLib.scene import Result, array_of, kept_scale, spacing_is_default, to_world
 
@@ -145,6 +147,15 @@ class ResultMeasures:
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the numbers has to know."""
         return remarks(self.live, self.scale)
+
+    def layers(self) -> tuple[Thickness, ...]:
+        """Mean thickness between the lines over the volume, region by region."""
+        found: dict[str, NDArray[np.float32]] = {}
+        for one in lines_of(self.result):
+            for name, um in layer_maps(one.lines, self.live.spacing_mm[1]).items():
+                found[name if name not in found else f"{name} ({one.name})"] = um
+        every = (thickness(name, um, self.live.grid) for name, um in found.items())
+        return tuple(one for some in every for one in some)
 
     def about(self) -> dict[str, Any]:
         """Columns that stand in front of the numbers in tables."""

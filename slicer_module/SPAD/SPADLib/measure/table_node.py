@@ -7,6 +7,7 @@ from typing import Any
 
 import vtk
 
+from spad.borders import by_region, missing_columns, thickness_rows
 from spad.cases import write_bytes
 from spad.checkpoint import NOTICE
 from spad.measuring import as_rows, page_pdf, table_csv
@@ -23,7 +24,8 @@ TABLE = "SPAD.measurements"
 def _rows(measures: ResultMeasures) -> list[dict[str, Any]]:
     told = measures.remarks()
     about = measures.about()
-    return as_rows(measures.rows(), scale=measures.scale, remarks=told, **about)
+    rows = as_rows(measures.rows(), scale=measures.scale, remarks=told, **about)
+    return rows + thickness_rows(measures.layers(), measures.scale, told, about)
 
 
 def to_table(measures: ResultMeasures, scene: Any) -> Any:
@@ -94,10 +96,12 @@ def to_pdf(measures: ResultMeasures, path: Path) -> None:
     if live.grid is not None:
         bscan, column = live.grid.fovea
         facts["Fovea"] = f"B-scan {bscan + 1:.1f}, column {column + 1:.0f}"
+    layers = measures.layers()
     try:
         pdf = page_pdf(
             image.mean(3) if image.ndim == 4 else image, result.labels(), result.classes, live,
             measures.scale, title=result.segmentation.GetName(), facts=facts,
+            layers=by_region(layers), noted=[*filter(None, [missing_columns(layers)])],
         )  # fmt: skip
     except ImportError:
         raise ValueError(

@@ -163,8 +163,7 @@ class Result:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Of B-scans, rows, columns."""
-        z, row, column = self.layout.order(spacing_of(self.volume))
-        return z, row, column
+        return self.layout.order(spacing_of(self.volume))
 
     @property
     def depth(self) -> int:
@@ -339,19 +338,21 @@ class Result:
             self._remember(run, first, held)
         return todo
 
-    def put(self, bscan: int, labels: NDArray[np.uint8]) -> Change:
+    def put(self, bscan: int, labels: NDArray[np.uint8], held: Any = None) -> Change:
         """Write a person's own choice into a B-scan: it counts as edited.
 
         Parameters
         ----------
         bscan : int
         labels : array of uint8, shape (H, W)
+        held : array of bool, shape (H, W), optional
+            Where the person said that it is right as it is: that counts, too.
         """
-        now = self.labels()[bscan]
-        where = now != labels
-        proposed = self.proposal()[bscan][where].copy()
-        change = Change(bscan, where, now[where], labels[where], proposed)
-        self._write([change], [change.after], [proposed])
+        now, proposal = self.labels()[bscan], self.proposal()[bscan]
+        same = np.zeros_like(now, bool) if held is None else held & (labels == proposal)
+        where, said = (now != labels) | same, np.where(same, np.uint8(IGNORE), proposal)
+        change = Change(bscan, where, now[where], labels[where], proposal[where].copy())
+        self._write([change], [change.after], [said[where]])
         return change
 
     def take_back(self, changed: Sequence[Change]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,15 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from spad.cases import edited_pixels, read_json, refuse_long_names, replaced, sidecar, write_json
+from spad.cases import (
+    edited_pixels,
+    file_stem,
+    read_json,
+    refuse_long_names,
+    replaced,
+    sidecar,
+    write_json,
+)
 from SPADLib.scene import (
     BINARY,
     Result,
@@ -104,8 +111,8 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
 
 def storage_names(result: Result) -> dict[str, str]:
     """File names to offer for a result, by their extension; no node learns of them."""
-    clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", result.segmentation.GetName()).strip(" .")
-    return {suffix: f"{clean[:120] or 'segmentation'}{suffix}" for suffix in SUFFIXES}
+    stem = file_stem(result.segmentation.GetName(), "segmentation")
+    return {suffix: f"{stem}{suffix}" for suffix in SUFFIXES}
 
 
 # ---------------------------------------------------------------------- what is refused
