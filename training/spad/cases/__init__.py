@@ -10,10 +10,12 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.cases.atomic_files import (
         half_written,
+        parsed_json,
         read_json,
         refuse_long_names,
         replaced,
         reserved_name,
+        set_aside,
         write_bytes,
         write_json,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from spad.cases import read_json, reserved_name, write_json
+from spad.cases import parsed_json, read_json, reserved_name, write_json
 from spad.checkpoint import Checked, Within, from_json, model_folders, plain, short
 from spad.models.web import DownloadError, host_of, opened
 
@@ -159,8 +158,8 @@ def keep_manifest(source: str) -> tuple[Path, tuple[Entry, ...]]:
             "on its way; nothing was kept. Ask who gave you the line"
         )
     try:
-        told = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        told = parsed_json(content)
+    except ValueError as error:
         raise ValueError(f"{place}: is not JSON ({error}); is it a manifest of SPAD?") from None
     base = came_from if web else Path(place).resolve().as_uri()
     entries = tuple(
