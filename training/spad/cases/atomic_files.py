@@ -35,7 +35,7 @@ PATIENCE_S = (0.05, 0.1, 0.2, 0.4) if os.name == "nt" else ()
 """Windows replaces no file that is open: a virus scanner or an indexer has it for a moment."""
 
 
-def parsed_json(text: str | bytes) -> Any:
+def parsed_json(text: str | bytes | bytearray) -> Any:
     """Parse JSON that anybody may have written; whatever is wrong with it is a ValueError."""
     try:
         return json.loads(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["ORIGINS", "Length", "Scale"]
 
@@ -161,7 +161,7 @@ class Scale:
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
-def _is_length(value: Any) -> bool:
+def _is_length(value: Any) -> TypeGuard[float]:
     """Whether what a file says is a number above 0, and no larger than a float can be."""
     try:
         return bool(0 < value <= sys.float_info.max)
