@@ -141,8 +141,8 @@ def layers(rounds: int) -> None:
         result = step("label layer made", lambda: Result(viewer, source, classes, "model"))  # noqa: B023
         result._next.stop()
         step("label layer drawn", QApplication.processEvents)
-        while result._hidden:
-            what = f"{len(result._hidden)}: {type(result._hidden[-1]).__name__}"
+        while left := len(result._to_come):
+            what = f"{left} to come"
             step(what, result._show_next)
             result._next.stop()
             step(f"{what} drawn", QApplication.processEvents)

@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
@@ -358,11 +360,10 @@ def _prepare(engine: Engine | None) -> list[str] | None:
 
     PyTorch, unless a server computes: then it need not even be installed. pandas, for layer
     features; and what napari and vispy else load, or compute and keep, in the UI thread with the
-    first label layer, for a quarter of a second.
+    first label layer, for a quarter of a second: a label layer that nobody sees asks for it.
     """
     devices = None if engine is None else engine.devices()
-    for module in ("pandas", "skimage.color"):
-        import_module(module)
+    Labels(np.zeros((2, 2), np.uint8), features={"index": [0], "name": [""]})
     with suppress(Exception):  # another vispy may have no such thing: then it merely takes longer
         import_module("vispy.visuals.line.dash_atlas").DashAtlas()
     return devices
