@@ -11,9 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.utils.colormaps import label_colormap
 from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
@@ -360,10 +359,12 @@ def _prepare(engine: Engine | None) -> list[str] | None:
 
     PyTorch, unless a server computes: then it need not even be installed. pandas, for layer
     features; and what napari and vispy else load, or compute and keep, in the UI thread with the
-    first label layer, for a quarter of a second: a label layer that nobody sees asks for it.
+    first label layer, for a quarter of a second. (No layer is made here: napari's registry of units
+    is no matter for two threads.)
     """
     devices = None if engine is None else engine.devices()
-    Labels(np.zeros((2, 2), np.uint8), features={"index": [0], "name": [""]})
+    import_module("pandas")
+    label_colormap()  # scikit-image loads what it needs when that is called
     with suppress(Exception):  # another vispy may have no such thing: then it merely takes longer
         import_module("vispy.visuals.line.dash_atlas").DashAtlas()
     return devices
