@@ -34,6 +34,13 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 TORCH = ("blocked", "as it is", "at the top")
+AIDS = ("brush", "polygon")
+TO_COME = (
+    *("made active", *AIDS, "by-hand layer made", "by-hand layer inserted"),
+    *(f"by-hand layer's {aid}" for aid in AIDS),
+    *("uncertainty made", "uncertainty inserted"),
+)
+"""What comes after a result's label layer, in this order."""
 
 
 def main() -> None:
@@ -148,11 +155,11 @@ def layers(rounds: int) -> None:
         result = step("label layer made", lambda: Result(viewer, source, classes, "model"))  # noqa: B023
         result._next.stop()
         step("label layer drawn", QApplication.processEvents)
-        while result._hidden:
-            what = f"{len(result._hidden)}: {type(result._hidden[-1]).__name__}"
+        for what in TO_COME:
             step(what, result._show_next)
             result._next.stop()
             step(f"{what} drawn", QApplication.processEvents)
+        assert not result._to_come
     for what, ms in took.items():
         print(f"{what:34} {statistics.median(ms):6.0f} ms ({min(ms):.0f} to {max(ms):.0f})")
 

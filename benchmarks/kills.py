@@ -22,7 +22,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -30,28 +29,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
 SHAPE = (4, 128, 256)
 COLUMNS = (30, 200)
-MOST = 44  # strokes that have a row of their own
+MOST = 16  # strokes; each has a row of its own
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("kill", "run", "full", "paint"))
+    parser.add_argument("what", choices=("kill", "run", "full"))
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--grace", type=float, default=2.0, help="seconds that autosave may take")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.what == "paint":
-        paint(args.folder)
-    elif args.what == "kill":
+    if args.what == "kill":
         kill(args.times, args.grace, args.seed)
     elif args.what == "run":
         run(args.times, args.seed)
@@ -67,7 +62,7 @@ def place(number: int) -> tuple[int, int, int]:
     return number % SHAPE[0], 8 + number // SHAPE[0] * 10, 1 + number % 5
 
 
-def paint(folder: Path) -> None:
+def paint(folder: Path, tell: TextIO) -> None:
     """Paint stroke after stroke, saying when each begins and ends, until somebody kills us."""
     import napari
     from driver import Driver
@@ -83,7 +78,7 @@ def paint(folder: Path) -> None:
     viewer = napari.Viewer()
     dock = SpadDock(viewer, engine=engine, settings=settings, folder=folder)
     viewer.window.add_dock_widget(dock, name="SPAD segmentation", area="right")
-    viewer.window.resize(1400, 900)
+    viewer.window.resize(900, 600)  # the less is drawn, the more kills
     image = viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
     classes = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
     result = Result(viewer, open_source(image, viewer, whole_stack=True), classes, "model")
@@ -99,10 +94,10 @@ def paint(folder: Path) -> None:
             viewer.dims.set_current_step(0, z)
             result.layer.selected_label, result.layer.mode = value, "paint"
             driver.pause(60)
-            print("begin", number, time.time(), flush=True)
-            ends = np.linspace(*COLUMNS, 9)
+            print("begin", number, time.time(), file=tell, flush=True)
+            ends = np.linspace(*COLUMNS, 5)
             driver.stroke(result.layer, [(row, column) for column in ends], brush=5)
-            print("end", number, time.time(), flush=True)
+            print("end", number, time.time(), file=tell, flush=True)
 
     QTimer.singleShot(500, strokes)
     napari.run()
@@ -110,6 +105,13 @@ def paint(folder: Path) -> None:
 
 def kill(times: int, grace: float, seed: int) -> None:
     """Print what was lost in so many kills."""
+    import driver  # noqa: F401 - what a desk imports: once, and not in each fork
+    import napari  # noqa: F401
+    import pandas  # noqa: F401
+    import skimage.color  # noqa: F401
+
+    import napari_spad.dock  # noqa: F401
+
     chance = random.Random(seed)
     counts: Counter[str] = Counter()
     oldest = 0.0
@@ -138,25 +140,33 @@ def kill(times: int, grace: float, seed: int) -> None:
 
 def _painted(folder: Path, chance: random.Random) -> tuple[dict[int, float], float]:
     """Let a desk paint, and kill it within a stroke; when each stroke ended, and when it died."""
-    command = [sys.executable, "-W", "ignore", __file__, "paint", "--folder", str(folder)]
-    desk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert desk.stdout is not None
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            with os.fdopen(writer, "w") as tell:
+                paint(folder, tell)
+        finally:
+            os._exit(1)
+    os.close(writer)
     last, ended = chance.randrange(2, MOST), {}
-    for line in desk.stdout:
-        word, number, when = line.split()
-        if word == "end":
-            ended[int(number)] = float(when)
-        elif int(number) == last:
-            break
-    time.sleep(chance.uniform(0, 0.12))
-    desk.send_signal(signal.SIGKILL)
-    killed = time.time()
-    for line in desk.stdout:  # a stroke that ended before the signal came
-        with suppress(ValueError):
+    with os.fdopen(reader) as told:
+        for line in told:
             word, number, when = line.split()
             if word == "end":
                 ended[int(number)] = float(when)
-    desk.wait()
+            elif int(number) == last:
+                break
+        time.sleep(chance.uniform(0, 0.12))
+        os.kill(pid, signal.SIGKILL)
+        killed = time.time()
+        for line in told:  # a stroke that ended before the signal came
+            with suppress(ValueError):
+                word, number, when = line.split()
+                if word == "end":
+                    ended[int(number)] = float(when)
+    if _ended(pid) != -signal.SIGKILL:
+        raise RuntimeError(f"a desk ended by itself after {len(ended)} strokes")
     return ended, killed
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
+from napari.utils.colormaps import label_colormap
 from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
@@ -358,11 +359,12 @@ def _prepare(engine: Engine | None) -> list[str] | None:
 
     PyTorch, unless a server computes: then it need not even be installed. pandas, for layer
     features; and what napari and vispy else load, or compute and keep, in the UI thread with the
-    first label layer, for a quarter of a second.
+    first label layer, for a quarter of a second. (No layer is made here: napari's registry of units
+    is no matter for two threads.)
     """
     devices = None if engine is None else engine.devices()
-    for module in ("pandas", "skimage.color"):
-        import_module(module)
+    import_module("pandas")
+    label_colormap()  # scikit-image loads what it needs when that is called
     with suppress(Exception):  # another vispy may have no such thing: then it merely takes longer
         import_module("vispy.visuals.line.dash_atlas").DashAtlas()
     return devices

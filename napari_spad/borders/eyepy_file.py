@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +52,20 @@ def read_eyepy(path: Path) -> Lines:
     ------
     ImportError
         eyepy is missing, with the remedy.
+    OSError
+        There is no such file, or it may not be read.
     ValueError
-        No such file, or a damaged one.
+        It is damaged, or none of eyepy's.
     """
     eyepy = _eyepy()
+    path.stat()  # a missing file is said in the system's words
     try:
         layers = eyepy.EyeVolume.load(path).layers
         return Lines.of({name: np.asarray(layer.data) for name, layer in layers.items()})
-    except (ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError, TypeError) as error:
+    except Exception as error:  # a parser of bytes raises anything on a damaged file
+        why = str(error) or type(error).__name__
         raise ValueError(
-            f"{path.name} is no file of eyepy that can be read ({error}); save it there again"
+            f"{path.name} is no file of eyepy that can be read ({why}); save it there again"
         ) from None
 
 

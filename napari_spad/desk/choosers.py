@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,7 @@ class CheckpointCombo(QComboBox):
         self.activated.connect(self._on_activated)
         last = setting(settings, "checkpoint", "")
         by_name = {str(p): p for p in shipped.values()}
-        if last and Path(last).is_file():
+        if os.path.isfile(last):  # asks no more of a share that is away, or of an odd name
             self.path = by_name.get(last, Path(last))
         else:
             self.path = next(iter(shipped.values()), None)
@@ -174,7 +175,7 @@ class CheckpointCombo(QComboBox):
         stored: Any = self._settings.value("recent", [])
         paths = stored if isinstance(stored, (list, tuple)) else [stored]  # INI: one is a str
         files = [Path(p) for p in paths if isinstance(p, str) and p]
-        return [p for p in files if p.is_file() and p not in self._shipped.values()]
+        return [p for p in files if os.path.isfile(p) and p not in self._shipped.values()]
 
     def _fill(self) -> None:
         self.clear()

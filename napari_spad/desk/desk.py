@@ -174,7 +174,7 @@ class Desk(QObject):
     def _on_active(self, _event: Any = None) -> None:
         active = self.viewer.layers.selection.active
         for result in self.results:
-            if active is not None and active in (result.layer, result.uncertainty, result.by_hand):
+            if active is not None and active in result.layers:
                 self._set_result(result)
 
     def _on_layer_removed(self, event: Any) -> None:

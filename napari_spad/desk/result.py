@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +24,19 @@ from napari_spad.layers import (
     Hand,
     Part,
     Source,
+    by_hand_layer,
     give_classes,
     leading_index,
-    make_result_layers,
     part_at,
+    result_names,
+    segmentation_layer,
+    uncertainty_layer,
 )
 from spad.autosave import Packed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image, Labels
 
     from napari_spad.desk.run import Finished
     from spad.checkpoint import LabelClass
@@ -62,6 +67,9 @@ def model_file(tag: str) -> Path:
 
 class Result:
     """A label layer with its uncertainty layer, and the memory of who put what there.
+
+    napari takes a tenth of a second to show a layer: this one comes first, the others after it, one
+    thing between two frames.
 
     Parameters
     ----------
@@ -99,9 +107,11 @@ class Result:
         self.locked: set[int] = set()
         self.hand_edited: Callable[[Edit], None] = lambda _: None
         mask = np.zeros(source.shape, np.uint8)
-        self.uncertainty, self.layer, self.by_hand = make_result_layers(
-            viewer, source, self.classes, mask
-        )
+        self._unsure = np.zeros(source.shape, np.float16)
+        name, unsure, by_hand = result_names(viewer, source.name)
+        self.layer = segmentation_layer(source, name, self.classes, mask)
+        self._make_uncertainty = partial(uncertainty_layer, source, unsure, self._unsure)
+        self._make_by_hand = partial(by_hand_layer, source, by_hand, mask)
         # Drawn after the stroke: its outlines take far longer than all that follows a stroke.
         self._redraw = QTimer(singleShot=True, interval=REDRAW_MS)
         self._redraw.timeout.connect(self._draw_by_hand)
@@ -110,36 +120,59 @@ class Result:
         # Just above the image, so that a reference's outlines stay on top.
         layers = viewer.layers
         above = layers.index(source.layer) + 1 if source.layer in layers else len(layers)
-        self._hidden: list[Any] = [self.uncertainty, self.by_hand, *_aids(self.layer)]
-        layers.insert(above, self.layer)
-        layers.selection.active = self.layer
+        self._to_come: list[Callable[[], object]] = [
+            lambda: self._insert(self.uncertainty, layers.index(self.layer)),
+            lambda: self.uncertainty,
+            lambda: self._insert(self.by_hand, layers.index(self.layer) + 1),
+            lambda: self.by_hand,
+        ]
+        self._insert(self.layer, above)
+        self._to_come.append(partial(self._select, layers.selection.active))
         self._next = QTimer(singleShot=True, interval=PAUSE_MS)
         self._next.timeout.connect(self._show_next)
         self._next.start()
 
+    @cached_property
+    def uncertainty(self) -> Image:
+        """The layer of the uncertainty, made when it is asked for."""
+        return self._make_uncertainty()
+
+    @cached_property
+    def by_hand(self) -> Labels:
+        """The layer of what is by hand, made when it is asked for."""
+        return self._make_by_hand()
+
+    @property
+    def layers(self) -> list[Any]:
+        """Those that are made: the labels, the uncertainty, what is by hand."""
+        made = vars(self)
+        return [made[name] for name in ("layer", "uncertainty", "by_hand") if name in made]
+
     def _show_next(self) -> None:
-        """Put one thing more into the viewer; the window draws and listens between them."""
-        if not self._hidden or self.layer not in self._viewer.layers:
+        """Make or show one thing more; the window draws and listens between them."""
+        if not self._to_come or self.layer not in self._viewer.layers:
             return
-        one = self._hidden.pop()
-        if one is self.uncertainty or one is self.by_hand:
-            self._insert(one)
-        else:
-            one.visible = True
-        if self._hidden:
+        self._to_come.pop()()
+        if self._to_come:
             self._next.start()
 
-    def _insert(self, layer: Any) -> None:
+    def _insert(self, layer: Any, place: int) -> None:
         layers, active = self._viewer.layers, self._viewer.layers.selection.active
-        self._hidden += _aids(layer)
+        self._to_come += _aids(layer)
         with layers.selection.events.blocker_all():  # napari selects it; each change takes 30 ms
-            layers.insert(layers.index(self.layer) + (layer is self.by_hand), layer)
+            layers.insert(place, layer)
             layers.selection.active = active
+
+    def _select(self, before: Any) -> None:
+        """Make the labels the active layer, unless the person has chosen another one meanwhile."""
+        selection = self._viewer.layers.selection
+        if selection.active is before:
+            selection.active = self.layer
 
     def show_all(self) -> None:
         """Put into the viewer what is still to come."""
         self._next.stop()
-        while self._hidden and self.layer in self._viewer.layers:
+        while self._to_come and self.layer in self._viewer.layers:
             self._show_next()
         self._next.stop()
 
@@ -148,7 +181,7 @@ class Result:
         self.hand_edited(edit)
 
     def _draw_by_hand(self) -> None:
-        if self.by_hand in self._viewer.layers:
+        if "by_hand" in vars(self) and self.by_hand in self._viewer.layers:
             self.by_hand.refresh(extent=False, thumbnail=False)
 
     def stop(self) -> None:
@@ -160,7 +193,7 @@ class Result:
     def remove(self) -> None:
         """Take the layers out of the viewer again."""
         self.stop()
-        for layer in (self.layer, self.uncertainty, self.by_hand):
+        for layer in self.layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 
@@ -286,9 +319,9 @@ class Result:
         if segmentation.uncertainty is not None:
             new = np.asarray(segmentation.uncertainty)
             if within is not None:
-                new = np.where(within, new, self.uncertainty.data[region])
-            self.uncertainty.data[region] = new
-            if self.uncertainty.visible:
+                new = np.where(within, new, self._unsure[region])
+            self._unsure[region] = new
+            if "uncertainty" in vars(self) and self.uncertainty.visible:
                 self.uncertainty.refresh()
         runs = [
             run for run in layer.metadata["spad"]["provenance"] if run["bscan"] != list(part.index)
@@ -300,8 +333,8 @@ class Result:
         )
 
 
-def _aids(layer: Any) -> list[Any]:
-    """What napari draws of a label layer's brush and polygon, hidden from now on.
+def _aids(layer: Any) -> list[Callable[[], object]]:
+    """Hide what napari draws of a label layer's brush and polygon; what shows each again.
 
     To make these takes nearly as long as the layer itself; napari makes them when they are shown.
     """
@@ -309,4 +342,4 @@ def _aids(layer: Any) -> list[Any]:
     aids = [found[name] for name in ("polygon", "brush_stroke") if name in found]
     for one in aids:
         one.visible = False
-    return aids
+    return [partial(setattr, one, "visible", True) for one in aids]

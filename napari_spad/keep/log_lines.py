@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 from napari_spad.desk import explain
-from spad.cases import replaced
+from spad.cases import parsed_json, replaced
 from spad.metrics import plain_text
 
 __all__ = ["append_lines", "export_log"]
@@ -77,8 +76,8 @@ def _counts(line: dict[str, Any], key: str) -> dict[str, Any]:
 def _read(file: Path) -> Iterable[dict[str, Any]]:
     for text in file.read_bytes().split(b"\n"):  # a name may hold what else ends a line of text
         try:
-            line = json.loads(text.decode("utf-8"))
-        except (ValueError, RecursionError):
+            line = parsed_json(text.decode("utf-8"))
+        except ValueError:
             continue  # cut off when the machine stopped, also within a letter
         if isinstance(line, dict):
             yield line

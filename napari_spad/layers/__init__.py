@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     )
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
     from napari_spad.layers.reference_layer import outline, reference_settings
-    from napari_spad.layers.result_layers import hand_colormap, make_result_layers
+    from napari_spad.layers.result_layers import (
+        by_hand_layer,
+        hand_colormap,
+        result_names,
+        segmentation_layer,
+        uncertainty_layer,
+    )
     from napari_spad.layers.structure_controls import StructureControls
     from napari_spad.layers.structures import (
         class_features,

@@ -1,11 +1,12 @@
 """The layers of a result: the segmentation, its uncertainty, and what is by hand in it.
 
-They lie where the image lies, and are named and numbered alike.
+They lie where the image lies, and are named and numbered alike. Each is made by itself: napari
+takes its time for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from napari_spad.layers.image_source import Source
     from spad.checkpoint import LabelClass
 
-__all__ = ["hand_colormap", "make_result_layers"]
+__all__ = [
+    "by_hand_layer",
+    "hand_colormap",
+    "result_names",
+    "segmentation_layer",
+    "uncertainty_layer",
+]
 
 
 FACTS = ("scale", "eye", "fovea", "first")
@@ -45,43 +52,17 @@ def hand_colormap() -> Any:
     return DirectLabelColormap(color_dict={None: "white", 0: "transparent", 1: "white"})
 
 
-def make_result_layers(
-    viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], mask: NDArray[np.uint8]
-) -> tuple[Image, Labels, Labels]:
-    """Make the layers of a result, empty; they are not in the viewer yet.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-    source : Source
-    classes : sequence of LabelClass
-    mask : array of uint8, shape of the source
-        1 where a person painted; the layers share it.
-
-    Returns
-    -------
-    uncertainty : napari.layers.Image
-    segmentation, by_hand : napari.layers.Labels
-    """
-    from napari.layers import Image, Labels
+def segmentation_layer(
+    source: Source, name: str, classes: Sequence[LabelClass], mask: NDArray[np.uint8]
+) -> Labels:
+    """Make the layer of a result's labels, empty; `mask` is 1 where a person painted."""
+    from napari.layers import Labels
 
     from spad.checkpoint import NOTICE
 
-    names = _free_names(viewer, source.name)
-    uncertainty = Image(
-        np.zeros(source.shape, np.float16),
-        name=next(names),
-        visible=False,
-        colormap=uncertainty_colormap(),
-        contrast_limits=(0, 0.5),
-        blending="translucent_no_depth",
-        metadata={"spad": {"uncertainty_of": source.name}},
-        opacity=0.5,
-        **source.placement,
-    )
-    segmentation = Labels(
+    return Labels(
         np.zeros(source.shape, np.uint8),
-        name=next(names),
+        name=name,
         colormap=colormap(classes),
         features=class_features(classes),
         metadata={
@@ -97,25 +78,48 @@ def make_result_layers(
         opacity=0.5,
         **source.placement,
     )
-    by_hand = Labels(
+
+
+def uncertainty_layer(source: Source, name: str, uncertainty: NDArray[np.float16]) -> Image:
+    """Make the layer of a result's uncertainty, which shows this array."""
+    from napari.layers import Image
+
+    return Image(
+        uncertainty,
+        name=name,
+        visible=False,
+        colormap=uncertainty_colormap(),
+        contrast_limits=(0, 0.5),
+        blending="translucent_no_depth",
+        metadata={"spad": {"uncertainty_of": source.name}},
+        opacity=0.5,
+        **source.placement,
+    )
+
+
+def by_hand_layer(source: Source, name: str, mask: NDArray[np.uint8]) -> Labels:
+    """Make the layer that outlines what a person painted: where this array is 1."""
+    from napari.layers import Labels
+
+    layer = Labels(
         mask,
-        name=next(names),
+        name=name,
         colormap=hand_colormap(),
         features={"index": [0, 1], "name": ["", "by hand"]},
         metadata={"role": "aid", "by_hand_of": source.name},
         opacity=0.9,
         **source.placement,
     )
-    by_hand.contour = 1
-    return uncertainty, segmentation, by_hand
+    layer.contour = 1
+    return layer
 
 
-def _free_names(viewer: ViewerModel, image: str) -> Iterator[str]:
-    """Names of the layers of a result, numbered alike where there is one already."""
+def result_names(viewer: ViewerModel, image: str) -> tuple[str, str, str]:
+    """Names for the labels of a result, its uncertainty and what is by hand, numbered alike."""
     number, suffix = 1, ""
     while f"{image} – SPAD{suffix}" in viewer.layers:
         number += 1
         suffix = f" {number}"
-    yield f"{image} – uncertainty{suffix}"
-    yield f"{image} – SPAD{suffix}"
-    yield f"{image} – by hand{suffix}"
+    kinds = ("SPAD", "uncertainty", "by hand")
+    labels, uncertainty, by_hand = (f"{image} – {kind}{suffix}" for kind in kinds)
+    return labels, uncertainty, by_hand

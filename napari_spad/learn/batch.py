@@ -128,7 +128,7 @@ class FileItem:
         try:
             runs = read_json(beside)["provenance"]
             made = {(r["checkpoint"]["sha256"], r["samples"], r["steps"], r["seed"]) for r in runs}
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return False
         young = results and results[0].stat().st_mtime >= self.path.stat().st_mtime
         return bool(young) and made == {(sha256, choices.samples, steps, choices.seed)}

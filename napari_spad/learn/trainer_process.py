@@ -6,7 +6,6 @@ included, goes to files; a state file in the user's data tells the next session 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import write_json
+from spad.cases import parsed_json, write_json
 
 __all__ = ["Ending", "Training", "find", "start"]
 
@@ -208,10 +207,10 @@ def find(folder: Path) -> Training | None:
     """
     path = folder / STATE
     try:
-        return Training(**json.loads(path.read_text("utf-8")))
+        return Training(**parsed_json(path.read_text("utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path} cannot be read ({error}); models that were trained are in {folder / 'runs'}, "
             "and the next fine-tuning writes the file anew"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -159,7 +160,7 @@ class Learning(QObject):
     def _origin(self, result: Result) -> Path:
         """The model that the result was first made with, else the one that is chosen."""
         origin = model_file(result.origin or result.model)
-        if origin.is_file():
+        if os.path.isfile(origin):
             return origin
         chosen = self.form.model.checkpoint
         if chosen is None:
@@ -301,7 +302,7 @@ class Learning(QObject):
         if self.worker.running or self._closed or self.desk.busy:
             return
         origin = model_file(result.origin or result.model)
-        if origin.is_file():
+        if os.path.isfile(origin):
             job = (origin, self.form.model.device)
             threading.Thread(target=self._start_worker, args=job, daemon=True).start()
 

@@ -194,7 +194,7 @@ class Facts:
         try:
             at = (float(told["at"][0]), float(told["at"][1]))
             origin = str(told["origin"])
-        except (TypeError, KeyError, IndexError, ValueError):
+        except (TypeError, KeyError, IndexError, ValueError, OverflowError):
             return None
         inside = -0.5 <= at[0] <= shape[0] - 0.5 and -0.5 <= at[1] <= shape[2] - 0.5
         return Fovea(at, origin) if inside else None

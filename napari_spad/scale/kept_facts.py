@@ -5,11 +5,10 @@ An image is known by the hash of its pixels: the file holds no name, number or p
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from spad.cases import write_json
+from spad.cases import read_json, set_aside, write_json
 
 __all__ = ["FILE", "KeptFacts"]
 
@@ -34,18 +33,15 @@ class KeptFacts:
         self._images = self._read()
 
     def of(self, key: str) -> dict[str, Any]:
-        """What was said of an image, by name."""
+        """What was said of an image, by name; what makes no sense is as good as nothing."""
         found = self._images.get(key)
         return dict(found) if isinstance(found, dict) else {}
 
     def say(self, key: str, name: str, value: Any) -> None:
         """Keep one thing of an image; None forgets it."""
         self._images = self._read() | {k: v for k, v in self._images.items() if k == key}
-        said = self._images.setdefault(key, {})
-        if value is None:
-            said.pop(name, None)
-        else:
-            said[name] = value
+        said = {k: v for k, v in self.of(key).items() if k != name}
+        self._images[key] = said if value is None else {**said, name: value}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, {"format": FORMAT, "images": self._images})
@@ -57,17 +53,20 @@ class KeptFacts:
 
     def _read(self) -> dict[str, Any]:
         try:
-            images = json.loads(self._path.read_text("utf-8"))["images"]
-            if not isinstance(images, dict):
-                raise TypeError("no mapping")
+            return self._found()
         except FileNotFoundError:
             return {}
         except OSError as error:
             self._tell(f"{self._path} cannot be read: {error}")
             return {}
+
+    def _found(self) -> dict[str, Any]:
+        try:
+            images: dict[str, Any] = read_json(self._path)["images"]
+            if not isinstance(images, dict):
+                raise TypeError("no mapping")
         except (ValueError, KeyError, TypeError) as error:
-            aside = self._path.with_suffix(".damaged.json")
-            self._path.replace(aside)
+            aside = set_aside(self._path)
             self._tell(f"{self._path.name} was damaged ({error}) and is set aside as {aside.name}")
             return {}
         return images

@@ -18,22 +18,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from kept_kinds import KEPT_KINDS, told
 from mutators import mutated, mutated_json
 
 __all__ = ["KINDS"]
 
 Case = Callable[[Random], bool]
-
-
-def told(names: tuple[str, ...], act: Callable[[], Any]) -> tuple[bool, Any]:
-    """Whether there is a result, and what; an error has to name a file and say more than that."""
-    try:
-        return True, act()
-    except (ValueError, OSError) as error:
-        said = str(error)
-        assert any(name in said for name in names), f"no file is named: {error!r}"
-        assert len(said) > 40, f"no remedy: {error!r}"
-        return False, None
 
 
 def picture_files() -> dict[str, bytes]:
@@ -236,19 +226,25 @@ def configs(folder: Path) -> Case:
 
 
 def readers(folder: Path) -> Case:
-    """napari's readers: .vol, XML of HEYEX, DICOM, NIfTI, .e2e."""
+    """napari's readers: .vol, XML of HEYEX, DICOM, NIfTI, .e2e, Topcon, Bioptigen, Optovue."""
     from napari_spad.read import pseudonym
     from napari_spad.read.reader import read
 
     (folder / "user").mkdir(exist_ok=True)
     pseudonym._data_folder = lambda: folder / "user"
     whole = volume_files(folder)
+    size = (folder / "optovue.txt").read_bytes()
+    (folder / "xoptovue.txt").write_bytes(size)
 
     def case(rng: Random) -> bool:
         name = rng.choice(list(whole))
         path = folder / f"x{name}"
         path.write_bytes(mutated(whole[name], rng, list(whole.values())))
-        done, layers = told((path.name, "B0.png"), lambda: read(path))
+        if name == "optovue.OCT" and rng.random() < 0.5:  # the size that is told beside it
+            path.write_bytes(whole[name])
+            path.with_suffix(".txt").write_bytes(mutated(size, rng))
+        done, layers = told((path.name, "B0.png", "xoptovue.txt"), lambda: read(path))
+        path.with_suffix(".txt").write_bytes(size)
         if done:
             for data, settings, kind in layers:
                 assert np.asarray(data).ndim in (2, 3, 4) and kind in ("image", "labels")
@@ -261,6 +257,7 @@ def readers(folder: Path) -> Case:
 def volume_files(folder: Path) -> dict[str, bytes]:
     """A small file of each format for volumes."""
     import nibabel
+    from makers import bioptigen, optovue, topcon
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -281,6 +278,12 @@ def volume_files(folder: Path) -> dict[str, bytes]:
         f"<HEDX><BODY><Patient><PatientID>7</PatientID>{scan * 2}</Patient></BODY></HEDX>".encode()
     )
     out["a.dcm"] = dicom(stack)
+    topcon(folder / "a.fda")
+    topcon(folder / "a.fds", jpeg=False)
+    bioptigen(folder / "bioptigen.OCT")
+    optovue(folder / "optovue.OCT")
+    for name in ("a.fda", "a.fds", "bioptigen.OCT", "optovue.OCT"):
+        out[name] = (folder / name).read_bytes()
     return out
 
 
@@ -566,4 +569,4 @@ KINDS: dict[str, Callable[[Path], Case]] = {
         writers,
         slicer,
     )
-}
+} | KEPT_KINDS

@@ -145,5 +145,5 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
-    sys.path[:0] = map(str, (Path(__file__).parent, root / "tests" / "slicer"))
+    sys.path[:0] = (str(root / "tests" / room) for room in ("fuzz", "slicer", "napari"))
     sys.exit(main(sys.argv[1:]))

@@ -24,13 +24,16 @@ from spad.inference import normalise
 NEEDS = {
     "images": ("PIL", "tifffile"),
     "case_folders": ("PIL", "tifffile", "napari"),
-    "readers": ("napari", "nibabel", "pydicom", "eyepy", "defusedxml"),
+    "readers": ("napari", "nibabel", "pydicom", "eyepy", "defusedxml", "PIL"),
     "states": ("napari",),
     "imports": ("PIL",),
     "writers": ("napari", "nibabel", "nrrd"),
     "slicer": ("slicer",),
+    "lines": ("napari", "eyepy"),
+    "sidecars": ("PIL",),
+    "kept": ("napari",),
 }
-CASES = {"checkpoints": 30, "case_folders": 50, "imports": 50, "writers": 50}
+CASES = {"checkpoints": 30, "case_folders": 50, "imports": 50, "writers": 50, "autosaves": 50}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -122,6 +123,20 @@ def test_a_file_is_one_idea_and_a_function_fits_on_a_screen(module: str) -> None
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             excused = lines[first - 2].strip().startswith("# Long: ")
             assert long <= LONGEST_FUNCTION or excused, f"{node.name}: {long} lines"
+
+
+def test_json_that_anybody_may_have_written_is_parsed_in_one_place() -> None:
+    """Where else `json.loads` stands, a file that is nested too deeply ends in RecursionError."""
+    own = {
+        "spad.cases.atomic_files",
+        "spad.checkpoint.safetensors_header",  # strict, and below `cases`
+        "spad.checkpoint.safetensors_file",  # what was read by that
+        "spad.checkpoint.elsewhere",  # below `cases`, too
+        "SPADLib.scene.terminology",  # a file of the module
+        "SPADLib.install.slicer_host",  # before the engine is there
+    }
+    loads = re.compile(r"json\.loads\((?!json\.dumps)")  # a copy as plain values is no such thing
+    assert {name for name, path in FILES.items() if loads.search(path.read_text("utf-8"))} == own
 
 
 def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

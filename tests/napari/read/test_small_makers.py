@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +9,11 @@ import pytest
 
 pytest.importorskip("napari")
 
+from makers import FRAMES, bioptigen, optovue, whole
 from napari.layers import Layer
 
 from napari_spad.read.reader import read
 from spad.measuring import Scale
-
-FRAMES = np.arange(5 * 30 * 40).reshape(5, 30, 40).astype(np.uint16)  # 5 of 30 rows, 40 columns
-
-
-def field(name: bytes, content: bytes) -> bytes:
-    return struct.pack("<I", len(name)) + name + struct.pack("<I", len(content)) + content
-
-
-def whole(name: bytes, value: int, size: int = 4) -> bytes:
-    return field(name, value.to_bytes(size, "little"))
-
-
-def bioptigen(path: Path, *, kind: int = 1, frames: int = 5, scans: int = 1) -> Path:
-    """Write 5 B-scans of 8 by 6.4 mm, 2.4 mm deep, of 3 February 2020."""
-    lengths = {b"SCANDEPTH": 2.4, b"SCANLENGTH": 8.0, b"AZSCANLENGTH": 8.0, b"ELSCANLENGTH": 6.4}
-    header = b"".join(
-        [
-            whole(b"FRAMECOUNT", 5), whole(b"LINECOUNT", 40), whole(b"LINELENGTH", 30),
-            whole(b"SAMPLEFORMAT", 2), field(b"DESCRIPTION", b"Doe, John: OD macula"),
-            whole(b"SCANTYPE", kind),
-            *(field(k, struct.pack("<d", v)) for k, v in lengths.items()),
-            whole(b"SCANS", scans), whole(b"FRAMES", frames), whole(b"DOPPLERFLAG", 0, 1),
-            field(b"CONFIG", bytes(100)),
-        ]
-    )  # fmt: skip
-    parts = [b"\x0a\x0d\x0b\x0e", struct.pack("<H", 0x100), field(b"FRAMEHEADER", b"")[:-4]]
-    parts += [struct.pack("<I", len(header)), header, bytes(4)]
-    for one in FRAMES:
-        inner = [
-            field(b"FRAMEDATETIME", struct.pack("<8H", 2020, 2, 1, 3, 9, 30, 0, 0)),
-            field(b"FRAMETIMESTAMP", struct.pack("<d", 0.5)), whole(b"FRAMELINES", 40),
-            field(b"FRAMESAMPLES", np.ascontiguousarray(one.T).astype("<u2").tobytes()),
-        ]  # fmt: skip
-        content = b"".join(inner)
-        parts += [field(b"FRAMEDATA", b"")[:-4], struct.pack("<I", len(content)), content, bytes(4)]
-    path.write_bytes(b"".join(parts))
-    return path
 
 
 def opened(path: Path) -> Layer:
@@ -123,14 +86,6 @@ def test_other_img_files_are_refused_in_words(tmp_path: Path) -> None:
     path.with_suffix(".hdr").touch()
     with pytest.raises(ValueError, match="an Analyze or NIfTI pair"):
         read(path)
-
-
-def optovue(path: Path, *, told: int = 5) -> Path:
-    """Write the B-scans of `FRAMES` as 32-bit floats, and their size beside them."""
-    FRAMES[:, ::-1].transpose(0, 2, 1).astype("<f4").tofile(path)
-    text = f"Scan Type = 3D\nWindow Height = 30\nScan Length = 40\nScan Usage = {told}\n"
-    path.with_suffix(".txt").write_text(text)
-    return path
 
 
 def test_an_optovue_file_has_its_pixels_and_no_scale(tmp_path: Path) -> None:

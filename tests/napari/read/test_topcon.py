@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 
 pytest.importorskip("napari")
 
+from makers import topcon
 from napari.layers import Layer
-from PIL import Image as Picture
 
 from napari_spad.read.reader import read
 from spad.measuring import Scale
@@ -22,33 +20,6 @@ from spad.measuring import Scale
 def keys(tmp_path_factory, monkeypatch) -> None:
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setattr("napari_spad.read.pseudonym._data_folder", lambda: folder)
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return bytes([len(name)]) + name + struct.pack("<I", len(content)) + content
-
-
-def topcon(path: Path, *, mode: int = 2, jpeg: bool = True) -> np.ndarray:
-    """Write 4 B-scans of 30x40 pixels, 6 mm wide and 6 mm high."""
-    rows, columns = np.mgrid[:30, :40]
-    bscans = np.stack([(rows * 6 + columns + 10 * z) for z in range(4)]).astype(np.uint16)
-    lengths = struct.pack("<3d", 6.0, 6.0, 2.6)
-    if jpeg:
-        image = struct.pack("<B6I", mode, 0, 0, 40, 30, 4, 0)
-        for one in bscans:
-            file = io.BytesIO()
-            Picture.fromarray(one.astype(np.uint8)).save(file, "JPEG", quality=95)
-            image += struct.pack("<I", len(file.getvalue())) + file.getvalue()
-        parts = [chunk(b"@IMG_JPEG", image), chunk(b"@PARAM_SCAN_04", bytes(12) + lengths)]
-        date = bytes(105) + struct.pack("<6H", 2021, 3, 4, 10, 0, 0)
-        parts.append(chunk(b"@CAPTURE_INFO_02", b"\1" + date))
-    else:
-        image = struct.pack("<B4IBI", mode, 40, 30, 16, 4, 0, bscans.nbytes) + bscans.tobytes()
-        parts = [chunk(b"@IMG_SCAN_03", image), chunk(b"@PARAM_SCAN_02", bytes(21) + lengths)]
-        parts.append(chunk(b"@CAPTURE_INFO", b"\0" + struct.pack("<6H", 2021, 3, 4, 10, 0, 0)))
-    parts.append(chunk(b"@PATIENT_INFO_02", b"HOSP-4711".ljust(32, b"\0") + b"Erika"))
-    path.write_bytes(b"FOCTFDA" + bytes(8) + b"".join(parts) + b"\0")
-    return bscans
 
 
 @pytest.mark.parametrize(("name", "jpeg", "eye"), [("a.fda", True, "OS"), ("a.FDS", False, "OD")])

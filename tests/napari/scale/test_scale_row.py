@@ -11,9 +11,11 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from docked import segment, shown_errors
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_spad.scale import Facts, KeptFacts
 from napari_spad.scale.image_facts import scale_of
 from spad.measuring import Scale
 
@@ -90,8 +92,30 @@ def test_a_damaged_record_is_set_aside_and_told(open_dock, tmp_path):
     assert "damaged" in shown_errors()[0]
     viewer.add_image(stack(), name="eye")
     type_scale(dock.measure.scale, column=11.2)
-    assert (tmp_path / "images.damaged.json").read_text() == '{"images": 3'
+    assert (tmp_path / "images.damaged-1.json").read_text() == '{"images": 3'
     assert len(json.loads((tmp_path / "images.json").read_text("utf-8"))["images"]) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        3,
+        {"scale": {"row": {"mm": 10**400, "origin": "typed"}}},
+        {"fovea": {"at": [10**400, 1]}, "eye": [], "date": {}},
+    ],
+    ids=["no facts", "scale", "fovea"],
+)
+def test_odd_facts_of_an_image_are_as_good_as_none(tmp_path, odd):
+    viewer, path = ViewerModel(), tmp_path / "images.json"
+    image = viewer.add_image(stack())
+    Facts(image, viewer, KeptFacts(path, pytest.fail), lambda: None).choose_eye("OS")
+    book = json.loads(path.read_text("utf-8"))
+    book["images"] = dict.fromkeys(book["images"], odd)
+    path.write_text(json.dumps(book), "utf-8")
+    facts = Facts(viewer.add_image(stack()), viewer, KeptFacts(path, pytest.fail), lambda: None)
+    assert (facts.fovea, facts.eye, facts.scale.row.mm) == (None, None, None)
+    facts.choose_eye("OD")
+    assert (facts.eye, KeptFacts(path, pytest.fail).of(*book["images"])["eye"]) == ("OD", "OD")
 
 
 def test_a_fovea_outside_the_scan_is_none(open_dock):

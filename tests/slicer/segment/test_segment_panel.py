@@ -51,6 +51,12 @@ def test_a_file_that_is_no_checkpoint_is_told(panel, tmp_path, panel_engine, mon
     assert panel.ui.modelCombo.currentText() == "fake"
 
 
+def test_a_checkpoint_by_an_odd_name_is_none(panel):
+    panel.desk.parameters.checkpoint = "x" * 5000  # whatever a scene says
+    panel.segment.models.refresh()
+    assert panel.segment.models.checkpoint is None
+
+
 def test_another_checkpoint_is_opened_and_chosen(panel, tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other")

@@ -154,6 +154,7 @@ def test_a_csv_counts_from_one_and_leaves_out_what_is_not_there(tmp_path) -> Non
         ("a.csv", b"\xff\xfe", "decode"),
         ("a.npz", b"PK\x03\x04 broken", "holds no lines"),
         ("a.npz", b"", "holds no lines"),
+        ("a.csv", b"bscan,column,ILM [px]\n9000,9000,2\n", "B-scans and columns"),
         ("a.txt", b"", ".csv or .npz"),
     ],
 )

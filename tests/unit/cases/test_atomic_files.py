@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from spad.cases.atomic_files import refuse_long_names, replaced, write_bytes
+from spad.cases.atomic_files import (
+    parsed_json,
+    refuse_long_names,
+    replaced,
+    set_aside,
+    write_bytes,
+)
 from spad.metrics.score_csv import write_text
 
 LONG = "é" * 120 + "x" * 11 + ".tif"
@@ -66,3 +72,16 @@ def test_a_name_that_is_too_long_is_refused_in_words(tmp_path: Path):
     refuse_long_names(tmp_path / LONG, tmp_path / "not yet" / LONG)
     with pytest.raises(ValueError, match=r"257 bytes, and .* takes 255: shorten the name by 2"):
         refuse_long_names(tmp_path / f"{LONG}xx")
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, '{"a":' * 5000, "9" * 5000, b"\xff\xfe{"])
+def test_json_that_is_none_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"."):
+        parsed_json(text)
+
+
+def test_what_is_set_aside_covers_nothing_set_aside_before(tmp_path: Path):
+    for number in (1, 2):
+        (tmp_path / "a.json").write_text(f"bad {number}")
+        assert set_aside(tmp_path / "a.json").read_text() == f"bad {number}"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.damaged-1.json", "a.damaged-2.json"]

@@ -84,7 +84,7 @@ def test_what_does_not_fit_comes_back_in_words_and_the_worker_lives_on(worker, c
     with pytest.raises(WorkerError, match="nowhere"):
         finished(worker.learn(plan(checkpoint.parent / "nowhere.safetensors", bscan)))
     torn = checkpoint.parent / "torn.npz"
-    torn.write_bytes(b"PK torn")
+    torn.write_bytes(b"PK\x03\x04 torn")
     learnt, _ = finished(worker.learn(plan(checkpoint, bscan, earlier=torn)))
     assert "none is rehearsed" in learnt.said[0]
 

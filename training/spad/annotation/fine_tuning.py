@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spad.cases import parsed_json
 from spad.checkpoint import Card, plain
 
 __all__ = ["PROGRESS", "Progress", "Row", "Validation", "config_text", "read_progress", "verdict"]
@@ -237,12 +238,12 @@ def read_progress(out: Path) -> Progress:
     seconds, began, scoring = 0.0, math.nan, False
     for line in lines:
         try:
-            entry = json.loads(line.decode("utf-8"))  # may be cut within a letter, too
+            entry = parsed_json(line.decode("utf-8"))  # may be cut within a letter, too
             step, now = int(entry["step"]), float(entry["seconds"])
             loss = _number(entry.get("loss"))
             validation = _validation(step, entry["validation"]) if "validation" in entry else None
             asked = int(entry.get("steps", 0)), float(entry.get("minutes", 0))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
         if not (0 <= step <= MOST_KNOWN and math.isfinite(now)):
             continue

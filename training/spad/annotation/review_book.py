@@ -7,8 +7,6 @@ accepted, known by a check sum.
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 import zlib
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.annotation.review_queue import STATES, State
-from spad.cases import write_json
+from spad.cases import parsed_json, set_aside, write_json
 
 __all__ = ["Entry", "ReviewBook", "check_sum"]
 
@@ -130,14 +128,14 @@ class ReviewBook:
     def _read(self) -> tuple[dict[str, dict[str, Any]], str]:
         """Entries of all annotators, as they stand in the file, and what there is to say."""
         try:
-            content = json.loads(self.path.read_bytes())
+            content = parsed_json(self.path.read_bytes())
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']}, not {FORMAT}")
             everyone = {str(name): dict(each) for name, each in content["annotators"].items()}
         except FileNotFoundError:
             return {}, ""
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            aside = _set_aside(self.path)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            aside = set_aside(self.path)
             why = f"{type(error).__name__}: {error}"
             return {}, (
                 f"the record of reviews {self.path} cannot be read ({why}); it was kept as "
@@ -154,12 +152,3 @@ def _entries(mine: Mapping[str, Any]) -> dict[str, Entry]:
             accepted = each.get("accepted")
             out[sha256] = Entry(each["state"], accepted if isinstance(accepted, int) else None)
     return out
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a file so that nothing overwrites it."""
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
-        number += 1
-    os.replace(path, aside)
-    return aside

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from spad.autosave.packed_samples import Packed
 from spad.autosave.saved_header import FORMAT, HEADER, fitting_shape, read_header
-from spad.cases import half_written, replaced
+from spad.cases import half_written, parsed_json, replaced
 
 __all__ = ["AutosavedLayer", "Loaded", "ModelPart"]
 
@@ -276,7 +276,7 @@ def _read_model(file: Path, index: Index, shape: Index) -> ModelPart:
         if len(sizes) != 3 or sizes[1:] != shape[-2:]:
             raise ValueError(f"its samples are {sizes}, the layer's B-scans {shape[-2:]}")
         packed = Packed(found["samples"].tobytes(), sizes)
-    provenance = json.loads(found["provenance"].tobytes())
+    provenance = parsed_json(found["provenance"].tobytes())
     if not isinstance(provenance, dict):
         raise ValueError("its provenance is no JSON object")
     return ModelPart(
@@ -328,4 +328,4 @@ def _free(path: Path) -> Path:
 
 def _lost(name: str, index: Index, what: str, error: BaseException) -> str:
     where = f"B-scan {index[-1] + 1} of “{name}”" if index else f"“{name}”"
-    return f"{where}: {what} could not be read back ({error or type(error).__name__})"
+    return f"{where}: {what} could not be read back ({str(error) or type(error).__name__})"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from spad.cases import parsed_json
 
 __all__ = ["FORMAT", "HEADER", "fitting_shape", "read_header"]
 
@@ -109,8 +110,8 @@ def _holds(shape: Index, index: Index, plane: Index) -> bool:
 
 def _parsed(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parsed_json(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
         return {}, [f"{path} cannot be read ({type(error).__name__}: {error})"]
     if not isinstance(found, dict):
         return {}, [f"{path} is no JSON object"]

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from spad.cases.atomic_files import (
         file_stem,
         half_written,
+        parsed_json,
         read_json,
         refuse_long_names,
         replaced,
         reserved_name,
+        set_aside,
         write_bytes,
         write_json,
     )

@@ -15,10 +15,12 @@ from typing import Any
 
 __all__ = [
     "half_written",
+    "parsed_json",
     "read_json",
     "refuse_long_names",
     "replaced",
     "reserved_name",
+    "set_aside",
     "write_bytes",
     "write_json",
 ]
@@ -33,12 +35,29 @@ PATIENCE_S = (0.05, 0.1, 0.2, 0.4) if os.name == "nt" else ()
 """Windows replaces no file that is open: a virus scanner or an indexer has it for a moment."""
 
 
+def parsed_json(text: str | bytes | bytearray) -> Any:
+    """Parse JSON that anybody may have written; whatever is wrong with it is a ValueError."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file; a fault is a ValueError that names the file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
+        return parsed_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # also UnicodeDecodeError
         raise ValueError(f"{path}: is not JSON ({error}); correct it") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file so that nothing overwrites it; give its new name."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    os.replace(path, aside)
+    return aside
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -56,7 +56,7 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     models, path = installed(), Path(name)
     if (found := models.get(str(name))) is not None:
         return found
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if os.path.exists(path) or path.suffix or len(path.parts) != 1:
         return path
     near = difflib.get_close_matches(str(name), models, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(models) or 'none'}"
@@ -68,6 +68,6 @@ def model_path(name: str | os.PathLike[str]) -> Path:
 
 def _models_in(folder: Path) -> dict[str, Path]:
     try:
-        return {p.stem: p for p in sorted(folder.glob("*.safetensors")) if p.is_file()}
+        return {p.stem: p for p in sorted(folder.glob("*.safetensors")) if os.path.isfile(p)}
     except OSError:  # a share that is away
         return {}

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from spad.cases import parsed_json
+
 __all__ = ["Ledger", "Rows"]
 
 
@@ -53,7 +55,7 @@ class Ledger:
             place = 0
             for line in file:
                 try:
-                    told = json.loads(line)
+                    told = parsed_json(line)
                 except ValueError:
                     told = None
                 if isinstance(told, dict):
@@ -64,7 +66,7 @@ class Ledger:
         """The line that begins at a place."""
         with self.path.open("rb") as file:
             file.seek(place)
-            told: dict[str, Any] = json.loads(file.readline())
+            told: dict[str, Any] = parsed_json(file.readline())
             return told
 
 

@@ -119,9 +119,10 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     try:
         classes = [LabelClass(c["value"], c["name"], tuple(c["color"])) for c in told["classes"]]
         facts: Mapping[str, Any] = dict(told.get("facts") or {})
-        spacing = told.get("spacing_mm") or ()
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"it lacks {error}; {_EXPORT}") from None
+        spacing = tuple(told.get("spacing_mm") or ())
+        edited = sum(((told.get("edited") or {}).get("pixels") or {}).values())
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"it lacks an entry, or one is odd ({error}); {_EXPORT}") from None
     labels = _labels_of(sidecar, told)
     if labels.suffix.lower() not in _PICTURES:
         raise ValueError(
@@ -140,7 +141,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     about = {
         "fovea": origin,
         "model": ", ".join(dict.fromkeys(_models(told.get("provenance")))),
-        "edited pixels": sum((told.get("edited") or {}).get("pixels", {}).values()),
+        "edited pixels": edited,
     }
     name = sidecar.name.removesuffix(_END)
     visit = Visit(name, "", live.rows(), scale, eye, remarks(live, scale), about)
@@ -187,7 +188,7 @@ def _fovea(
     if told := facts.get("fovea"):
         try:
             at = (float(told["at"][0]), float(told["at"][1]))
-        except (TypeError, KeyError, IndexError):
+        except (TypeError, KeyError, IndexError, ValueError, OverflowError):
             raise ValueError(
                 f"its fovea {str(told)[:60]} is no place; export it again, or take “fovea” out"
             ) from None

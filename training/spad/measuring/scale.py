@@ -6,10 +6,10 @@ else makes a scale. The words are the same in every host, in sidecars and in rep
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["ORIGINS", "Length", "Scale"]
 
@@ -49,7 +49,7 @@ class Length:
             )
         if (self.mm is None) != (self.origin == UNKNOWN):
             raise ValueError(f"a length of {self.mm} mm cannot be {self.origin!r}; give both")
-        if self.mm is not None and not (math.isfinite(self.mm) and self.mm > 0):
+        if self.mm is not None and not _is_length(self.mm):
             raise ValueError(f"a length of {self.mm} mm; give a number above 0, in mm")
 
     @property
@@ -83,12 +83,7 @@ class Scale:
         origin, how : str
             See `Length`.
         """
-        known = [
-            Length(float(s), origin, how)
-            if s is not None and math.isfinite(s) and s > 0
-            else Length()
-            for s in spacing_mm
-        ]
+        known = [Length(float(s), origin, how) if _is_length(s) else Length() for s in spacing_mm]
         return cls(*[Length()] * (3 - len(known)), *known)
 
     @classmethod
@@ -164,6 +159,14 @@ class Scale:
 
     def _axes(self) -> dict[str, Length]:
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+def _is_length(value: Any) -> TypeGuard[float]:
+    """Whether what a file says is a number above 0, and no larger than a float can be."""
+    try:
+        return bool(0 < value <= sys.float_info.max)
+    except TypeError:
+        return False
 
 
 def _um(length: Length) -> str:

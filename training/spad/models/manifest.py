@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from typing import Annotated, Any
 from urllib.error import HTTPError
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from spad.cases import reserved_name, write_bytes
+from spad.cases import parsed_json, reserved_name, write_bytes
 from spad.checkpoint import Checked, Within, from_json, model_folders, plain, short
 from spad.models.signature import ENDING, refuse_unsigned, signatures_wanted
 from spad.models.web import DownloadError, host_of, opened
@@ -238,8 +237,8 @@ def _here(host: str) -> bool:
 def _entries(content: bytes, where: str, base: str) -> tuple[Entry, ...]:
     """Entries of a manifest, their URLs as seen from where it came from."""
     try:
-        told = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        told = parsed_json(content)
+    except ValueError as error:
         raise ValueError(f"{where}: is not JSON ({error}); is it a manifest of SPAD?") from None
     if not isinstance(told, dict) or not isinstance(told.get("models"), list):
         raise ValueError(f"{where}: has no list “models”; is it a manifest of SPAD?")

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
+from spad.cases import parsed_json
 from spad.inference import ServerError
 from spad.remote.address import Address
 from spad.remote.messages import PROTOCOL
@@ -152,7 +153,7 @@ class Line:
 
     def _understood(self, status: int, body: bytes) -> dict[str, Any]:
         try:
-            said = json.loads(body)
+            said = parsed_json(body)
         except ValueError:
             said = None
         if status in BETWEEN and not (isinstance(said, dict) and "text" in said):

@@ -16,6 +16,8 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import parsed_json
+
 __all__ = [
     "PROTOCOL",
     "Place",
@@ -170,10 +172,12 @@ def parsed_header(line: bytes) -> tuple[dict[str, Any], list[tuple[np.dtype[Any]
         It is none.
     """
     try:
-        content = json.loads(line)
+        content = parsed_json(line)
         arrays = [(str(kind), tuple(shape)) for kind, shape in content.pop("arrays")]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"this is no message of SPAD ({type(error).__name__})") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"this is no message of SPAD ({type(error).__name__}); update the older side"
+        ) from None
     for kind, shape in arrays:
         sizes = all(isinstance(n, int) and 0 <= n < 2**40 for n in shape)
         if not (_KINDS.fullmatch(kind) and sizes and len(shape) <= 5):

@@ -6,7 +6,6 @@ The desk's side pulls what has come, and never waits for the line; to cancel, it
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import parsed_json
 from spad.inference import ServerError, room_for
 from spad.remote.http_line import DOWN, Line, NoLine, Refusal, engine_version
 from spad.remote.messages import PROTOCOL, array_bytes, header_line, receive
@@ -118,7 +118,7 @@ class RemoteRun:
                 return
 
     def _begin(self) -> None:
-        asked = json.loads(header_line(self._content, self._arrays))
+        asked = parsed_json(header_line(self._content, self._arrays))
         try:
             said = self._patiently(lambda: self._line.ask("POST", "/v1/runs", asked))
         except Refusal as refusal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
+from spad.cases import parsed_json
 from spad.serving.limits import Refused
 from spad.serving.runs import Run, State
 from spad.serving.service import Service
@@ -146,8 +146,8 @@ async def _question(request: Request) -> dict[str, Any]:
         if len(content) > LONGEST_QUESTION:
             raise Refused(413, "size", f"a question has at most {LONGEST_QUESTION} bytes")
     try:
-        asked = json.loads(content)
-    except (ValueError, RecursionError):
+        asked = parsed_json(content)
+    except ValueError:
         asked = None
     if not isinstance(asked, dict):
         raise Refused(400, "message", "this is no question of SPAD's: update the older side")

@@ -6,6 +6,7 @@ import json
 from collections.abc import MutableMapping
 
 from spad.annotation import duration
+from spad.cases import parsed_json
 
 __all__ = ["Pace", "device_line"]
 
@@ -26,7 +27,7 @@ class Pace:
 
     def _all(self) -> dict[str, float]:
         try:
-            found = json.loads(self._kept.get(self.KEY) or "{}")
+            found = parsed_json(self._kept.get(self.KEY) or "{}")
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}

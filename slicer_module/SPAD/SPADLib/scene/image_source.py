@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 from numpy.typing import NDArray
 
+from spad.cases import parsed_json
 from spad.measuring import Scale
 from SPADLib.scene.bscan_layout import Layout, guess
 from SPADLib.scene.result_nodes import made_by_spad
@@ -151,7 +152,7 @@ def keep_scale(volume: Any, scale: Scale) -> None:
 def kept_scale(volume: Any) -> Scale | None:
     """What `keep_scale` kept, along k, j, i; None where no reader of ours made the volume."""
     try:
-        return Scale.from_json(json.loads(volume.GetAttribute(_SCALE) or ""))
+        return Scale.from_json(parsed_json(volume.GetAttribute(_SCALE) or ""))
     except ValueError:
         return None
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import slicer
 import vtk
 
+from spad.cases import parsed_json
 from spad.checkpoint import LabelClass, label_classes
 from SPADLib.scene.terminology import entry
 
@@ -70,7 +71,7 @@ def classes_in(text: str) -> tuple[LabelClass, ...]:
     """
     return tuple(
         LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
-        for c in json.loads(text)
+        for c in parsed_json(text)
     )
 
 
@@ -149,7 +150,7 @@ def kept(node: Any, name: str, otherwise: T) -> T:
         What is given where there is none, or another kind of value than this.
     """
     try:
-        found = json.loads(node.GetAttribute(name) or "null")
+        found = parsed_json(node.GetAttribute(name) or "null")
     except ValueError:
         return otherwise
     return found if isinstance(found, type(otherwise)) else otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,7 +75,7 @@ class ModelPanel:
         name = self.desk.parameters.checkpoint
         if self._offered != (is_server(self.asked), name):
             self._offer()
-        if name and name not in self._models and Path(name).is_file():
+        if name and name not in self._models and os.path.isfile(name):  # whatever a scene says
             self._models[name] = Path(name)
             self._fill_models()
         if name in self._models and get(self.ui.modelCombo, "currentText") != name:
@@ -144,7 +145,7 @@ class ModelPanel:
     def knows(self, name: str) -> bool:
         """Whether a name, or a file, is among the models, and there."""
         path = self._models.get(name)
-        return path is not None and path.is_file()
+        return path is not None and os.path.isfile(path)
 
     def forget(self, paths: Iterable[Path]) -> None:
         """Offer files no more, which are gone."""
@@ -162,7 +163,7 @@ class ModelPanel:
         """
         chosen = self.checkpoint
         for path in (*([chosen] if chosen else []), *self._models.values(), *others):
-            if not path.is_file():
+            if not os.path.isfile(path):
                 continue
             key = path, path.stat().st_mtime_ns
             if key not in self._hashes:

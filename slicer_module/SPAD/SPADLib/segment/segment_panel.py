@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ class SegmentPanel:
         p, path = self.desk.parameters, self.models.checkpoint
         if path is None:
             raise ValueError("No model is chosen: pick one, or open a checkpoint file")
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"The checkpoint {path} is gone: choose another model")
         return Request(
             path, self.models.asked, bscans, p.samples or None, p.steps or None, p.seed, **more

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import Case
+from spad.cases import Case, parsed_json
 from spad.pictures import image_files
 from spad.train.data.cache import Cache
 
@@ -93,7 +93,7 @@ class Inspector:
     def _record(self, folder: Path) -> dict[str, list[Any]]:
         if folder not in self._records:
             stored = self._cache.get(_key(folder)) if self._cache is not None else None
-            self._records[folder] = {} if stored is None else json.loads(stored)
+            self._records[folder] = {} if stored is None else parsed_json(stored)
         return self._records[folder]
 
 

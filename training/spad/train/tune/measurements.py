@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spad import checkpoint
-from spad.cases import Case
+from spad.cases import Case, parsed_json
 from spad.train.tune.settings import Setting
 
 __all__ = [
@@ -130,15 +130,15 @@ def read_measurements(file: Path, about: Mapping[str, object]) -> dict[tuple[str
         return {}
     done = {}
     try:
-        found = [json.loads(line) for line in lines[:-1]]
+        found = [parsed_json(line) for line in lines[:-1]]
         if lines[-1].endswith("}"):  # else it was cut off when the process was killed
-            found.append(json.loads(lines[-1]))
+            found.append(parsed_json(lines[-1]))
         if found[:1] != [about]:
             raise ValueError("it is of another checkpoint, seed, device or mapping")
         for one in found[1:]:
             key = one.pop("scan"), one.pop("setting")
             done[key] = Measured(**one)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{file} holds no measurements that this search can go on with ({error}); "
             "remove it, or choose another --out"
