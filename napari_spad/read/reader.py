@@ -11,8 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from spad.pictures import UnknownSize
-
 __all__ = ["get_reader", "read"]
 
 Reader = Callable[[Any], list[Any]]
@@ -82,6 +80,18 @@ def _reader_of(path: Path) -> tuple[str, str] | None:
     return _BY_SUFFIX.get(suffix)
 
 
+def _opened(path: Path) -> list[Any]:
+    """Layers of a file; the person is asked for a size that it does not tell."""
+    from spad.pictures import UnknownSize  # loads NumPy, which choosing a reader does not need
+
+    try:
+        return read(path)
+    except UnknownSize as error:
+        from napari_spad.read.cube_size import opened_with_size
+
+        return opened_with_size(path, str(error))
+
+
 def _told(paths: Sequence[Path]) -> list[Any]:
     """Read all paths; what goes wrong, or should be known, becomes a notification."""
     from napari.utils.notifications import show_error, show_info
@@ -89,12 +99,7 @@ def _told(paths: Sequence[Path]) -> list[Any]:
     layers: list[Any] = []
     for path in paths:
         try:
-            try:
-                found = read(path)
-            except UnknownSize as error:
-                from napari_spad.read.cube_size import opened_with_size
-
-                found = opened_with_size(path, str(error))
+            found = _opened(path)
         except (ValueError, OSError, ImportError) as error:
             show_error(str(error))
             continue

@@ -210,3 +210,15 @@ def test_the_napari_extra_brings_no_qt_and_none_the_opencv_with_its_own(built) -
     extras = {r.partition("extra == ")[2].strip("'\"") for r in qt}
     assert extras == {"all", "dev", "qt"}  # hatchling writes an extra within an extra out
     assert "Classifier: Framework :: napari" in lines
+
+
+def test_a_model_is_opened_and_run_without_the_compiler_of_torch() -> None:
+    """Which brings Triton, whose LLVM ends a napari that draws with Mesa's."""
+    code = """
+import sys, numpy, spad
+image = numpy.arange(64 * 96, dtype=numpy.uint16).reshape(64, 96)
+spad.load("oct-lesions", device="cpu").segment(image, samples=1, steps=1)
+print([m for m in ("torch._dynamo", "triton") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

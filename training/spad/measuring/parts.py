@@ -115,6 +115,8 @@ def _joined(pairs: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_array((np.ones(pairs.shape[1], np.uint8), tuple(pairs)), (number, number))
+    # With 64-bit indices SciPy 1.11 prints an error, and gives -9999 for each.
+    ends = tuple(pairs.astype(np.int32))
+    graph = coo_array((np.ones(pairs.shape[1], np.uint8), ends), (number, number))
     part: NDArray[np.int64] = connected_components(graph, directed=False)[1]
     return part

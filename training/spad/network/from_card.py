@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from spad.checkpoint import NetworkConfig
 from spad.network import compare
@@ -23,6 +25,19 @@ _COMPARED = {
     "d-lka": "DeformableLka",
     "dsc-amp": "StripUNet",
 }
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no normal numbers, which weights without memory cannot hold.
+
+    On ``meta`` torch would fetch its compiler for them, and with it Triton; where Mesa's OpenGL, as
+    in napari, was there before, the two LLVMs clash and the program ends.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
 
 
 def build(config: NetworkConfig, num_classes: int, tensors: Mapping[str, Tensor] | None) -> Network:
@@ -52,7 +67,7 @@ def build(config: NetworkConfig, num_classes: int, tensors: Mapping[str, Tensor]
     kind = _kind(config)
     if tensors is None:
         return _channels_last(kind(config, num_classes))
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         network = kind(config, num_classes)
     wanted = {name: tuple(p.shape) for name, p in network.state_dict().items()}
     given = {name: tuple(p.shape) for name, p in tensors.items()}

@@ -120,7 +120,8 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
                 width, height = file.size
                 if pillow_files.turned(file) in (5, 6, 7, 8):
                     width, height = height, width
-                deep = {"F": "f4", "I": "f8"}.get(file.mode, "u2" if "16" in file.mode else "u1")
+                sixteen = "16" in file.mode or pillow_files.deep_png(file)
+                deep = "u2" if sixteen else {"F": "f4", "I": "f8"}.get(file.mode, "u1")
                 return (height, width), np.dtype(deep)
     read = read_file(path, quiet=True)
     return read.shape, read.dtype

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
 
-__all__ = ["ORIENTATION", "decoded", "opened", "pillow", "turned", "upright"]
+__all__ = ["ORIENTATION", "decoded", "deep_png", "opened", "pillow", "turned", "upright"]
 
 ORIENTATION = 274
 """Number of the tag, in EXIF as in TIFF."""
@@ -65,6 +65,11 @@ def turned(file: Any) -> int:
         return int(file.getexif().get(ORIENTATION, 1))
     except Exception:  # EXIF that is damaged says nothing
         return 1
+
+
+def deep_png(file: Any) -> bool:
+    """Whether Pillow, an old one, gives the 16 bits of this PNG as 32."""
+    return bool(file.format == "PNG" and file.mode == "I")
 
 
 def upright(array: NDArray[Any], orientation: int, *, colour: bool) -> NDArray[Any]:
@@ -134,17 +139,17 @@ def _frame(file: Any, indexes: bool) -> NDArray[Any]:
         )
     inverted = tags.get(262) == 0 and file.mode not in ("1", "L")  # Pillow inverts only those
     spread = _spread(file) if indexes else 1
-    orientation = 1 if tags else turned(file)
+    orientation = 1 if tags else turned(file)  # Pillow turns a TIFF that it decodes
     frame = file
     if file.mode in ("LA", "La"):
         frame = file.convert("L")
     elif file.mode not in (*_GREYS, *(("P",) if indexes else ())):
         frame = file.convert("RGB")
     array = np.asarray(frame)
-    if tags:  # Pillow turns a TIFF that it decodes, and then removes the tag
-        orientation = file.tag_v2.get(ORIENTATION, 1)
     if file.mode == "I" and tags and kind == 1 and max(bits) == 32:
         array = array.view(np.uint32)  # which Pillow takes for signed
+    if deep_png(file):
+        array = array.astype(np.uint16)
     if inverted and not indexes and array.dtype.kind == "u":
         array = np.iinfo(array.dtype).max - array
     if spread > 1:

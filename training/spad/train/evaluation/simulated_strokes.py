@@ -132,7 +132,7 @@ def middle_line(inside: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[
     """
     depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     places = np.argwhere(inside)
-    number = np.full(inside.shape, -1)
+    number = np.full(inside.shape, -1, np.int32)  # all that dijkstra of SciPy 1.11 takes
     number[inside] = np.arange(len(places))
     ends, lengths = [], []
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -164,8 +164,8 @@ def middle_line(inside: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[
 
 
 def _shifted(
-    number: NDArray[np.intp], dy: int, dx: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    number: NDArray[np.int32], dy: int, dx: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Each pixel's number, and that of the one (dy, dx) from it, where both exist."""
     h, w = number.shape
     left, right = max(0, -dx), min(w, w - dx)
