@@ -33,6 +33,7 @@ from spad.inference import Segmenter
 from spad.train.data import class_table, read_image, read_labels
 from spad.train.data.class_mapping import model_mapping
 from spad.train.evaluation import evaluate
+from spad.worker import shows_structure
 
 U8 = NDArray[np.uint8]
 
@@ -188,14 +189,18 @@ def main() -> None:
             others = [pair for i, pair in enumerate(eye) if i not in at]
             before = (0.0, 0.0) if args.new else scores(model, others, task)
             began = time.perf_counter()
-            learnt = model.learn(
-                [eye[i][0] for i in at],
-                [task.taught(eye[i][1]) for i in at],
-                classes=classes,
-                earlier=guard.earlier if guard is not None else (),
-                seed=args.seed,
-                **options_of(args.options),
-            )
+            taught = [task.taught(eye[i][1]) for i in at]
+            earlier = guard.earlier if guard is not None else ()
+            learnt = model  # as a desk does where nothing can be learnt
+            if earlier or shows_structure(taught):
+                learnt = model.learn(
+                    [eye[i][0] for i in at],
+                    taught,
+                    classes=classes,
+                    earlier=earlier,
+                    seed=args.seed,
+                    **options_of(args.options),
+                )
             seconds = time.perf_counter() - began
             after = scores(learnt, others, task)
             rows.append((*before, *after, seconds))

@@ -18,7 +18,7 @@ from napari_spad.layers import Part
 from napari_spad.lessons.kept_model import keep_model
 from napari_spad.lessons.taught import LessonRequest, Taught, is_open
 from napari_spad.segment import SegmentPanel
-from spad.worker import Drafts, Learnt, WorkerError, new_path, prune
+from spad.worker import Drafts, Learnt, WorkerError, new_path, prune, shows_structure
 
 __all__ = ["Learning", "Lessons"]
 
@@ -295,7 +295,9 @@ class Learning(QObject):
             return
         self._due = None
         if result in self.desk.results and self._open_parts(result):
-            self._learn(result, Taught.of(self.desk, result))
+            taught = Taught.of(self.desk, result)
+            if shows_structure(taught.label_maps):  # else the next one may
+                self._learn(result, taught)
 
     def _warm_up(self, result: Result) -> None:
         """Start the worker, so that it has loaded what it needs when it is asked."""

@@ -218,6 +218,19 @@ def test_learn_as_i_accept_learns_in_the_background_and_once_after_a_run(desk, q
     assert settings.value("learn_as_i_accept") in (True, "true")
 
 
+def test_a_bscan_that_shows_no_structure_starts_no_lesson_by_itself(desk, qtbot):
+    _, dock, result, worker = desk
+    dock.lessons.as_i_accept.click()
+    shown = np.nonzero(result.layer.data[4])
+    result.layer.data_setitem((np.full(len(shown[0]), 4), *shown), 0)
+    accept(dock, result, 4)
+    qtbot.wait(50)
+    assert not worker.plans
+    accept(dock, result, 5)
+    qtbot.waitUntil(lambda: len(worker.plans) == 1 and not dock.running, timeout=10_000)
+    assert [len(plan.images) for plan in worker.plans] == [2]
+
+
 def test_the_worker_is_warmed_by_the_first_correction_and_ends_with_the_dock(desk, qtbot, engine):
     _, dock, result, worker = desk
     assert not worker.running

@@ -302,6 +302,21 @@ def test_it_learns_as_one_accepts(panel, panel_result, panel_worker, corrected):
     assert len(panel_worker.plans) == 1
 
 
+def test_a_bscan_that_shows_no_structure_starts_no_lesson_by_itself(
+    panel, panel_result, panel_worker
+):
+    settle(panel)
+    panel.ui.learnCheck.setChecked(True)
+    paint(panel_result, 2, slice(None), slice(None), 0)
+    for bscan, plans in ((2, []), (3, [2])):
+        panel.review._go(bscan)
+        panel.ui.acceptButton.click()
+        for _ in range(30):
+            standin.process_events(0.01)
+        settle(panel)
+        assert [plan.accepted for plan in panel_worker.plans] == plans
+
+
 def test_an_accepted_bscan_waits_for_the_lesson_that_goes_on(
     panel, panel_result, panel_worker, corrected
 ):

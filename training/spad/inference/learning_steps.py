@@ -25,10 +25,6 @@ from spad.network import Network
 __all__ = ["learning_steps"]
 
 _LEARNT = ", learnt"
-_NOTHING = (
-    "nothing to learn: these B-scans show no structure, and it does not follow that others "
-    "show none; the model stays as it is"
-)
 
 
 def learning_steps(
@@ -56,19 +52,22 @@ def learning_steps(
     )
     if not any((example.labels != IGNORE).any() for example in about.examples):
         raise ValueError("no pixel of the label maps counts; correct a B-scan, or accept one")
+    every = (one.labels for one in (*about.examples, *about.earlier))
+    if not any(((labels > 0) & (labels != IGNORE)).any() for labels in every):
+        raise ValueError(
+            "nothing to learn from: these B-scans show no structure, and it does not follow that "
+            "others show none; accept one that shows some, or paint in it"
+        )
     device = model.device
     total = recipe.new_steps if about.new else recipe.steps
     while True:
         run = lesson(network, about, recipe, device=device, seed=seed)
-        done = 0
         try:
             while True:
                 try:
                     done = next(run)
                 except StopIteration as stop:
                     release(device, KEPT)
-                    if not done:
-                        yield Step(total, total, 0, None, _NOTHING)
                     return _named(card, about), stop.value
                 yield Step(done, total, 0, None)
         except (RuntimeError, MemoryError) as error:

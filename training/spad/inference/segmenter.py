@@ -251,7 +251,8 @@ class Segmenter:
         Raises
         ------
         ValueError
-            No pixel counts, or images, label maps, classes or options that do not fit.
+            No pixel counts, no structure is shown, or images, label maps, classes or options that
+            do not fit.
         MemoryError
             Even one view at once does not fit into the CPU's memory.
         """

@@ -73,7 +73,7 @@ def lesson(
     Yields
     ------
     int
-        Number of steps done; none where no B-scan shows a structure.
+        Number of steps done.
 
     Returns
     -------
@@ -82,16 +82,13 @@ def lesson(
     """
     learner = copy.deepcopy(network).to(device).requires_grad_(False)
     optimiser = torch.optim.AdamW(_parts(learner, recipe))
-    alike = _alike(about, network.num_classes)
-    if alike.all():
-        return learner.eval()
     rates = [group["lr"] for group in optimiser.param_groups]
     learnt = [p for group in optimiser.param_groups for p in group["params"]]
     begun = [p.detach().clone() for p in learnt]
     generator = torch.Generator().manual_seed(seed)
     window = window_of(about.size, network.config.stride, about.examples)
     steps = recipe.new_steps if about.new else recipe.steps
-    alike = alike.to(device)
+    alike = _alike(about, network.num_classes).to(device)
     for step in range(steps):
         rate = min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
         for group, full in zip(optimiser.param_groups, rates, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE, LabelClass
 
-__all__ = ["LessonPlan", "counted"]
+__all__ = ["LessonPlan", "counted", "shows_structure"]
 
 OWN_WEIGHT = 0.2
 """Of a pixel that the model is sure of, in a B-scan that was painted in but not accepted."""
@@ -38,6 +39,11 @@ def counted(
     """
     counts = (np.asarray(labels) < classes) & (accepted | np.asarray(painted, bool))
     return np.where(counts, labels, IGNORE).astype(np.uint8)
+
+
+def shows_structure(label_maps: Iterable[NDArray[np.uint8]]) -> bool:
+    """Whether one of them shows a structure: else nothing can be learnt without earlier cases."""
+    return any(((labels > 0) & (labels != IGNORE)).any() for labels in label_maps)
 
 
 @dataclass(frozen=True)

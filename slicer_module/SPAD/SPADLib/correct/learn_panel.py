@@ -18,6 +18,7 @@ from spad.worker import (
     lessons_of,
     prune,
     saved_models,
+    shows_structure,
 )
 from SPADLib.correct.around_edits import source_of
 from SPADLib.correct.lesson import Lesson, Outcome, draft_anew, learning, learnt_folder, lesson
@@ -222,7 +223,8 @@ class LearnPanel:
 
     def _learn_on(self) -> None:
         taught = self._lesson()
-        if taught.anew:  # else there is no draft that could become better
+        # Else there is no draft that could become better, or the next one may show a structure.
+        if taught.anew and shows_structure(taught.plan.label_maps):
             self._begin(taught)
 
     def _on_busy(self) -> None:
