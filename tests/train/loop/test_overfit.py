@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from by_heart import four_phantoms, words
+from by_heart import four_phantoms
 
 from spad import checkpoint
 from spad.train.config import load_config
@@ -22,10 +22,3 @@ def test_the_trainer_overfits_four_phantoms_to_a_dice_above_95(tmp_path: Path) -
     assert scores["pooled mean Dice"] > 0.95
     assert scores["per-image mean Dice"] > 0.95
     assert min(scores["pooled Dice"].values()) > 0.9
-
-
-@pytest.mark.slow
-def test_a_swin_unet_overfits_them_to_a_dice_above_9(tmp_path: Path) -> None:
-    config = load_config(four_phantoms(tmp_path), words("swin-unet", steps=300, rate=2e-3))
-    best = train(config, tmp_path / "run", device="cpu")
-    assert checkpoint.read_card(best).scores["validation"]["pooled mean Dice"] > 0.9

@@ -121,8 +121,10 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
         facts: Mapping[str, Any] = dict(told.get("facts") or {})
         spacing = tuple(told.get("spacing_mm") or ())
         edited = sum(((told.get("edited") or {}).get("pixels") or {}).values())
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise ValueError(f"it lacks an entry, or one is odd ({error}); {_EXPORT}") from None
+    except KeyError as error:
+        raise ValueError(f"it lacks {error}; {_EXPORT}") from None
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"an entry of it is odd ({error}); {_EXPORT}") from None
     labels = _labels_of(sidecar, told)
     if labels.suffix.lower() not in _PICTURES:
         raise ValueError(
