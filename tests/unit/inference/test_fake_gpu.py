@@ -240,11 +240,12 @@ def test_a_lesson_waits_for_nothing(request, monkeypatch):
     monkeypatch.setattr(torch, "randint", really(torch.randint))
     images = torch.zeros(4, 1, 64, 64, device=GPU)
     labels = torch.zeros(4, 64, 64, dtype=torch.uint8, device=GPU)
+    alike = torch.ones(network.num_classes, dtype=torch.bool, device=GPU)
     about = updates.Lesson([], [], (64, 64), cosine_schedule(), [120, 40])
     recipe = Recipe(denoiser_factor=0.1)
     with Watch() as watch:
         loss = updates._loss(
-            network, learner, images, labels, about, recipe, torch.Generator().manual_seed(0)
+            network, learner, images, labels, alike, about, recipe, torch.Generator().manual_seed(0)
         )
     assert loss.device == GPU
     assert watch.waits == []
