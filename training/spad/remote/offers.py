@@ -7,12 +7,11 @@ up to what it offers.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spad.cases import write_json
+from spad.cases import file_stem, write_json
 from spad.checkpoint import (
     AT_SERVER,
     AtServer,
@@ -63,7 +62,8 @@ def ask(address: Address) -> dict[str, Any]:
             there = AtServer.from_json({**one, "server": address.url})
         except ValueError:
             continue  # a card of a newer SPAD: what this one cannot read it cannot choose
-        path = folder / f"{_plain(there.name)} (server){AT_SERVER}"  # as a host shows it
+        stem = file_stem(there.name, "model")  # a server may not choose freely
+        path = folder / f"{stem} (server){AT_SERVER}"  # as a host shows it
         kept.add(path)
         if _read(path) != there:  # else it stays the file that results know their model by
             folder.mkdir(parents=True, exist_ok=True)
@@ -143,12 +143,7 @@ def refuse_gone(there: AtServer, said: Mapping[str, Any], address: Address) -> N
 
 
 def _folder(address: Address) -> Path:
-    return cache_folder() / "servers" / _plain(address.url.partition("://")[2])
-
-
-def _plain(name: str) -> str:
-    """A name of a server's as one of a file, which it may not choose freely."""
-    return re.sub(r"[^\w() .-]+", "-", name).lstrip(".")[:80] or "model"
+    return cache_folder() / "servers" / file_stem(address.url.partition("://")[2], "server")
 
 
 def _read(path: Path) -> AtServer | None:
