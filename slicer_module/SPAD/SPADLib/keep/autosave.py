@@ -16,6 +16,7 @@ from spad.autosave import AutosavedLayer, Session
 from SPADLib.desk import Desk
 from SPADLib.host import Cancelled, Pump, data_folder, one_shot_timer
 from SPADLib.keep.saved_lines import SavedLines
+from SPADLib.keep.saved_node import SavedNode
 from SPADLib.keep.saved_result import SavedResult
 from SPADLib.lines import LineSet, line_sets
 from SPADLib.scene import Result
@@ -53,8 +54,8 @@ class Autosave:
         self.session = Session(self.root)
         self.when = 0.0
         self.trouble = ""
-        self._tracked: dict[str, SavedResult | SavedLines] = {}
-        self._gone: list[SavedResult | SavedLines] = []
+        self._tracked: dict[str, SavedNode] = {}
+        self._gone: list[SavedNode] = []
         self.removed: list[AutosavedLayer] = []
         self._model = False
         self._last: Result | None = None
@@ -74,12 +75,12 @@ class Autosave:
         """Whether something is not on the disk yet."""
         return self._soon.isActive() or any(one.waiting for one in self._all())
 
-    def _all(self) -> list[SavedResult | SavedLines]:
+    def _all(self) -> list[SavedNode]:
         return [*self._gone, *self._tracked.values()]
 
     def track(self, back: Result | LineSet, saved: AutosavedLayer) -> None:
         """Go on saving a result, or lines, where they were read back from."""
-        known: SavedResult | SavedLines
+        known: SavedNode
         known = SavedLines(back, saved) if isinstance(back, LineSet) else SavedResult(back, saved)
         known.look()
         self._saved.start()

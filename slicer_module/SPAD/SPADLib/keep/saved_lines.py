@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from spad.autosave import AutosavedLayer, Loaded
 from spad.borders import Lines, check_size, from_bits, to_bits
+from SPADLib.keep.saved_node import SavedNode
 from SPADLib.keep.saved_result import fingerprint
 from SPADLib.lines import LineSet
 from SPADLib.scene import Layout, Result, array_of, guessed_layout, results
@@ -16,7 +16,7 @@ from SPADLib.scene import Layout, Result, array_of, guessed_layout, results
 __all__ = ["SavedLines", "lines_on_volume"]
 
 
-class SavedLines:
+class SavedLines(SavedNode):
     """Lines, and where they are saved: what a `SavedResult` is for a result.
 
     Parameters
@@ -26,18 +26,9 @@ class SavedLines:
     """
 
     def __init__(self, lines: LineSet, saved: AutosavedLayer) -> None:
-        self.node, self.saved = lines.node, saved
-        self.removed = self.exported = ""
-        self.unsaved = False
+        super().__init__(lines.node, saved)
         self._lines, self._heights = lines, np.full_like(lines.heights, np.nan)
-        self._dirty: set[int] = set()
-        self._described = False
         self._header = self._description()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether something is not on the disk yet."""
-        return bool(self._dirty) or not self._described
 
     def look(self) -> None:
         """Note what changed."""
@@ -67,28 +58,9 @@ class SavedLines:
             },
         }
 
-    def mark(self, *, removed: str = "", exported: str = "") -> None:
-        """Note when they left the scene, or were saved by the person."""
-        self.removed, self.exported = removed or self.removed, exported or self.exported
-        self.unsaved &= not exported
-        self._described = False
-
-    def writes(self) -> Iterator[None]:
-        """Write what waits, a file a step; where one fails, the next time begins with it."""
-        if not self.saved.described:
-            self._write_header()  # first: B-scans without it can be read, but not placed
-        while self._dirty:
-            z = min(self._dirty)
-            self.saved.save_bscan((z,), to_bits(self._heights[:, z]), None)
-            self._dirty.discard(z)
-            yield
-        if not self._described:
-            self._write_header()
-
-    def _write_header(self) -> None:
-        told = {"removed": self.removed, "exported": self.exported}
-        self.saved.save_header({**self._header, **told})
-        self._described = True
+    def _write_bscan(self, z: int) -> bool:
+        self.saved.save_bscan((z,), to_bits(self._heights[:, z]), None)
+        return True
 
 
 def lines_on_volume(loaded: Loaded, _folder: Any, volume: Any) -> LineSet:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.autosave import AutosavedLayer, ModelPart, Packed
+from SPADLib.keep.saved_node import SavedNode
 from SPADLib.scene import (
     BINARY,
     PERCENT,
@@ -57,44 +58,27 @@ class _Own:
     waits: bool = True
 
 
-class SavedResult:
+class SavedResult(SavedNode):
     """A result, and where it is saved.
 
     Parameters
     ----------
     result : Result
     saved : AutosavedLayer
-
-    Attributes
-    ----------
-    removed, exported : str
-        When it left the scene, or was saved by the person and not edited since; else empty.
-    unsaved : bool
-        Slicer would ask whether to save it.
     """
 
     def __init__(self, result: Result, saved: AutosavedLayer) -> None:
-        self.result, self.saved = result, saved
-        self.removed = self.exported = ""
-        self.unsaved = False
-        self._dirty: set[int] = set()
-        self._header: dict[str, Any] = {}
-        self._described = False
+        super().__init__(result.segmentation, saved)
+        self.result = result
         self._labels: Any = None
         self._models: dict[int, bytes] = {}
         self._own: dict[str, _Own] = {}
         self._print = fingerprint(result.volume)
 
     @property
-    def node(self) -> Any:
-        """The segmentation."""
-        return self.result.segmentation
-
-    @property
     def waiting(self) -> bool:
         """Whether something is not on the disk yet."""
-        own = any(one.waits for one in self._own.values())
-        return bool(self._dirty or own or not self._described)
+        return super().waiting or any(one.waits for one in self._own.values())
 
     # ------------------------------------------------------------------ looked at
 
@@ -173,24 +157,10 @@ class SavedResult:
             },
         }
 
-    def mark(self, *, removed: str = "", exported: str = "") -> None:
-        """Note when it left the scene, or was saved by the person."""
-        self.removed, self.exported = removed or self.removed, exported or self.exported
-        self.unsaved &= not exported
-        self._described = False
-
     # ------------------------------------------------------------------ written
 
-    def writes(self) -> Iterator[None]:
-        """Write what waits, a file or two a step; where one fails, the next time begins with it."""
-        if not self.saved.described:
-            self._write_header()  # first: B-scans without it can be read, but not placed
-        while self._dirty:
-            z = min(self._dirty)
-            wrote = self._write_bscan(z)
-            self._dirty.discard(z)
-            if wrote:
-                yield
+    def _more_writes(self) -> Iterator[None]:
+        """Write the person's own segments."""
         for one in [one for one in self._own.values() if one.waits]:
             header = {"name": "own", "shape": list(one.labels.shape), "dtype": "|u1"}
             one.saved.save_header(header)
@@ -198,17 +168,6 @@ class SavedResult:
                 if one.saved.save_bscan((z,), plane, None):
                     yield
             one.waits = False
-        if not self._described:
-            self._write_header()
-
-    def _write_header(self) -> None:
-        self._described = True  # before: what is told meanwhile is written again
-        header = {**self._header, "removed": self.removed, "exported": self.exported}
-        try:
-            self.saved.save_header(header)
-        except BaseException:
-            self._described = False
-            raise
 
     def _write_bscan(self, z: int) -> bool:
         labels, proposal = self._labels[z], np.ascontiguousarray(self._proposal[z])
