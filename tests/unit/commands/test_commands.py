@@ -282,6 +282,21 @@ def test_images_and_stacks_are_segmented(model: Path, tmp_path: Path) -> None:
     assert "Not a medical device" in beside["notice"]
 
 
+def test_a_full_disk_names_the_folder_and_what_to_do(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("spad.cohort.segmenting_file.write_bytes", full)
+    write(tmp_path / "scan.png")
+    out = tmp_path / "out"
+    assert main(["segment", str(model), str(tmp_path / "scan.png"), "-o", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "No space left on device; free some space there, or name another folder" in said
+    assert str(out) in said
+
+
 def test_the_result_is_that_of_the_engine(model: Path, tmp_path: Path) -> None:
     import spad
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 import warnings
@@ -185,6 +186,11 @@ def write_result(
     -------
     Path
         Of the label image.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; where the disk is full, with the folder and what to do.
     """
     if result.labels.ndim == 2:
         target = out / f"{path.stem}.png"
@@ -193,10 +199,6 @@ def write_result(
     else:
         target = out / f"{path.stem}.tif"
         data = image_files.tiff_bytes(result.labels)
-    write_bytes(target, data)
-    if uncertainty:
-        levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
-        write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
     content = sidecar(
         labels=target.name,
         image=path.name,
@@ -206,7 +208,17 @@ def write_result(
         provenance={**result.provenance, **({"key": key} if key else {})},
         facts={"scale": scale.as_json()} if scale is not None and scale != Scale() else None,
     )
-    write_json(out / f"{path.stem}.spad.json", content)
+    try:
+        write_bytes(target, data)
+        if uncertainty:
+            levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
+            write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
+        write_json(out / f"{path.stem}.spad.json", content)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        words = "free some space there, or name another folder, and run again: what is done stays"
+        raise OSError(error.errno, f"{error.strerror}; {words}", str(out)) from error
     return target
 
 
