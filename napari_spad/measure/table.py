@@ -23,7 +23,7 @@ class MeasureTable(QTableWidget):
     """B-scan and column (-1: none) that a number comes from, and the class value."""
 
     def __init__(self) -> None:
-        super().__init__(0, 1)
+        super().__init__(0, 0)
         self._sheet = Sheet((), (), ())
         font = self.font()
         font.setPointSizeF(font.pointSizeF() * 0.9)

@@ -25,6 +25,17 @@ def test_volumes_are_pixels_times_the_scale(measured):
     assert "derived from the layer's scale" in dock.measure.scale.text.text()
 
 
+def test_a_table_without_numbers_has_no_header(qtbot):
+    from napari_spad.measure.sheets import Sheet
+    from napari_spad.measure.table import MeasureTable
+
+    table = MeasureTable()
+    qtbot.addWidget(table)
+    for headers in ((), ("all",), ()):
+        table.show_sheet(Sheet(headers, (), ()), {})
+        assert table.horizontalHeader().isHidden() is not bool(headers)
+
+
 def test_a_stroke_is_in_the_numbers_at_once_and_undo_too(measured, qtbot):
     viewer, dock = measured()
     layer, before = viewer.layers["eye – SPAD"], total(dock, "SRF").volume_nl
