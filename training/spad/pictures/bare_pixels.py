@@ -161,8 +161,8 @@ def _refusal(length: int, size: CubeSize | None) -> str:
         )
     known = " or ".join(f"{math.prod(s)} ({s[2]} × {s[0]} × {s[1]})" for s in _CUBES)
     return (
-        f"a Cirrus cube has {known}, and the file tells no other size{would}. Type its size "
-        "(napari asks; elsewhere --cube), copy it again, or export it as DICOM or as images"
+        f"a Cirrus cube has {known}, and the file tells no other size{would}. Say its size "
+        "(--cube on a command line), copy it again, or export it as DICOM or as images"
     )
 
 
