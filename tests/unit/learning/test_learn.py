@@ -286,7 +286,7 @@ def test_ccdm_s_network_has_no_decoder_of_its_own_to_teach(model, bscan):
     )  # fmt: skip
     old = Segmenter(card, build(config, 2, None), torch.device("cpu"))
     with pytest.raises(ValueError, match="cannot learn from corrections"):
-        old.learn([taught(bscan)[0]], [taught(bscan, 1)[1]], **QUICK)
+        old.learn([taught(bscan)[0]], [np.zeros(SHAPE, np.uint8)], **QUICK)
 
 
 def test_a_view_keeps_image_and_labels_together_and_marks_what_lies_beyond():

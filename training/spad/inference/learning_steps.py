@@ -52,12 +52,6 @@ def learning_steps(
     )
     if not any((example.labels != IGNORE).any() for example in about.examples):
         raise ValueError("no pixel of the label maps counts; correct a B-scan, or accept one")
-    every = (one.labels for one in (*about.examples, *about.earlier))
-    if not any(((labels > 0) & (labels != IGNORE)).any() for labels in every):
-        raise ValueError(
-            "nothing to learn from: these B-scans show no structure, and it does not follow that "
-            "others show none; accept one that shows some, or paint in it"
-        )
     device = model.device
     total = recipe.new_steps if about.new else recipe.steps
     while True:

@@ -79,16 +79,27 @@ def lesson(
     -------
     Network
         On the device, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        The network has nothing that could learn, or no example shows a structure.
     """
     learner = copy.deepcopy(network).to(device).requires_grad_(False)
     optimiser = torch.optim.AdamW(_parts(learner, recipe))
+    alike = _alike(about, network.num_classes)
+    if alike.all():
+        raise ValueError(
+            "nothing to learn from: these B-scans show no structure, and it does not follow that "
+            "others show none; accept one that shows some, or paint in it"
+        )
     rates = [group["lr"] for group in optimiser.param_groups]
     learnt = [p for group in optimiser.param_groups for p in group["params"]]
     begun = [p.detach().clone() for p in learnt]
     generator = torch.Generator().manual_seed(seed)
     window = window_of(about.size, network.config.stride, about.examples)
     steps = recipe.new_steps if about.new else recipe.steps
-    alike = _alike(about, network.num_classes).to(device)
+    alike = alike.to(device)
     for step in range(steps):
         rate = min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
         for group, full in zip(optimiser.param_groups, rates, strict=True):
