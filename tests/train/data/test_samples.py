@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from spad.cases import CaseError, NewCase, open_folder
-from spad.train.config import Augmentation, Config, load_config
+from spad.phantom import DISEASES
+from spad.train.config import Augmentation, Config, Data, load_config
 from spad.train.data import augmentation, class_table, write_folder
 from spad.train.data.phantoms import ENDLESS_SEEDS, endless, phantom_cases, phantom_table
 from spad.train.data.sample_order import case_of, generator
@@ -353,11 +354,18 @@ def test_phantoms_are_the_share_asked_for_and_never_come_twice(tiny: Path) -> No
     assert all(same(samples[n], again[n]) for n in first)
 
 
-def test_a_share_of_the_phantoms_has_oedema(tiny: Path) -> None:
+def test_phantoms_have_each_of_the_diseases_asked_for(tiny: Path) -> None:
     words = ["data.phantoms=1"]
-    plain, mixed = (samples_of(load_config(tiny, [*words, f"data.oedema={x}"])) for x in (0, 0.5))
+    plain, mixed = (
+        samples_of(load_config(tiny, [*words, f"data.diseases={x}"]))
+        for x in ('["wet-amd"]', '["wet-amd", "oedema"]')
+    )
     changed = [plain._phantom(n)[0].tobytes() != mixed._phantom(n)[0].tobytes() for n in range(24)]
     assert 6 <= sum(changed) <= 18
+
+
+def test_a_configuration_may_ask_for_every_disease() -> None:
+    assert Data(phantoms=1, diseases=DISEASES).diseases == DISEASES
 
 
 def test_strips_of_other_cases_come_into_the_share_asked_for(tiny: Path) -> None:

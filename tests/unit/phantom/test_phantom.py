@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from spad import phantom
 from spad.phantom.bscans import bscan, stack
-from spad.phantom.readings import IRF, ISOS, PED, SHRM, SRF
+from spad.phantom.readings import IRF, ISOS, PED, SHRM, SRF, Reading, annotate
+from spad.phantom.serous import SerousScene
 
 SEEDS = range(60)
 SMALL = (128, 192)
@@ -20,6 +21,10 @@ SMALL = (128, 192)
 @pytest.fixture(scope="module")
 def many() -> list[phantom.Phantom]:
     return [bscan(seed, shape=SMALL) for seed in SEEDS]
+
+
+def share(cases: list[phantom.Phantom], value: int) -> float:
+    return float(np.mean([(case.labels == value).mean() for case in cases]))
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
@@ -222,13 +227,9 @@ def test_a_stack_needs_a_slice() -> None:
 def test_an_eye_with_oedema_has_more_fluid_within_the_retina_and_less_of_wet_amd(
     many: list[phantom.Phantom],
 ) -> None:
-    swollen = [bscan(seed, shape=SMALL, oedema=True) for seed in SEEDS]
-    again = bscan(0, shape=SMALL, oedema=True)
+    swollen = [bscan(seed, shape=SMALL, disease="oedema") for seed in SEEDS]
+    again = bscan(0, shape=SMALL, disease="oedema")
     np.testing.assert_array_equal(again.image, swollen[0].image)
-
-    def share(cases: list[phantom.Phantom], value: int) -> float:
-        return float(np.mean([(case.labels == value).mean() for case in cases]))
-
     assert share(swollen, IRF) > 3 * share(many, IRF)
     assert share(swollen, PED) < share(many, PED) / 2
     assert share(swollen, SHRM) < share(many, SHRM) / 2
@@ -248,3 +249,35 @@ def test_an_eye_with_oedema_has_more_fluid_within_the_retina_and_less_of_wet_amd
         return float(np.median(found))
 
     assert 0 < darker(swollen) < darker(many)
+
+
+def test_a_serous_eye_has_more_clear_fluid_and_no_scar(many: list[phantom.Phantom]) -> None:
+    serous = [bscan(seed, shape=SMALL, disease="serous") for seed in SEEDS]
+    assert share(serous, SRF) > 2 * share(many, SRF)
+    assert share(serous, SHRM) < share(many, SHRM) / 4
+
+
+def test_at_the_optic_disc_the_layers_end_in_order_and_nothing_is_labelled() -> None:
+    x = np.linspace(-4.5, 4.5, 900)
+    z = (np.arange(600) + 0.5) * 0.004
+    found = 0
+    for seed in range(40):
+        scene = SerousScene(np.random.default_rng(seed), randomise=False)
+        disc = scene.disc
+        cut = scene.cut(x, 0.0)
+        order = ["ilm", "rnfl", "gcl", "inl", "opl", "elm", "isos_top", "isos", "retina", "srf",
+                 "shrm", "rpe", "bruch", "choroid"]  # fmt: skip
+        for upper, lower in pairwise(order):
+            assert (getattr(cut, lower) - getattr(cut, upper) > -1e-9).all(), (seed, upper, lower)
+        if disc is None:
+            continue
+        within = np.abs(x - disc.x) < np.sqrt(disc.radius**2 - disc.y**2) - 0.15
+        found += bool(within.any())
+        assert not annotate(cut, z, Reading())[:, within].any()
+        assert (cut.bruch - cut.rnfl)[within].max(initial=0) < 0.03
+    assert found >= 8
+
+
+def test_another_disease_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="one of wet-amd, oedema, serous is needed"):
+        bscan(1, shape=SMALL, disease="drusen")  # type: ignore[arg-type]

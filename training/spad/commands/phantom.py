@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
     parser.add_argument("--randomise", action="store_true", help="vary the looks widely")
-    parser.add_argument("--oedema", action="store_true", help="macular oedema, not wet AMD")
+    parser.add_argument(
+        "--disease",
+        default="wet-amd",
+        metavar="D",
+        help="(wet-amd), oedema or serous",
+    )
     parser.add_argument(
         "--raters", type=int, default=0, metavar="R", help="R people's readings, not the truth (0)"
     )
@@ -37,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         size=tuple(args.size),
         seed=args.seed,
         randomise=args.randomise,
-        oedema=args.oedema,
+        disease=args.disease,
         raters=args.raters,
     )
     count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))

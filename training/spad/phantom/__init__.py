@@ -1,4 +1,4 @@
-"""Drawn OCT B-scans of wet AMD with their exact truth: sample data, tests, training.
+"""Drawn OCT B-scans of four diseases with their exact truth: sample data, tests, training.
 
 A scene in millimetres is cut into B-scans, and each cut is shown as a device would show it.
 """
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.phantom.bscans import PHANTOM_VERSION, Phantom, bscan, stack
+    from spad.phantom.bscans import (
+        DISEASES,
+        PHANTOM_VERSION,
+        Disease,
+        Phantom,
+        bscan,
+        stack,
+    )
     from spad.phantom.readings import CLASS_NAMES
 
 __getattr__, __all__ = lazily(__name__)

@@ -6,8 +6,9 @@ scene cut at many y, so that slices belong together and every size shows the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,26 @@ from spad.phantom.oedema import SwollenScene, greyer
 from spad.phantom.readings import Reading, annotate
 from spad.phantom.rendering import render
 from spad.phantom.scene import Scene
+from spad.phantom.serous import SerousScene, clearer
 
-__all__ = ["PHANTOM_VERSION", "Phantom", "bscan", "stack"]
+__all__ = ["DISEASES", "PHANTOM_VERSION", "Disease", "Phantom", "bscan", "stack"]
+
+Disease = Literal["wet-amd", "oedema", "serous"]
+DISEASES: tuple[Disease, ...] = get_args(Disease)
+"""What a phantom's eye may have."""
 
 PHANTOM_VERSION = 1  # part of every seed; another number is another data set
 SMALLEST_PX = 32
 
 # What a generator is for: the second half of its key, so that one use cannot shift another's draws.
 _SCENE, _LOOK, _SPECKLE, _PERSON, _READING = range(5)
+
+
+_SCENES: dict[str, tuple[type[Scene], Callable[[Look, np.random.Generator], Look]]] = {
+    "wet-amd": (Scene, lambda look, _: look),
+    "oedema": (SwollenScene, greyer),
+    "serous": (SerousScene, clearer),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ def bscan(
     shape: tuple[int, int] = (256, 384),
     raters: int = 0,
     randomise: bool = False,
-    oedema: bool = False,
+    disease: Disease = "wet-amd",
 ) -> Phantom:
     """Make one B-scan.
 
@@ -69,8 +82,10 @@ def bscan(
         Draw contrasts, speckle, resolution, magnification and padding far more widely than any
         one device shows, for pre-training towards real scans (after SynthSeg, Billot et al.,
         Medical Image Analysis 2023).
-    oedema : bool
-        Macular oedema instead of wet AMD: large grey cysts, exudates and their shadows.
+    disease : {"wet-amd", "oedema", "serous"}
+        Macular oedema shows large grey cysts, exudates and their shadows; serous detachments clear
+        SRF and PED over a thick choroid, in three eyes of ten the optic disc, and drusen that are
+        outlined as PED.
 
     Returns
     -------
@@ -91,7 +106,7 @@ def bscan(
     ((64, 96), (2, 64, 96))
     """
     whole = (1, *_whole("shape", shape, "(rows, columns)", 2))
-    one = _make(seed, whole, raters, randomise, oedema)
+    one = _make(seed, whole, raters, randomise, disease)
     return Phantom(one.image[0], one.labels[0], one.raters[:, 0], one.spacing_mm[1:])
 
 
@@ -101,13 +116,13 @@ def stack(
     shape: tuple[int, int, int] = (16, 256, 384),
     raters: int = 0,
     randomise: bool = False,
-    oedema: bool = False,
+    disease: Disease = "wet-amd",
 ) -> Phantom:
     """Make a stack of parallel B-scans of one eye; see `bscan`, whose y = 0 is the middle here.
 
     Parameters
     ----------
-    seed, raters, randomise, oedema
+    seed, raters, randomise, disease
         As for `bscan`.
     shape : (slices, rows, columns)
         At least one slice of 32 x 32.
@@ -123,10 +138,12 @@ def stack(
         As for `bscan`.
     """
     whole = _whole("shape", shape, "(slices, rows, columns)", 3)
-    return _make(seed, whole, raters, randomise, oedema)
+    return _make(seed, whole, raters, randomise, disease)
 
 
-def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool, oedema: bool) -> Phantom:
+def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool, disease: str) -> Phantom:
+    if disease not in _SCENES:
+        raise ValueError(f"disease is {disease!r}; one of {', '.join(_SCENES)} is needed")
     (seed,) = _whole("seed", (seed,), "one number", 1)
     (raters,) = _whole("raters", (raters,), "one number", 1)
     for name, value, least in (
@@ -139,11 +156,10 @@ def _make(seed: int, shape: tuple[int, ...], raters: int, randomise: bool, oedem
         if value < least:
             raise ValueError(f"{name} is {value}, at least {least} is needed: ask for {least}")
     slices, rows, columns = shape
-    scene = (SwollenScene if oedema else Scene)(_rng(seed, _SCENE), randomise)
+    eye, changed = _SCENES[disease]
+    scene = eye(_rng(seed, _SCENE), randomise)
     looks = _rng(seed, _LOOK)
-    look = Look.draw(looks, randomise)
-    if oedema:
-        look = greyer(look, looks)
+    look = changed(Look.draw(looks, randomise), looks)
     row_mm, column_mm = scene.height_mm / rows, scene.width_mm / columns
     z = (np.arange(rows, dtype=np.float64) + 0.5) * row_mm
     x = (np.arange(columns, dtype=np.float64) + 0.5) * column_mm - scene.width_mm / 2

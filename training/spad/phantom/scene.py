@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
@@ -36,6 +37,23 @@ class Dome:
     power: float  # of the profile: 0.5 an ellipsoid with steep flanks, 1.5 a bell
     rough: float  # relative: how bumpy the mound is
     waves: Waves
+
+    @classmethod
+    def draw(
+        cls,
+        rng: np.random.Generator,
+        x: float,
+        rx: float,
+        height: float,
+        power: float,
+        rough: float,
+        y: float | None = None,
+    ) -> Dome:
+        """Draw depth, bumps and, where it is not given, place across the slices of a mound."""
+        ry = rx * rng.uniform(0.7, 1.4)
+        y = rng.uniform(-0.45, 0.45) * ry if y is None else y
+        waves = Waves(rng, 0.35 * rx + 0.05, 1.5 * rx + 0.1)
+        return cls(x, y, rx, ry, height, power, rough, waves)
 
     def __call__(self, x: F64, y: float) -> F64:
         """Return the mound's height (W,) in the slice at y; 0 outside."""
@@ -93,16 +111,7 @@ class Scene:
 
     def _lesions(self, rng: np.random.Generator) -> None:
         """Draw lesions about one centre, near y = 0 for the most part, and drusen anywhere."""
-        u = rng.uniform
-
-        def mound(
-            x: float, rx: float, height: float, power: float, rough: float, y: float | None = None
-        ) -> Dome:
-            ry = rx * u(0.7, 1.4)
-            y = u(-0.45, 0.45) * ry if y is None else y
-            waves = Waves(rng, 0.35 * rx + 0.05, 1.5 * rx + 0.1)
-            return Dome(x, y, rx, ry, height, power, rough, waves)
-
+        u, mound = rng.uniform, partial(Dome.draw, rng)
         self.srf, self.shrm, self.ped, self.drusen, self.swelling = ([], [], [], [], [])
         cysts: list[tuple[float, ...]] = []
         ill = u() > 0.13

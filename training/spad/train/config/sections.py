@@ -46,8 +46,8 @@ class Data(Checked):
     phantoms : float
         Share of the training samples that are fresh phantoms with randomised looks; with 1, only
         phantoms train, and without folders they also validate.
-    oedema : float
-        Share of those phantoms that have macular oedema instead of wet AMD.
+    diseases : tuple of {"wet-amd", "oedema", "serous"}
+        What those phantoms have, each as often as the others.
     balance : float
         Share of the training samples drawn for a structure (each as often as the others) instead
         of evenly over the cases; helps structures that few cases show.
@@ -66,7 +66,9 @@ class Data(Checked):
     validation: Text = "val"
     limit: Annotated[int, Within(0, 100_000_000)] = 0
     phantoms: Share = 0.0
-    oedema: Share = 0.0
+    diseases: Annotated[tuple[Literal["wet-amd", "oedema", "serous"], ...], Within(1, 3)] = (
+        "wet-amd",
+    )
     balance: Share = 0.0
     licence: Text = ""
     source: Text = ""

@@ -41,30 +41,34 @@ class PhantomCase(Case):
     ----------
     seed : int
     shape : (rows, columns)
-    oedema : bool
+    disease : str
         As for `spad.phantom.bscan`.
     """
 
     seed: int
     shape: tuple[int, int]
-    oedema: bool = False
+    disease: phantom.Disease = "wet-amd"
 
 
-def phantom_case(seed: int, shape: tuple[int, int], *, oedema: bool = False) -> PhantomCase:
+def phantom_case(
+    seed: int, shape: tuple[int, int], *, disease: phantom.Disease = "wet-amd"
+) -> PhantomCase:
     """Give the case of a seed; its values are the indexes of `spad.phantom.CLASS_NAMES`."""
     name = f"phantom-{seed:07d}"
-    return PhantomCase(name, name, name, name, None, None, Path("phantoms"), seed, shape, oedema)
+    return PhantomCase(name, name, name, name, None, None, Path("phantoms"), seed, shape, disease)
 
 
-def endless(run: int, n: int, shape: tuple[int, int], *, oedema: bool = False) -> PhantomCase:
+def endless(
+    run: int, n: int, shape: tuple[int, int], *, disease: phantom.Disease = "wet-amd"
+) -> PhantomCase:
     """Phantom n of a run's seed: no two runs, and no two n, have the same."""
-    return phantom_case((run + 1) * ENDLESS_SEEDS + n, shape, oedema=oedema)
+    return phantom_case((run + 1) * ENDLESS_SEEDS + n, shape, disease=disease)
 
 
 @lru_cache(maxsize=128)  # image and labels are asked for one after the other
 def phantom_of(case: PhantomCase) -> phantom.Phantom:
     """Make the phantom of a case."""
-    return phantom.bscan(case.seed, shape=case.shape, randomise=True, oedema=case.oedema)
+    return phantom.bscan(case.seed, shape=case.shape, randomise=True, disease=case.disease)
 
 
 def phantom_table(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -97,7 +101,7 @@ def phantom_cases(
     size: tuple[int, int],
     seed: int = 0,
     randomise: bool = False,
-    oedema: bool = False,
+    disease: phantom.Disease = "wet-amd",
     raters: int = 0,
 ) -> Iterator[NewCase]:
     """Make phantoms of a training and a validation split, each a patient of its own.
@@ -109,7 +113,7 @@ def phantom_cases(
     size : (rows, columns)
     seed : int, optional
         The first training phantom's; the others follow. Below 2**39: the trainer has those above.
-    randomise, oedema : bool, optional
+    randomise, disease
         As for `spad.phantom.bscan`.
     raters : int, optional
         Instead of each phantom's truth its readings by so many people, each a case of the same
@@ -136,7 +140,9 @@ def phantom_cases(
         )
     for split, first, count in (("train", seed, train), ("val", seed + VALIDATION_SEEDS, val)):
         for one in range(first, first + count):
-            made = phantom.bscan(one, shape=size, randomise=randomise, oedema=oedema, raters=raters)
+            made = phantom.bscan(
+                one, shape=size, randomise=randomise, disease=disease, raters=raters
+            )
             row, column = made.spacing_mm
             name = f"phantom-{one:07d}"
             maps = {f"{name}-r{r}": own for r, own in enumerate(made.raters, 1)}

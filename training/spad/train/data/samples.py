@@ -118,10 +118,10 @@ class Samples(Dataset[dict[str, Any]]):
 
     def _phantom(self, n: int) -> Decoded:
         config = self._config
-        share = config.data.oedema
-        oedema = bool(share) and generator(config.seed, n, "oedema").random() < share
+        diseases = config.data.diseases
+        disease = diseases[int(generator(config.seed, n, "disease").integers(len(diseases)))]
         return self._read(
-            endless(config.seed, n, config.input.size, oedema=oedema), self._phantom_table
+            endless(config.seed, n, config.input.size, disease=disease), self._phantom_table
         )
 
     def _other(self, rng: np.random.Generator) -> NDArray[np.uint8]:

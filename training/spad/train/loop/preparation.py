@@ -188,7 +188,8 @@ def _fingerprint(
     whole: bool,
 ) -> str:
     """Hash what the samples depend on: cases, their class tables, what was looked for."""
-    made = [data.phantoms, phantom.PHANTOM_VERSION, *([data.oedema] if data.oedema else [])]
+    diseases = () if data.diseases == ("wet-amd",) else data.diseases
+    made = [data.phantoms, phantom.PHANTOM_VERSION, *diseases]
     digest = hashlib.sha256(json.dumps(made).encode())
     known = {folder: hashlib.sha256(one.tobytes()).hexdigest() for folder, one in tables.items()}
     for kind, cases, rows in parts:
