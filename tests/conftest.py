@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
@@ -24,6 +25,15 @@ if importlib.util.find_spec("spad") is None or importlib.util.find_spec("napari_
     paths = [str(ROOT / "training"), str(ROOT)]
     sys.path[:0] = paths
     os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the tests and modules again: they stay.
+
+    They are a million objects, which take half a second, and napari collects whenever a layer goes.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
