@@ -134,14 +134,14 @@ class ComparePanel:
             return
         rows, table = comparison.rows(), self.ui.scoreTable
         table.setRowCount(len(rows))
-        unit, size = comparison.distance_unit, comparison.size_unit()
+        unit, size = comparison.distance_unit, comparison.size_unit
         heads = list(COLUMNS)
         heads[HD95], heads[SIZE] = f"HD95 ({unit})", f"Size ({size})"
         table.setHorizontalHeaderLabels(heads)
         for number, row in enumerate(rows):
             self._fill_row(number, row)
         self._fill_matches(rows)
-        said = (comparison.scope(), comparison.reference.remark)
+        said = (comparison.scope, comparison.reference.remark)
         text = self.desk.worded(" ".join(filter(None, said)))
         self.ui.compareLabel.setStyleSheet(ink(self.ui.compareLabel, "warning" * ("⚠" in text)))
         self.ui.compareLabel.setText(text)

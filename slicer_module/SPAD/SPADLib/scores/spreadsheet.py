@@ -43,7 +43,7 @@ def to_table(comparison: LiveScores, scene: Any) -> Any:
         segmentation.SetNodeReferenceID(TABLE, node.GetID())
     reference = comparison.reference.node.GetName()
     rows = comparison.rows()
-    unit, size = comparison.distance_unit, comparison.size_unit()
+    unit, size = comparison.distance_unit, comparison.size_unit
     measure = "pixels" if size == "px" else f"{'area' if size == 'mm²' else 'volume'} ({size})"
     changing = node.StartModify()
     try:
@@ -58,7 +58,7 @@ def to_table(comparison: LiveScores, scene: Any) -> Any:
         worst = ["" if r.worst is None else str(r.worst + 1) for r in rows]
         _texts(node, "worst B-scan", worst)
         node.SetAttribute("SPAD.reference", reference)
-        said = " ".join(filter(None, (comparison.scope(), comparison.reference.remark)))
+        said = " ".join(filter(None, (comparison.scope, comparison.reference.remark)))
         node.SetDescription(f"Compared with “{reference}”. {said}".strip())
     finally:
         node.EndModify(changing)
