@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 
 from SPADLib.desk import Desk, RunBox, go_to, isolate
 from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
@@ -258,7 +257,7 @@ class ComparePanel:
                 raise ValueError("There is nothing to tell: choose a reference first")
             for _ in self.comparison.distances():
                 pass
-            node = to_table(self.comparison, slicer.mrmlScene)
+            node = to_table(self.comparison)
             self.desk.say(f"The scores are in the table “{node.GetName()}”")
         except Exception as error:
             self.desk.fail(error)
