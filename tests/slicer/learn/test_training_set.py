@@ -19,6 +19,7 @@ from PIL import Image
 
 from spad.cases import open_folder
 from spad.cases.pseudonyms import pseudonym
+from spad.inference import drained
 from spad.train.data import check, read_image, read_labels
 from SPADLib.desk.png import png_bytes
 from SPADLib.host import data_folder
@@ -70,18 +71,10 @@ def of_patient(volume, name=NAME, number=ID):
     hierarchy.CreateItem(study, volume)
 
 
-def drained(steps):
-    said = []
-    while True:
-        try:
-            said.append(next(steps))
-        except StopIteration as stop:
-            return stop.value, said
-
-
 def put(result, bscans, folder, **options):
     given = {"annotated": EVERY, "own_patients": False, "keys": folder.parent / "keys"} | options
-    return drained(add(result, bscans, folder, **given))
+    said = []
+    return drained(add(result, bscans, folder, **given), said.append), said
 
 
 def read(folder):
@@ -237,7 +230,7 @@ def test_painting_on_while_it_is_added_changes_nothing(result, labels, tmp_path)
     )
     next(steps)
     paint(result, 1, slice(0, 12), slice(0, 16), 3)
-    drained(steps)
+    list(steps)
     assert np.array_equal(read(tmp_path / "set")[2][2], labels[1])
 
 

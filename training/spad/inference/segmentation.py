@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,11 +17,20 @@ from numpy.typing import DTypeLike, NDArray
 
 from spad.checkpoint import Card, LabelClass
 
-__all__ = ["IN_MEMORY_BYTES", "AnySegmenter", "Segmentation", "Step", "finished", "room_for"]
+__all__ = [
+    "IN_MEMORY_BYTES",
+    "AnySegmenter",
+    "Segmentation",
+    "Step",
+    "drained",
+    "finished",
+    "room_for",
+]
 
 IN_MEMORY_BYTES = 2**25
 """A result's array of more bytes is mapped to a file."""
 
+_Told = TypeVar("_Told")
 _Outcome = TypeVar("_Outcome")
 
 
@@ -303,16 +312,25 @@ class AnySegmenter(ABC):
         """:meth:`save`."""
 
 
-def finished(run: Generator[Step, None, _Outcome]) -> _Outcome:
-    """What a run gives in the end; what it says meanwhile comes as a warning."""
+def drained(run: Generator[_Told, None, _Outcome], tell: Callable[[_Told], None]) -> _Outcome:
+    """Run a generator to its end, telling all that it yields; gives what it returns."""
     while True:
         try:
-            step = next(run)
+            told = next(run)
         except StopIteration as stop:
             outcome: _Outcome = stop.value
             return outcome
+        tell(told)
+
+
+def finished(run: Generator[Step, None, _Outcome]) -> _Outcome:
+    """What a run gives in the end; what it says meanwhile comes as a warning."""
+
+    def warn(step: Step) -> None:
         if step.said:
-            warnings.warn(step.said, stacklevel=3)
+            warnings.warn(step.said, stacklevel=5)
+
+    return drained(run, warn)
 
 
 def room_for(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
