@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from fakes import run_of
+from fakes import paint, run_of
 from scene import add_volume
 
 pytest.importorskip("PIL")
@@ -27,7 +27,6 @@ from SPADLib.learn.pseudonym import patient_of
 from SPADLib.learn.training_set import add, candidates_of
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
-from SPADLib.scene.segments import replace_labels
 
 SHAPE = (4, 12, 16)
 NAME, ID, VOLUME = "Mustermann^Erika", "PID-4711", "Erika left eye"
@@ -50,14 +49,6 @@ def labels():
 def result(scene, labels):
     volume = add_volume(pixels(), spacing=(0.2, 0.004, 0.01), name=VOLUME)
     return Result.create(volume, Layout(), run_of(labels))
-
-
-def paint(result, bscan, rows, columns, value):
-    where = np.zeros(result.labels().shape, bool)
-    where[bscan, rows, columns] = True
-    on_grid = result.layout.volume(where)
-    new = np.full(on_grid.shape, value, np.uint8)
-    replace_labels(result.segmentation, result.values, result.volume, on_grid, new)
 
 
 def of_patient(volume, name=NAME, number=ID):
