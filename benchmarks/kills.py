@@ -48,10 +48,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.what == "kill":
         kill(args.times, args.grace, args.seed)
-    elif args.what == "run":
-        run(args.times, args.seed)
     else:
-        full(args.times, args.seed)
+        {"run": run, "full": full}[args.what](args.times, args.seed)
 
 
 # ---------------------------------------------------------------------- killed
@@ -129,13 +127,8 @@ def kill(times: int, grace: float, seed: int) -> None:
                 lost=sum(age > grace for age in ages),
                 problems=len(problems),
             )
-            print(
-                number + 1,
-                dict(counts),
-                f"oldest of the late {oldest:.2f} s",
-                *problems,
-                flush=True,
-            )
+            late = f"oldest of the late {oldest:.2f} s"
+            print(number + 1, dict(counts), late, *problems, flush=True)
 
 
 def _painted(folder: Path, chance: random.Random) -> tuple[dict[int, float], float]:
@@ -149,22 +142,17 @@ def _painted(folder: Path, chance: random.Random) -> tuple[dict[int, float], flo
         finally:
             os._exit(1)
     os.close(writer)
-    last, ended = chance.randrange(2, MOST), {}
+    last, ended, killed = chance.randrange(2, MOST), {}, 0.0
     with os.fdopen(reader) as told:
         for line in told:
-            word, number, when = line.split()
-            if word == "end":
-                ended[int(number)] = float(when)
-            elif int(number) == last:
-                break
-        time.sleep(chance.uniform(0, 0.12))
-        os.kill(pid, signal.SIGKILL)
-        killed = time.time()
-        for line in told:  # a stroke that ended before the signal came
-            with suppress(ValueError):
+            with suppress(ValueError):  # the signal came amid a line
                 word, number, when = line.split()
-                if word == "end":
+                if word == "end":  # maybe after it came
                     ended[int(number)] = float(when)
+                elif int(number) == last:
+                    time.sleep(chance.uniform(0, 0.12))
+                    os.kill(pid, signal.SIGKILL)
+                    killed = time.time()
     if _ended(pid) != -signal.SIGKILL:
         raise RuntimeError(f"a desk ended by itself after {len(ended)} strokes")
     return ended, killed
@@ -393,7 +381,7 @@ def _reviews(disk: Path) -> Any:
 
 
 def _files(disk: Path) -> dict[str, Any]:
-    """Contents by name; of times only that they are there."""
+    """Contents by name."""
     return {f.name: f.read_bytes() for f in disk.rglob("*") if f.is_file()}
 
 

@@ -44,20 +44,20 @@ def one_stack(args: argparse.Namespace, depth: int) -> dict[str, Any]:
 
     import spad
     from spad import phantom
+    from spad.inference import drained
 
     plane = phantom.bscan(0, shape=tuple(args.size)).image
     segmenter = spad.load(args.model, device=args.device)
     peak, began = anonymous_mb(), time.perf_counter()
     loaded = peak
-    run = segmenter.steps(Shifted(plane, depth), samples=args.samples, steps=args.steps)
-    while True:
-        try:
-            step = next(run)
-        except StopIteration as stop:
-            result = stop.value
-            break
+
+    def look(step: spad.Step) -> None:
+        nonlocal peak
         if step.labels is not None:
             peak = max(peak, anonymous_mb())
+
+    run = segmenter.steps(Shifted(plane, depth), samples=args.samples, steps=args.steps)
+    result = drained(run, look)
     return {
         "slices": depth,
         "anonymous, model loaded MB": loaded,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +28,15 @@ if importlib.util.find_spec("spad") is None or importlib.util.find_spec("napari_
     paths = [str(ROOT / "training"), str(ROOT)]
     sys.path[:0] = paths
     os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the tests and modules again: they stay.
+
+    They are a million objects, which take half a second, and napari collects whenever a layer goes.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,6 +69,29 @@ def _no_real() -> str:
     if folder := os.environ.get("SPAD_DATA"):
         return "" if Path(folder).is_dir() else f"SPAD_DATA names {folder}, which is no folder"
     return "no real scans: SPAD_DATA names the folder of the data sets (docs/data_sets.md)"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a web server with one model, whose list is kept; no other is on the disk."""
+    from spad.checkpoint import shipped
+    from spad.models import keep_manifest, share
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    for name in ("http_proxy", "HTTP_PROXY", "SPAD_MODELS", "SPAD_MODELS_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPAD_CACHE", str(tmp_path / "cache"))
+    share(shipped()["oct-phantom"], tmp_path / "site", licence="CC-BY-4.0", name="far")
+    handler = partial(Quiet, directory=str(tmp_path / "site"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    keep_manifest(f"http://127.0.0.1:{server.server_address[1]}/manifest.json")
+    yield tmp_path / "site"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSettings, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
-from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_spad.desk.settings import setting
 from napari_spad.desk.widgets import narrow
@@ -133,10 +133,8 @@ class CheckpointCombo(QComboBox):
     list_asked = Signal()
     """The person wants to see all models, also those to download."""
 
-    def __init__(
-        self, shipped: dict[str, Path], settings: QSettings, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, shipped: dict[str, Path], settings: QSettings) -> None:
+        super().__init__()
         narrow(self)
         self._shipped, self._settings = shipped, settings
         self.path: Path | None = None

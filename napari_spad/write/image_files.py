@@ -2,7 +2,8 @@
 
 napari's own TIFF writer turns uint8 labels into uint32 and drops scale and metadata. These keep the
 class values as they are, the spacing (in the file itself and in the sidecar), and where a result
-came from.
+came from. Writers take what napari gives them, a path, the labels (array of int) and the layer's
+settings, and give the files written; a ValueError says what a format cannot hold.
 """
 
 from __future__ import annotations
@@ -27,20 +28,7 @@ __all__ = ["write_png", "write_tiff"]
 
 
 def write_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a label layer as a TIFF that ImageJ, Fiji and tifffile open with scale and colours.
-
-    Parameters
-    ----------
-    path : str
-    data : array of int
-    meta : mapping
-        The layer's settings, as napari gives them to a writer.
-
-    Returns
-    -------
-    list of str
-        The files written.
-    """
+    """Write a label layer as a TIFF that ImageJ, Fiji and tifffile open with scale and colours."""
     import tifffile
 
     refuse_long_name(path)
@@ -69,25 +57,7 @@ def write_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
 
 def write_png(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write one B-scan's labels as an indexed PNG: pixels are class values, the palette colours.
-
-    Parameters
-    ----------
-    path : str
-    data : array of int
-    meta : mapping
-        The layer's settings, as napari gives them to a writer.
-
-    Returns
-    -------
-    list of str
-        The files written.
-
-    Raises
-    ------
-    ValueError
-        If it is a stack, or a value does not fit into 0..255.
-    """
+    """Write one B-scan's labels as an indexed PNG: pixels are class values, the palette colours."""
     from PIL import Image
 
     refuse_long_name(path)

@@ -6,6 +6,9 @@ written as it is, without a unit (3D Slicer then takes it for millimetres).
 
 ``.seg.nrrd`` follows "Segmentation labelmap file format" of 3D Slicer's developer guide: one layer,
 a segment for every structure, also for those that do not occur, so that they can be painted there.
+
+Writers take what napari gives them, a path, the labels (array of int) and the layer's settings, and
+give the files written; a ValueError says that a layer has more than three axes, or values below 0.
 """
 
 from __future__ import annotations
@@ -35,25 +38,7 @@ COMPRESSION = 4
 
 
 def write_nifti(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a label layer as NIfTI-1, ``.nii`` or ``.nii.gz``.
-
-    Parameters
-    ----------
-    path : str
-    data : array of int
-    meta : mapping
-        The layer's settings, as napari gives them to a writer.
-
-    Returns
-    -------
-    list of str
-        The files written.
-
-    Raises
-    ------
-    ValueError
-        It has more than three axes, or values below 0.
-    """
+    """Write a label layer as NIfTI-1, ``.nii`` or ``.nii.gz``."""
     refuse_long_name(path)
     nibabel = _library("nibabel", "nibabel", ".nii")
     labels, grid = _volume(data, meta)
@@ -73,50 +58,14 @@ def write_nifti(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
 
 def write_nrrd(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a label layer as NRRD.
-
-    Parameters
-    ----------
-    path : str
-    data : array of int
-    meta : mapping
-        The layer's settings, as napari gives them to a writer.
-
-    Returns
-    -------
-    list of str
-        The files written.
-
-    Raises
-    ------
-    ValueError
-        It has more than three axes, or values below 0.
-    """
+    """Write a label layer as NRRD."""
     labels, grid = _volume(data, meta)
     _save_nrrd(path, labels, grid, {})
     return [path, write_sidecar(path, np.asarray(data), meta)]
 
 
 def write_seg_nrrd(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a label layer as a segmentation of 3D Slicer, ``.seg.nrrd``.
-
-    Parameters
-    ----------
-    path : str
-    data : array of int
-    meta : mapping
-        The layer's settings, as napari gives them to a writer.
-
-    Returns
-    -------
-    list of str
-        The files written.
-
-    Raises
-    ------
-    ValueError
-        It has more than three axes, or values below 0.
-    """
+    """Write a label layer as a segmentation of 3D Slicer, ``.seg.nrrd``."""
     labels, grid = _volume(data, meta)
     if labels.size == 1:
         raise ValueError(

@@ -95,6 +95,20 @@ class FakeEngine:
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def manifests_read_once():
+    """Each viewer looks five times through all packages for plugins: the same ones."""
+    try:
+        from npe2 import PluginManifest
+    except ImportError:
+        yield
+        return
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> FakeEngine:
     from spad.inference import hosts

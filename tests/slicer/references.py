@@ -52,10 +52,10 @@ def compare(result, node, **options):
     return LiveScores(result, Reference.of(node, result), **options)
 
 
-def count(comparison, bscan=None):
-    for _ in comparison.distances(bscan):
+def count(comparison):
+    for _ in comparison.distances():
         pass
-    return comparison.rows(bscan)
+    return comparison.rows()
 
 
 def assert_as_counted_at_once(comparison, ours, theirs):

@@ -92,7 +92,7 @@ def test_the_scores_are_those_of_the_kept_table(result, scene):
     assert list(kept) == list(wanted)
     comparison = LiveScores(result, Reference.of(scene.GetFirstNodeByName("reader 2"), result))
     comparison.refresh()
-    assert to_table(comparison, scene) is table  # the same node is kept up to date
+    assert to_table(comparison) is table  # the same node is kept up to date
     now = columns(table)
     for name, column in wanted.items():
         if "volume" in name:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 pytest.importorskip("napari")
@@ -14,30 +10,8 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_spad.segment.models_dialog import ModelsDialog
 from spad.checkpoint import model_folders, model_path, read_card, shipped
-from spad.models import keep_manifest, share
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_args):
-        pass
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A web server with one model, whose list is kept; nothing else is on the disk."""
-    for name in ("http_proxy", "HTTP_PROXY", "SPAD_MODELS", "SPAD_MODELS_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SPAD_CACHE", str(tmp_path / "cache"))
-    share(shipped()["oct-phantom"], tmp_path / "site", licence="CC-BY-4.0", name="far")
-    handler = partial(Quiet, directory=str(tmp_path / "site"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    keep_manifest(f"http://127.0.0.1:{server.server_address[1]}/manifest.json")
-    yield tmp_path / "site"
-    server.shutdown()
-    server.server_close()
 
 
 def rows(dialog):

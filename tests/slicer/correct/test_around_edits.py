@@ -68,16 +68,6 @@ def test_what_was_painted_is_held_and_all_else_may_change(result, tmp_path, volu
     assert "nothing else changed" in said
 
 
-def test_other_structures_than_the_chosen_stay(result, volume, tmp_path):
-    engine = FakeEngine(tmp_path)
-    paint(result, 2, slice(0, 1), slice(0, 5), 3)
-    edits = around_edits(result, 2, structures=[1])
-    ask = Request(engine.checkpoint, "cpu", range(2, 3), edits=edits)
-    done = drain(events(engine, ask, open_source(volume, Layout())))
-    take(result, done, edits, structures=[1])
-    assert np.array_equal(result.labels()[2] == 2, _square(12, 20, 2, 10))
-
-
 def _square(top, bottom, left, right):
     out = np.zeros(SHAPE[1:], bool)
     out[top:bottom, left:right] = True

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from fakes import run_of
+from fakes import paint, run_of
 from scene import add_volume
 
 pytest.importorskip("PIL")
@@ -19,6 +19,7 @@ from PIL import Image
 
 from spad.cases import open_folder
 from spad.cases.pseudonyms import pseudonym
+from spad.inference import drained
 from spad.train.data import check, read_image, read_labels
 from SPADLib.desk.png import png_bytes
 from SPADLib.host import data_folder
@@ -26,7 +27,6 @@ from SPADLib.learn.pseudonym import patient_of
 from SPADLib.learn.training_set import add, candidates_of
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
-from SPADLib.scene.segments import replace_labels
 
 SHAPE = (4, 12, 16)
 NAME, ID, VOLUME = "Mustermann^Erika", "PID-4711", "Erika left eye"
@@ -51,14 +51,6 @@ def result(scene, labels):
     return Result.create(volume, Layout(), run_of(labels))
 
 
-def paint(result, bscan, rows, columns, value):
-    where = np.zeros(result.labels().shape, bool)
-    where[bscan, rows, columns] = True
-    on_grid = result.layout.volume(where)
-    new = np.full(on_grid.shape, value, np.uint8)
-    replace_labels(result.segmentation, result.values, result.volume, on_grid, new)
-
-
 def of_patient(volume, name=NAME, number=ID):
     """Put a volume under a patient and a study, as loading DICOM does."""
     names = slicer.vtkMRMLSubjectHierarchyConstants
@@ -70,18 +62,10 @@ def of_patient(volume, name=NAME, number=ID):
     hierarchy.CreateItem(study, volume)
 
 
-def drained(steps):
-    said = []
-    while True:
-        try:
-            said.append(next(steps))
-        except StopIteration as stop:
-            return stop.value, said
-
-
 def put(result, bscans, folder, **options):
     given = {"annotated": EVERY, "own_patients": False, "keys": folder.parent / "keys"} | options
-    return drained(add(result, bscans, folder, **given))
+    said = []
+    return drained(add(result, bscans, folder, **given), said.append), said
 
 
 def read(folder):
@@ -237,7 +221,7 @@ def test_painting_on_while_it_is_added_changes_nothing(result, labels, tmp_path)
     )
     next(steps)
     paint(result, 1, slice(0, 12), slice(0, 16), 3)
-    drained(steps)
+    list(steps)
     assert np.array_equal(read(tmp_path / "set")[2][2], labels[1])
 
 

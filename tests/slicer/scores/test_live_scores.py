@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import slicer
-from fakes import CLASSES, paint, run_of
+from fakes import paint, run_of
 from references import (
     SHAPE,
     SPACING,
@@ -19,7 +19,7 @@ from references import (
 )
 from scene import add_volume
 
-from spad.metrics import confusion_matrix, hd95, structure_scores
+from spad.metrics import hd95
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.volumes import array_of
@@ -45,23 +45,14 @@ def test_a_volume_of_one_bscan_is_scored_as_an_image(scene, labels, truth):
     rows = count(comparison)
     wanted = hd95(labels[2] == 1, truth[2] == 1, SPACING[1:])
     assert rows[0].hd95 == pytest.approx(wanted)
-    assert comparison.size_unit() == "mm²"
+    assert comparison.size_unit == "mm²"
     assert rows[0].size == pytest.approx((labels[2] == 1).sum() * 0.004 * 0.01)
-
-
-def test_one_bscan_of_a_volume_is_scored_by_itself(result, labels, truth):
-    comparison = compare(result, label_map(truth))
-    row = count(comparison, 2)[0]
-    wanted = structure_scores(confusion_matrix(labels[2], truth[2], 4), CLASSES)[0]
-    assert row.dice == wanted.dice
-    assert row.hd95 == hd95(labels[2] == 1, truth[2] == 1, SPACING[1:])
-    assert comparison.rows()[0].hd95 is None
 
 
 def test_with_a_spacing_that_is_only_assumed_everything_is_in_pixels(result, labels, truth):
     comparison = compare(result, label_map(truth), spacing_trusted=False)
     row = count(comparison)[0]
-    assert (comparison.distance_unit, comparison.size_unit()) == ("px", "px")
+    assert (comparison.distance_unit, comparison.size_unit) == ("px", "px")
     assert row.hd95 == hd95(labels == 1, truth == 1)
     assert row.size == (labels == 1).sum()
     comparison.spacing_trusted = True
@@ -72,9 +63,7 @@ def test_with_a_spacing_that_is_only_assumed_everything_is_in_pixels(result, lab
 def test_the_scope_is_said_where_a_model_has_not_segmented_all(volume, labels, truth):
     result = Result.create(volume, Layout(), run_of(labels[1:3]), first=1)
     comparison = compare(result, label_map(truth))
-    assert comparison.scope() == "2 of 4 B-scans are segmented; the scores are of all."
-    assert comparison.scope(0) == "This B-scan is not segmented yet."
-    assert comparison.scope(1) == ""
+    assert comparison.scope == "2 of 4 B-scans are segmented; the scores are of all."
 
 
 def test_the_worst_place_is_the_largest_disagreement_of_the_worst_bscan(result, labels):

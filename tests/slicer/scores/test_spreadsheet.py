@@ -37,7 +37,7 @@ def test_the_table_has_words_where_there_is_no_number_and_one_node_a_result(
 ):
     theirs = np.where(labels == 1, 1, 0).astype(np.uint8)
     comparison = compare(result, label_map(theirs))
-    table = to_table(comparison, scene)
+    table = to_table(comparison)
     shown = cells(table)
     assert shown["structure"] == ["SRF", "IRF", "PED", "mean (of sizes: sum)"]
     assert shown["remark"] == ["", "invented", "absent in both", "of 2 structures"]
@@ -51,7 +51,7 @@ def test_the_table_has_words_where_there_is_no_number_and_one_node_a_result(
     count(comparison)
     comparison.spacing_trusted = False
     count(comparison)
-    again = to_table(comparison, scene)
+    again = to_table(comparison)
     assert again is table
     assert cells(table)["HD95 (px)"][0] == "0.0"
     assert cells(table)["pixels"][0] == (labels == 1).sum()
@@ -64,7 +64,7 @@ def test_the_table_has_words_where_there_is_no_number_and_one_node_a_result(
 def test_the_table_is_the_same_after_saving_and_loading_the_scene(result, truth, scene, tmp_path):
     comparison = compare(result, label_map(truth))
     count(comparison)
-    table = to_table(comparison, scene)
+    table = to_table(comparison)
     wanted = cells(table)
     file = save_scene(scene, tmp_path)
     again = slicer.vtkMRMLScene()
@@ -77,7 +77,7 @@ def test_the_table_is_the_same_after_saving_and_loading_the_scene(result, truth,
         assert loaded[name] == (pytest.approx(column) if "volume" in name else column)
     result = Result.of(again.GetFirstNodeByClass("vtkMRMLSegmentationNode"))
     node = again.GetFirstNodeByName("truth")
-    assert to_table(compare(result, node), again) is found
+    assert to_table(compare(result, node)) is found
 
 
 def test_a_csv_has_every_bscan_and_the_engines_numbers(result, labels, truth, tmp_path):

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 import standin
 from driving import wait_until
 
 from spad.checkpoint import installed, model_path, shipped
-from spad.models import keep_manifest, share
 
 pytestmark = pytest.mark.gui
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_args):
-        pass
-
-
 @pytest.fixture
-def site(tmp_path, monkeypatch, panel_engine):
-    """A web server with one model, whose list is kept; the quick engine finds models by name."""
+def site(site, monkeypatch, panel_engine):
+    """The web server with one model; the quick engine finds models by name."""
     monkeypatch.setattr(
         panel_engine, "shipped", lambda: {"fake": panel_engine.checkpoint} | installed()
     )
     monkeypatch.setattr(panel_engine, "read_card", lambda path: panel_engine.card)
-    for name in ("http_proxy", "HTTP_PROXY", "SPAD_MODELS", "SPAD_MODELS_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SPAD_CACHE", str(tmp_path / "cache"))
-    share(shipped()["oct-phantom"], tmp_path / "site", licence="CC-BY-4.0", name="far")
-    handler = partial(Quiet, directory=str(tmp_path / "site"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    keep_manifest(f"http://127.0.0.1:{server.server_address[1]}/manifest.json")
-    yield tmp_path / "site"
-    server.shutdown()
-    server.server_close()
+    return site
 
 
 def rows(models):

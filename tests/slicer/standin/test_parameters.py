@@ -13,9 +13,7 @@ from scene import add_volume, save_scene
 
 pytest.importorskip("PySide6", reason="the stand-in for Slicer's Qt is made of PySide6")
 
-import standin
 from standin.parameters import parameterNodeWrapper
-from standin.sample import UI
 from standin.validators import Choice, Default, WithinRange
 
 
@@ -41,12 +39,6 @@ class Parameters:
 
 
 @pytest.fixture
-def app(scene):
-    yield standin.install(scene)
-    standin.remove()
-
-
-@pytest.fixture
 def parameters(app):
     from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
@@ -54,14 +46,6 @@ def parameters(app):
         pass
 
     return Parameters(TinyLogic().getParameterNode())
-
-
-@pytest.fixture
-def panel(app, tmp_path):
-    (tmp_path / "panel.ui").write_text(UI)
-    top = slicer.util.loadUI(str(tmp_path / "panel.ui"))
-    yield slicer.util.childWidgetVariables(top)
-    top.deleteLater()
 
 
 def image(name):

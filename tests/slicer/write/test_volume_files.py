@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from fakes import run_of
+from fakes import paint, run_of
 from scene import add_volume
 
 from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
-from SPADLib.scene.segments import labels_of_volume, read_segments, replace_labels
+from SPADLib.scene.segments import labels_of_volume, read_segments
 from SPADLib.scene.volumes import ijk_to_ras
 from SPADLib.write import dicom_seg
 from SPADLib.write.volume_files import SUFFIXES, save, storage_names
@@ -44,14 +44,6 @@ def labels():
 def result(scene, labels):
     volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=(0.2, 0.004, 0.01), name="OCT")
     return Result.create(volume, Layout(), run_of(labels))
-
-
-def paint(result, bscan, rows, columns, value):
-    where = np.zeros(result.labels().shape, bool)
-    where[bscan, rows, columns] = True
-    on_grid = result.layout.volume(where)
-    new = np.full(on_grid.shape, value, np.uint8)
-    replace_labels(result.segmentation, result.values, result.volume, on_grid, new)
 
 
 def add_own(result, name="drusen", bscan=3):

@@ -9,6 +9,7 @@ import pytest
 
 from spad.annotation import run_steps
 from spad.annotation.run_steps import RunProgress, duration, followed, opened, seconds_left
+from spad.inference import drained
 from spad.inference.hosts import Engine
 
 
@@ -25,17 +26,14 @@ def steps(total=4):
     return "made"
 
 
-def drained(run):
+def ended(run):
     told = []
-    while True:
-        try:
-            told.append(next(run))
-        except StopIteration as stop:
-            return told, stop.value
+    made = drained(run, told.append)
+    return told, made
 
 
 def test_a_run_tells_what_the_engine_noticed_and_gives_what_was_made():
-    told, made = drained(followed(steps()))
+    told, made = ended(followed(steps()))
     assert made == "made"
     assert [e for e in told if isinstance(e, str)] == ["it is large"]
     assert [e.done for e in told if isinstance(e, RunProgress)] == [1, 2, 3, 4]
@@ -43,7 +41,7 @@ def test_a_run_tells_what_the_engine_noticed_and_gives_what_was_made():
 
 def test_of_several_runs_the_progress_is_over_all(monkeypatch):
     monkeypatch.setattr(run_steps.time, "monotonic", lambda: 30.0)
-    told, _ = drained(followed(steps(), number=2, count=3, began=0.0))
+    told, _ = ended(followed(steps(), number=2, count=3, began=0.0))
     first = next(e for e in told if isinstance(e, RunProgress))
     assert first == RunProgress(5, 12, 30 / 5 * 7, 2, 3)
 
@@ -59,12 +57,12 @@ def test_opening_says_what_is_waited_for(tmp_path, monkeypatch):
     path.write_bytes(b"")
     engine = Engine(lambda path, device: (path, device), list, str, dict)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    assert drained(opened(engine, path, "cpu")) == (
+    assert ended(opened(engine, path, "cpu")) == (
         ["loading PyTorch…", "opening lesions…"],
         (path, "cpu"),
     )
     monkeypatch.setitem(sys.modules, "torch", object())
-    assert drained(opened(engine, path, "cpu"))[0] == ["opening lesions…"]
+    assert ended(opened(engine, path, "cpu"))[0] == ["opening lesions…"]
 
 
 @pytest.mark.parametrize(

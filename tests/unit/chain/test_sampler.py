@@ -10,6 +10,7 @@ from spad.chain.host_words import block, chain_words, views
 from spad.chain.noise_schedule import cosine_schedule
 from spad.chain.sampler import Chains, step_times, times_of_use
 from spad.checkpoint.card import SamplingConfig
+from spad.inference import drained
 
 COSINE = cosine_schedule()
 K, SHAPE = 4, (16, 24)
@@ -19,11 +20,8 @@ FREE = 255
 def finish(run):
     """Number of yields, and what the generator returned."""
     done = []
-    while True:
-        try:
-            done.append(next(run))
-        except StopIteration as stop:
-            return done, stop.value
+    p_0 = drained(run, done.append)
+    return done, p_0
 
 
 def noisy_prior(seen=None):

@@ -7,7 +7,7 @@ import torch
 
 import spad.inference.segmenter as segmenter_module
 from spad.checkpoint.card import InputConfig
-from spad.inference import memory_ladder
+from spad.inference import drained, memory_ladder
 from spad.inference.hosts import is_out_of_memory
 from spad.inference.memory_ladder import (
     CPU,
@@ -55,15 +55,9 @@ def scarce(monkeypatch, segmenter, fits, error=torch.cuda.OutOfMemoryError):
 
 def told(segmenter, image, **options):
     """The result, what the steps said, and their counts."""
-    run, said, done = segmenter.steps(image, **options), [], []
-    while True:
-        try:
-            step = next(run)
-        except StopIteration as stop:
-            return stop.value, said, done
-        if step.said:
-            said.append(step.said)
-        done.append(step.done)
+    steps = []
+    result = drained(segmenter.steps(image, **options), steps.append)
+    return result, [s.said for s in steps if s.said], [s.done for s in steps]
 
 
 def agree(a, b, share=0.9999):

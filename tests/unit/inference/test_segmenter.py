@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from spad.inference import ensemble
+from spad.inference import drained, ensemble
 from spad.inference import model as model_module
 from spad.inference.segmenter import Step
 
@@ -208,12 +208,7 @@ def test_steps_are_counted_to_the_total_and_each_slice_ends_with_its_final_label
 ):
     run = model(kind).steps(bscan((3, *SHAPE)), steps=4)
     steps = []
-    while True:
-        try:
-            steps.append(next(run))
-        except StopIteration as stop:
-            result = stop.value
-            break
+    result = drained(run, steps.append)
     each = 4 if kind == "cached" else 1
     assert all(isinstance(step, Step) for step in steps)
     assert [step.done for step in steps] == list(range(1, 3 * each + 1))

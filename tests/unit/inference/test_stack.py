@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spad.inference import segmentation
+from spad.inference import drained, segmentation
 from spad.inference.stack import order_of
 
 SHAPE = (37, 53)
@@ -31,11 +31,8 @@ class Lazy:
 
 def steps_of(run):
     steps = []
-    while True:
-        try:
-            steps.append(next(run))
-        except StopIteration as stop:
-            return steps, stop.value
+    result = drained(run, steps.append)
+    return steps, result
 
 
 # Order

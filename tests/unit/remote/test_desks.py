@@ -10,17 +10,13 @@ import pytest
 import spad
 from spad.__main__ import main
 from spad.annotation import followed, meanwhile
-from spad.inference import ServerError, explain
+from spad.inference import ServerError, drained, explain
 from spad.remote import address
 
 
 def ended(run):
     seen = []
-    while True:
-        try:
-            seen.append(next(run))
-        except StopIteration as stop:
-            return stop.value, seen
+    return drained(run, seen.append), seen
 
 
 def test_a_run_that_waits_promises_no_time():

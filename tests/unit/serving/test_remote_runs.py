@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 import spad
 from spad.annotation import RunProgress
 from spad.checkpoint import LabelClass
-from spad.inference import ServerError
+from spad.inference import ServerError, drained
 from spad.remote import choose, connect, model_on, running
 from spad.worker import LessonPlan, Worker
 
@@ -33,11 +33,7 @@ def here(checkpoint):
 
 def followed(run):
     steps = []
-    while True:
-        try:
-            steps.append(next(run))
-        except StopIteration as stop:
-            return stop.value, steps
+    return drained(run, steps.append), steps
 
 
 def assert_alike(one, other):

@@ -10,6 +10,7 @@ import pytest
 
 from spad.annotation import RunProgress
 from spad.checkpoint import IGNORE, LabelClass, read_card
+from spad.inference import drained
 from spad.remote import receive, send
 from spad.worker import Drafts, LessonPlan, Worker, WorkerError, counted, lesson
 
@@ -46,12 +47,8 @@ def plan(checkpoint, bscan, **changes):
 
 def finished(run):
     events = []
-    while True:
-        try:
-            if (event := next(run)) is not None:
-                events.append(event)
-        except StopIteration as stop:
-            return stop.value, events
+    outcome = drained(run, events.append)
+    return outcome, [event for event in events if event is not None]
 
 
 def test_a_lesson_in_the_worker_gives_a_checkpoint_and_its_progress(worker, checkpoint, bscan):

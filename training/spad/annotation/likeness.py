@@ -2,7 +2,7 @@
 
 A model answers to any picture. A chest radiograph, a negative or a B-scan on its side gets label
 maps too, and their uncertainty may be low. So the card keeps, of a bounded number of training
-images, the range of a few plain measures (`summary`), and `unlike` tells which of an image's are
+images, the range of a few plain measures (`summary`), and `reasons` tells which of an image's are
 far outside. It warns and never refuses: a new device can be unlike and still be segmented well.
 The slack beyond the ranges was chosen on validation images (``benchmarks/likeness.py``).
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spad.cases import luminance
 from spad.checkpoint import Card, InputConfig
 
-__all__ = ["LIMIT", "across", "measures", "reasons", "summary", "unlike"]
+__all__ = ["LIMIT", "across", "measures", "reasons", "summary"]
 
 LIMIT = 128
 """Training images that a card's ranges are taken from, at most."""
@@ -240,13 +240,13 @@ def summary(measured: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     }
 
 
-def unlike(
+def reasons(
     card: Card,
     image: NDArray[Any],
     spacing_mm: Sequence[float] | None = None,
     *,
     inverted: bool = False,
-) -> tuple[str, ...]:
+) -> dict[str, str]:
     """Say why an image is unlike those that a model was trained on.
 
     Parameters
@@ -260,23 +260,10 @@ def unlike(
 
     Returns
     -------
-    tuple of str
-        Nothing where the image is like them; else a clause each, to follow “this image is unlike
-        the training images:”.
-    """
-    return tuple(reasons(card, image, spacing_mm, inverted=inverted).values())
-
-
-def reasons(
-    card: Card,
-    image: NDArray[Any],
-    spacing_mm: Sequence[float] | None = None,
-    *,
-    inverted: bool = False,
-) -> dict[str, str]:
-    """Give the clauses of :func:`unlike` by what they are about.
-
-    So a host says of a stack once what holds for all of its B-scans.
+    dict of str to str
+        Nothing where the image is like them; else clauses, to follow “this image is unlike the
+        training images:”, by what they are about. So a host says of a stack once what holds for
+        all of its B-scans.
     """
     found = measures(image, card.input, spacing_mm, inverted=inverted)
     if found["contrast"] == 0:

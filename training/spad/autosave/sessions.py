@@ -160,11 +160,8 @@ def throw_away(saved: AutosavedLayer) -> None:
     _drop_if_empty(old)
 
 
-def prune(
-    root: Path, *, days: float = KEPT_DAYS, most_bytes: int = KEPT_BYTES, now: float | None = None
-) -> None:
+def prune(root: Path, *, most_bytes: int = KEPT_BYTES) -> None:
     """Delete what ended properly and is old, or too much; never what was lost in a crash."""
-    now = time.time() if now is None else now
     closed = []
     for folder in _sessions(root):
         with suppress(OSError):  # what cannot be looked at is not deleted
@@ -175,7 +172,7 @@ def prune(
     total = 0
     for ended, size, folder in sorted(closed, reverse=True):
         total += size
-        if now - ended > days * 86400 or total > most_bytes:
+        if time.time() - ended > KEPT_DAYS * 86400 or total > most_bytes:
             with _held(folder) as free:
                 gone = free
             if gone:

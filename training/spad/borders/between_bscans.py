@@ -9,21 +9,17 @@ __all__ = ["interpolated", "shift_between", "shifted"]
 
 Shift = tuple[float, float]
 """Rows and columns by which a second B-scan lies further down and to the right than a first."""
+LARGEST_PX = (60, 20)
+"""Rows and columns; a larger shift is not looked for."""
 
 
-def shift_between(
-    first: NDArray[np.generic],
-    second: NDArray[np.generic],
-    largest_px: tuple[int, int] = (60, 20),
-) -> tuple[int, int]:
+def shift_between(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[int, int]:
     """By what one B-scan is shifted against another: eyes move between two scans.
 
     Parameters
     ----------
     first, second : array, (H, W)
         Grey values.
-    largest_px : (rows, columns)
-        More is not looked for.
 
     Returns
     -------
@@ -47,13 +43,13 @@ def shift_between(
         return np.asarray(found, np.float32)
 
     size = [
-        fft.next_fast_len(n + m, real=True) for n, m in zip(first.shape, largest_px, strict=True)
+        fft.next_fast_len(n + m, real=True) for n, m in zip(first.shape, LARGEST_PX, strict=True)
     ]
     spectra = [fft.rfft2(edges(image), size) for image in (first, second)]
     alike = fft.irfft2(spectra[0].conj() * spectra[1], size)
     rows, columns = (
         np.arange(-min(m, n - 1), min(m, n - 1) + 1)
-        for m, n in zip(largest_px, first.shape, strict=True)
+        for m, n in zip(LARGEST_PX, first.shape, strict=True)
     )
     near = alike[np.ix_(rows, columns)]
     row, column = np.unravel_index(near.argmax(), near.shape)

@@ -31,6 +31,8 @@ NEAR_COST = 0.1
 CHORD_COST, CHORD_PX = 0.8, 5.0
 """Of a column so far or farther from the straight line between two clicks."""
 FAR = np.float32(1e4)
+MARGIN_PX = 20
+"""So far above and below both ends a path may run."""
 
 
 class Edges:
@@ -145,7 +147,6 @@ def along_edge(
     end: tuple[float, float],
     *,
     ends_px: int = 3,
-    margin_px: int = 20,
     lean: float = 0.0,
 ) -> Stretch:
     """The edge that leads from one point to another (a live wire).
@@ -157,8 +158,6 @@ def along_edge(
         In either order.
     ends_px : int
         So far the path may begin above or below a point, at a price: a click need not hit.
-    margin_px : int
-        So far above and below both points it may run.
     lean : float, optional
         As for `snapped`; without it what the edge does at the two points.
 
@@ -173,8 +172,8 @@ def along_edge(
     top, bottom = (min(max(row, 0.0), height - 1.0) for row in (top, bottom))
     lean = lean or edges.lean(np.array([first, last]), np.array([top, bottom]))
     sign = 1.0 if lean >= 0 else -1.0
-    low = max(math.floor(min(top, bottom)) - margin_px, 0)
-    high = min(math.ceil(max(top, bottom)) + margin_px + 1, height)
+    low = max(math.floor(min(top, bottom)) - MARGIN_PX, 0)
+    high = min(math.ceil(max(top, bottom)) + MARGIN_PX + 1, height)
     rise = sign * edges.rise[low:high, first : last + 1]
     cost = _cost(rise, float(np.percentile(rise, 98)))
     rows = np.arange(low, high)

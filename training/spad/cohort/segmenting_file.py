@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 from spad.cases import read_json, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
-from spad.inference import is_out_of_memory
+from spad.inference import AnySegmenter, is_out_of_memory
 from spad.measuring import Scale
 from spad.pictures import SCANS, CubeSize, image_files, read_scan
-
-if TYPE_CHECKING:
-    import spad
 
 __all__ = [
     "Result",
@@ -236,10 +233,10 @@ def _is_done(path: Path, out: Path, key: str) -> bool:
 
 
 _lock = threading.Lock()
-_warm: dict[tuple[str, str, str], spad.Segmenter] = {}
+_warm: dict[tuple[str, str, str], AnySegmenter] = {}
 
 
-def _opened(job: SegmentJob) -> spad.Segmenter:
+def _opened(job: SegmentJob) -> AnySegmenter:
     """The model, opened once in this process."""
     which = (job.model, job.sha256, job.device)
     if (found := _warm.get(which)) is not None:

@@ -15,7 +15,7 @@ import spad
 from spad.cases import open_folder
 from spad.checkpoint import IGNORE
 from spad.commands.options import add_sampling, mapping_of, positive
-from spad.inference import Segmenter, frame_of, normalise
+from spad.inference import AnySegmenter, frame_of, normalise
 from spad.train.data import check, class_table, read_image, read_labels
 from spad.train.experiments import Picture, RunData, read_run
 from spad.train.experiments import run_figures as draw
@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(given: list[Any], device: str) -> dict[str, Segmenter]:
+def _models(given: list[Any], device: str) -> dict[str, AnySegmenter]:
     """Models by what to call them: of a run its best checkpoint; all of the same classes."""
-    models: dict[str, Segmenter] = {}
+    models: dict[str, AnySegmenter] = {}
     folders = [Path(one).resolve() for one in given if Path(one).is_dir()]
     depth = 1 if len({f.name for f in folders}) == len(folders) else 2  # ablate's ARM/seed-N
     for one in given:
@@ -112,7 +112,7 @@ def _cases(run: RunData, folder: Path | None, split: str) -> list[Tabled]:
 
 
 def _picture(
-    run: RunData, number: int, tabled: Tabled, models: list[Segmenter], options: dict[str, Any]
+    run: RunData, number: int, tabled: Tabled, models: list[AnySegmenter], options: dict[str, Any]
 ) -> Picture:
     """Segment a case with each model, and perturb it as at the start of the run."""
     case, table = tabled

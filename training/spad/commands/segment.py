@@ -42,12 +42,12 @@ from spad.commands.options import (
     sampling,
     say,
 )
-from spad.inference import is_out_of_memory
+from spad.inference import drained, is_out_of_memory
 from spad.pictures import SCANS, CubeSize, image_files
 from spad.remote import model_on
 
 if TYPE_CHECKING:
-    from spad.inference import Segmentation
+    from spad.inference import Segmentation, Step
 
 __all__ = ["add_arguments", "input_files", "run", "segment_files"]
 
@@ -87,17 +87,13 @@ def run(args: argparse.Namespace) -> int:
     options = job.options
 
     def segment(image: NDArray[Any]) -> Segmentation:
-        steps = segmenter.steps(image, **options)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                result: Segmentation = stop.value
-                return result
-            if step.said:
-                say(step.said)
-            if sys.stderr.isatty():
-                print(f"\r{step.done}/{step.total}\r", end="", file=sys.stderr, flush=True)
+        return drained(segmenter.steps(image, **options), show)
+
+    def show(step: Step) -> None:
+        if step.said:
+            say(step.said)
+        if sys.stderr.isatty():
+            print(f"\r{step.done}/{step.total}\r", end="", file=sys.stderr, flush=True)
 
     failed = segment_files(
         segment,

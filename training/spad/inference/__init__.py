@@ -18,7 +18,13 @@ if TYPE_CHECKING:
         open_model,
     )
     from spad.inference.letterbox import frame_of, normalise
-    from spad.inference.segmentation import Segmentation, Step, finished, room_for
+    from spad.inference.segmentation import (
+        AnySegmenter,
+        Segmentation,
+        Step,
+        drained,
+        room_for,
+    )
     from spad.inference.segmenter import Segmenter
     from spad.inference.stack import Stack, order_of
 

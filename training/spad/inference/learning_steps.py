@@ -38,7 +38,7 @@ def learning_steps(
     inverted: bool,
     recipe: Recipe,
 ) -> Generator[Step, None, tuple[Card, Network]]:
-    """See :meth:`spad.inference.segmenter.Segmenter.learn_steps`."""
+    """See :meth:`spad.inference.AnySegmenter.learn_steps`."""
     network, card = model.network, model.card
     if classes is not None:
         card, network = widened(card, network, classes)

@@ -26,7 +26,7 @@ MAX_SAMPLES = 64
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that can be met; arguments of :meth:`spad.inference.segmenter.Segmenter.steps`.
+    """A request that can be met; arguments of :meth:`spad.inference.AnySegmenter.steps`.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ class Request:
 def checked(
     model: Model,
     image: Any,
+    edits: Mapping[str, NDArray[Any]],
     *,
     samples: int | None,
     steps: int | None,
@@ -71,9 +72,8 @@ def checked(
     inverted: bool,
     first_slice: int,
     current: int | None,
-    **edits: NDArray[Any] | None,
 ) -> Request:
-    """Check the arguments of :meth:`spad.inference.segmenter.Segmenter.steps`.
+    """Check the arguments of :meth:`spad.inference.AnySegmenter.steps`.
 
     Raises
     ------
@@ -97,20 +97,20 @@ def checked(
         if not first_slice <= current <= last:
             raise ValueError(f"current is {current}; the slices are {first_slice} to {last}")
         current -= first_slice
-    given = _check_edits(stack.shape, len(card.classes), **edits)
-    if t0 is not None and "start" not in given:
+    _check_edits(stack.shape, len(card.classes), edits)
+    if t0 is not None and "start" not in edits:
         raise ValueError("t0 is given without start, the label map to restart from; give both")
-    if given and not model.diffuses:
+    if edits and not model.diffuses:
         raise ValueError(
             f"this model does not diffuse (it is a {card.network.kind}): it gives one label map, "
             "and cannot sample around edits; take a SPAD model"
         )
     times = times_of_use(model.schedule, card.sampling, steps, t0)
-    if "start" in given and t0 is None:
+    if "start" in edits and t0 is None:
         t0 = times[0]
     if not model.diffuses:
         n, times = 1, [0]
-    by_slice = {name: e.reshape(stack.depth, *stack.plane) for name, e in given.items()}
+    by_slice = {name: e.reshape(stack.depth, *stack.plane) for name, e in edits.items()}
     return Request(stack, n, seed, first_slice, rgb, inverted, times, t0, current, by_slice)
 
 
@@ -123,15 +123,14 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _check_edits(
-    shape: tuple[int, ...], num_classes: int, **edits: NDArray[Any] | None
-) -> dict[str, NDArray[Any]]:
-    """The edits that are given, checked against the image's shape and the model's classes."""
-    given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
-    if "region" in given and "start" not in given:
+    shape: tuple[int, ...], num_classes: int, edits: Mapping[str, NDArray[Any]]
+) -> None:
+    """Hold edits against the image's shape and the model's classes."""
+    if "region" in edits and "start" not in edits:
         raise ValueError(
             "a region is given without start, the label map to keep outside; give both"
         )
-    for name, edit in given.items():
+    for name, edit in edits.items():
         wanted = np.bool_ if name == "region" else np.uint8
         if edit.shape != shape or edit.dtype != wanted:
             raise ValueError(
@@ -148,7 +147,6 @@ def _check_edits(
                     f"{name} holds the values {values[~allowed].tolist()}; the model has classes "
                     f"0..{num_classes - 1}" + (" (and 255 for free)" if name == "clamp" else "")
                 )
-    return given
 
 
 def held_pixels(fixed: dict[str, NDArray[Any]]) -> NDArray[np.uint8] | None:

@@ -10,12 +10,12 @@ letterboxed (:mod:`spad.inference.letterbox`), encoded once for all its chains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.cases import luminance
-from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig, LabelClass
+from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
 from spad.inference.batches import Runner, Slice
 from spad.inference.ensemble import Outcome
 from spad.inference.learning_steps import learning_steps
@@ -32,7 +32,7 @@ from spad.inference.letterbox import Frame, frame_of, normalise
 from spad.inference.memory_ladder import KEPT, Limits, placed, release
 from spad.inference.model import Model
 from spad.inference.request import Request, checked, held_pixels
-from spad.inference.segmentation import Segmentation, Step, finished
+from spad.inference.segmentation import AnySegmenter, Segmentation, Step
 from spad.inference.stack import BadSlice, order_of
 from spad.inference.store import Store
 from spad.learning import Recipe
@@ -41,7 +41,7 @@ from spad.network import Network, build, devices, pick_device
 __all__ = ["Segmentation", "Segmenter", "Step", "devices", "load"]
 
 
-class Segmenter:
+class Segmenter(AnySegmenter):
     """A model ready to segment images.
 
     Parameters
@@ -70,108 +70,16 @@ class Segmenter:
         self._limits = limits or Limits()
         self._model = Model(card, network, device)
 
-    def segment(
-        self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
-    ) -> Segmentation:
-        """Segment an image or stack in one call; arguments and errors as of :meth:`steps`.
-
-        What the steps say comes as a ``UserWarning``.
-        """
-        return finished(self.steps(image, spacing_mm, **options))
-
-    def steps(
+    def _steps(
         self,
         image: Any,
-        spacing_mm: tuple[float, ...] | None = None,
+        spacing_mm: tuple[float, ...] | None,
+        edits: Mapping[str, NDArray[Any]],
         *,
-        samples: int | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        clamp: NDArray[np.uint8] | None = None,
-        region: NDArray[np.bool_] | None = None,
-        start: NDArray[np.uint8] | None = None,
-        t0: int | None = None,
-        rgb: bool = False,
-        inverted: bool = False,
         probability: bool = False,
-        first_slice: int = 0,
-        current: int | None = None,
+        **options: Any,
     ) -> Generator[Step, None, Segmentation]:
-        """Segment step by step; to cancel, stop iterating.
-
-        Memory does not grow with the number of slices, but for the small results
-        (:mod:`spad.inference.store`). Where a device has not enough of it, the run goes on with
-        less at once, in tiles, or on the CPU, and says so.
-
-        Parameters
-        ----------
-        image : array-like of any real dtype, shape (H, W) or (Z, H, W)
-            With ``rgb`` a last axis of 3 or 4 is converted to luminance. A lazy stack is read slice
-            by slice, each once.
-        spacing_mm : tuple of float, optional
-            Carried through to the result.
-        samples : int, optional
-            Chains, 1..64; the card's number if None.
-        steps : int, optional
-            Reverse steps of a chain; the card's number if None.
-        seed : int
-            Non-negative; the same seed gives the same draws.
-        clamp : array of uint8, the image's shape, optional
-            Class value of each pixel that a person fixed, 255 where free. Fixed pixels come out
-            exactly, and tell of their neighbours, also from outside ``region``.
-        region : array of bool, the image's shape, optional
-            Only there may anything change against ``start``.
-        start : array of uint8, the image's shape, optional
-            Label map to keep outside ``region``, and to restart from if ``t0`` is below T.
-        t0 : int, optional
-            Time of the restart in 1..T: small keeps ``start``, mistakes included, T forgets it; T
-            if None, from where corrections reach farthest.
-        rgb : bool
-        inverted : bool
-            High values are dark (MONOCHROME1).
-        probability : bool
-            Keep the mean probabilities, K arrays of the image's size.
-        first_slice : int
-            Number of the first slice, for the draws and in the steps: a B-scan run alone under its
-            own number comes out as in its stack.
-        current : int, optional
-            Number of the slice to begin with, as the one on screen; its neighbours follow outwards.
-            The result is the same in any order.
-
-        Yields
-        ------
-        Step
-
-        Returns
-        -------
-        Segmentation
-
-        Raises
-        ------
-        ValueError
-            An image, a setting or an edit that does not fit; said before the first step. A bad
-            slice of a lazy stack is found when its turn comes and then costs no other: it is left
-            background, with uncertainty 1, and the step says so.
-        OSError
-            No room for the results of a large stack.
-        MemoryError
-            Even the least at once does not fit into the CPU's memory.
-        """
-        request = checked(
-            self._model,
-            image,
-            samples=samples,
-            steps=steps,
-            seed=seed,
-            t0=t0,
-            rgb=rgb,
-            inverted=inverted,
-            first_slice=first_slice,
-            current=current,
-            clamp=clamp,
-            region=region,
-            start=start,
-        )
+        request = checked(self._model, image, edits, **options)
         stack, n = request.stack, request.samples
         store = Store(stack.shape, n, len(self.card.classes), probability=probability)
         frame = frame_of(stack.plane, self.card.input, self.card.network.stride)
@@ -196,86 +104,19 @@ class Segmenter:
             provenance=self._provenance(request, runner, said),
         )
 
-    def learn(
-        self, images: Sequence[Any], label_maps: Sequence[NDArray[np.uint8]], **options: Any
-    ) -> Segmenter:
-        """Learn from corrected B-scans in one call; arguments and errors as of :meth:`learn_steps`.
-
-        What the steps say comes as a ``UserWarning``.
-        """
-        return finished(self.learn_steps(images, label_maps, **options))
-
-    def learn_steps(
+    def _learn_steps(
         self,
         images: Sequence[Any],
         label_maps: Sequence[NDArray[np.uint8]],
-        *,
-        classes: Sequence[LabelClass] | None = None,
-        earlier: Sequence[tuple[Any, NDArray[np.uint8]]] = (),
-        seed: int = 0,
-        inverted: bool = False,
-        **options: Any,
-    ) -> Generator[Step, None, Segmenter]:
-        """Learn from corrected B-scans step by step; to cancel, stop iterating.
-
-        This segmenter stays as it is. Where a device has not enough memory, fewer views are learnt
-        from at once, or the CPU learns, and a step says so.
-
-        Parameters
-        ----------
-        images : sequence of arrays of any real dtype, shape (H, W), or (H, W, 3) for colours
-            B-scans of one case, of any sizes.
-        label_maps : sequence of arrays of uint8, shape (H, W)
-            Class value of each pixel, 255 where it does not count.
-        classes : sequence of LabelClass, optional
-            The segmenter's own, then new ones.
-        earlier : sequence of (image, label map), optional
-            B-scans of earlier cases, so that they are not forgotten.
-        seed : int
-            The same seed gives the same model on one device.
-        inverted : bool
-            High values are dark (MONOCHROME1).
-        **options
-            Of :class:`spad.learning.recipe.Recipe`.
-
-        Yields
-        ------
-        Step
-            ``slice_index`` is 0 and ``labels`` None.
-
-        Returns
-        -------
-        Segmenter
-            On the same device, not saved yet.
-
-        Raises
-        ------
-        ValueError
-            No pixel counts, no structure is shown, or images, label maps, classes or options that
-            do not fit.
-        MemoryError
-            Even one view at once does not fit into the CPU's memory.
-        """
+        options: Mapping[str, Any],
+        **asked: Any,
+    ) -> Generator[Step, None, Self]:
         card, network = yield from learning_steps(
-            self._model,
-            images,
-            label_maps,
-            classes=classes,
-            earlier=earlier,
-            seed=seed,
-            inverted=inverted,
-            recipe=Recipe(**options),
+            self._model, images, label_maps, recipe=Recipe(**options), **asked
         )
-        return Segmenter(card, network, self.device, limits=self._limits)
+        return type(self)(card, network, self.device, limits=self._limits)
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to a file, whole or not at all.
-
-        Raises
-        ------
-        OSError
-            It cannot be written.
-        """
+    def _save(self, path: Path) -> None:
         checkpoint.save(path, self.card, self._model.network.state_dict())
         self.sha256 = checkpoint.sha256(path)
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 __all__ = ["LEAST_MATCH", "Alignment", "EnFace", "align", "checkerboard", "projection"]
 
+SQUARE_MM = 0.75
+"""Side of a square of the checkerboard."""
 LEAST_MATCH = 0.3
 """Below this correlation two scans are not taken to show one place of an eye."""
 _GRID_MM, _FINE_MM, _COARSE_MM = 0.03, 0.06, 0.4  # what both are drawn on; what of them counts
@@ -329,14 +331,12 @@ def _match(one: _Seen, other: _Seen, shift: tuple[float, float]) -> float:
     return float((a * b).sum() / size) if size > 0 else -1.0
 
 
-def checkerboard(alignment: Alignment, square_mm: float = 0.75) -> NDArray[np.float32]:
+def checkerboard(alignment: Alignment) -> NDArray[np.float32]:
     """Squares of two scans laid on each other, by turns: vessels run on where they lie right.
 
     Parameters
     ----------
     alignment : Alignment
-    square_mm : float
-        Side of a square.
 
     Returns
     -------
@@ -356,6 +356,6 @@ def checkerboard(alignment: Alignment, square_mm: float = 0.75) -> NDArray[np.fl
     ):
         low, high = np.percentile(values[known], (1, 99)) if known.any() else (0.0, 1.0)
         shown.append(np.clip((values - low) / max(high - low, 1e-9), 0, 1))
-    turn = (np.floor(up / square_mm) + np.floor(right / square_mm)) % 2 == 0
+    turn = (np.floor(up / SQUARE_MM) + np.floor(right / SQUARE_MM)) % 2 == 0
     out = np.where(turn, shown[0], np.where(seen, shown[1], np.nan))
     return out.astype(np.float32)

@@ -81,10 +81,8 @@ def agreement_plot(
     return _as_file(figure, kind)
 
 
-def visits_plot(
-    visits: Sequence[Visit], classes: Sequence[LabelClass], *, kind: str = "png"
-) -> bytes:
-    """Draw volumes over visits, one plot a structure.
+def visits_plot(visits: Sequence[Visit], classes: Sequence[LabelClass]) -> bytes:
+    """Draw volumes over visits, one plot a structure, as a PNG.
 
     Parameters
     ----------
@@ -92,7 +90,6 @@ def visits_plot(
         See `in_order` for what is raised.
     classes : sequence of LabelClass
         Their colours.
-    kind : {"png", "pdf"}
 
     Raises
     ------
@@ -107,7 +104,7 @@ def visits_plot(
     figure = new_figure((3.4 * across, 2.1 * down), layout="constrained")
     for n, name in enumerate(names):
         _course(figure.add_subplot(down, across, n + 1), ordered, name, classes, legend=n == 0)
-    return _as_file(figure, kind)
+    return _as_file(figure, "png")
 
 
 def visits_page(

@@ -9,7 +9,7 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from spad.models.download import download_steps, fetch
-    from spad.models.listing import Listed, licence_of, listed, score_of, size_text
+    from spad.models.listing import Listed, licence_of, listed, size_text
     from spad.models.manifest import Entry, keep_manifest, known_entries
     from spad.models.sharing import share
     from spad.models.web import DownloadError

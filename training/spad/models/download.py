@@ -39,11 +39,9 @@ def places(entry: Entry) -> tuple[str, ...]:
     return entry.urls
 
 
-def fetch(
-    entry: Entry, folder: Path | None = None, told: Callable[[int], None] | None = None
-) -> Path:
+def fetch(entry: Entry, *, told: Callable[[int], None] | None = None) -> Path:
     """Download a model; see `download_steps`. `told` takes the bytes that are there so far."""
-    steps = download_steps(entry, folder)
+    steps = download_steps(entry)
     while True:
         try:
             done = next(steps)
@@ -54,7 +52,7 @@ def fetch(
             told(done)
 
 
-def download_steps(entry: Entry, folder: Path | None = None) -> Generator[int, None, Path]:
+def download_steps(entry: Entry) -> Generator[int, None, Path]:
     """Download a model into the user's folder; yields the bytes that are there so far.
 
     What has come stays beside it (``NAME.safetensors.part``) where it breaks off or is given up
@@ -63,8 +61,6 @@ def download_steps(entry: Entry, folder: Path | None = None) -> Generator[int, N
     Parameters
     ----------
     entry : Entry
-    folder : Path, optional
-        That of the user's models by default.
 
     Returns
     -------
@@ -80,7 +76,7 @@ def download_steps(entry: Entry, folder: Path | None = None) -> Generator[int, N
     OSError
         The disk is full, or may not be written to.
     """
-    folder = folder or model_folders()[-1]
+    folder = model_folders()[-1]
     target = folder / f"{entry.stem}.safetensors"
     if target.is_file() and sha256(target) == entry.sha256:
         return target

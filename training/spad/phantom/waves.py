@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 __all__ = ["F64", "Waves"]
 
 F64 = NDArray[np.float64]
+TERMS = 7
+"""Sines of a wave."""
 
 
 class Waves:
@@ -16,13 +18,11 @@ class Waves:
     A sum of sines: unlike filtered noise it can be asked at any point, in any slice, at any size.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, shortest_mm: float, longest_mm: float, terms: int = 7
-    ) -> None:
-        wave = 2 * np.pi / np.exp(rng.uniform(np.log(shortest_mm), np.log(longest_mm), terms))
-        angle = rng.uniform(-1.0, 1.0, terms)  # within 60 degrees of x: each slice sees variation
+    def __init__(self, rng: np.random.Generator, shortest_mm: float, longest_mm: float) -> None:
+        wave = 2 * np.pi / np.exp(rng.uniform(np.log(shortest_mm), np.log(longest_mm), TERMS))
+        angle = rng.uniform(-1.0, 1.0, TERMS)  # within 60 degrees of x: each slice sees variation
         self.kx, self.ky = wave * np.cos(angle), wave * np.sin(angle)
-        self.phase = rng.uniform(0, 2 * np.pi, terms)
+        self.phase = rng.uniform(0, 2 * np.pi, TERMS)
 
     def __call__(self, x: F64, y: float) -> F64:
         """Evaluate at columns x (W,) of the slice at y."""

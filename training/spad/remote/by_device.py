@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from spad.checkpoint import at_server, read_card, sha256
+from spad.inference import AnySegmenter
 from spad.remote.address import Address, is_server
 from spad.remote.http_line import Line, engine_version
 from spad.remote.offers import ask, model_on, refuse_gone, server_at
 from spad.remote.segmenter import RemoteSegmenter
 
-if TYPE_CHECKING:
-    from spad.inference import Segmenter
-
 __all__ = ["greeting", "load"]
 
 
-def load(path: str | Path, device: str = "auto") -> Segmenter:
+def load(path: str | Path, device: str = "auto") -> AnySegmenter:
     """Open a checkpoint for segmenting.
 
     Parameters
@@ -31,7 +28,7 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     Returns
     -------
     Segmenter
-        On a server a `RemoteSegmenter`, which has the same interface.
+        On a server a `RemoteSegmenter`: both are an `AnySegmenter`.
 
     Raises
     ------
@@ -53,8 +50,7 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     said = line.hello()
     if (there := at_server(file)) is not None:
         refuse_gone(there, said, address)
-    remote = RemoteSegmenter(line, said, card, sha256(file), None if there else file)
-    return cast("Segmenter", remote)  # it has the interface
+    return RemoteSegmenter(line, said, card, sha256(file), None if there else file)
 
 
 def greeting(address: Address) -> str:

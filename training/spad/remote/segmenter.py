@@ -7,14 +7,14 @@ import io
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import write_bytes
 from spad.checkpoint import Card, LabelClass, card_within
-from spad.inference import Segmentation, ServerError, Stack, Step, finished
+from spad.inference import AnySegmenter, Segmentation, ServerError, Stack, Step
 from spad.remote.address import Address
 from spad.remote.http_line import Line, engine_version
 from spad.remote.running import Message, RemoteRun
@@ -52,8 +52,12 @@ def connect(url: str, token: str | None = None) -> dict[str, RemoteSegmenter]:
     }
 
 
-class RemoteSegmenter:
-    """A model on a server. No torch is loaded here.
+class RemoteSegmenter(AnySegmenter):
+    """A model on a server; on a device of the same type, its results are those of a `Segmenter`.
+
+    No torch is loaded here. While there is nothing new, the last step comes again; before the
+    first, 0 of 1. Where the server refuses, or is not reached any more, `ServerError` says so in
+    words. A model that has learnt is here, to be saved; the server forgets it.
 
     Parameters
     ----------
@@ -86,63 +90,26 @@ class RemoteSegmenter:
                 "segmentation than here"
             )
 
-    def segment(
-        self, image: Any, spacing_mm: tuple[float, ...] | None = None, **options: Any
-    ) -> Segmentation:
-        """As of :meth:`spad.Segmenter.segment`."""
-        return finished(self.steps(image, spacing_mm, **options))
-
-    def steps(
+    def _steps(
         self,
         image: Any,
-        spacing_mm: tuple[float, ...] | None = None,
-        *,
-        samples: int | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        clamp: NDArray[np.uint8] | None = None,
-        region: NDArray[np.bool_] | None = None,
-        start: NDArray[np.uint8] | None = None,
-        t0: int | None = None,
-        rgb: bool = False,
-        inverted: bool = False,
-        probability: bool = False,
-        first_slice: int = 0,
-        current: int | None = None,
+        spacing_mm: tuple[float, ...] | None,
+        edits: Mapping[str, NDArray[Any]],
+        **options: Any,
     ) -> Generator[Step, None, Segmentation]:
-        """As of :meth:`spad.Segmenter.steps`; on a device of the same type, the same result.
-
-        Yields
-        ------
-        Step
-            Also the last one again, while there is nothing new; before the first, 0 of 1.
-
-        Raises
-        ------
-        ServerError
-            The server refuses, or is not reached any more; said in words.
-        ValueError, OSError
-            As of `Segmenter.steps`.
-        """
-        stack = Stack(image, rgb)
-        edits = {"clamp": clamp, "region": region, "start": start}
-        given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
+        stack = Stack(image, options["rgb"])
         unreadable = np.zeros(stack.depth, np.uint8)
         sent = _Read(image, unreadable) if stack.lazy else np.asarray(image)
-        options = {
-            "samples": samples, "steps": steps, "seed": seed, "t0": t0, "rgb": rgb,
-            "inverted": inverted, "probability": probability, "first_slice": first_slice,
-            "current": current,
-        }  # fmt: skip
         content = {
             "kind": "segment",
             "options": {name: _plain(value) for name, value in options.items()},
             "spacing_mm": None if spacing_mm is None else [float(mm) for mm in spacing_mm],
-            "edits": list(given),
+            "edits": list(edits),
             "lazy": stack.lazy,
         }
-        arrays = [sent, unreadable, *given.values()]
-        answer, made = yield from self._run(content, arrays, Step(0, 1, first_slice, None))
+        arrays = [sent, unreadable, *edits.values()]
+        before = Step(0, 1, options["first_slice"], None)
+        answer, made = yield from self._run(content, arrays, before)
         provenance = {**answer["provenance"], "server": self._line.address.url}
         if self._notice:
             provenance["said"] = [*provenance["said"], self._notice]
@@ -154,27 +121,17 @@ class RemoteSegmenter:
             provenance=provenance,
         )
 
-    def learn(
-        self, images: Sequence[Any], label_maps: Sequence[NDArray[np.uint8]], **options: Any
-    ) -> RemoteSegmenter:
-        """As of :meth:`spad.Segmenter.learn`."""
-        return finished(self.learn_steps(images, label_maps, **options))
-
-    def learn_steps(
+    def _learn_steps(
         self,
         images: Sequence[Any],
         label_maps: Sequence[NDArray[np.uint8]],
+        options: Mapping[str, Any],
         *,
-        classes: Sequence[LabelClass] | None = None,
-        earlier: Sequence[tuple[Any, NDArray[np.uint8]]] = (),
-        seed: int = 0,
-        inverted: bool = False,
-        **options: Any,
-    ) -> Generator[Step, None, RemoteSegmenter]:
-        """As of :meth:`spad.Segmenter.learn_steps`, with the additions of :meth:`steps`.
-
-        The model that has learnt is here, to be saved; the server forgets it.
-        """
+        classes: Sequence[LabelClass] | None,
+        earlier: Sequence[tuple[Any, NDArray[np.uint8]]],
+        seed: int,
+        inverted: bool,
+    ) -> Generator[Step, None, Self]:
         pairs = [*zip(images, label_maps, strict=True), *earlier]
         now, before = pairs[: len(images)], pairs[len(images) :]
         arrays = [np.asarray(one) for part in (now, before) for half in (0, 1) for one in
@@ -191,24 +148,15 @@ class RemoteSegmenter:
         file = checkpoint.tobytes()
         card = card_within(io.BytesIO(file), len(file), "what has been learnt")
         sha256 = hashlib.sha256(file).hexdigest()
-        return RemoteSegmenter(self._line, self._hello, card, sha256, file)
+        return type(self)(self._line, self._hello, card, sha256, file)
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to a file, whole or not at all.
-
-        Raises
-        ------
-        ValueError
-            Only the server has it.
-        OSError
-            It cannot be written.
-        """
+    def _save(self, path: Path) -> None:
         if self._content is None:
             raise ValueError(
                 f"the model “{self.card.name}” is the server's: ask there for its file"
             )
         there = self._content
-        write_bytes(Path(path), there if isinstance(there, bytes) else there.read_bytes())
+        write_bytes(path, there if isinstance(there, bytes) else there.read_bytes())
 
     def _run(
         self, content: dict[str, Any], arrays: Sequence[Any], last: Step

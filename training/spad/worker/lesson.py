@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spad.cases import parsed_json, replaced
 from spad.checkpoint import IGNORE, LabelClass
-from spad.inference import Step
+from spad.inference import Step, drained
 from spad.worker.learnt_models import lessons_of
 
 if TYPE_CHECKING:
@@ -113,12 +113,7 @@ def _learnt(
         inverted=content["inverted"],
         **content["options"],
     )
-    while True:
-        try:
-            tell(next(steps))
-        except StopIteration as stop:
-            learnt: Segmenter = stop.value
-            return learnt
+    return drained(steps, tell)
 
 
 def _lessons(path: Path) -> Pairs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.inference import Segmentation, Step
+from spad.inference import Step, drained
 
 if TYPE_CHECKING:
     from spad.inference import Segmenter
@@ -44,12 +44,7 @@ def segment(
         None if spacing is None else tuple(spacing),
         **options,
     )
-    while True:
-        try:
-            tell(next(steps))
-        except StopIteration as stop:
-            made: Segmentation = stop.value
-            break
+    made = drained(steps, tell)
     names = ["labels", "samples", "uncertainty"]
     names += ["probability"] if made.probability is not None else []
     answer = {"kind": "segmentation", "names": names, "provenance": made.provenance}

@@ -6,7 +6,7 @@ nothing a person edited is touched, and all of it can be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,7 @@ def source_of(result: Result) -> Source:
 
 
 def around_edits(
-    result: Result,
-    bscan: int,
-    scope: str = SCOPES[0],
-    *,
-    roi: Any = None,
-    structures: Collection[int] | None = None,
+    result: Result, bscan: int, scope: str = SCOPES[0], *, roi: Any = None
 ) -> dict[str, NDArray[Any]]:
     """Edits to sample a B-scan anew with what is painted by hand held (docs/method.md, section 10).
 
@@ -45,8 +40,6 @@ def around_edits(
     scope : one of `SCOPES`
     roi : vtkMRMLMarkupsROINode, optional
         For the last of them.
-    structures : collection of int, optional
-        Only these may change; all by default.
 
     Returns
     -------
@@ -69,14 +62,11 @@ def around_edits(
         np.array(labels[bscan]),
         painted,
         len(result.classes),
-        locked=_locked(result, structures),
         region=_region(result, bscan, scope, roi),
     )
 
 
-def take(
-    result: Result, done: Done, edits: Mapping[str, Any], structures: Collection[int] | None = None
-) -> tuple[list[Change], str]:
+def take(result: Result, done: Done, edits: Mapping[str, Any]) -> tuple[list[Change], str]:
     """Take over what a sampling around edits brought, and say what changed.
 
     Parameters
@@ -86,7 +76,6 @@ def take(
         Of one B-scan.
     edits : mapping
         With which it was sampled.
-    structures : collection of int, optional
 
     Returns
     -------
@@ -97,9 +86,7 @@ def take(
     region = edits.get("region")
     within = None if region is None else region[None]
     was_accepted = done.first in result.accepted()
-    changed = result.take(
-        done.segmentation, done.first, structures=structures, within=within, accepted_too=True
-    )
+    changed = result.take(done.segmentation, done.first, within=within, accepted_too=True)
     said = told(before, result.labels()[done.first], result.classes)
     again = " It was accepted: look at it again." if was_accepted and changed else ""
     return changed, said + again
@@ -198,8 +185,3 @@ def _region(result: Result, bscan: int, scope: str, roi: Any) -> NDArray[np.bool
             "another scope"
         )
     return region
-
-
-def _locked(result: Result, structures: Collection[int] | None) -> set[int]:
-    every = {c.value for c in result.classes[1:]}
-    return set() if structures is None else every - set(structures)

@@ -158,15 +158,7 @@ def carried(
         if not isinstance(edits, Mapping):
             start = edits
             continue
-        one = Request(
-            request.checkpoint,
-            request.device,
-            range(bscan, bscan + 1),
-            request.samples,
-            request.steps,
-            request.seed,
-            edits={**edits, "start": start},
-        )
+        one = replace(request, bscans=range(bscan, bscan + 1), edits={**edits, "start": start})
         for event in events(engine, one, source, number=number, count=count, began=began):
             if isinstance(event, Done):
                 start = np.array(event.segmentation.labels[0])

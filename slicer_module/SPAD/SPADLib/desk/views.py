@@ -139,11 +139,11 @@ def isolate(segmentation: Any, segment: str | None) -> None:
     display.EndModify(was)
 
 
-def overlay(volume: Any, uncertainty: Any | None, *, opacity: float = OPACITY) -> None:
+def overlay(volume: Any, uncertainty: Any | None) -> None:
     """Show a volume in all slice views, with its uncertainty over it or without."""
     for composite in nodes_of(volume.GetScene(), "vtkMRMLSliceCompositeNode"):
         was = composite.StartModify()
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetForegroundVolumeID(None if uncertainty is None else uncertainty.GetID())
-        composite.SetForegroundOpacity(0.0 if uncertainty is None else opacity)
+        composite.SetForegroundOpacity(0.0 if uncertainty is None else OPACITY)
         composite.EndModify(was)

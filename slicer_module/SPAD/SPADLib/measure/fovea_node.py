@@ -8,7 +8,7 @@ import numpy as np
 import vtk
 
 from spad.measuring import propose_fovea
-from SPADLib.scene import Result, array_of, from_world, into_study, to_world
+from SPADLib.scene import Result, array_of, from_world, referenced, to_world
 
 __all__ = ["fovea_of", "place_fovea", "proposed", "put_fovea"]
 
@@ -41,13 +41,8 @@ def put_fovea(result: Result, bscan: float, column: float) -> Any:
     -------
     vtkMRMLMarkupsFiducialNode
     """
-    scene = result.segmentation.GetScene()
-    node = result.segmentation.GetNodeReference(FOVEA)
-    if node is None:
-        name = scene.GenerateUniqueName("fovea")
-        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
-        into_study(node, result.volume)
-        result.segmentation.SetNodeReferenceID(FOVEA, node.GetID())
+    kind = "vtkMRMLMarkupsFiducialNode"
+    node = referenced(result.segmentation, FOVEA, kind, "fovea", result.volume)
     shape = array_of(result.volume).shape[:3]
     rows = result.layout.order(shape)[1]
     k, j, i = result.layout.index((bscan, (rows - 1) / 2, column), shape)

@@ -9,7 +9,7 @@ import slicer
 
 from SPADLib.desk import show_bscan
 from SPADLib.measure.result_measures import ResultMeasures
-from SPADLib.scene import Layout, array_of, into_study, nodes_of, to_world
+from SPADLib.scene import Layout, array_of, nodes_of, referenced, to_world
 
 __all__ = ["refresh_map", "show_map", "to_map"]
 
@@ -19,7 +19,7 @@ FLAT = Layout(0, upside_down=True)  # the first B-scan lies below, as in Heidelb
 _COLOURS = "vtkMRMLColorTableNodeFileViridis.txt"
 
 
-def to_map(measures: ResultMeasures, value: int, scene: Any) -> Any:
+def to_map(measures: ResultMeasures, value: int) -> Any:
     """Put the map of a structure's height into the scene; a result has one.
 
     Parameters
@@ -27,7 +27,6 @@ def to_map(measures: ResultMeasures, value: int, scene: Any) -> Any:
     measures : ResultMeasures
     value : int
         The class value.
-    scene : vtkMRMLScene
 
     Returns
     -------
@@ -43,17 +42,13 @@ def to_map(measures: ResultMeasures, value: int, scene: Any) -> Any:
     if measures.live.spacing_mm[0] is None:
         raise ValueError("A single B-scan cannot be seen from above: choose a stack")
     segmentation = measures.result.segmentation
-    node = segmentation.GetNodeReference(MAP)
-    if node is None:
-        name = scene.GenerateUniqueName(f"{segmentation.GetName()} height, µm")
-        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-        into_study(node, measures.result.volume)
-        segmentation.SetNodeReferenceID(MAP, node.GetID())
+    name = f"{segmentation.GetName()} height, µm"
+    node = referenced(segmentation, MAP, "vtkMRMLScalarVolumeNode", name, measures.result.volume)
     node.SetAttribute(MAP, str(value))
     refresh_map(measures)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    if scene.GetNodeByID(_COLOURS) is not None:
+    if node.GetScene().GetNodeByID(_COLOURS) is not None:
         display.SetAndObserveColorNodeID(_COLOURS)
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0, max(50.0, float(array_of(node).max())))

@@ -244,7 +244,7 @@ class MeasurePanel:
 
     def make_table(self) -> None:
         """Put the measurements into a table node."""
-        node = to_table(self._need(), slicer.mrmlScene)
+        node = to_table(self._need())
         self.desk.say(f"The measurements are in the table “{node.GetName()}”")
 
     def make_map(self) -> None:
@@ -253,7 +253,7 @@ class MeasurePanel:
         found = {one.value: one for one in self._rows}
         largest = max(self._rows, key=lambda one: one.volume_nl or 0)
         one = found.get(self._clicked or 0, largest)
-        node = to_map(measures, one.value, slicer.mrmlScene)
+        node = to_map(measures, one.value)
         where = show_map(node, self.desk.view)
         self.desk.say(
             f"The height of {one.structure} in µm is the volume “{node.GetName()}”"

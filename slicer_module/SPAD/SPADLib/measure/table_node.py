@@ -13,7 +13,7 @@ from spad.checkpoint import NOTICE
 from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import write_text
 from SPADLib.measure.result_measures import ResultMeasures
-from SPADLib.scene import array_of, into_study
+from SPADLib.scene import array_of, referenced
 
 __all__ = ["to_csv", "to_pdf", "to_table"]
 
@@ -28,13 +28,12 @@ def _rows(measures: ResultMeasures) -> list[dict[str, Any]]:
     return rows + thickness_rows(measures.layers(), measures.scale, told, about)
 
 
-def to_table(measures: ResultMeasures, scene: Any) -> Any:
+def to_table(measures: ResultMeasures) -> Any:
     """Put the measurements into a table node; a result has one, kept up to date.
 
     Parameters
     ----------
     measures : ResultMeasures
-    scene : vtkMRMLScene
 
     Returns
     -------
@@ -42,12 +41,8 @@ def to_table(measures: ResultMeasures, scene: Any) -> Any:
         A row a structure and region, units in the header; empty where a number does not exist.
     """
     segmentation = measures.result.segmentation
-    node = segmentation.GetNodeReference(TABLE)
-    if node is None:
-        name = scene.GenerateUniqueName(f"{segmentation.GetName()} measurements")
-        node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
-        into_study(node, measures.result.volume)
-        segmentation.SetNodeReferenceID(TABLE, node.GetID())
+    name = f"{segmentation.GetName()} measurements"
+    node = referenced(segmentation, TABLE, "vtkMRMLTableNode", name, measures.result.volume)
     rows = _rows(measures)
     changing = node.StartModify()
     try:

@@ -16,12 +16,11 @@ SEED = 7
 ICON = Path(__file__).parents[2] / "Resources" / "Icons" / "SPAD.png"
 
 
-def make_phantom(*, seed: int = SEED, shape: tuple[int, int, int] = SHAPE) -> tuple[Any, Any]:
+def make_phantom(*, shape: tuple[int, int, int] = SHAPE) -> tuple[Any, Any]:
     """Add a phantom and what is truly in it to the scene.
 
     Parameters
     ----------
-    seed : int
     shape : (B-scans, rows, columns)
 
     Returns
@@ -33,7 +32,7 @@ def make_phantom(*, seed: int = SEED, shape: tuple[int, int, int] = SHAPE) -> tu
     from spad.phantom import CLASS_NAMES, stack
     from SPADLib.scene import class_segments, write_segments
 
-    made = stack(seed, shape=shape)
+    made = stack(SEED, shape=shape)
     scene = slicer.mrmlScene
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(NAME))
     slicer.util.updateVolumeFromArray(volume, made.image)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ijk_to_ras,
         into_study,
         nodes_of,
+        referenced,
         spacing_of,
         to_world,
     )

@@ -23,6 +23,7 @@ __all__ = [
     "new_volume",
     "nodes_of",
     "oriented",
+    "referenced",
     "shape_of",
     "spacing_of",
     "to_world",
@@ -141,6 +142,17 @@ def into_study(node: Any, like: Any) -> None:
         hierarchy.SetItemParent(at, parent)
     else:  # the application would make one later, under the scene
         hierarchy.CreateItem(parent, node)
+
+
+def referenced(segmentation: Any, role: str, kind: str, name: str, volume: Any) -> Any:
+    """The node of a role of a segmentation; made, in the volume's study, where there is none."""
+    node = segmentation.GetNodeReference(role)
+    if node is None:
+        scene = segmentation.GetScene()
+        node = scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
+        into_study(node, volume)
+        segmentation.SetNodeReferenceID(role, node.GetID())
+    return node
 
 
 def oriented(array: NDArray[Any], volume: Any) -> Any:

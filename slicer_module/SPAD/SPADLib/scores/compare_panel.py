@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 
 from SPADLib.desk import Desk, RunBox, go_to, isolate
 from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
@@ -134,14 +133,14 @@ class ComparePanel:
             return
         rows, table = comparison.rows(), self.ui.scoreTable
         table.setRowCount(len(rows))
-        unit, size = comparison.distance_unit, comparison.size_unit()
+        unit, size = comparison.distance_unit, comparison.size_unit
         heads = list(COLUMNS)
         heads[HD95], heads[SIZE] = f"HD95 ({unit})", f"Size ({size})"
         table.setHorizontalHeaderLabels(heads)
         for number, row in enumerate(rows):
             self._fill_row(number, row)
         self._fill_matches(rows)
-        said = (comparison.scope(), comparison.reference.remark)
+        said = (comparison.scope, comparison.reference.remark)
         text = self.desk.worded(" ".join(filter(None, said)))
         self.ui.compareLabel.setStyleSheet(ink(self.ui.compareLabel, "warning" * ("⚠" in text)))
         self.ui.compareLabel.setText(text)
@@ -258,7 +257,7 @@ class ComparePanel:
                 raise ValueError("There is nothing to tell: choose a reference first")
             for _ in self.comparison.distances():
                 pass
-            node = to_table(self.comparison, slicer.mrmlScene)
+            node = to_table(self.comparison)
             self.desk.say(f"The scores are in the table “{node.GetName()}”")
         except Exception as error:
             self.desk.fail(error)

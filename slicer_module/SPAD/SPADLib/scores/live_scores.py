@@ -96,7 +96,7 @@ class LiveScores:
         self._trusted = True
         self._labels: NDArray[np.uint8]
         self._live: LiveConfusion
-        self._found: dict[tuple[int | None, int], float] = {}
+        self._found: dict[int, float] = {}
         self._turn = 0
         self._count_all(_read(result))
 
@@ -127,9 +127,14 @@ class LiveScores:
         """Of the distances: "mm" or "px"."""
         return "mm" if self._trusted else "px"
 
-    def size_unit(self, bscan: int | None = None) -> str:
-        """Of the sizes: "mm³", "mm²" where a single B-scan is scored, or "px"."""
-        return ("mm²" if self._planar(bscan) else "mm³") if self._trusted else "px"
+    @property
+    def size_unit(self) -> str:
+        """Of the sizes: "mm³", "mm²" of a volume of one B-scan, or "px"."""
+        return ("mm²" if self._planar else "mm³") if self._trusted else "px"
+
+    @property
+    def _planar(self) -> bool:
+        return len(self._labels) == 1
 
     def refresh(self, labels: NDArray[np.uint8] | None = None) -> bool:
         """Count what changed since: B-scans of the result; all, where the reference changed.
@@ -157,9 +162,8 @@ class LiveScores:
         if changed:
             for z in changed:
                 where = labels[z] != self._labels[z]
-                touched = {v for m in (labels, self._labels) for v in values_in(m[z][where])}
-                for key in [k for k in self._found if k[0] in (None, z) and k[1] in touched]:
-                    del self._found[key]
+                for value in {v for m in (labels, self._labels) for v in values_in(m[z][where])}:
+                    self._found.pop(value, None)
             self._turn += 1
             self._live.resync(labels, changed)
             self._labels = labels
@@ -184,37 +188,26 @@ class LiveScores:
 
     # ------------------------------------------------------------------ the numbers
 
-    def rows(self, bscan: int | None = None) -> list[Row]:
-        """Scores of every structure, then their mean.
-
-        Parameters
-        ----------
-        bscan : int, optional
-            Only of this one, from 0; of the whole volume by default.
-
-        Returns
-        -------
-        list of Row
-        """
-        scores = self._scores(bscan)
-        rows = [self._row(s, bscan) for s in scores]
+    def rows(self) -> list[Row]:
+        """Scores of every structure, then their mean."""
+        scores = self._scores()
+        rows = [self._row(s) for s in scores]
         dice, iou, count = mean_scores(scores)
         over = f"of {count} structure{'' if count == 1 else 's'}"
         nan = math.nan
         return [*rows, Row(None, "Mean", "", dice, iou, nan, nan, nan, over, None)]
 
-    def _scores(self, bscan: int | None) -> tuple[StructureScore, ...]:
-        counts = self._live.matrix if bscan is None else self._live.slices[bscan]
-        return structure_scores(counts, self.classes)
+    def _scores(self) -> tuple[StructureScore, ...]:
+        return structure_scores(self._live.matrix, self.classes)
 
-    def _row(self, score: StructureScore, bscan: int | None) -> Row:
+    def _row(self, score: StructureScore) -> Row:
         lowest = worst_slices(self._live.slices, score.value, 1)
         pixel = 1.0
         if self._trusted:
-            pixel = math.prod(self._spacing[1:] if self._planar(bscan) else self._spacing)
+            pixel = math.prod(self._spacing[1:] if self._planar else self._spacing)
         distance: float | None = math.nan if score.state == "absent" else math.inf
         if score.state == "compared":
-            distance = self._found.get((bscan, score.value))
+            distance = self._found.get(score.value)
         return Row(
             score.value,
             score.name,
@@ -228,20 +221,11 @@ class LiveScores:
             lowest[0] if lowest else None,
         )
 
-    def _planar(self, bscan: int | None) -> bool:
-        return bscan is not None or len(self._labels) == 1
-
-    def distances(self, bscan: int | None = None) -> Generator[tuple[int, float], None, None]:
+    def distances(self) -> Generator[tuple[int, float], None, None]:
         """Count the distances that are missing, one structure a step; then `rows` has them.
 
         Each is the larger of the two directed 95th percentiles of the distances between the borders
-        (`spad.metrics.hd95`), in the B-scan or in the whole volume. It ends early where
-        an edit was counted meanwhile: start anew.
-
-        Parameters
-        ----------
-        bscan : int, optional
-            As for `rows`.
+        (`spad.metrics.hd95`). It ends early where an edit was counted meanwhile: start anew.
 
         Yields
         ------
@@ -249,33 +233,25 @@ class LiveScores:
             Class value, and its distance in `distance_unit`.
         """
         turn = self._turn
-        for score in self._scores(bscan):
-            if score.state != "compared" or (bscan, score.value) in self._found:
+        for score in self._scores():
+            if score.state != "compared" or score.value in self._found:
                 continue
-            found = self._distance(score.value, bscan)
-            self._found[bscan, score.value] = found
+            found = self._found[score.value] = self._distance(score.value)
             yield score.value, found
             if self._turn != turn:
                 return
 
-    def _distance(self, value: int, bscan: int | None) -> float:
+    def _distance(self, value: int) -> float:
         ours, theirs = self._labels, self._reference
-        if self._planar(bscan):  # in a volume of one B-scan every pixel would be a border
-            ours, theirs = ours[bscan or 0], theirs[bscan or 0]
+        if self._planar:  # in three dimensions every pixel would be a border
+            ours, theirs = ours[0], theirs[0]
         spacing = self._spacing[-ours.ndim :] if self._trusted else None
         return hd95((ours == value) & (theirs != IGNORE), theirs == value, spacing)
 
-    def scope(self, bscan: int | None = None) -> str:
-        """Say what the scores are of, where that is not plain; else empty.
-
-        Parameters
-        ----------
-        bscan : int, optional
-            As for `rows`.
-        """
+    @property
+    def scope(self) -> str:
+        """What the scores are of, where that is not plain; else empty."""
         done, depth = self.result.segmented, len(self._labels)
-        if bscan is not None:
-            return "" if bscan in done else "This B-scan is not segmented yet."
         if len(done) < depth:
             return f"{len(done)} of {depth} B-scans are segmented; the scores are of all."
         return ""

@@ -10,7 +10,7 @@ from typing import Any
 import vtk
 
 from spad.metrics import as_csv, score_records, write_text
-from SPADLib.scene import into_study
+from SPADLib.scene import referenced
 from SPADLib.scores.live_scores import LiveScores, Row
 
 __all__ = ["csv_steps", "to_csv", "to_table"]
@@ -20,7 +20,7 @@ TABLE = "SPAD.scores"
 _PENDING = "not counted yet"
 
 
-def to_table(comparison: LiveScores, scene: Any) -> Any:
+def to_table(comparison: LiveScores) -> Any:
     """Put the scores of the whole volume into a table node; a result has one, kept up to date.
 
     Scores are texts, with words where there is no number; sizes and B-scans (from 1) are numbers.
@@ -28,22 +28,17 @@ def to_table(comparison: LiveScores, scene: Any) -> Any:
     Parameters
     ----------
     comparison : LiveScores
-    scene : vtkMRMLScene
 
     Returns
     -------
     vtkMRMLTableNode
     """
     segmentation = comparison.result.segmentation
-    node = segmentation.GetNodeReference(TABLE)
-    if node is None:
-        name = scene.GenerateUniqueName(f"{segmentation.GetName()} scores")
-        node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
-        into_study(node, comparison.result.volume)
-        segmentation.SetNodeReferenceID(TABLE, node.GetID())
+    name = f"{segmentation.GetName()} scores"
+    node = referenced(segmentation, TABLE, "vtkMRMLTableNode", name, comparison.result.volume)
     reference = comparison.reference.node.GetName()
     rows = comparison.rows()
-    unit, size = comparison.distance_unit, comparison.size_unit()
+    unit, size = comparison.distance_unit, comparison.size_unit
     measure = "pixels" if size == "px" else f"{'area' if size == 'mm²' else 'volume'} ({size})"
     changing = node.StartModify()
     try:
@@ -58,7 +53,7 @@ def to_table(comparison: LiveScores, scene: Any) -> Any:
         worst = ["" if r.worst is None else str(r.worst + 1) for r in rows]
         _texts(node, "worst B-scan", worst)
         node.SetAttribute("SPAD.reference", reference)
-        said = " ".join(filter(None, (comparison.scope(), comparison.reference.remark)))
+        said = " ".join(filter(None, (comparison.scope, comparison.reference.remark)))
         node.SetDescription(f"Compared with “{reference}”. {said}".strip())
     finally:
         node.EndModify(changing)
@@ -78,10 +73,8 @@ def csv_steps(comparison: LiveScores, path: Path) -> Generator[str, None, None]:
     if len(labels) == 1:
         labels, reference = labels[0], reference[0]
         spacing = spacing and spacing[1:]
-    segmentation, name = (
-        comparison.result.segmentation.GetName(),
-        comparison.reference.node.GetName(),
-    )
+    segmentation = comparison.result.segmentation.GetName()
+    name = comparison.reference.node.GetName()
     found: list[dict[str, Any]] = []
     last: Any = None
     for record in score_records(labels, reference, comparison.classes, spacing_mm=spacing):

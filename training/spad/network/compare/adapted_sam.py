@@ -35,7 +35,6 @@ except ImportError as error:
 __all__ = ["AdaptedSam"]
 
 _HEAD = 64  # channels of an attention head
-_STRIDE = 16
 _SCALE, _SHIFT = 2.212, 0.226  # from [-1, 1] to what SAM has seen, the mean of its three colours
 
 

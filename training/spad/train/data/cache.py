@@ -24,16 +24,10 @@ _KEPT_FREE = 0.05  # share of the disk that entries never take
 
 
 class Cache:
-    """Bytes by key, on disk.
+    """Bytes by key, in a folder on the disk."""
 
-    Parameters
-    ----------
-    folder : Path, optional
-        `cache_folder` by default.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = cache_folder() if folder is None else folder
+    def __init__(self) -> None:
+        self.folder = cache_folder()
         self._failed = False
 
     def get(self, key: str) -> bytes | None:

@@ -69,17 +69,13 @@ def read_values(case: Case) -> NDArray[np.uint8]:
     return image_files.read_label_file(case.labels)
 
 
-def split_validation(
-    cases: Sequence[Case], seed: int, share: float = 0.2
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Draw validation patients from the training cases, and warn that it was done.
+def split_validation(cases: Sequence[Case], seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Draw a fifth of the patients of the training cases for validation, and warn that it was done.
 
     Parameters
     ----------
     cases : sequence of Case
     seed : int
-    share : float, optional
-        Share of the patients (at least one) to draw.
 
     Returns
     -------
@@ -100,7 +96,7 @@ def split_validation(
                 "add cases of other patients, or a split 'val' to split.json"
             ]
         )
-    count = min(max(1, round(share * len(patients))), len(patients) - 1)
+    count = min(max(1, round(0.2 * len(patients))), len(patients) - 1)
     order = np.random.default_rng(seed).permutation(len(patients))
     drawn = {patients[i] for i in order[:count]}
     chosen = [(str(case.folder), case.patient) in drawn for case in cases]

@@ -155,10 +155,8 @@ def learn_times(
     value: Callable[[tuple[int, ...]], tuple[int, float, float]],
     starts: Sequence[tuple[int, ...]],
     candidates: Sequence[int],
-    *,
-    sweeps: int = 2,
 ) -> tuple[int, ...]:
-    """Coordinate descent over the times of a chain; the first, T, stays.
+    """Coordinate descent over the times of a chain, two rounds at most; the first, T, stays.
 
     Parameters
     ----------
@@ -168,11 +166,9 @@ def learn_times(
         Times of one number, falling; the best of them is where the search begins.
     candidates : sequence of int
         Where each time may move to.
-    sweeps : int
-        At most so many rounds through all times; fewer once a round changes nothing.
     """
     best = max(starts, key=value)
-    for _ in range(sweeps):
+    for _ in range(2):
         before = best
         for i in range(1, len(best)):
             rest = best[:i] + best[i + 1 :]
@@ -187,26 +183,25 @@ def learn_times(
     return best
 
 
-def fit_temperature(surprise: Callable[[float], float], low: float = 0.5, high: float = 3) -> float:
+def fit_temperature(surprise: Callable[[float], float]) -> float:
     """Divisor of the logits at which the annotations surprise least (Guo et al., section 4.2).
 
     Parameters
     ----------
     surprise : callable
         Mean of -log p of the annotated class at a temperature.
-    low, high : float
 
     Returns
     -------
     float
-        To three digits.
+        0.5 to 3, to three digits.
     """
 
     def at(logarithm: float) -> float:
         return surprise(_rounded(math.exp(logarithm)))
 
     found = optimize.minimize_scalar(
-        at, bounds=(math.log(low), math.log(high)), method="bounded", options={"xatol": 0.03}
+        at, bounds=(math.log(0.5), math.log(3)), method="bounded", options={"xatol": 0.03}
     )
     return _rounded(math.exp(float(found.x)))
 

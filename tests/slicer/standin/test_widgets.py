@@ -16,20 +16,6 @@ import standin
 from standin.sample import MODULE, UI
 
 
-@pytest.fixture
-def app(scene):
-    yield standin.install(scene)
-    standin.remove()
-
-
-@pytest.fixture
-def panel(app, tmp_path):
-    (tmp_path / "panel.ui").write_text(UI)
-    top = slicer.util.loadUI(str(tmp_path / "panel.ui"))
-    yield slicer.util.childWidgetVariables(top)
-    top.deleteLater()
-
-
 def image(name):
     return add_volume(np.zeros((2, 3, 4), np.uint8), name=name)
 
