@@ -133,7 +133,8 @@ def _cohort(args: argparse.Namespace, sidecars: list[Path], job: MeasureJob) -> 
 
 
 def _write(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    with replaced(path) as beside, beside.open("w", encoding="utf-8-sig", newline="") as out:
+    how = "utf-8-sig", "backslashreplace", ""  # names may be no UTF-8
+    with replaced(path) as beside, beside.open("w", -1, *how) as out:
         write_csv(rows, out)  # the mark is for Excel
 
 
