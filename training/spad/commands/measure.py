@@ -21,7 +21,7 @@ from spad.cohort import (
     measure_file,
     measured,
 )
-from spad.commands.options import add_workers, among_workers, say
+from spad.commands.options import add_workers, among_workers, length, say
 from spad.measuring import (
     agreement_plot,
     as_day,
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the table, a .csv")
     parser.add_argument(
-        "--spacing", nargs=3, type=float, metavar=("BSCANS", "ROWS", "COLUMNS"),
+        "--spacing", nargs=3, type=length, metavar=("BSCANS", "ROWS", "COLUMNS"),
         help="distances in µm, for all results, in place of those in their files; 0: unknown",
     )  # fmt: skip
     parser.add_argument("--eye", choices=("OD", "OS"), help="of results whose file does not tell")
