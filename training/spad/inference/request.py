@@ -6,6 +6,7 @@ and the chains restart from ``start``. They are held during the run, and put bac
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from spad.checkpoint import IGNORE
 from spad.inference.model import Model
 from spad.inference.stack import Stack
 
-__all__ = ["Request", "checked", "held_pixels", "restore_edits"]
+__all__ = ["Request", "checked", "checked_spacing", "held_pixels", "restore_edits"]
 
 MAX_SAMPLES = 64
 
@@ -31,6 +32,7 @@ class Request:
     Parameters
     ----------
     stack : Stack
+    spacing_mm : tuple of float or None
     samples, seed, first_slice : int
     rgb, inverted : bool
     times : list of int
@@ -44,6 +46,7 @@ class Request:
     """
 
     stack: Stack
+    spacing_mm: tuple[float, ...] | None
     samples: int
     seed: int
     first_slice: int
@@ -62,6 +65,7 @@ class Request:
 def checked(
     model: Model,
     image: Any,
+    spacing_mm: Any,
     *,
     samples: int | None,
     steps: int | None,
@@ -85,6 +89,7 @@ def checked(
     steps = _whole("steps", card.sampling.steps if steps is None else steps)
     seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
     first_slice = _whole("first_slice", first_slice)
+    spacing_mm = checked_spacing(spacing_mm)
     if not 1 <= n <= MAX_SAMPLES:
         raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
     if seed < 0:
@@ -111,7 +116,25 @@ def checked(
     if not model.diffuses:
         n, times = 1, [0]
     by_slice = {name: e.reshape(stack.depth, *stack.plane) for name, e in given.items()}
-    return Request(stack, n, seed, first_slice, rgb, inverted, times, t0, current, by_slice)
+    return Request(
+        stack, spacing_mm, n, seed, first_slice, rgb, inverted, times, t0, current, by_slice
+    )
+
+
+def checked_spacing(given: Any) -> tuple[float, ...] | None:
+    """Distances in mm as floats, or None; a ValueError where they are none."""
+    if given is None:
+        return None
+    try:
+        found = tuple(float(mm) for mm in given)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) not in (2, 3) or not all(0 < mm < math.inf for mm in found):
+        raise ValueError(
+            f"spacing_mm is {str(given)[:60]}; give the distances of rows and of columns in mm, of "
+            "a stack first that of its B-scans, each above 0, or None where they are not known"
+        )
+    return found
 
 
 def _whole(name: str, value: Any) -> int:

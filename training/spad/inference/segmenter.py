@@ -135,8 +135,7 @@ class Segmenter:
             Number of the first slice, for the draws and in the steps: a B-scan run alone under its
             own number comes out as in its stack.
         current : int, optional
-            Number of the slice to begin with, as the one on screen; its neighbours follow outwards.
-            The result is the same in any order.
+            Number of the slice to begin with; its neighbours follow, the result is the same.
 
         Yields
         ------
@@ -160,6 +159,7 @@ class Segmenter:
         request = checked(
             self._model,
             image,
+            spacing_mm,
             samples=samples,
             steps=steps,
             seed=seed,
@@ -192,7 +192,7 @@ class Segmenter:
         return Segmentation(
             **store.arrays(),
             classes=self.card.classes,
-            spacing_mm=spacing_mm,
+            spacing_mm=request.spacing_mm,
             provenance=self._provenance(request, runner, said),
         )
 

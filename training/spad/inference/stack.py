@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 __all__ = ["BadSlice", "Stack", "order_of"]
 
+_NARROW = 16
+"""Rows from which on a B-scan of 3 or 4 columns is none."""
+
 
 class BadSlice(ValueError):
     """A slice of a lazy stack that cannot be read or holds no numbers."""
@@ -47,7 +50,14 @@ class Stack:
         arrayish = hasattr(getattr(image, "dtype", None), "kind")
         in_memory = isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
         self.lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
+        if np.ma.is_masked(image):
+            raise ValueError("the image is a masked array: give its masked pixels a value (filled)")
         stack = image if self.lazy else np.asarray(image)
+        if any(s != s for s in stack.shape):  # dask's word for unknown is NaN
+            raise ValueError(
+                f"an image of shape {stack.shape} has chunks of unknown size; call its "
+                "compute_chunk_sizes() first"
+            )
         shape = tuple(int(s) for s in stack.shape)
         if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
             raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
@@ -56,6 +66,11 @@ class Stack:
             raise ValueError(
                 f"an image of shape {shape} is neither a B-scan (H, W) nor a stack (Z, H, W); "
                 "choose the axes to segment, or say that the last axis holds colours"
+            )
+        if len(self.shape) == 3 and self.shape[-1] in (3, 4) and self.shape[-2] >= _NARROW:
+            raise ValueError(
+                f"an image of shape {shape} would be {shape[0]} B-scans of {shape[-1]} columns; "
+                "its last axis looks like colours: say rgb=True"
             )
         kind = np.dtype(stack.dtype).kind
         if kind not in "buif":

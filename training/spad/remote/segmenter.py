@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from spad.cases import write_bytes
 from spad.checkpoint import Card, LabelClass, card_within
-from spad.inference import Segmentation, ServerError, Stack, Step, finished
+from spad.inference import (
+    Segmentation,
+    ServerError,
+    Stack,
+    Step,
+    checked_spacing,
+    finished,
+)
 from spad.remote.address import Address
 from spad.remote.http_line import Line, engine_version
 from spad.remote.running import Message, RemoteRun
@@ -124,7 +131,7 @@ class RemoteSegmenter:
         ValueError, OSError
             As of `Segmenter.steps`.
         """
-        stack = Stack(image, rgb)
+        stack, spacing_mm = Stack(image, rgb), checked_spacing(spacing_mm)
         edits = {"clamp": clamp, "region": region, "start": start}
         given = {name: np.asarray(edit) for name, edit in edits.items() if edit is not None}
         unreadable = np.zeros(stack.depth, np.uint8)
@@ -137,7 +144,7 @@ class RemoteSegmenter:
         content = {
             "kind": "segment",
             "options": {name: _plain(value) for name, value in options.items()},
-            "spacing_mm": None if spacing_mm is None else [float(mm) for mm in spacing_mm],
+            "spacing_mm": spacing_mm,
             "edits": list(given),
             "lazy": stack.lazy,
         }
