@@ -92,20 +92,31 @@ _DAMAGED = (
 )
 
 
+_FOLDER = np.dtype([(n, "<u4") for n in ("at", "start", "size", *"abcdef", "type", "g")])
+_TEXTS = (17, 9000, 9001, 9005, 9006, 9007, 9008)
+_MANY_TEXTS = 1000
+
+
 def _refuse_loops(path: Path) -> None:
-    """Raise for a file whose chain of chunks leads back: eyepy would follow it for ever."""
+    """Raise for what eyepy would follow for ever: chunks that lead back, texts without an end."""
     end, at = path.stat().st_size, 88  # behind the version and the first header
     with path.open("rb") as file:
         while at + 52 < end:
             file.seek(at + 36)
             (entries,) = struct.unpack("<I", file.read(4))
-            file.seek(at + 52 + 44 * (entries - 1) + 4)
-            if entries == 0 or len(last := file.read(8)) < 8:
-                return
-            start, size = struct.unpack("<2I", last)
-            if start + size + 60 <= at:
+            if not 0 < entries <= (end - at - 52) // _FOLDER.itemsize:
+                return  # of a cut file, where eyepy ends, too
+            file.seek(at + 52)
+            folders = np.frombuffer(file.read(entries * _FOLDER.itemsize), _FOLDER)
+            for one in folders[np.isin(folders["type"], _TEXTS)]:
+                file.seek(int(one["start"]) + 60)
+                count = file.read(4)
+                if len(count) == 4 and struct.unpack("<I", count)[0] > _MANY_TEXTS:
+                    raise ValueError("it says that it has texts without number")
+            after = int(folders["start"][-1]) + int(folders["size"][-1]) + 60
+            if after <= at:
                 raise ValueError("its chain of chunks leads back")
-            at = start + size + 60
+            at = after
 
 
 def _series_layers(series: Any) -> list[LayerData] | str:

@@ -115,7 +115,7 @@ def public_sets(folder: Path) -> Case:
         return {str(p.relative_to(target)): p.read_bytes() for p in target.rglob("*.*")}
 
     def case(rng: Random) -> bool:
-        name = rng.choice(list(sets))
+        name = rng.choice(("duke", "oct5k", "oct5k", "retouch", "retouch"))  # a process a file
         root, target = folder / "src", folder / "dst"
         for old in (root, target):
             shutil.rmtree(old, ignore_errors=True)

@@ -322,14 +322,19 @@ def test_an_e2e_that_lacks_bscans_says_so_and_a_circle_is_not_called_damaged(tmp
             read(e2e(tmp_path / "odd.e2e", RAW, **odd))
 
 
-def test_an_e2e_whose_chunks_lead_back_ends(tmp_path: Path):
+def test_an_e2e_without_an_end_is_refused(tmp_path: Path):
     pytest.importorskip("eyepy")
     content = bytearray(e2e(tmp_path / "a.e2e", RAW).read_bytes())
     entries = struct.unpack_from("<I", content, 88 + 36)[0]
+    whole = bytes(content)
     struct.pack_into("<2I", content, 88 + 52 + 44 * (entries - 1) + 4, 0, 28)  # to the first chunk
-    (tmp_path / "a.e2e").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.e2e cannot be read"):
-        read(tmp_path / "a.e2e")
+    texts = bytearray(whole)
+    start = struct.unpack_from("<I", whole, 88 + 52 + 44 * 2 + 4)[0]
+    struct.pack_into("<2I", texts, start + 60, 2**32 - 1, 0)  # of no letters, so without an end
+    for damaged in (content, texts):
+        (tmp_path / "a.e2e").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"a\.e2e cannot be read"):
+            read(tmp_path / "a.e2e")
 
 
 @pytest.mark.parametrize("content", [b"", b"CMDb" + bytes(300), b"not an e2e file at all" * 40])

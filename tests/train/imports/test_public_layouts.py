@@ -133,6 +133,21 @@ def test_what_is_no_file_of_duke_is_refused(
     assert "name the folder 2015_BOE_Chiu" in refused(["duke"], duke, tmp_path / "cases", capsys)
 
 
+def test_a_damaged_file_that_crashes_its_reader_is_named(
+    duke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = duke / "Subject_02.mat"
+    savemat(path, subject(2))
+    content = bytearray(path.read_bytes())
+    # The type of the first array's numbers, behind its flags, its dimensions and its name.
+    at = 128 + 8 + 16 + 24 + 16
+    assert content[at] == 2  # uint8
+    content[at : at + 2] = b"\xff\xff"  # SciPy looks it up in a table of 20
+    path.write_bytes(content)
+    said = refused(["duke"], duke, tmp_path / "cases", capsys)
+    assert "Subject_02.mat: is " in said  # crashed here; what lies behind the table may be anything
+
+
 # --- OCT5k
 
 
