@@ -64,9 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done; 1 some files of a batch failed; 2 refused, with the reason on stderr; 130 Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal lacks letters for is shown
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name for which it lacks letters is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     # argparse gives up on positional arguments that follow an option: train CONFIG --out DIR a=1

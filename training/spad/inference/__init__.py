@@ -18,9 +18,8 @@ if TYPE_CHECKING:
         open_model,
     )
     from spad.inference.letterbox import frame_of, normalise
-    from spad.inference.request import checked_spacing
     from spad.inference.segmentation import Segmentation, Step, finished, room_for
     from spad.inference.segmenter import Segmenter
-    from spad.inference.stack import Stack, order_of
+    from spad.inference.stack import Stack, checked_spacing, order_of
 
 __getattr__, __all__ = lazily(__name__)

@@ -6,7 +6,6 @@ and the chains restart from ``start``. They are held during the run, and put bac
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from spad.chain import times_of_use
 from spad.checkpoint import IGNORE
 from spad.inference.model import Model
-from spad.inference.stack import Stack
+from spad.inference.stack import Stack, checked_spacing
 
-__all__ = ["Request", "checked", "checked_spacing", "held_pixels", "restore_edits"]
+__all__ = ["Request", "checked", "held_pixels", "restore_edits"]
 
 MAX_SAMPLES = 64
 
@@ -119,22 +118,6 @@ def checked(
     return Request(
         stack, spacing_mm, n, seed, first_slice, rgb, inverted, times, t0, current, by_slice
     )
-
-
-def checked_spacing(given: Any) -> tuple[float, ...] | None:
-    """Distances in mm as floats, or None; a ValueError where they are none."""
-    if given is None:
-        return None
-    try:
-        found = tuple(float(mm) for mm in given)
-    except (TypeError, ValueError):
-        found = ()
-    if len(found) not in (2, 3) or not all(0 < mm < math.inf for mm in found):
-        raise ValueError(
-            f"spacing_mm is {str(given)[:60]}; give the distances of rows and of columns in mm, of "
-            "a stack first that of its B-scans, each above 0, or None where they are not known"
-        )
-    return found
 
 
 def _whole(name: str, value: Any) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BadSlice", "Stack", "order_of"]
+__all__ = ["BadSlice", "Stack", "checked_spacing", "order_of"]
 
 _NARROW = 16
 """Rows from which on a B-scan of 3 or 4 columns is none."""
@@ -116,6 +117,22 @@ class Stack:
         if len(self.shape) == 2:
             return self._digests[0].hex()
         return hashlib.sha256(b"".join(d for _, d in sorted(self._digests.items()))).hexdigest()
+
+
+def checked_spacing(given: Any) -> tuple[float, ...] | None:
+    """Distances in mm as floats, or None; a ValueError where they are none."""
+    if given is None:
+        return None
+    try:
+        found = tuple(float(mm) for mm in given)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) not in (2, 3) or not all(0 < mm < math.inf for mm in found):
+        raise ValueError(
+            f"spacing_mm is {str(given)[:60]}; give the distances of rows and of columns in mm, of "
+            "a stack first that of its B-scans, each above 0, or None where they are not known"
+        )
+    return found
 
 
 def order_of(depth: int, current: int | None) -> list[int]:
