@@ -36,7 +36,7 @@ NEEDS = {
     "public_sets": ("PIL", "SimpleITK"),
 }
 CASES = {"checkpoints": 30, "case_folders": 50, "imports": 50, "writers": 50, "autosaves": 50}
-CASES |= {"e2e": 60, "public_sets": 25}
+CASES |= {"e2e": 60, "public_sets": 12}
 
 
 @pytest.mark.parametrize("kind", KINDS)
