@@ -29,7 +29,7 @@ def append_lines(disk: Lock, folder: Path, lines: list[str]) -> tuple[str, list[
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (folder / time.strftime("%Y-%m.jsonl")).open("ab", buffering=0) as file:
-                file.write(("\n".join(lines) + "\n").encode())
+                file.write(("\n".join(lines) + "\n").encode(errors="backslashreplace"))
         except OSError as error:
             return f"The annotation log could not be written: {explain(error)}", lines
     return "", lines

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ MM_PER_DEGREE = 0.2896
 """On the retina of a medium eye, eyepy's MEDIUM_EYE_LENGTH_UM_PER_DEG. Eyes differ in length."""
 
 _FIELD = 30.0  # degrees
+_EYES = {"82": "OD", "76": "OS", "R": "OD", "L": "OS", "OD": "OD", "OS": "OS"}
+"""As eyepy gives a side: 0.21 in the number of the file's letter."""
 
 
 def read_e2e(path: str | Path) -> list[LayerData]:
@@ -49,50 +53,111 @@ def read_e2e(path: str | Path) -> list[LayerData]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _refuse_loops(path)
             with HeE2eReader(path) as reader:
-                series, volumes = len(reader.series), reader.volumes
-                layers = [layer for v in volumes for layer in volume_layers(v)]
+                found = [_series_layers(one) for one in reader.series]
     except Exception as error:  # a parser of bytes raises anything on a damaged file
-        kind = type(error).__name__  # its text may hold what the file says of the patient
         raise ValueError(
-            f"{path.name} cannot be read by eyepy ({kind}): it is damaged, cut short, or of a kind "
-            "that eyepy does not know; export the volume from HEYEX as .vol or XML"
+            f"{path.name} cannot be read by eyepy ({type(error).__name__}): it is damaged, cut "
+            "short, or of a kind that eyepy does not know; export the volume from HEYEX as .vol or "
+            "XML"
         ) from None
     finally:
         log.disabled = before
-    if not series:
+    if not found:
         raise ValueError(
             f"{path.name} holds no series at all: it is damaged, cut short or no .e2e file; export "
             "it from HEYEX again"
         )
+    layers = [layer for one in found if not isinstance(one, str) for layer in one]
+    left_out = [one for one in found if isinstance(one, str)]
+    why = "; ".join(f"{left_out.count(text)} {text}" for text in dict.fromkeys(left_out))
     if not layers:
         raise ValueError(
-            f"{path.name} holds {series} series, none of which eyepy can show as a volume (it "
-            "refuses circular and radial scans); export them from HEYEX as .vol or XML, which are "
-            "read here whatever the scan pattern"
+            f"{path.name} holds no volume that can be shown; of its {len(found)} series {why}"
         )
-    if series > len(volumes):
+    if left_out:
+        note = f"of its {len(found)} series {why}, and left out"
+        layers[0][1]["metadata"].setdefault("notes", []).append(note)
+    return layers
+
+
+_NO_VOLUME = (
+    "are no volumes (circular or radial scans, fundus images), which eyepy refuses: export them "
+    "from HEYEX as .vol or XML, which are read here whatever the scan pattern"
+)
+_DAMAGED = (
+    "cannot be read by eyepy (damaged, cut short, or of a kind that it does not know): export from "
+    "HEYEX again, as .vol or XML"
+)
+
+
+_FOLDER = np.dtype([(n, "<u4") for n in ("at", "start", "size", *"abcdef", "type", "g")])
+_TEXTS = (17, 9000, 9001, 9005, 9006, 9007, 9008)
+_MANY_TEXTS = 1000
+
+
+def _refuse_loops(path: Path) -> None:
+    """Raise for what eyepy would follow for ever: chunks that lead back, texts without an end."""
+    end, at = path.stat().st_size, 88  # behind the version and the first header
+    with path.open("rb") as file:
+        while at + 52 < end:
+            file.seek(at + 36)
+            (entries,) = struct.unpack("<I", file.read(4))
+            if not 0 < entries <= (end - at - 52) // _FOLDER.itemsize:
+                return  # of a cut file, where eyepy ends, too
+            file.seek(at + 52)
+            folders = np.frombuffer(file.read(entries * _FOLDER.itemsize), _FOLDER)
+            for one in folders[np.isin(folders["type"], _TEXTS)]:
+                file.seek(int(one["start"]) + 60)
+                count = file.read(4)
+                if len(count) == 4 and struct.unpack("<I", count)[0] > _MANY_TEXTS:
+                    raise ValueError("it says that it has texts without number")
+            after = int(folders["start"][-1]) + int(folders["size"][-1]) + 60
+            if after <= at:
+                raise ValueError("its chain of chunks leads back")
+            at = after
+
+
+def _series_layers(series: Any) -> list[LayerData] | str:
+    """Layers of an eyepy series, or why there are none."""
+    from eyepy.io.he.e2e_format import TypesEnum
+
+    if not any(TypesEnum.bscanmeta in s.folders for s in series.slices.values()):
+        return _NO_VOLUME
+    try:
+        about = series.get_bscan_meta()
+        if about[0]["scan_pattern"] in (2, 5):
+            return _NO_VOLUME
+        volume = series.get_volume()
+        sizes = {s.get_bscan().shape for s in series.slices.values()}
+        places = sorted(n // 2 for n in series.slices) if len(about) > 1 else [0]
+        # eyepy fills a volume of zeros: what is twice there, or smaller, would go unseen.
+        if sizes != {volume.data.shape[1:]} or places != list(range(len(volume.data))):
+            return _DAMAGED
+        people = [one.data for one in series.patient.folders.get(TypesEnum.patient, ())]
+        who = [text for one in people for text in (one.patient_id, one.surname)]
+        layers = volume_layers(volume, who)
+    except Exception:  # as `read_e2e`'s; its text may hold what the file says of the patient
+        return _DAMAGED
+    if (told := about[0]["n_bscans"]) > len(volume.data):
         layers[0][1]["metadata"]["notes"] = [
-            f"{series - len(volumes)} of its {series} series are no volumes (circular or radial "
-            "scans, fundus images) and left out; .vol and XML exports of them can be opened"
+            f"{len(volume.data)} B-scans of the {told} that the file tells of: it was exported in "
+            "part, or cut short; export it from HEYEX again if B-scans are missing"
         ]
     return layers
 
 
-def volume_layers(volume: Any) -> list[LayerData]:
-    """Layers of an ``eyepy.EyeVolume``."""
+def volume_layers(volume: Any, who: Sequence[str] = ()) -> list[LayerData]:
+    """Layers of an ``eyepy.EyeVolume``; `who` is what the file says of the patient."""
     meta = volume.meta
     pixels = np.asarray(volume.data)
     scale = _scale(meta)
-    eye = str(meta.get("laterality") or "")
-    eye = {"R": "OD", "L": "OS"}.get(eye, eye)
-    who = meta.get("patient") or {}
-    told = [str(who.get(key) or "") for key in ("patient_id", "pid", "lastname", "surname")]
+    eye = _EYES.get(str(meta.get("laterality")), "")
     lines = {
         str(name)[:12].strip() or "line": np.asarray(layer.data, np.float32)
         for name, layer in volume.layers.items()
     }
-    eye = eye if eye in ("OD", "OS") else ""
     scans = list(meta.get("bscan_meta") or ())
     date = str(_of(scans[0], "acquisitionTime") or "")[:10] if scans else ""
     return [
@@ -102,7 +167,7 @@ def volume_layers(volume: Any) -> list[LayerData]:
             scale,
             eye=eye,
             date=date,
-            patient=pseudonym(*told),
+            patient=pseudonym(*who),
             fundus=_fundus(volume, scans),
         ),
         *reference_layer(lines, pixels.shape, scale),

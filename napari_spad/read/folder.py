@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, named_values, placed
 from napari_spad.read.pseudonym import pseudonym
-from spad.cases import CaseError, is_length, label_names, read_json
+from spad.cases import CaseError, composed, is_length, label_names, read_json
 from spad.measuring import Scale
 from spad.pictures import SUFFIXES, image_files
 
@@ -65,17 +65,19 @@ def folder_stack(
     """
     images, paths = _folder_of_images(Path(images))
     root = images.parent if images.name == "images" else images
-    cases, splits = _json(root / "cases.json"), _splits(root / "split.json")
+    splits = _splits(root / "split.json")
+    cases = {composed(name): case for name, case in _json(root / "cases.json").items()}
+    stems = {p: composed(p.stem) for p in paths}
     if split is not None:
-        paths = [p for p in paths if splits.get(p.stem) == split]
+        paths = [p for p in paths if splits.get(stems[p]) == split]
         if not paths:
             known = ", ".join(sorted(set(splits.values()))) or "none"
             raise ValueError(f"{root.name} has no images in the split “{split}”; it has: {known}")
     sizes, dtype = _sizes(paths)
-    metadata: dict[str, Any] = {"bscan_sizes": sizes, "bscan_names": [p.stem for p in paths]}
+    metadata: dict[str, Any] = {"bscan_sizes": sizes, "bscan_names": [stems[p] for p in paths]}
     if splits:
-        metadata["bscan_splits"] = [splits.get(p.stem) for p in paths]
-    told = [c if isinstance(c := cases.get(p.stem), dict) else {} for p in paths]
+        metadata["bscan_splits"] = [splits.get(stems[p]) for p in paths]
+    told = [c if isinstance(c := cases.get(stems[p]), dict) else {} for p in paths]
     if any("patient" in case for case in told):
         metadata["bscan_patients"] = [pseudonym(str(c.get("patient", ""))) for c in told]
     scale = Scale.of(_spacing(told, metadata))
@@ -138,7 +140,7 @@ def _splits(path: Path) -> dict[str, str]:
                 f"{path}: split “{split[:40]}” has no list of images' names; write "
                 '{"images": ["NAME", ...]} for it, or remove the file'
             )
-        found |= dict.fromkeys(listed, split)
+        found |= dict.fromkeys(map(composed, listed), split)
     return found
 
 
@@ -182,18 +184,18 @@ def _sizes(paths: Sequence[Path]) -> tuple[list[tuple[int, int]], Any]:
 def _reference(
     paths: Sequence[Path], sizes: Sequence[tuple[int, int]], masks: Path
 ) -> tuple[Any, dict[str, Any]]:
-    found = {p.stem: p for p in _images(masks)}
-    if not any(p.stem in found for p in paths):
+    found = {composed(p.stem): p for p in _images(masks)}
+    if not any(composed(p.stem) in found for p in paths):
         return None, {}
 
     def reader(path: Path, size: tuple[int, int]) -> Callable[[], NDArray[Any]]:
         def read() -> NDArray[Any]:
-            if path.stem not in found:
+            if (file := found.get(composed(path.stem))) is None:
                 return np.full(size, PAD, np.uint8)
-            label_map = image_files.read_label_file(found[path.stem])
+            label_map = image_files.read_label_file(file)
             if label_map.shape != size:
                 raise ValueError(
-                    f"{found[path.stem]} has shape {label_map.shape}, its image {size}; "
+                    f"{file} has shape {label_map.shape}, its image {size}; "
                     "label maps must lie on their images' grid"
                 )
             return label_map

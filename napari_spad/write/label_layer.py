@@ -5,7 +5,6 @@ A writer gets a layer's data and its settings (`meta`), not the layer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.layers import are_square, noted
-from spad.cases import replaced
+from spad.cases import json_bytes, replaced
 
 __all__ = [
     "SUFFIXES",
@@ -224,5 +223,5 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
     )
     beside = _sidecar_of(path)
     with replaced(beside) as file:
-        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        file.write_bytes(json_bytes(content))
     return str(beside)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from kept_kinds import KEPT_KINDS, told
 from mutators import mutated, mutated_json
+from scan_kinds import SCAN_KINDS
 
 __all__ = ["KINDS"]
 
@@ -226,7 +227,7 @@ def configs(folder: Path) -> Case:
 
 
 def readers(folder: Path) -> Case:
-    """napari's readers: .vol, XML of HEYEX, DICOM, NIfTI, .e2e, Topcon, Bioptigen, Optovue."""
+    """napari's readers: .vol, XML of HEYEX, DICOM, NIfTI, Topcon, Bioptigen, Optovue."""
     from napari_spad.read import pseudonym
     from napari_spad.read.reader import read
 
@@ -262,7 +263,7 @@ def volume_files(folder: Path) -> dict[str, bytes]:
 
     rng = np.random.default_rng(0)
     stack = rng.integers(1, 255, (3, 12, 17), np.uint8)
-    out = {"a.vol": heyex_vol(stack), "a.e2e": b"CMDb" + rng.bytes(600)}
+    out = {"a.vol": heyex_vol(stack)}
     for suffix in (".nii", ".nii.gz"):
         nibabel.save(
             nibabel.Nifti1Image(stack.T, np.diag([0.01, 0.004, 0.1, 1])), folder / f"a{suffix}"
@@ -555,18 +556,22 @@ def slicer(folder: Path) -> Case:
     return case
 
 
-KINDS: dict[str, Callable[[Path], Case]] = {
-    one.__name__: one
-    for one in (
-        images,
-        checkpoints,
-        case_folders,
-        configs,
-        readers,
-        states,
-        arrays,
-        imports,
-        writers,
-        slicer,
-    )
-} | KEPT_KINDS
+KINDS: dict[str, Callable[[Path], Case]] = (
+    {
+        one.__name__: one
+        for one in (
+            images,
+            checkpoints,
+            case_folders,
+            configs,
+            readers,
+            states,
+            arrays,
+            imports,
+            writers,
+            slicer,
+        )
+    }
+    | KEPT_KINDS
+    | SCAN_KINDS
+)

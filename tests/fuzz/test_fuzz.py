@@ -24,7 +24,7 @@ from spad.inference import normalise
 NEEDS = {
     "images": ("PIL", "tifffile"),
     "case_folders": ("PIL", "tifffile", "napari"),
-    "readers": ("napari", "nibabel", "pydicom", "eyepy", "defusedxml", "PIL"),
+    "readers": ("napari", "nibabel", "pydicom", "defusedxml", "PIL"),
     "states": ("napari",),
     "imports": ("PIL",),
     "writers": ("napari", "nibabel", "nrrd"),
@@ -32,8 +32,11 @@ NEEDS = {
     "lines": ("napari", "eyepy"),
     "sidecars": ("PIL",),
     "kept": ("napari",),
+    "e2e": ("napari", "eyepy"),
+    "public_sets": ("PIL", "SimpleITK"),
 }
 CASES = {"checkpoints": 30, "case_folders": 50, "imports": 50, "writers": 50, "autosaves": 50}
+CASES |= {"e2e": 60, "public_sets": 12}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -65,6 +65,15 @@ def test_every_image_of_a_folder_is_segmented_and_a_broken_one_costs_no_other(
     assert engine.asked[0]["image"].shape == (1, 20, 30)  # scan_001 alone, not a stack of both
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf_8_costs_no_other(engine, images, tmp_path, capsys):
+    (images / "scan_001.png").rename(images / os.fsdecode(b"\xff.png"))
+    assert run(engine, images, tmp_path / "out") == 1
+    told = capsys.readouterr()
+    assert "\\udcff.png: its name is no UTF-8, which Slicer asks for; rename it" in told.err
+    assert "1 of 3 done" in told.out  # broken.png is the other
+
+
 def test_a_server_that_is_gone_ends_it_in_words(engine, images, tmp_path, capsys, monkeypatch):
     def gone(*_, **__):
         raise ServerError("the server is gone")

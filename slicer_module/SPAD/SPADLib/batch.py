@@ -125,8 +125,11 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     failed = 0
     stems = result_stems(files, lambda path: _stem(path, IMAGES))
     for number, (path, stem) in enumerate(stems.items(), start=1):
-        print(f"{number} of {len(files)}: {path.name}", flush=True)
+        shown = path.name.encode(errors="backslashreplace").decode()
+        print(f"{number} of {len(files)}: {shown}", flush=True)
         try:
+            if shown != path.name:
+                raise ValueError(f"{shown}: its name is no UTF-8, which Slicer asks for; rename it")
             target = _target(path, stem, ask)
             if target.exists() and not ask.replace:
                 print("  done before; --replace does it again")

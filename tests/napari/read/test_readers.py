@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("napari")
 
+from makers import e2e
 from napari.layers import Layer
 from PIL import Image as Picture
 
@@ -229,13 +230,12 @@ def test_e2e_by_eyepy_has_the_same_layers(tmp_path: Path):
     scans = [EyeBscanMeta((0, y), (1, y), "mm") for y in (0, 0.1)]
     meta = EyeVolumeMeta(
         scale_x=0.011, scale_y=0.004, scale_z=0.1, scale_unit="mm", laterality="OD",
-        bscan_meta=scans, patient={"patient_id": "Study-7", "surname": "Doe"},
-        intensity_transform="default",
+        bscan_meta=scans, intensity_transform="default",
     )  # fmt: skip
     volume = EyeVolume(np.full((2, 8, 4), 9, np.uint8), meta=meta)
     for name, row in (("ILM", 2.0), ("BM", 5.0)):
         volume.add_layer_annotation(np.full((2, 4), row), name=name)
-    image, reference = (Layer.create(*data) for data in volume_layers(volume))
+    image, reference = (Layer.create(*data) for data in volume_layers(volume, ["Study-7"]))
     np.testing.assert_allclose(image.scale, (0.1, 0.004, 0.011))
     assert image.metadata["patient"] == pseudonym("Study-7")
     assert image.metadata["eye"] == "OD"
@@ -283,6 +283,58 @@ def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
     assert told(opened([(-10, 0)] * 3, scale_y=0.0, imgSizeWidth=0)) == (
         "scale unknown: type it, to measure in mm"
     )
+
+
+RAW = np.random.default_rng(0).integers(0, 63 << 10, (3, 12, 17)).astype(np.uint16)
+
+
+def test_a_whole_e2e_has_pixels_scale_eye_date_and_patient(tmp_path: Path):
+    pytest.importorskip("eyepy")
+    from eyepy.io.he.e2e_format import Bscan
+
+    image, reference = layers(e2e(tmp_path / "a.e2e", RAW))
+    value = Bscan.LUT[RAW]  # the file's own floats
+    grey = 255 * np.clip((np.log(value + 2.44e-4) + 8.3) / 8.285, 0, 1)
+    np.testing.assert_allclose(image.data, grey, atol=1)
+    np.testing.assert_allclose(image.scale, (0.5 * 0.2896, 0.0039, 20 * 0.2896 / 17), rtol=1e-5)
+    assert image.metadata["eye"] == "OS"
+    assert image.metadata["date"] == "2019-05-06"
+    assert image.metadata["patient"] == pseudonym("HOSP-4711")
+    assert "notes" not in image.metadata
+    assert np.flatnonzero(reference.data[2, :, 0]).tolist() == [2, 3, 4]
+    assert not {"Roe", "Jane", "4711"} & set(str(image.metadata).replace("'", " ").split())
+
+
+def test_an_e2e_that_lacks_bscans_says_so_and_a_circle_is_not_called_damaged(tmp_path: Path):
+    pytest.importorskip("eyepy")
+    (image, _) = layers(e2e(tmp_path / "a.e2e", RAW, told=25))
+    assert "3 B-scans of the 25" in image.metadata["notes"][0]
+    whole = e2e(tmp_path / "a.e2e", RAW).read_bytes()
+    (tmp_path / "cut.e2e").write_bytes(whole[:-700])
+    with pytest.raises(ValueError, match=r"cut\.e2e .* 1 cannot be read .*damaged, cut short"):
+        read(tmp_path / "cut.e2e")
+    e2e(tmp_path / "circle.e2e", RAW[:1], pattern=2)
+    with pytest.raises(ValueError, match=r"circle\.e2e .* 1 are no volumes \(circular"):
+        read(tmp_path / "circle.e2e")
+    # One B-scan in another's place, or of one row: eyepy would show zeros, or the row everywhere.
+    for odd in ({"slices": (0, 2, 3)}, {"rows": 1}):
+        with pytest.raises(ValueError, match=r"odd\.e2e .* cannot be read"):
+            read(e2e(tmp_path / "odd.e2e", RAW, **odd))
+
+
+def test_an_e2e_without_an_end_is_refused(tmp_path: Path):
+    pytest.importorskip("eyepy")
+    content = bytearray(e2e(tmp_path / "a.e2e", RAW).read_bytes())
+    entries = struct.unpack_from("<I", content, 88 + 36)[0]
+    whole = bytes(content)
+    struct.pack_into("<2I", content, 88 + 52 + 44 * (entries - 1) + 4, 0, 28)  # to the first chunk
+    texts = bytearray(whole)
+    start = struct.unpack_from("<I", whole, 88 + 52 + 44 * 2 + 4)[0]
+    struct.pack_into("<2I", texts, start + 60, 2**32 - 1, 0)  # of no letters, so without an end
+    for damaged in (content, texts):
+        (tmp_path / "a.e2e").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"a\.e2e cannot be read"):
+            read(tmp_path / "a.e2e")
 
 
 @pytest.mark.parametrize("content", [b"", b"CMDb" + bytes(300), b"not an e2e file at all" * 40])

@@ -290,6 +290,41 @@ def test_a_patient_in_two_splits_is_found_by_the_names_of_the_images(folder: Pat
     assert "patient 'P1' (P1_1, P1_2, ...)" in problems(folder)
 
 
+def test_one_patient_spelled_in_two_ways_is_one(tmp_path: Path) -> None:
+    cases = [new("a", patient="Ré 1"), new("b", patient="P2"), new("c", patient="P3")]
+    write_folder(tmp_path / "set", cases, NAMES)
+    said = {"a": {"patient": "Ré 1"}, "b": {"patient": "re\u0301  1 "}, "c": {"patient": "P3"}}
+    (tmp_path / "set" / "cases.json").write_text(json.dumps(said))
+    opened = open_folder(tmp_path / "set")
+    assert [case.patient for case in opened.splits["train"]] == ["Ré 1", "Ré 1", "P3"]
+    assert any("spelled in two ways" in text for text in opened.said)
+    split = {"train": {"patients": ["Ré 1"], "images": ["a"]}, "val": {"images": ["b", "c"]}}
+    (tmp_path / "set" / "split.json").write_text(json.dumps(split))
+    assert "patient 'Ré 1' (a, b, ...) is in the splits" in problems(tmp_path / "set")
+    split["val"]["patients"] = ["RÉ 1"]
+    (tmp_path / "set" / "split.json").write_text(json.dumps(split))
+    assert "patient 'RÉ 1' is in the splits" in problems(tmp_path / "set")
+
+
+def test_a_new_case_goes_to_its_patient_s_split_however_spelled(tmp_path: Path) -> None:
+    write_folder(tmp_path, [new("a", patient="P1"), new("b", "val", patient="P2")], NAMES)
+    with pytest.raises(CaseError, match="its patient is in split 'train'"):
+        write_folder(tmp_path, [new("c", "val", patient="p1 ")], NAMES)
+
+
+def test_accents_are_the_same_composed_or_not(tmp_path: Path) -> None:
+    """macOS keeps é as two characters; the label map and the split may have it as one."""
+    write_folder(tmp_path, [new("é"), new("b", "val")], NAMES)
+    for image in (tmp_path / "images").glob("é.*"):
+        image.rename(image.with_name("e\u0301" + image.suffix))
+    opened = open_folder(tmp_path)
+    check([opened], None, ["train", "val"])
+    (case,) = opened.splits["train"]
+    assert case.image.is_file()
+    assert case.labels is not None
+    assert case.labels.is_file()
+
+
 def test_a_structure_painted_as_255_is_told(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         path.write_bytes(image_files.png_bytes(labels_of(0, 255)))

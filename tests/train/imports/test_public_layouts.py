@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,15 @@ def test_what_is_no_file_of_duke_is_refused(
     shutil.rmtree(duke)
     duke.mkdir()
     assert "name the folder 2015_BOE_Chiu" in refused(["duke"], duke, tmp_path / "cases", capsys)
+
+
+def test_a_damaged_file_that_crashes_its_reader_is_named(
+    duke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = subprocess.CompletedProcess([], -11, b"", b"")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: crashed)
+    said = refused(["duke"], duke, tmp_path / "cases", capsys)
+    assert "Subject_05.mat: is damaged, and its reader crashed (-11); copy it again" in said
 
 
 # --- OCT5k

@@ -136,6 +136,11 @@ def test_a_file_comes_back_to_the_same_numbers(tmp_path, suffix) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_csv_that_a_spreadsheet_saved_with_decimal_commas_is_the_same(tmp_path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfbscan;column;ILM [px]\r\n1;1;2,5\r\n1;2;\r\n")
+    np.testing.assert_array_equal(read_lines(tmp_path / "a.csv").heights, [[[2.5, np.nan]]])
+
+
 def test_a_csv_counts_from_one_and_leaves_out_what_is_not_there(tmp_path) -> None:
     path = tmp_path / "two.csv"
     write_lines(Lines(("ILM",), np.array([[[1.5, NAN]]])), path)
@@ -149,6 +154,7 @@ def test_a_csv_counts_from_one_and_leaves_out_what_is_not_there(tmp_path) -> Non
         ("a.csv", b"bscan,column,ILM [px]\n1,1\n", "row 2 has 2 cells, not 3"),
         ("a.csv", b"bscan,column,ILM [px]\n1,1,high\n", "high"),
         ("a.csv", b"bscan,column,ILM [px]\n0,1,2\n", "columns [0, 1]"),
+        ("a.csv", b"bscan,column,ILM [px]\n1,1,2\n1,1,3\n", "a column of a B-scan twice"),
         ("a.csv", b"bscan,column,ILM [px]\n1,99999999999,2\n", "B-scans and columns"),
         ("a.csv", b"bscan,column,ILM [px]\n", "no rows"),
         ("a.csv", b"\xff\xfe", "decode"),

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from spad.cases.atomic_files import (
+    file_stem,
     parsed_json,
+    read_json,
     refuse_long_names,
     replaced,
     set_aside,
     write_bytes,
+    write_json,
 )
 from spad.metrics.score_csv import write_text
 
@@ -85,3 +88,22 @@ def test_what_is_set_aside_covers_nothing_set_aside_before(tmp_path: Path):
         (tmp_path / "a.json").write_text(f"bad {number}")
         assert set_aside(tmp_path / "a.json").read_text() == f"bad {number}"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.damaged-1.json", "a.damaged-2.json"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_is_read_as_windows_editors_save_it(tmp_path: Path, encoding: str):
+    (tmp_path / "a.json").write_text('{"ä": 1}', encoding)
+    assert read_json(tmp_path / "a.json") == {"ä": 1}
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path):
+    (tmp_path / "labels.json").write_text('{"0": "background", "1": "SRF", "1": "PED"}')
+    with pytest.raises(ValueError, match=r"labels\.json: .*the key '1' is given twice"):
+        read_json(tmp_path / "labels.json")
+
+
+def test_a_name_that_is_no_utf_8_comes_back(tmp_path: Path):
+    name = os.fsdecode(b"eye \xff")
+    write_json(tmp_path / "a.json", {"image": name, "who": "ä"})
+    assert read_json(tmp_path / "a.json") == {"image": name, "who": "ä"}
+    assert file_stem(name, "image") == "eye"

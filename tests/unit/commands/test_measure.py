@@ -95,6 +95,29 @@ def test_a_typed_scale_and_the_centre(tmp_path: Path) -> None:
     assert "one single B-scan" in row["remark"]
 
 
+@pytest.mark.parametrize("um", ["nan", "-4", "inf", "four"])
+def test_a_typed_scale_that_is_none_is_refused(tmp_path: Path, capsys, um: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["measure", str(tmp_path), "-o", "t.csv", "--spacing", "150", um, "100"])
+    assert um in capsys.readouterr().err
+
+
+def test_labels_changed_behind_the_sidecar_s_back_are_said(tmp_path: Path, capsys) -> None:
+    path, out = result(tmp_path, "a", scale=SCALE.as_json()), tmp_path / "t.csv"
+    labels = tifffile.imread(path)
+    labels[0, :3] = 9
+    labels[0, 3:6] = 255
+    tifffile.imwrite(path, labels)
+    assert main(["measure", str(path), "-o", str(out)]) == 0
+    remark = table(out)[0]["remark"]
+    assert "180 pixels have values that no class has (9): not measured" in remark
+    assert "0.005 of the pixels are not labelled (255)" in remark
+    tifffile.imwrite(path, labels[:, :20])
+    assert main(["measure", str(path), "-o", str(out), "--overwrite"]) == 1
+    said = capsys.readouterr().err
+    assert "a.tif has 20 x 20 x 60 pixels, and its .spad.json tells of 20 x 30 x 60" in said
+
+
 def test_a_fovea_that_is_no_place_is_said(tmp_path: Path, capsys) -> None:
     result(tmp_path, "a", scale=SCALE.as_json(), fovea={"at": 3})
     result(tmp_path, "b", scale=SCALE.as_json(), fovea={"at": [99, 3]})

@@ -280,3 +280,28 @@ def test_the_gpu_agrees_with_the_cpu(monkeypatch, bscan, model):
         cpu, gpu = (model(device=d).segment(image, samples=4, **edits) for d in ("cpu", "cuda"))
         assert (cpu.labels == gpu.labels).mean() >= 0.995
         assert gpu.provenance["device"].startswith("cuda")
+
+
+class Unknown:
+    """As dask gives a stack of whose chunks nobody knows the size."""
+
+    shape, dtype = (float("nan"), *SHAPE), np.dtype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((200, 300, 3), np.uint8), "last axis looks like colours: say rgb=True"),
+        (np.ma.masked_less(np.arange(6.0).reshape(2, 3), 3), "masked array"),
+        (Unknown(), "compute_chunk_sizes"),
+    ],
+)
+def test_an_image_that_is_not_what_it_seems_is_refused(tiny, image, said):
+    with pytest.raises(ValueError, match=said):
+        tiny.segment(image)
+
+
+@pytest.mark.parametrize("spacing", [(0, 1), (-1, 1), (np.nan, 1), (1,), (1, 2, 3, 4), "ab", 0.1])
+def test_a_spacing_that_is_none_is_refused(tiny, bscan, spacing):
+    with pytest.raises(ValueError, match=r"spacing_mm is .* above 0"):
+        tiny.segment(bscan(SHAPE), spacing)

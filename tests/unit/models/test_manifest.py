@@ -187,12 +187,13 @@ def test_a_broken_manifest_hides_no_model(web, entry, tmp_path, monkeypatch):
     share_folder = tmp_path / "site"
     share_folder.mkdir()
     (share_folder / "manifest.json").write_text("{")
-    monkeypatch.setenv("SPAD_MODELS", str(share_folder))
+    monkeypatch.setenv("SPAD_MODELS", f"{share_folder}{os.pathsep}{tmp_path / 'away'}")
     put(web, entry)
     keep_manifest(f"{web.url}/list/manifest.json")
     rows, faults = listed()
     assert rows[-1].name == "tiny-1.2"
     assert "is not JSON" in faults[0]
+    assert "away: SPAD_MODELS names it" in faults[1]
 
 
 def test_a_shared_folder_is_a_model_card_a_manifest_and_a_folder_of_models(

@@ -45,6 +45,7 @@ def test_the_nearest_sizes_come_first_and_a_prime_has_none() -> None:
     assert fitting(2 * 100 * 1024 * 500, (100, 1024, 512))[0] == (100, 1024, 500)
     assert all(z * y * x in (6000, 12000) for z, y, x in fitting(12000, (5, 30, 41)))
     assert fitting(999_983, (128, 1024, 512)) == []
+    assert fitting(7000, (2**40, 2**40, 2**40)) == []  # at once
 
 
 @pytest.mark.parametrize(

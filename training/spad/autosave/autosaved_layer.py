@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from spad.autosave.packed_samples import Packed
 from spad.autosave.saved_header import FORMAT, HEADER, fitting_shape, read_header
-from spad.cases import half_written, parsed_json, replaced
+from spad.cases import half_written, json_bytes, parsed_json, replaced
 
 __all__ = ["AutosavedLayer", "Loaded", "ModelPart"]
 
@@ -105,7 +105,7 @@ class AutosavedLayer:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replaced(self.folder / HEADER) as file:
-            file.write_text(json.dumps(header, indent=1, ensure_ascii=False), "utf-8")
+            file.write_bytes(json_bytes(header))
         self._header = header
 
     def save_bscan(self, index: Index, labels: NDArray[Any], by_hand: NDArray[Any] | None) -> bool:

@@ -165,7 +165,10 @@ def _from_npz(raw: bytes) -> Lines:
 
 
 def _from_csv(raw: bytes) -> Lines:
-    rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
+    text = raw.decode("utf-8-sig")
+    # As spreadsheets of half the world save it: semicolons between cells, a decimal comma in them.
+    comma = text.startswith(";".join(_PLACE))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=";" if comma else ",")
     header = next(rows, [])
     if tuple(header[:2]) != _PLACE or len(header) < 3:
         raise ValueError(f"it begins with the columns {', '.join(header[:5])[:80] or '(none)'}")
@@ -176,7 +179,8 @@ def _from_csv(raw: bytes) -> Lines:
         if len(row) != len(header):
             raise ValueError(f"row {number} has {len(row)} cells, not {len(header)}")
         places.append((int(row[0]), int(row[1])))
-        heights.append([float(cell) if cell else np.nan for cell in row[2:]])
+        cells = [cell.replace(",", ".") if comma else cell for cell in row[2:]]
+        heights.append([float(cell) if cell else np.nan for cell in cells])
     if not places:
         raise ValueError("it has no rows")
     return Lines(names, _placed(np.array(places), np.array(heights, np.float32)))
@@ -186,6 +190,9 @@ def _placed(places: NDArray[np.int64], heights: NDArray[np.float32]) -> NDArray[
     low, (bscans, width) = places.min(0), places.max(0)
     if low.min() < 1 or bscans * width * heights.shape[1] > _LARGEST:
         raise ValueError(f"B-scans and columns {low.tolist()} to {[int(bscans), int(width)]}")
-    out = np.full((heights.shape[1], bscans, width), np.nan, np.float32)
-    out[:, places[:, 0] - 1, places[:, 1] - 1] = heights.T
-    return out
+    out = np.full((heights.shape[1], bscans * width), np.nan, np.float32)
+    at = (places[:, 0] - 1) * width + places[:, 1] - 1
+    if len(np.unique(at)) < len(at):
+        raise ValueError("it has a column of a B-scan twice")
+    out[:, at] = heights.T
+    return out.reshape(-1, bscans, width)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spad.cases.atomic_files import (
         file_stem,
         half_written,
+        json_bytes,
         parsed_json,
         read_json,
         refuse_long_names,
@@ -33,5 +34,6 @@ if TYPE_CHECKING:
     from spad.cases.pixel_values import luminance, without_empty
     from spad.cases.pseudonyms import pseudonym
     from spad.cases.sidecars import edited_pixels, sidecar, without_paths
+    from spad.cases.spelling import composed, same_patient
 
 __getattr__, __all__ = lazily(__name__)

@@ -8,13 +8,14 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "half_written",
+    "json_bytes",
     "parsed_json",
     "read_json",
     "refuse_long_names",
@@ -35,18 +36,34 @@ PATIENCE_S = (0.05, 0.1, 0.2, 0.4) if os.name == "nt" else ()
 """Windows replaces no file that is open: a virus scanner or an indexer has it for a moment."""
 
 
-def parsed_json(text: str | bytes | bytearray) -> Any:
-    """Parse JSON that anybody may have written; whatever is wrong with it is a ValueError."""
+def parsed_json(text: str | bytes | bytearray, objects: Callable[..., Any] | None = None) -> Any:
+    """Parse JSON that anybody may have written; whatever is wrong with it is a ValueError.
+
+    `objects` makes an object of its list of pairs.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=objects)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:40]!r} is given twice; keep one")
+        found[key] = value
+    return found
+
+
 def read_json(path: Path) -> Any:
-    """Parse a JSON file; a fault is a ValueError that names the file."""
+    """Parse a JSON file: UTF-8, or as Windows' editors save it, with a byte order mark or UTF-16.
+
+    A fault is a ValueError that names the file; a key that an object has twice is one, for which
+    of both is meant nobody knows.
+    """
     try:
-        return parsed_json(path.read_text(encoding="utf-8"))
+        return parsed_json(path.read_bytes(), _unique)
     except ValueError as error:  # also UnicodeDecodeError
         raise ValueError(f"{path}: is not JSON ({error}); correct it") from error
 
@@ -71,9 +88,17 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def json_bytes(content: Any) -> bytes:
+    """JSON for people to read, in UTF-8; escaped where a file's name is none and comes as it is."""
+    try:
+        return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=1).encode() + b"\n"
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, as `write_bytes` does."""
-    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(content))
 
 
 @contextmanager
@@ -125,6 +150,7 @@ def file_stem(name: str, otherwise: str) -> str:
     otherwise : str
         What is given where nothing is left of it.
     """
+    name = name.encode(errors="ignore").decode()
     clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .") or otherwise
     if reserved_name(clean):
         clean = f"_{clean}"

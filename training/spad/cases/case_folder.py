@@ -17,6 +17,7 @@ from typing import Any
 
 from spad.cases.atomic_files import read_json
 from spad.cases.patients import patients_of
+from spad.cases.spelling import composed, same_patient
 from spad.checkpoint import IGNORE, short
 
 __all__ = ["Case", "CaseError", "CaseFolder", "is_length", "label_names", "open_folder"]
@@ -172,6 +173,7 @@ def _listing(path: Path, problems: list[str]) -> dict[str, str]:
         stem, dot, suffix = file.rpartition(".")
         if dot + suffix.lower() not in _SUFFIXES or file.startswith("."):
             continue
+        stem = composed(stem)
         if stem in found:
             problems.append(f"{path / file}: {found[stem]} has the same name; remove one")
         found.setdefault(stem, file)
@@ -220,6 +222,8 @@ def label_names(path: Path, problems: list[str]) -> dict[int, str]:
             problems.append(f"{path}: value {key} has the name {short(name)}; give it a text")
         elif name in names.values():
             problems.append(f"{path}: the name {name!r} is given twice; names must differ")
+        elif value in names:
+            problems.append(f"{path}: value {value} is named twice; keep one name")
         else:
             names[value] = name
     return dict(sorted(names.items()))
@@ -230,7 +234,8 @@ def _details(
 ) -> dict[str, dict[str, Any]]:
     """``cases.json``, checked; faulty entries are dropped and listed."""
     details: dict[str, dict[str, Any]] = {}
-    for name, entry in _object(path, problems, "").items():
+    for key, entry in _object(path, problems, "").items():
+        name = composed(key)
         here = f"{path}: {name}"
         if name not in images:
             problems.append(f"{here}: images/ has no such image; correct or remove the entry")
@@ -284,6 +289,7 @@ def _splits(
         return {"train": list(images)}, set()
     members: dict[str, list[str]] = {}
     declared: dict[str, str] = {}
+    ids: set[str] = set()
     for split, entry in _object(path, problems, "").items():
         entry = entry if isinstance(entry, dict) else {}
         listed, patients = entry.get("images"), entry.get("patients", [])
@@ -296,7 +302,7 @@ def _splits(
         if not isinstance(patients, list) or not all(isinstance(p, str | int) for p in patients):
             problems.append(f"{path}: the patients of split {split!r} are not a list of ids")
             patients = []
-        members[split] = list(dict.fromkeys(listed))
+        members[split] = list(dict.fromkeys(map(composed, listed)))
         for name in members[split]:
             if name not in images:
                 problems.append(
@@ -304,9 +310,10 @@ def _splits(
                     ".tif; add the file or remove the name (names go without extension)"
                 )
         for patient in dict.fromkeys(map(str, patients)):
-            if (other := declared.setdefault(patient, split)) != split:
+            ids.add(patient)
+            if (other := declared.setdefault(same_patient(patient), split)) != split:
                 problems.append(_two_splits(path, f"patient {patient!r}", (other, split)))
-    return members, set(declared)
+    return members, ids
 
 
 def _two_splits(path: Path, what: str, splits: Iterable[str]) -> str:

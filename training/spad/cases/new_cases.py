@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases.atomic_files import read_json, reserved_name, write_bytes, write_json
-from spad.cases.case_folder import CaseError, open_folder
+from spad.cases.case_folder import Case, CaseError, open_folder
+from spad.cases.spelling import composed, same_patient
 from spad.checkpoint import IGNORE
 
 __all__ = ["NewCase", "Written", "describe", "faults", "write_cases"]
@@ -135,7 +136,7 @@ def write_cases(
             _append(members["images"], case.name)
             if case.patient is not None:
                 _append(members.setdefault("patients", []), case.patient)
-            patients[case.patient or case.name] = split
+            patients[_whose(case)] = split
             detail = {
                 "patient": case.patient,
                 "spacing_mm": case.spacing_mm and [float(s) for s in case.spacing_mm],
@@ -244,8 +245,12 @@ def _open(
     if (path / "split.json").exists():
         splits = read_json(path / "split.json")
     details = read_json(path / "cases.json") if (path / "cases.json").exists() else {}
-    patients = {case.patient: split for split in splits for case in folder.splits[split]}
+    patients = {_whose(case): split for split in splits for case in folder.splits[split]}
     return splits, details, patients
+
+
+def _whose(case: Case | NewCase) -> str:
+    return same_patient(case.patient or case.name)
 
 
 def _foreign(entry: Path) -> bool:
@@ -272,7 +277,7 @@ def _split_of(
     for split, members in splits.items():
         if case.name in members["images"]:
             return split
-    if (known := patients.get(case.patient or case.name)) is not None:
+    if (known := patients.get(_whose(case))) is not None:
         return known
     total = len(patients) + 1
     return "val" if total > 1 and ("val" not in splits or total % EVERY == 0) else "train"
@@ -291,14 +296,15 @@ def _refuse(
     problems = faults(case, names)
     where = [split for split, members in splits.items() if case.name in members["images"]]
     others = (name for members in splits.values() for name in members["images"])
-    if twin := next((o for o in others if o != case.name and o.lower() == case.name.lower()), ""):
+    alike = composed(case.name).lower()
+    if twin := next((o for o in others if o != case.name and composed(o).lower() == alike), ""):
         problems.append(
             f"{twin!r} is there, and Windows and macOS take both for one file; rename it"
         )
     taken = bool(where) or any(_files(path / part, case.name) for part in ("images", "masks"))
     if taken and not replace:
         problems.append("a case of this name exists; rename it, or ask to replace it")
-    other = (where or [patients.get(case.patient or case.name, split)])[0]
+    other = (where or [patients.get(_whose(case), split)])[0]
     if other != split:
         problems.append(
             f"its patient is in split {other!r}; write it to that split instead of {split!r}, "

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
+from spad.cases.spelling import same_patient
+
 __all__ = ["patients_of"]
 
 _TOKEN_START, _TOKEN_END = re.compile(r"(?<![0-9A-Za-z])"), re.compile(r"(?![0-9A-Za-z])")
@@ -38,6 +40,7 @@ def patients_of(
         else:
             patients[name] = name
             alone.append(name)
+    _merge_spellings(path, patients, said)
     if named:
         said.append(
             f"{path}: the patient of {len(named)} images is taken from their names, such as "
@@ -54,6 +57,21 @@ def patients_of(
             "counts as a patient of its own. If that is wrong, write cases.json"
         )
     return patients
+
+
+def _merge_spellings(path: Path, patients: dict[str, str], said: list[str]) -> None:
+    """Give a patient whose id is spelled in several ways one: "P1" and "p1 " are one person."""
+    first: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for name, patient in patients.items():
+        if (known := first.setdefault(same_patient(patient), patient)) != patient:
+            patients[name] = others[patient] = known
+    if others:
+        other, known = next(iter(others.items()))
+        said.append(
+            f"{path}: {len(others)} patients are spelled in two ways, such as {other!r}, which is "
+            f"taken for {known!r}; if they are two people, give them ids that differ in more"
+        )
 
 
 def _ids_within(name: str, ids: Set[str]) -> list[str]:

@@ -45,7 +45,7 @@ def pseudonym(*identifiers: str, folder: Path) -> str | None:
     first = next((i for i in known if i and i not in ("unknown", "anonymous", "none", "0")), None)
     if first is None:
         return None
-    digest = hmac.digest(_key(folder), first.encode(), "sha256")
+    digest = hmac.digest(_key(folder), first.encode(errors="surrogatepass"), "sha256")
     return "P-" + base64.b32encode(digest)[:10].decode().lower()
 
 

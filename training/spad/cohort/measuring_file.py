@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spad.borders import (
     SUFFIXES,
@@ -17,7 +20,7 @@ from spad.borders import (
     thickness_rows,
 )
 from spad.cases import read_json
-from spad.checkpoint import LabelClass
+from spad.checkpoint import IGNORE, LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.measuring import LiveMeasures, Scale, Visit, as_rows, remarks
 from spad.pictures import image_files
@@ -131,6 +134,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
             f"{labels.name} is no PNG or TIFF; export the result as TIFF to measure it"
         )
     values = image_files.read_label_file(labels, stack=True)
+    _refuse_another(labels.name, values.shape, told.get("shape"))
     scale = Scale.from_json(facts["scale"]) if "scale" in facts else Scale.of(spacing[-3:])
     if job.spacing:
         scale = Scale.of([um / 1000 for um in job.spacing], "typed")
@@ -146,8 +150,33 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
         "edited pixels": edited,
     }
     name = sidecar.name.removesuffix(_END)
-    visit = Visit(name, "", live.rows(), scale, eye, remarks(live, scale), about)
+    notes = (*_left_out(values, classes), *remarks(live, scale))
+    visit = Visit(name, "", live.rows(), scale, eye, notes, about)
     return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
+
+
+def _refuse_another(name: str, shape: tuple[int, ...], told: Any) -> None:
+    """Refuse a label image that was cropped, resized or exchanged since it was written."""
+    found = [n for n in shape if n != 1]
+    if isinstance(told, list) and found != [n for n in told if n != 1]:
+        raise ValueError(
+            f"{name} has {' x '.join(map(str, shape))} pixels, and its .spad.json tells of "
+            f"{' x '.join(str(n)[:10] for n in told[:4])}: it was cropped, resized or exchanged; "
+            "export it again, or copy both together"
+        )
+
+
+def _left_out(values: NDArray[np.uint8], classes: Sequence[LabelClass]) -> Iterator[str]:
+    """What the numbers leave out without being asked to."""
+    pixels = np.bincount(values.ravel(), minlength=256)
+    named = {one.value for one in classes}
+    odd = [v for v in np.flatnonzero(pixels[:IGNORE]).tolist() if v not in named]
+    if odd:
+        listed = ", ".join(map(str, odd[:5])) + (", ..." if len(odd) > 5 else "")
+        yield f"{pixels[odd].sum()} pixels have values that no class has ({listed}): not measured"
+    if pixels[IGNORE]:
+        share = pixels[IGNORE] / values.size
+        yield f"{share:.2g} of the pixels are not labelled (255): not measured"
 
 
 def _line_files(sidecar: Path) -> list[Path]:

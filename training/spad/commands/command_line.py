@@ -7,8 +7,10 @@ info`` wait for no torch and the engine serves where the trainer's requirements 
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -62,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done; 1 some files of a batch failed; 2 refused, with the reason on stderr; 130 Ctrl-C.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name for which it lacks letters is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     # argparse gives up on positional arguments that follow an option: train CONFIG --out DIR a=1
@@ -100,9 +104,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
 
 
+_REMEDIES = {
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENOENT: "correct the path",
+    errno.EEXIST: "choose another name",
+    errno.ENOTDIR: "a part of the path is a file; correct it",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.ELOOP: "a link leads back to itself; remove it",
+    errno.ENOSPC: "free some space there, or choose another place",
+}
+"""What to do, by what the system says of a file."""
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
     return str(error) or type(error).__name__
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from spad.commands.options import seed
 from spad.train.imports import STATED
 
 __all__ = ["add_arguments", "run"]
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("official", "random"),
         help="training.txt and validation.txt, or 80/20 of the patients (the lists, if there)",
     )
-    one.add_argument("--seed", type=_seed, default=0, help="of the random split (0)")
+    one.add_argument("--seed", type=seed, default=0, help="of the random split (0)")
 
     one = _format(formats, "duke", "Duke's macular oedema: Subject_NN.mat, fluid and layers")
     one.add_argument(
@@ -55,14 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the fluid alone (fluid), or the layers with the fluid over them",
     )
     one.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose outlines (1)")
-    one.add_argument("--seed", type=_seed, default=0, help="of the split 80/20 by patient (0)")
+    one.add_argument("--seed", type=seed, default=0, help="of the split 80/20 by patient (0)")
 
     one = _format(formats, "oct5k", "OCT5k: layers, outlined by three graders")
     one.add_argument("--grading", type=int, choices=(1, 2, 3), default=1, help="whose outlines (1)")
-    one.add_argument("--seed", type=_seed, default=0, help="of the split 80/20 by patient (0)")
+    one.add_argument("--seed", type=seed, default=0, help="of the split 80/20 by patient (0)")
 
     one = _format(formats, "retouch", "RETOUCH: volumes of three devices with three fluids")
-    one.add_argument("--seed", type=_seed, default=0, help="of the split 80/20 by volume (0)")
+    one.add_argument("--seed", type=seed, default=0, help="of the split 80/20 by volume (0)")
 
     one = _format(formats, "cxrs", "radiographs with binary or indexed masks of many structures")
     one.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -85,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="absent",
         help="what a structure without a mask is (absent)",
     )
-    one.add_argument("--seed", type=_seed, default=0, help="of the split 7:1:2 by patient (0)")
+    one.add_argument("--seed", type=seed, default=0, help="of the split 7:1:2 by patient (0)")
 
 
 def _format(formats: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
@@ -93,12 +94,6 @@ def _format(formats: argparse._SubParsersAction, name: str, text: str) -> argpar
     one.add_argument("src", type=Path, metavar="SRC", help="the data set's folder")
     one.add_argument("dst", type=Path, metavar="DST", help="the new case folder")
     return one
-
-
-def _seed(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

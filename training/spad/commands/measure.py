@@ -21,7 +21,7 @@ from spad.cohort import (
     measure_file,
     measured,
 )
-from spad.commands.options import add_workers, among_workers, say
+from spad.commands.options import add_workers, among_workers, length, say
 from spad.measuring import (
     agreement_plot,
     as_day,
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the table, a .csv")
     parser.add_argument(
-        "--spacing", nargs=3, type=float, metavar=("BSCANS", "ROWS", "COLUMNS"),
+        "--spacing", nargs=3, type=length, metavar=("BSCANS", "ROWS", "COLUMNS"),
         help="distances in µm, for all results, in place of those in their files; 0: unknown",
     )  # fmt: skip
     parser.add_argument("--eye", choices=("OD", "OS"), help="of results whose file does not tell")
@@ -133,7 +133,8 @@ def _cohort(args: argparse.Namespace, sidecars: list[Path], job: MeasureJob) -> 
 
 
 def _write(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    with replaced(path) as beside, beside.open("w", encoding="utf-8-sig", newline="") as out:
+    how = "utf-8-sig", "backslashreplace", ""  # names may be no UTF-8
+    with replaced(path) as beside, beside.open("w", -1, *how) as out:
         write_csv(rows, out)  # the mark is for Excel
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,13 @@ __all__ = [
     "add_sampling",
     "add_workers",
     "among_workers",
+    "length",
     "mapping_of",
     "positive",
     "rank",
     "sampling",
     "say",
+    "seed",
 ]
 
 
@@ -57,7 +60,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 def add_draws(parser: argparse.ArgumentParser) -> None:
     """How many chains, and the seed of their draws."""
     parser.add_argument("--samples", type=positive, help="chains (the model's)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the draws (0)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +89,20 @@ def positive(text: str) -> int:
     """A number of at least 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def seed(text: str) -> int:
+    """A seed of random numbers, at least 0."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return number
+
+
+def length(text: str) -> float:
+    """A length above 0, or 0 where it is not known."""
+    if not 0 <= (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length; 0 stands for one that is not known")
     return number
 
 
@@ -121,7 +138,8 @@ def sampling(args: argparse.Namespace) -> dict[str, Any]:
 
 def rank() -> int:
     """Number of this process among those that torchrun has started; 0 without torchrun."""
-    return int(os.environ.get("RANK", "0"))
+    number = os.environ.get("RANK", "")
+    return int(number) if number.isdecimal() else 0
 
 
 def say(text: str) -> None:

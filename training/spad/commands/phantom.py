@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spad.commands.options import seed
+
 __all__ = ["add_arguments", "run"]
 
 
@@ -16,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, default=(256, 384), metavar=("H", "W"), help="(256 384)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other phantoms (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="another seed, other phantoms (0)")
     parser.add_argument("--randomise", action="store_true", help="vary the looks widely")
     parser.add_argument(
         "--disease",

@@ -38,6 +38,7 @@ from spad.commands.options import (
     add_sampling,
     add_workers,
     among_workers,
+    length,
     positive,
     sampling,
     say,
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cube", nargs=3, type=positive, metavar=axes, help="size of .img files that tell none"
     )
     parser.add_argument(
-        "--cube-mm", nargs=3, type=float, metavar=axes,
+        "--cube-mm", nargs=3, type=length, metavar=axes,
         help="how long such a scan is in mm: across the B-scans, down, along; 0 is unknown",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from spad.checkpoint import Card, LabelClass
+from spad.inference.stack import checked_spacing
 
 __all__ = [
     "IN_MEMORY_BYTES",
@@ -188,7 +189,7 @@ class AnySegmenter(ABC):
         edits = {"clamp": clamp, "region": region, "start": start}
         return self._steps(
             image,
-            spacing_mm,
+            checked_spacing(spacing_mm),
             {name: np.asarray(edit) for name, edit in edits.items() if edit is not None},
             samples=samples,
             steps=steps,

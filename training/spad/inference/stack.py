@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BadSlice", "Stack", "order_of"]
+__all__ = ["BadSlice", "Stack", "checked_spacing", "order_of"]
+
+_NARROW = 16
+"""Rows from which on a B-scan of 3 or 4 columns is none."""
 
 
 class BadSlice(ValueError):
@@ -47,7 +51,14 @@ class Stack:
         arrayish = hasattr(getattr(image, "dtype", None), "kind")
         in_memory = isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
         self.lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
+        if np.ma.is_masked(image):
+            raise ValueError("the image is a masked array: give its masked pixels a value (filled)")
         stack = image if self.lazy else np.asarray(image)
+        if any(s != s for s in stack.shape):  # dask's word for unknown is NaN
+            raise ValueError(
+                f"an image of shape {stack.shape} has chunks of unknown size; call its "
+                "compute_chunk_sizes() first"
+            )
         shape = tuple(int(s) for s in stack.shape)
         if rgb and (len(shape) < 3 or shape[-1] not in (3, 4)):
             raise ValueError(f"an RGB image ends in an axis of 3 or 4; this one has shape {shape}")
@@ -56,6 +67,11 @@ class Stack:
             raise ValueError(
                 f"an image of shape {shape} is neither a B-scan (H, W) nor a stack (Z, H, W); "
                 "choose the axes to segment, or say that the last axis holds colours"
+            )
+        if len(self.shape) == 3 and self.shape[-1] in (3, 4) and self.shape[-2] >= _NARROW:
+            raise ValueError(
+                f"an image of shape {shape} would be {shape[0]} B-scans of {shape[-1]} columns; "
+                "its last axis looks like colours: say rgb=True"
             )
         kind = np.dtype(stack.dtype).kind
         if kind not in "buif":
@@ -101,6 +117,22 @@ class Stack:
         if len(self.shape) == 2:
             return self._digests[0].hex()
         return hashlib.sha256(b"".join(d for _, d in sorted(self._digests.items()))).hexdigest()
+
+
+def checked_spacing(given: Any) -> tuple[float, ...] | None:
+    """Distances in mm as floats, or None; a ValueError where they are none."""
+    if given is None:
+        return None
+    try:
+        found = tuple(float(mm) for mm in given)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) not in (2, 3) or not all(0 < mm < math.inf for mm in found):
+        raise ValueError(
+            f"spacing_mm is {str(given)[:60]}; give the distances of rows and of columns in mm, of "
+            "a stack first that of its B-scans, each above 0, or None where they are not known"
+        )
+    return found
 
 
 def order_of(depth: int, current: int | None) -> list[int]:

@@ -165,7 +165,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         # The mark at the start tells Excel that it is UTF-8.
         fresh.unlink(missing_ok=True)  # a link that lies there is not followed
-        with fresh.open("x", encoding="utf-8-sig", newline="") as file:
+        # A file's name may be no UTF-8: it is written as "\\udcff".
+        with fresh.open("x", -1, "utf-8-sig", "backslashreplace", newline="") as file:
             file.write(text)
         os.replace(fresh, path)
     except OSError as error:

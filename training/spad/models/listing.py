@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from spad.checkpoint import Card, at_server, installed, read_card, shipped
+from spad.checkpoint import Card, at_server, installed, model_folders, read_card, shipped
 from spad.models.manifest import Entry, known_entries
 
 __all__ = ["Listed", "licence_of", "listed", "score_of", "size_text"]
@@ -94,9 +94,15 @@ def listed(others: Iterable[Path] = ()) -> tuple[list[Listed], list[str]]:
     -------
     models : list of Listed
     faults : list of str
-        Manifests that cannot be read, in words.
+        Manifests that cannot be read and folders of ``$SPAD_MODELS`` that are away, in words.
     """
     entries, faults = known_entries()
+    faults += [
+        f"{folder}: SPAD_MODELS names it, and there is no such folder; correct the variable, or "
+        "connect the disk that it is on"
+        for folder in model_folders()[:-1]
+        if not folder.is_dir()
+    ]
     ours = shipped()
     rows = []
     for name, path in installed().items():

@@ -103,16 +103,12 @@ def fitting(length: int, near: tuple[int, int, int]) -> list[tuple[int, int, int
     found = set()
     for width in _TYPES:
         pixels = length // width if length % width == 0 else 0
+        small = [n for n in range(1, math.isqrt(pixels) + 1) if pixels % n == 0]
+        divisors = {*small, *(pixels // n for n in small)}
         bscans, rows = (
-            [n for n in range(max(1, one // _NEAR), one * _NEAR + 1) if pixels % n == 0]
-            for one in near[:2]
+            [n for n in divisors if one // _NEAR <= n <= one * _NEAR] for one in near[:2]
         )
-        found |= {
-            (z, y, pixels // (z * y))
-            for z in bscans
-            for y in rows
-            if pixels % (z * y) == 0 < pixels
-        }
+        found |= {(z, y, pixels // (z * y)) for z in bscans for y in rows if pixels % (z * y) == 0}
 
     def away(shape: tuple[int, int, int]) -> float:
         return sum(abs(math.log(n / wanted)) for n, wanted in zip(shape, near, strict=True))

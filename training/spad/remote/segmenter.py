@@ -103,7 +103,7 @@ class RemoteSegmenter(AnySegmenter):
         content = {
             "kind": "segment",
             "options": {name: _plain(value) for name, value in options.items()},
-            "spacing_mm": None if spacing_mm is None else [float(mm) for mm in spacing_mm],
+            "spacing_mm": spacing_mm,
             "edits": list(edits),
             "lazy": stack.lazy,
         }

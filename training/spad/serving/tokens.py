@@ -54,7 +54,8 @@ class Tokens:
         mode = file.stat().st_mode
         if os.name != "nt" and mode & stat.S_IROTH:
             raise ValueError(f"{file} can be read by everybody: chmod 600 {file}")
-        lines = (line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines())
+        text = file.read_text("utf-8-sig")  # the mark would be a part of the first token
+        lines = (line.partition("#")[0].strip() for line in text.splitlines())
         tokens = [line for line in lines if line]
         if not tokens:
             raise ValueError(f"{file} holds no token: write one a line")

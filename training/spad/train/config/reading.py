@@ -45,7 +45,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """
     path = Path(path)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of TOML, UTF-8, huge numbers, deep nesting
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for word in overrides:

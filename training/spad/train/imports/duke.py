@@ -8,8 +8,10 @@ is NaN: most B-scans, and the outer columns of the others.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,6 @@ def layer_map(borders: NDArray[np.float64], height: int) -> NDArray[np.uint8]:
     return labels
 
 
-@lru_cache(maxsize=1)  # the B-scans of a subject come one after the other
 def _subject(path: Path, reader: int) -> Subject:
     """Read a subject's arrays: ``images``, ``fluid``, ``layers``, as they lie in the file."""
     from scipy.io import loadmat  # SciPy is slow to load
@@ -100,10 +101,44 @@ def _subject(path: Path, reader: int) -> Subject:
     return arrays
 
 
-def _annotated(subject: Subject) -> list[int]:
-    """B-scans that the reader has outlined."""
-    layers, fluid = (np.isfinite(subject[n]).any(axis=(0, 1)) for n in ("layers", "fluid"))
-    return np.flatnonzero(layers & fluid).tolist()
+def save_outlined(path: str, reader: str, out: str) -> None:
+    """Write the B-scans that a reader has outlined: `_outlined` in a process of its own."""
+    try:
+        subject = _subject(Path(path), int(reader))
+        layers, fluid = (np.isfinite(subject[n]).any(axis=(0, 1)) for n in ("layers", "fluid"))
+        z = np.flatnonzero(layers & fluid)
+        images = subject["images"][..., z]
+        if images.dtype != np.uint8:
+            images = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
+        borders = subject["layers"][..., z].astype(np.float64)
+    except (ValueError, TypeError, OSError) as error:  # cells or texts in place of numbers
+        text = str(error)
+        sys.exit(text if path in text else f"{path}: holds no numbers ({text}); copy it again")
+    # NaN is no fluid.
+    np.savez(out, z=z, images=images, fluid=subject["fluid"][..., z] > 0, layers=borders)
+
+
+def _outlined(path: Path, reader: int) -> Subject:
+    """What a reader has outlined: ``z``, and of these B-scans ``images``, ``fluid``, ``layers``.
+
+    Read in a process of its own, since SciPy's reader crashes on some damaged files.
+    """
+    code = f"import sys; from {__name__} import save_outlined; save_outlined(*sys.argv[1:])"
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "subject.npz"
+        done = subprocess.run(  # noqa: S603 - this Python, and paths as they are
+            [sys.executable, "-c", code, str(path), str(reader), str(out)],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 1 and (said := done.stderr.decode(errors="replace").strip()):
+            raise ValueError(said.splitlines()[-1])
+        if done.returncode:
+            raise ValueError(
+                f"{path}: is damaged, and its reader crashed ({done.returncode}); copy it again"
+            )
+        with np.load(out) as found:
+            return {name: found[name] for name in found.files}
 
 
 def import_duke(
@@ -144,14 +179,15 @@ def import_duke(
     names = FLUID if structures == "fluid" else LAYERS
     report = Report(names, [*SHARES])
     entries, problems = [], []
+    subjects: dict[Path, Subject] = {}
     for path in paths:
         try:
-            outlined = _annotated(_subject(path, reader))
+            found = subjects[path] = _outlined(path, reader)
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
-        entries += [(path, z) for z in outlined]
-        if not outlined:
+        entries += [(path, n) for n in range(len(found["z"]))]
+        if not len(found["z"]):
             report.warnings.append(f"{path.name}: reader {reader} has outlined no B-scan")
     if not problems and not entries:
         problems.append(f"{src}: reader {reader} has outlined no B-scan; take the other reader")
@@ -165,20 +201,21 @@ def import_duke(
     ]
 
     def read(entry: tuple[Path, int], first: bool) -> NewCase:
-        path, z = entry
-        subject = _subject(path, reader)
-        image = subject["images"][..., z]
-        if image.dtype != np.uint8:
-            image = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
-        fluid = subject["fluid"][..., z] > 0  # NaN is not
+        path, n = entry
+        subject = subjects[path]
+        image, fluid = (np.ascontiguousarray(subject[k][..., n]) for k in ("images", "fluid"))
         if structures == "fluid":
             labels = fluid.astype(np.uint8)
         else:
-            labels = layer_map(subject["layers"][..., z].astype(np.float64), image.shape[0])
+            labels = layer_map(subject["layers"][..., n], image.shape[0])
             labels[fluid & (labels != IGNORE)] = 8
         patient = patients[path]
         return NewCase(
-            f"{patient}_{z + 1:02}", image, labels, split=splits[patient], patient=patient
+            f"{patient}_{subject['z'][n] + 1:02}",
+            image,
+            labels,
+            split=splits[patient],
+            patient=patient,
         )
 
     transfer(dst, entries, read, names, report, progress)

@@ -25,7 +25,7 @@ def inventory(prepared: Prepared) -> list[str]:
 def changed_cases(old: Path, now: Sequence[str]) -> str:
     """Say what has changed since an inventory was written; of each kind up to five cases."""
     try:
-        was = _parsed(old.read_text(encoding="utf-8").splitlines())
+        was = _parsed(old.read_text("utf-8", "surrogateescape").splitlines())
     except (OSError, ValueError):
         return "the case folders (files, splits or mapping)"
     new = _parsed(now)

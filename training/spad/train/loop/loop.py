@@ -111,7 +111,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             out.mkdir(parents=True, exist_ok=True)
             sweep(out)
             if not found:
-                cases.write_text("\n".join(inventory(prepared)), encoding="utf-8")
+                cases.write_text("\n".join(inventory(prepared)), "utf-8", "surrogateescape")
         s = config.schedule
         schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
         with Events(None if group.rank else out, run.step) as events:

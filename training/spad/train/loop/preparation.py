@@ -196,7 +196,7 @@ def _fingerprint(
         for c, row in zip(cases, rows, strict=True):
             stamp = _stamp(c, inspector, whole)
             line = (kind, c.folder.name, c.name, known[c.folder], row.tobytes().hex(), *stamp)
-            digest.update("\0".join(line).encode() + b"\n")
+            digest.update("\0".join(line).encode(errors="surrogatepass") + b"\n")
     return digest.hexdigest()
 
 

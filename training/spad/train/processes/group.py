@@ -192,8 +192,9 @@ def join(device: str) -> Iterator[tuple[Group, torch.device]]:
     Lost
         Another process has ended, which ends this one.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or not dist.is_torchelastic_launched():
+    # Without torchrun the variables are of something else, or set by hand.
+    size = int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
+    if size == 1:
         yield ALONE, pick_device(device)
         return
     target = _own_device(device)
