@@ -39,9 +39,13 @@ class SegmentPanel:
     runs : RunBox
     which : sequence of str
         What the parameter node calls all B-scans, the one on screen, a range.
+    model : str
+        The parameter node's, where no person has chosen one.
     """
 
-    def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str]) -> None:
+    def __init__(
+        self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str], model: str
+    ) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
         self._all, self._current, self._range = which
         self.models = ModelPanel(desk, ui)
@@ -49,6 +53,8 @@ class SegmentPanel:
         self.preflight = PreflightPanel(desk, ui, self.models, self.input, self.bscans)
         self._targets: list[Any] = []
         self._seen: Any = None
+        self._volume = ""
+        self._default = self._proposed = model
         self._filling = False
         for text in (AS_SHOWN, YES, NO):
             ui.invertedCombo.addItem(text)
@@ -116,8 +122,9 @@ class SegmentPanel:
         p = self.desk.parameters
         if p is None:
             return
-        self.models.refresh()
         volume = p.inputVolume
+        self._propose_model(volume)
+        self.models.refresh()
         self._choose_word(volume)
         seen = (
             volume and (volume.GetID(), volume.GetAttribute("SPAD.layout"), volume.GetMTime()),
@@ -136,6 +143,16 @@ class SegmentPanel:
             self._fill_targets()
             self.preflight.look_soon()
         self._enable()
+
+    def _propose_model(self, volume: Any) -> None:
+        """Choose the model that another volume is for, unless a person has chosen one."""
+        if volume is None or volume.GetID() == self._volume:
+            return
+        p, self._volume = self.desk.parameters, volume.GetID()
+        if p.checkpoint in (self._default, self._proposed):
+            name = volume.GetAttribute("SPAD.model")
+            self._proposed = name if name and self.models.knows(name) else self._default
+            p.checkpoint = self._proposed
 
     def _choose_word(self, volume: Any) -> None:
         try:
