@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         write_bytes,
         write_json,
     )
+    from spad.cases.bscan_layout import AXES, Layout
     from spad.cases.case_folder import (
         Case,
         CaseError,

@@ -31,6 +31,7 @@ from spad.measuring import (
     visits_page,
     write_csv,
 )
+from spad.pictures import LABELS, label_stem
 
 __all__ = ["add_arguments", "run"]
 
@@ -41,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad measure``."""
     parser.add_argument(
         "results", nargs="+", type=Path, metavar="RESULTS",
-        help="label images (PNG, TIFF) with NAME.spad.json beside them, or folders of them; lines "
-        "in NAME.lines.npz or .csv beside them give the thickness of layers",
+        help=f"label images ({', '.join(LABELS)}) with NAME.spad.json beside them, or folders of "
+        "them; lines in NAME.lines.npz or .csv beside them give the thickness of layers",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the table, a .csv")
     parser.add_argument(
@@ -162,7 +163,7 @@ def _all_measured(
     for sidecar in _sidecars(results):
         try:
             cases.append(measured(sidecar, job))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             failed.append(sidecar.name)
             say(f"{sidecar}: FAILED: {error}")
     return cases, failed
@@ -240,7 +241,12 @@ def _sidecars(paths: list[Path]) -> list[Path]:
                 problems.append(f"{path}: has no NAME{_END}; name a folder of exported results")
             found += inside
             continue
-        beside = path if path.name.endswith(_END) else path.with_name(path.stem + _END)
+        if not path.name.lower().endswith((_END, *LABELS)):
+            problems.append(
+                f"{path}: is none of {', '.join(LABELS)}; export the result as one of them"
+            )
+            continue
+        beside = path if path.name.endswith(_END) else path.with_name(label_stem(path) + _END)
         if beside.is_file():
             found.append(beside)
         else:
