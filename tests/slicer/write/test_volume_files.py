@@ -12,8 +12,8 @@ import vtk
 from fakes import run_of
 from scene import add_volume
 
+from spad.cases import Layout
 from spad.cohort.measuring_file import MeasureJob, measured
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.segments import labels_of_volume, read_segments, replace_labels
 from SPADLib.scene.volumes import ijk_to_ras

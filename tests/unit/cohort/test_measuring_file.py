@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from spad.borders import Lines, write_lines
 from spad.cases import sidecar
 from spad.checkpoint import label_classes
 from spad.cohort.measuring_file import MeasureJob, measure_file
+from spad.cohort.segmenting_file import opened
 
 
 @pytest.fixture
@@ -109,3 +111,18 @@ def test_volumes_that_are_damaged_or_odd_are_told(tmp_path: Path, result, monkey
     assert (areas["SRF"], areas["mine"]) == (0.25, 0.25)
     monkeypatch.setitem(sys.modules, "nrrd", None)
     assert "pip install pynrrd" in measured(tmp_path, result | {"labels": path.name}).text
+
+
+def test_an_image_of_a_case_folder_has_the_scale_that_the_folder_tells(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    image = tmp_path / "images" / "a.png"
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(image)
+    cases = tmp_path / "cases.json"
+    for told, mm in (
+        ({"a": {"spacing_mm": [0.004, 0.01]}}, (None, 0.004, 0.01)),
+        ({"a": {"spacing_mm": [0.004]}, "b": 3}, (None, None, None)),
+        ([], (None, None, None)),
+    ):
+        cases.write_text(json.dumps(told))
+        os.utime(cases, ns=(0, len(str(told))))
+        assert opened(image, None)[1].spacing_mm == mm

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Case,
         CaseError,
         CaseFolder,
+        case_spacing,
         is_length,
         label_names,
         open_folder,

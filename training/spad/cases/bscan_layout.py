@@ -1,4 +1,4 @@
-"""How the B-scans lie in a volume that a host stored: which axis numbers them, which way up they are.
+"""How the B-scans lie in a stored volume: which axis numbers them, which way up they are.
 
 A volume's array has the axes (k, j, i), as 3D Slicer gives it and NRRD and NIfTI store it; the
 engine wants a stack (B-scan, row, column).

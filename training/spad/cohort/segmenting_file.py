@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import read_json, sidecar, write_bytes, write_json
+from spad.cases import case_spacing, read_json, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.inference import is_out_of_memory
@@ -142,7 +142,7 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
 
 
 def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
-    """Pixels of an image or a scan, (H, W) or (Z, H, W), and its scale.
+    """Pixels of an image or a scan, (H, W) or (Z, H, W), and its scale, as far as it is told.
 
     What should be known of how a scan was read is warned of.
 
@@ -152,7 +152,7 @@ def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
         As `spad.pictures.read_scan` and `image_files.read_file`.
     """
     if path.suffix.lower() not in SCANS:
-        return image_files.read_file(path), Scale()
+        return image_files.read_file(path), Scale.of(case_spacing(path) or ())
     scan = read_scan(path, cube)
     for note in scan.notes:
         warnings.warn(f"{path.name}: {note}", stacklevel=2)

@@ -91,12 +91,12 @@ def run(args: argparse.Namespace) -> int:
         rows += [row for case in cases for row in case.line_rows()]
     if rows:
         _write(rows, args.out)
-        say(f"{len(cases)} results, {len(rows)} rows -> {args.out}")
+        say(f"{count(len(cases), 'result')}, {count(len(rows), 'row')} -> {args.out}")
     if args.plot and rows:
         write_bytes(args.plot, draw())
         say(f"drawn -> {args.plot}")
     if failed:
-        say(f"{len(failed)} results failed: {', '.join(failed)}")
+        say(f"{count(len(failed), 'result')} failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 
@@ -240,6 +240,9 @@ def _sidecars(paths: list[Path]) -> list[Path]:
             if not inside:
                 problems.append(f"{path}: has no NAME{_END}; name a folder of exported results")
             found += inside
+            continue
+        if not path.exists():
+            problems.append(f"{path}: there is no such file or folder; correct the path")
             continue
         if not path.name.lower().endswith((_END, *LABELS)):
             problems.append(

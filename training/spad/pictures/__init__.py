@@ -1,6 +1,6 @@
 """Image files in and out: PNG, TIFF, JPEG and BMP, small makers' scans, exported label maps.
 
-The only room of the engine that opens image files. Pillow, tifffile and their like are loaded with the first.
+The only room of the engine that opens image files. Pillow and its like are loaded with the first.
 """
 
 from typing import TYPE_CHECKING

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spad.cases import AXES, Layout
 
-__all__ = ["AXES", "Layout", "guess"]
+__all__ = ["guess"]
 
 _APART = 1.5
 """B-scans are so much farther apart than pixels, at least, where spacing alone tells their axis."""

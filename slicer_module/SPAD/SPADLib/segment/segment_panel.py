@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spad.annotation import left_alone
+from spad.cases import Layout
 from SPADLib.desk import (
     Desk,
     Done,
@@ -19,7 +20,7 @@ from SPADLib.desk import (
     worded,
 )
 from SPADLib.host import get
-from SPADLib.scene import Layout, Result, Source, array_of, open_source, results
+from SPADLib.scene import Result, Source, array_of, open_source, results
 from SPADLib.segment.layout_panel import LayoutPanel
 from SPADLib.segment.model_panel import ModelPanel
 from SPADLib.segment.preflight_panel import PreflightPanel
@@ -43,9 +44,7 @@ class SegmentPanel:
         The parameter node's, where no person has chosen one.
     """
 
-    def __init__(
-        self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str], model: str
-    ) -> None:
+    def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str], model: str) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
         self._all, self._current, self._range = which
         self.models = ModelPanel(desk, ui)
