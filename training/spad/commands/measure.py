@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import CaseError, replaced, write_bytes
+from spad.cases import CaseError, read_json, replaced, write_bytes
 from spad.cohort import (
     Ledger,
     Measured,
@@ -252,6 +252,11 @@ def _sidecars(paths: list[Path]) -> list[Path]:
         beside = path if path.name.endswith(_END) else path.with_name(label_stem(path) + _END)
         if beside.is_file():
             found.append(beside)
+            if beside != path and (of := _labels_named(beside)) not in ("", path.name):
+                problems.append(
+                    f"{path}: {beside.name} is of {of}, exported later under the same name; "
+                    "measure that, or export this one again"
+                )
         else:
             problems.append(
                 f"{path}: {beside.name} is not beside it, which tells what its values mean; export "
@@ -260,3 +265,11 @@ def _sidecars(paths: list[Path]) -> list[Path]:
     if problems:
         raise CaseError(problems)
     return list(dict.fromkeys(found))
+
+
+def _labels_named(sidecar: Path) -> str:
+    """The label map that a sidecar is of; nothing where it is none, which is told later."""
+    try:
+        return Path(read_json(sidecar)["labels"]).name
+    except (ValueError, OSError, TypeError, KeyError):
+        return ""

@@ -80,7 +80,8 @@ def _nifti(path: Path) -> NDArray[Any]:
     array = np.asanyarray(image.dataobj)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    return array.T
+    turned: NDArray[Any] = array.T
+    return turned
 
 
 def _nrrd(path: Path) -> tuple[NDArray[Any], Mapping[str, Any]]:
