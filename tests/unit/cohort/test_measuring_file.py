@@ -126,3 +126,5 @@ def test_an_image_of_a_case_folder_has_the_scale_that_the_folder_tells(tmp_path:
         cases.write_text(json.dumps(told))
         os.utime(cases, ns=(0, len(str(told))))
         assert opened(image, None)[1].spacing_mm == mm
+    with pytest.raises(ValueError, match=r"is none of .png, .*or segment it in napari, which"):
+        opened(image.with_suffix(".nii"), None)

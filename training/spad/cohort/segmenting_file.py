@@ -151,7 +151,13 @@ def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
     ValueError, OSError, ImportError
         As `spad.pictures.read_scan` and `image_files.read_file`.
     """
-    if path.suffix.lower() not in SCANS:
+    suffix, known = path.suffix.lower(), (*image_files.SUFFIXES, *SCANS)
+    if suffix not in known:
+        raise ValueError(
+            f"{path}: is none of {', '.join(known)}; convert it to PNG or TIFF, or segment it in "
+            "napari, which opens more (NIfTI, .vol, .e2e, .fda, DICOM)"
+        )
+    if suffix not in SCANS:
         return image_files.read_file(path), Scale.of(case_spacing(path) or ())
     scan = read_scan(path, cube)
     for note in scan.notes:

@@ -145,9 +145,10 @@ class SegmentPanel:
 
     def _propose_model(self, volume: Any) -> None:
         """Choose the model that another volume is for, unless a person has chosen one."""
-        if volume is None or volume.GetID() == self._volume:
+        before, self._volume = self._volume, "" if volume is None else volume.GetID()
+        if self._volume in ("", before):
             return
-        p, self._volume = self.desk.parameters, volume.GetID()
+        p = self.desk.parameters
         if p.checkpoint in (self._default, self._proposed):
             name = volume.GetAttribute("SPAD.model")
             self._proposed = name if name and self.models.knows(name) else self._default
