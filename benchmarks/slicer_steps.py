@@ -27,12 +27,12 @@ from scene import add_volume, new_scene
 
 from spad.annotation import RunProgress
 from spad.autosave import AutosavedLayer
+from spad.cases import Layout
 from spad.checkpoint import shipped
 from spad.inference.hosts import Engine
 from SPADLib.desk.run import Request, events
 from SPADLib.keep.saved_result import SavedResult
 from SPADLib.read import make_phantom
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.image_source import guessed_layout, open_source
 from SPADLib.scene.result import Result
 

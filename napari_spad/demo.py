@@ -64,7 +64,8 @@ def open_demo(
     if model is None:
         model = shipped().get("oct-phantom" if images is None else "oct-lesions")
     if model is not None:
-        dock.form.checkpoint.choose(model)
+        # A model that the demo takes by itself is not the one for the person's next images.
+        dock.form.checkpoint.choose(model, remembered=checkpoint is not None)
     dock.form.whole.setChecked(True)
     dock.scores.stack.setChecked(False)
     dock.form.button.click()

@@ -147,16 +147,33 @@ class CheckpointCombo(QComboBox):
             self.path = next(iter(shipped.values()), None)
         self._fill()
 
-    def choose(self, path: Path, *, instead_of: Path | None = None) -> None:
-        """Choose a checkpoint, and remember it; instead of another one, which is forgotten."""
+    def choose(
+        self, path: Path, *, instead_of: Path | None = None, remembered: bool = True
+    ) -> None:
+        """Choose a checkpoint; instead of another one, which is forgotten.
+
+        One that is not remembered was no person's choice, and is not the next session's.
+        """
         self.path = path
-        self._settings.setValue("checkpoint", str(path))
-        recent = [p for p in self._recent() if p not in (path, instead_of)]
-        if path not in self._shipped.values():
-            recent.insert(0, path)
-        self._settings.setValue("recent", [str(p) for p in recent[:RECENT]])
+        if remembered:
+            self._settings.setValue("checkpoint", str(path))
+            recent = [p for p in self._recent() if p not in (path, instead_of)]
+            if path not in self._shipped.values():
+                recent.insert(0, path)
+            self._settings.setValue("recent", [str(p) for p in recent[:RECENT]])
         self._fill()
         self.path_changed.emit(path)
+
+    def propose(self, name: str | None) -> None:
+        """Choose the model of this name, that an image is for, unless a person has chosen one.
+
+        None, or a name that is not there: the first of the list.
+        """
+        if os.path.isfile(setting(self._settings, "checkpoint", "")):
+            return
+        path = self._shipped.get(name or "", next(iter(self._shipped.values()), None))
+        if path is not None and path != self.path:
+            self.choose(path, remembered=False)
 
     def offer(self, models: dict[str, Path]) -> None:
         """Offer other models by name: one was downloaded."""

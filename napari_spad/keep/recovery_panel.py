@@ -219,7 +219,7 @@ def _look(root: Path) -> tuple[list[_Copy], str]:
             one.bscans,
             one.seconds,
             one.lost,
-            "lost in a crash" if one.lost else "closed",
+            "left by a crash" if one.lost else "closed",
         )
         for one in kept
         if one.bscans

@@ -8,6 +8,9 @@ from spad.measuring import Scale
 
 __all__ = ["phantom_stack"]
 
+MODEL = "oct-phantom"
+"""What the image is for: the panel *Segment* proposes it."""
+
 
 def phantom_stack(seed: int = 7, shape: tuple[int, int, int] = (16, 496, 768)) -> list[LayerData]:
     """Return an image layer and its reference labels, scaled in mm.
@@ -26,6 +29,6 @@ def phantom_stack(seed: int = 7, shape: tuple[int, int, int] = (16, 496, 768)) -
     classes = label_classes(CLASS_NAMES)
     scale = Scale.of(phantom.spacing_mm, "derived", "from what was drawn")
     return [
-        image_layer(phantom.image, "phantom OCT", scale),
+        image_layer(phantom.image, "phantom OCT", scale, metadata={"model": MODEL}),
         (phantom.labels, reference_settings("reference", classes) | placed(scale, 3), "labels"),
     ]

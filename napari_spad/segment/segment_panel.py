@@ -128,6 +128,7 @@ class SegmentPanel(QWidget):
 
     def restore(self) -> None:
         """Take up the card's settings, then the user's last ones."""
+        self._propose_model(self.image.layer)
         self.model.show_card()
         self.samples.setValue(setting(self.settings, "samples", self.samples.value()))
         self.whole.setChecked(setting(self.settings, "whole_stack", False))
@@ -226,8 +227,14 @@ class SegmentPanel(QWidget):
         self.whole.setEnabled(stack)
         self._ask_of_planes(layer)
         if not self.desk.busy:
+            self._propose_model(layer)
             self.button.setEnabled(layer is not None)
             self.say_ready()
+
+    def _propose_model(self, layer: Image | None) -> None:
+        """Propose the model that an image is for: phantoms mean nothing to one for real B-scans."""
+        if layer is not None:
+            self.checkpoint.propose(layer.metadata.get("model"))
 
     def _ask_of_planes(self, layer: Image | None) -> None:
         """Ask whether 3 or 4 planes are B-scans or colours, where nothing says it."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from napari_spad.layers import are_square, noted
 from spad.cases import json_bytes, replaced
+from spad.pictures import label_stem
 
 __all__ = [
-    "SUFFIXES",
     "Grid",
     "classes_of",
     "grid_of",
@@ -26,23 +26,13 @@ __all__ = [
     "palette",
     "smallest",
     "spacing_mm",
-    "stem",
     "write_sidecar",
 ]
-
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nrrd", ".nii", ".tiff", ".tif", ".png")
-"""Of the label images; the longer of two that fit comes first."""
 
 
 def layer_name(meta: Mapping[str, Any]) -> str:
     """Name of the layer."""
     return str(meta.get("name", "labels"))
-
-
-def stem(path: Path) -> str:
-    """File name without its extension, which may have two parts."""
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), path.suffix)
-    return path.name[: len(path.name) - len(suffix)]
 
 
 def smallest(labels: NDArray[Any]) -> NDArray[Any]:
@@ -190,7 +180,7 @@ def refuse_long_name(path: str) -> None:
 
 
 def _sidecar_of(path: str) -> Path:
-    return Path(path).with_name(f"{stem(Path(path))}.spad.json")
+    return Path(path).with_name(f"{label_stem(Path(path))}.spad.json")
 
 
 def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> str:

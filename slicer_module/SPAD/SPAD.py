@@ -159,7 +159,7 @@ class SPADWidget(ScriptedLoadableModuleWidget):
         self.logic = SPADLogic()
         self.desk = Desk(Engine.spad(), _Settings(), self._say)
         runs = self.runs = RunBox(self.desk, ui)
-        self.segment = SegmentPanel(self.desk, ui, runs, (ALL, CURRENT, RANGE))
+        self.segment = SegmentPanel(self.desk, ui, runs, (ALL, CURRENT, RANGE), MODEL)
         self.edit = EditPanel(self.desk, ui)
         self.compare = ComparePanel(self.desk, ui, runs)
         self.lines = LinesPanel(self.desk, ui, self.edit.editor)

@@ -73,7 +73,8 @@ def test_a_missing_engine_is_asked_for_and_nothing_is_installed_unasked(app, mon
 
 def saved_scene_with_a_result(folder):
     """A scene file with a volume and a result, as another session left it; the scene is empty."""
-    from SPADLib.scene import Layout, Result
+    from spad.cases import Layout
+    from SPADLib.scene import Result
 
     volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=(0.2, 0.004, 0.01), name="other")
     labels = np.zeros(SHAPE, np.uint8)
@@ -195,7 +196,8 @@ def test_a_result_that_lost_its_companions_is_recovered_and_nothing_of_it_can_be
 
 
 def test_bscans_that_nobody_segmented_are_free_in_a_result_that_is_recovered(scene):
-    from SPADLib.scene import Layout, Result, recovered
+    from spad.cases import Layout
+    from SPADLib.scene import Result, recovered
 
     volume = add_volume(np.zeros(SHAPE, np.uint8), name="OCT")
     run = run_of(np.ones((2, *SHAPE[1:]), np.uint8))
@@ -209,7 +211,8 @@ def test_bscans_that_nobody_segmented_are_free_in_a_result_that_is_recovered(sce
 
 def test_the_module_opens_on_a_scene_with_a_bad_result(app, panel_engine):
     import SPAD
-    from SPADLib.scene import Layout, Result
+    from spad.cases import Layout
+    from SPADLib.scene import Result
 
     volume = add_volume(np.zeros(SHAPE, np.uint8), name="OCT")
     node = Result.create(volume, Layout(), run_of(np.zeros(SHAPE, np.uint8))).segmentation

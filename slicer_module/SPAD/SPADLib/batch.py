@@ -109,10 +109,10 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     """Run a batch; 0 where all went well, 1 where a file failed, 2 for wrong arguments."""
     ask = _parser().parse_args(argv)
     from spad.annotation import result_stems
+    from spad.cases import Layout
     from spad.inference import ServerError, explain
     from spad.pictures import CubeSize
     from SPADLib.read import IMAGES
-    from SPADLib.scene import Layout
 
     try:
         layout = None if ask.layout == "auto" else Layout.of(ask.layout)

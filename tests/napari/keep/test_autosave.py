@@ -349,7 +349,7 @@ def test_not_now_keeps_it_and_discard_asks_first(open_desk, qtbot, tmp_path):
     offered(panel, qtbot)
     press(panel, qtbot, "Not now")
     assert panel.kept.offer.isHidden()
-    assert "lost in a crash" in panel.kept.list.item(0).text()
+    assert "left by a crash" in panel.kept.list.item(0).text()
     panel.disconnect_viewer()
     viewer, desk, panel = open_desk()
     offered(panel, qtbot)

@@ -47,6 +47,25 @@ def test_choices_are_remembered(open_dock, make_napari_viewer, engine, settings,
     }
 
 
+def test_a_phantom_is_for_the_phantoms_model_until_a_person_chooses(
+    open_dock, engine, settings, tmp_path, monkeypatch
+):
+    phantoms = tmp_path / "oct-phantom.safetensors"
+    phantoms.write_bytes(b"fake")
+    ours = {"fake": engine.checkpoint, "oct-phantom": phantoms}
+    monkeypatch.setattr(type(engine), "shipped", lambda self: ours)
+    viewer, dock = open_dock()
+    dock._open_sample()
+    assert dock.form.checkpoint.currentText() == "oct-phantom"
+    real = viewer.add_image(stack(), name="real")
+    dock.form.image.choose(real)
+    assert dock.form.checkpoint.path == engine.checkpoint
+    assert settings.value("checkpoint") is None  # the next session's is no phantoms' model
+    dock.form.checkpoint.choose(engine.checkpoint)
+    dock.form.image.choose(viewer.layers["phantom OCT"])
+    assert dock.form.checkpoint.path == engine.checkpoint
+
+
 @pytest.mark.parametrize(("devices", "then"), [(["cuda:0", "cpu"], "cpu"), (["mps"], "auto")])
 def test_the_remembered_device_counts_at_once_and_while_there_is_one(
     make_napari_viewer, engine, settings, qtbot, devices, then

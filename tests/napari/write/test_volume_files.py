@@ -22,6 +22,7 @@ import napari_spad
 from napari_spad.layers.structures import class_features, colormap
 from napari_spad.write.image_files import write_tiff
 from napari_spad.write.volume_files import write_nifti, write_nrrd, write_seg_nrrd
+from spad.__main__ import main
 from spad.checkpoint.labels import label_classes
 
 CLASSES = label_classes(("background", "SRF", "IRF", "IS/OS"))
@@ -226,3 +227,19 @@ def test_the_sidecar_drops_both_parts_of_an_extension(tmp_path: Path):
         write(str(tmp_path / name), data, settings(data))
     assert {p.name for p in tmp_path.glob("*.json")} == {"a.spad.json", "b.spad.json"}
     assert json.loads((tmp_path / "a.spad.json").read_text("utf-8"))["labels"] == "a.nii.gz"
+
+
+@pytest.mark.parametrize("shape", [(4, 20, 30), (20, 30)])
+def test_what_is_exported_is_measured_alike_whatever_the_kind(tmp_path: Path, shape):
+    data = some_labels(shape)
+    kinds = {".tif": write_tiff, ".nii": write_nifti, ".nii.gz": write_nifti, ".nrrd": write_nrrd,
+             ".seg.nrrd": write_seg_nrrd}  # fmt: skip
+    tables = []
+    for suffix, write in kinds.items():
+        folder = tmp_path / suffix[1:]
+        folder.mkdir()
+        write(str(folder / f"a{suffix}"), data, settings(data))
+        assert main(["measure", str(folder / f"a{suffix}"), "-o", str(folder / "t.csv")]) == 0
+        tables.append((folder / "t.csv").read_text("utf-8-sig"))
+    assert tables == tables[:1] * len(kinds)
+    assert len(tables[0].splitlines()) == 4

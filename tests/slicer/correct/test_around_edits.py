@@ -8,13 +8,13 @@ import slicer
 from fakes import FakeEngine, paint, run_of
 from scene import add_volume, save_scene
 
+from spad.cases import Layout
 from SPADLib.correct.alternatives import Alternatives
 from SPADLib.correct.around_edits import SCOPES, around_edits, inside, onward, take
 from SPADLib.correct.review_records import Review
 from SPADLib.desk.history import History
 from SPADLib.desk.run import Request, drain, events
 from SPADLib.desk.views import world_of
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.image_source import open_source
 from SPADLib.scene.result import Result, results
 

@@ -152,7 +152,8 @@ def test_every_lesson_starts_from_the_model_that_made_the_result(
 def test_a_result_of_a_model_that_is_not_at_hand_cannot_teach_and_that_is_said(
     panel, panel_volume, panel_engine, panel_worker
 ):
-    from SPADLib.scene import Layout, Result
+    from spad.cases import Layout
+    from SPADLib.scene import Result
 
     labels = np.ones(SHAPE, np.uint8)
     other = run_of(labels, checkpoint={"name": "elsewhere", "sha256": "e" * 64})

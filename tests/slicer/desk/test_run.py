@@ -12,6 +12,7 @@ from fakes import FakeEngine
 from scene import add_volume, phantom_volume
 
 from spad.annotation.run_steps import RunProgress, duration
+from spad.cases import Layout
 from spad.checkpoint import read_card, shipped
 from spad.checkpoint.labels import label_classes
 from spad.inference.hosts import Engine
@@ -19,7 +20,6 @@ from SPADLib.desk.pace import Pace, device_line
 from SPADLib.desk.preflight import warnings_of
 from SPADLib.desk.run import Done, Request, carried, drain, events
 from SPADLib.host.guard import Guard
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.image_source import guessed_layout, open_source, spacing_is_default
 from SPADLib.scene.result import Result
 

@@ -9,8 +9,9 @@ from fakes import run_of
 from render import SliceView
 from scene import add_volume, new_scene
 
+from spad.cases import Layout
 from SPADLib.desk.views import bscan_at, go_to, isolate, overlay, place_of, show_bscan, world_of
-from SPADLib.scene.bscan_layout import Layout, guess
+from SPADLib.scene.bscan_layout import guess
 from SPADLib.scene.result import Result
 from SPADLib.scene.structures import segment_id
 from SPADLib.scene.volumes import array_of, directions_of, spacing_of

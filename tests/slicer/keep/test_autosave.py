@@ -257,9 +257,10 @@ def test_later_and_delete(panel, panel_volume, panel_result):
 
 def test_oblique_turned_and_mirrored_comes_back_where_it_was(scene, tmp_path):
     from spad.autosave import AutosavedLayer
+    from spad.cases import Layout
     from SPADLib.keep.recovery import as_segments, on_volume
     from SPADLib.keep.saved_result import SavedResult
-    from SPADLib.scene import Layout, Result, read_segments
+    from SPADLib.scene import Result, read_segments
 
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     pixels = np.random.default_rng(1).integers(0, 255, (5, 6, 7), np.uint8)

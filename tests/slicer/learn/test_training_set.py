@@ -17,7 +17,7 @@ pytest.importorskip("PIL")
 
 from PIL import Image
 
-from spad.cases import open_folder
+from spad.cases import Layout, open_folder
 from spad.cases.pseudonyms import pseudonym
 from spad.inference import drained
 from spad.train.data import check, read_image, read_labels
@@ -25,7 +25,6 @@ from SPADLib.desk.png import png_bytes
 from SPADLib.host import data_folder
 from SPADLib.learn.pseudonym import patient_of
 from SPADLib.learn.training_set import add, candidates_of
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 
 SHAPE = (4, 12, 16)

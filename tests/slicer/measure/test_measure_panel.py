@@ -14,8 +14,8 @@ from fakes import FakeEngine, paint
 from scene import add_volume
 
 import spad
+from spad.cases import Layout
 from SPADLib.batch import segment
-from SPADLib.scene import Layout
 
 pytestmark = pytest.mark.gui
 SPACING = (0.2, 0.004, 0.01)

@@ -8,7 +8,7 @@ import slicer
 from fakes import paint, run_of
 from scene import add_volume, save_scene
 
-from SPADLib.scene.bscan_layout import Layout
+from spad.cases import Layout
 from SPADLib.scene.result import Result, results
 
 SHAPE = (3, 16, 20)

@@ -10,7 +10,8 @@ import slicer
 import vtk
 from scene import add_volume
 
-from SPADLib.scene.bscan_layout import Layout, guess
+from spad.cases import Layout
+from SPADLib.scene.bscan_layout import guess
 from SPADLib.scene.segments import labels_of_volume, read_segments, replace_labels, write_segments
 from SPADLib.scene.volumes import array_of, directions_of, spacing_of
 

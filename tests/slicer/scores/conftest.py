@@ -35,7 +35,7 @@ def truth(labels):
 def result(volume, labels):
     from fakes import run_of
 
-    from SPADLib.scene.bscan_layout import Layout
+    from spad.cases import Layout
     from SPADLib.scene.result import Result
 
     return Result.create(volume, Layout(), run_of(labels))

@@ -19,8 +19,8 @@ from references import (
 )
 from scene import add_volume
 
+from spad.cases import Layout
 from spad.metrics import hd95
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.volumes import array_of
 

@@ -20,8 +20,8 @@ from references import (
 )
 from scene import add_volume
 
+from spad.cases import Layout
 from spad.checkpoint.labels import IGNORE
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.watch import Watch
 from SPADLib.scores.reference_on_grid import Reference

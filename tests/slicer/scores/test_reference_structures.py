@@ -18,8 +18,8 @@ from references import (
 )
 from scene import add_volume, save_scene
 
+from spad.cases import Layout
 from spad.checkpoint.labels import label_classes
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result, results
 from SPADLib.scores.live_scores import LiveScores
 from SPADLib.scores.reference_on_grid import Reference

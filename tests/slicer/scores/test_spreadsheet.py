@@ -18,8 +18,8 @@ from references import (
 )
 from scene import add_volume, save_scene
 
+from spad.cases import Layout
 from spad.metrics import hd95
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scores.spreadsheet import to_csv, to_table
 

@@ -8,7 +8,7 @@ from references import (
     label_map,
 )
 
-from SPADLib.scene.bscan_layout import Layout
+from spad.cases import Layout
 from SPADLib.scene.result import Result
 from SPADLib.scene.watch import Watch
 

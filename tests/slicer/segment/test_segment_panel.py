@@ -66,6 +66,28 @@ def test_another_checkpoint_is_opened_and_chosen(panel, tmp_path):
     assert panel.segment.models.checkpoint == other
 
 
+def test_a_phantom_is_for_the_phantoms_model_until_a_person_chooses(panel, tmp_path, monkeypatch):
+    from SPADLib.read import make_phantom
+
+    file = tmp_path / "oct-phantom.safetensors"
+    file.write_bytes(b"fake")
+    p, form = panel.desk.parameters, panel.segment
+    monkeypatch.setitem(form.models._models, "oct-phantom", file)
+    monkeypatch.setattr(form, "_default", "fake")
+    monkeypatch.setattr(form, "_proposed", "fake")
+    real, (phantom, _) = add_volume(np.zeros(SHAPE)), make_phantom(shape=(3, 32, 48))
+    seen = []
+    for volume in (real, phantom, real):
+        p.inputVolume = volume
+        form.refresh()
+        seen.append(p.checkpoint)
+    assert seen == ["fake", "oct-phantom", "fake"]
+    p.checkpoint = str(tmp_path / "mine.safetensors")
+    p.inputVolume = phantom
+    form.refresh()
+    assert p.checkpoint == str(tmp_path / "mine.safetensors")
+
+
 def test_a_run_gives_an_editable_segmentation_in_the_views(panel, panel_volume, panel_result):
     assert panel_result.volume is panel_volume
     assert (panel_result.labels()[:, 10:, 10:] == 1).all()

@@ -12,7 +12,8 @@ import vtk
 from fakes import paint, run_of
 from scene import add_volume
 
-from SPADLib.scene.bscan_layout import Layout
+from spad.cases import Layout
+from spad.cohort.measuring_file import MeasureJob, measured
 from SPADLib.scene.result import Result
 from SPADLib.scene.segments import labels_of_volume, read_segments
 from SPADLib.scene.volumes import ijk_to_ras
@@ -100,6 +101,34 @@ def test_a_label_map_has_the_volumes_axes_whatever_the_layout(scene, tmp_path):
     assert np.array_equal(layout.stack(stored), labels)
     told = json.loads((tmp_path / "a.spad.json").read_text("utf-8"))
     assert (told["shape"], told["layout"]) == (list(SHAPE), "jTUM")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("directions", ["as pictures", "left-handed"])
+def test_what_is_saved_is_measured_by_the_command_whatever_the_layout(
+    scene, tmp_path, suffix, directions
+):
+    volume = add_volume(
+        np.zeros(SHAPE, np.uint8), spacing=(0.2, 0.004, 0.01), directions=DIRECTIONS[directions]
+    )
+    layout = Layout.of("jTUM")
+    labels = np.zeros(layout.stack(np.zeros(SHAPE)).shape, np.uint8)
+    labels[2, 3:7, 1], labels[5:7, 3, 2] = 2, 1
+    result = Result.create(volume, layout, run_of(labels))
+    add_own(result)
+    save(result, tmp_path / f"a{suffix}")
+    found = measured(tmp_path / "a.spad.json", MeasureJob())
+    rows = {row.structure: row for row in found.visit.rows}
+    voxel_nl = 1000 * np.prod(volume.GetSpacing())
+    volumes = {"SRF": 2, "IRF": 4, "PED": 0, "drusen": 4}
+    assert {n: rows[n].volume_nl for n in rows} == pytest.approx(
+        {name: count * voxel_nl for name, count in volumes.items()}
+    )
+    assert rows["IRF"].largest_height_um == pytest.approx(4000 * layout.order(found_mm(volume))[1])
+
+
+def found_mm(volume):
+    return volume.GetSpacing()[::-1]
 
 
 def test_a_segmentation_is_read_back_with_its_empty_segments_and_those_of_the_person(

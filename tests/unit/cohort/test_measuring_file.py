@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from spad.borders import Lines, write_lines
 from spad.cases import sidecar
 from spad.checkpoint import label_classes
 from spad.cohort.measuring_file import MeasureJob, measure_file
+from spad.cohort.segmenting_file import opened
 
 
 @pytest.fixture
@@ -60,3 +63,68 @@ def test_damaged_lines_beside_it_are_told(tmp_path: Path, result) -> None:
     raw[at : at + 8] = bytes(8)
     path.write_bytes(raw)
     assert "a.lines.npz holds no lines that can be read" in measured(tmp_path, result).text
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"labels": "a.mha"}, "is none of .seg.nrrd, .nii.gz, .nrrd, .nii"),
+        ({"labels": "a.nii.gz"}, "there is no such file"),
+        ({"shape": [3, 5]}, "it was cropped, resized or exchanged; export it again"),
+        ({"layout": "xyz"}, "is no layout of B-scans"),
+        ({"parent_transform": {"to_world_ras": None}}, "harden the transform in 3D Slicer"),
+        (
+            {"parent_transform": {"to_world_ras": np.diag([2, 1, 1, 1]).tolist()}},
+            "a pixel has no one size",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_measured_are_told(tmp_path: Path, result, odd, said) -> None:
+    assert said in measured(tmp_path, result | odd).text
+
+
+def test_volumes_that_are_damaged_or_odd_are_told(tmp_path: Path, result, monkeypatch) -> None:
+    nrrd, nibabel = pytest.importorskip("nrrd"), pytest.importorskip("nibabel")
+    (tmp_path / "a.nii.gz").write_bytes(b"no volume")
+    said = measured(tmp_path, result | {"labels": "a.nii.gz"}).text
+    assert "a.nii.gz: cannot be read" in said
+    labels = np.zeros((4, 3, 1), np.float32)
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "a.nii")
+    assert "holds float32 values" in measured(tmp_path, result | {"labels": "a.nii"}).text
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004")
+    assert "a.nrrd: cannot be read" in measured(tmp_path, result | {"labels": "a.nrrd"}).text
+    layers = np.zeros((1, 3, 4, 2), np.uint8)
+    layers[0, 1, 2] = layers[0, 0, 0, 1] = 1
+    two = {
+        f"Segment{n}_{key}": text
+        for n, name in enumerate(("SRF", "mine"))
+        for key, text in (("Name", name), ("LabelValue", "1"), ("Layer", str(n)))
+    }
+    two["Segment0_Tags"] = "other:x|SPAD.label:1|"
+    path = tmp_path / "a.seg.nrrd"
+    nrrd.write(str(path), layers, two, index_order="C")
+    assert "segments that overlap" in measured(tmp_path, result | {"labels": path.name}).text
+    layers[0, 1, 2, 1] = 0
+    nrrd.write(str(path), layers, two, index_order="C")
+    rows = measured(tmp_path, result | {"labels": path.name}).rows
+    areas = {r["structure"]: r["largest area in a B-scan [mm²]"] for r in rows}
+    assert (areas["SRF"], areas["mine"]) == (0.25, 0.25)
+    monkeypatch.setitem(sys.modules, "nrrd", None)
+    assert "pip install pynrrd" in measured(tmp_path, result | {"labels": path.name}).text
+
+
+def test_an_image_of_a_case_folder_has_the_scale_that_the_folder_tells(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    image = tmp_path / "images" / "a.png"
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(image)
+    cases = tmp_path / "cases.json"
+    for told, mm in (
+        ({"a": {"spacing_mm": [0.004, 0.01]}}, (None, 0.004, 0.01)),
+        ({"a": {"spacing_mm": [0.004]}, "b": 3}, (None, None, None)),
+        ([], (None, None, None)),
+    ):
+        cases.write_text(json.dumps(told))
+        os.utime(cases, ns=(0, len(str(told))))
+        assert opened(image, None)[1].spacing_mm == mm
+    with pytest.raises(ValueError, match=r"is none of .png, .*or segment it in napari, which"):
+        opened(image.with_suffix(".nii"), None)

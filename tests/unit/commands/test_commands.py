@@ -373,7 +373,7 @@ def test_a_bad_file_does_not_end_a_batch(
     assert {p.name for p in (tmp_path / "out").glob("*.png")} == {"a.png", "c.png"}
     err = capsys.readouterr().err
     assert "b.png: cannot be read" in err
-    assert err.splitlines()[-1].startswith("spad: 1 files failed")
+    assert err.splitlines()[-1].startswith("spad: 1 file failed")
 
 
 def test_nothing_is_overwritten(

@@ -145,6 +145,15 @@ def test_what_is_no_result_is_refused_before_anything(tmp_path: Path, capsys) ->
     (tmp_path / "empty").mkdir()
     assert main(["measure", str(tmp_path / "empty"), "-o", str(tmp_path / "t.csv")]) == 2
     assert "name a folder of exported results" in capsys.readouterr().err
+    again = result(tmp_path, "twice", (30, 60)).rename(tmp_path / "twice.nii.gz")
+    (tmp_path / "a.mha").write_bytes(b"")
+    for path, said in (
+        (tmp_path / "nowhere.tif", "there is no such file or folder"),
+        (tmp_path / "a.mha", "is none of .seg.nrrd, .nii.gz, .nrrd, .nii, .tiff, .tif, .png"),
+        (again, "twice.spad.json is of twice.png, exported later"),
+    ):
+        assert main(["measure", str(path), "-o", str(tmp_path / "t.csv")]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_visits_of_an_eye_become_a_table_and_a_page(tmp_path: Path, capsys) -> None:

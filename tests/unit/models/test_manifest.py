@@ -234,6 +234,33 @@ def test_a_shared_folder_is_a_model_card_a_manifest_and_a_folder_of_models(
     assert not (tmp_path / "no").exists()
 
 
+def test_a_folder_s_own_manifest_counts_from_the_folder(
+    web, entry, checkpoint_file, tmp_path, monkeypatch
+):
+    site = tmp_path / "our models, 50 %"
+    (site / "files").mkdir(parents=True)
+    (site / "files" / "t 1.safetensors").write_bytes(checkpoint_file.read_bytes())
+    ours = replace(entry, urls=("files/t 1.safetensors",))
+    (site / "manifest.json").write_text(json.dumps(as_manifest((ours,))))
+    monkeypatch.setenv("SPAD_MODELS", str(site))
+    monkeypatch.setenv("SPAD_MODELS_MIRROR", f"{web.url}/none")
+    row = listed()[0][-1]
+    assert (row.name, row.where) == ("tiny-1.2", "to download")
+    assert "from the disk, 127.0.0.1?" in row.question
+    assert sha256(fetch(row.entry)) == entry.sha256
+    assert not web.asked
+    monkeypatch.delenv("SPAD_MODELS_MIRROR")
+    (site / "files" / "t 1.safetensors").unlink()
+    with pytest.raises(OSError, match=r"t 1.safetensors: cannot be read .*copy the file there"):
+        fetch(row.entry, tmp_path / "elsewhere")
+
+
+def test_a_list_from_elsewhere_names_no_file_of_this_machine(web, entry):
+    put(web, replace(entry, urls=("file:///etc/x.safetensors",)))
+    with pytest.raises(ValueError, match="which no list from elsewhere may name"):
+        keep_manifest(f"{web.url}/list/manifest.json")
+
+
 def test_the_yaml_header_is_yaml(checkpoint_file, tmp_path):
     yaml = pytest.importorskip("yaml")
     out = tmp_path / "out"

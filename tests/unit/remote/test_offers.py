@@ -85,6 +85,17 @@ def test_a_server_chooses_no_place_and_a_card_that_is_too_new_is_left_out(says):
     assert says("new", card={**CARD.as_json(), "format": 99}) == {}
 
 
+def test_names_that_a_disk_cannot_tell_apart_stay_two_models(says):
+    names = ("a:b", "a/b", "a_b", "A_b")
+    found = says(*names)
+    assert sorted(at_server(path).name for path in found.values()) == sorted(names)
+    assert len({path.name.lower() for path in found.values()}) == 4
+    assert "a_b (server)" in found
+    assert says(*names) == found
+    for name in names:
+        assert at_server(model_on(name, SERVER.url)).name == name
+
+
 def test_a_file_that_was_damaged_says_what_to_do_and_is_made_anew(says):
     path = says("a")["a (server)"]
     for damage in (b"", b"[]", json.dumps({"name": "a"}).encode()):

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         write_bytes,
         write_json,
     )
+    from spad.cases.bscan_layout import AXES, Layout
     from spad.cases.case_folder import (
         Case,
         CaseError,
         CaseFolder,
+        case_spacing,
         is_length,
         label_names,
         open_folder,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +21,15 @@ from spad.cases.patients import patients_of
 from spad.cases.spelling import composed, same_patient
 from spad.checkpoint import IGNORE, short
 
-__all__ = ["Case", "CaseError", "CaseFolder", "is_length", "label_names", "open_folder"]
+__all__ = [
+    "Case",
+    "CaseError",
+    "CaseFolder",
+    "case_spacing",
+    "is_length",
+    "label_names",
+    "open_folder",
+]
 
 _SUFFIXES = (".png", ".tif", ".tiff")
 _PRINTED = 30
@@ -250,8 +259,8 @@ def _details(
         elif patient is not None:
             problems.append(f"{here}: patient {_shown(patient)} is no text; write the patient's id")
         if spacing is not None:
-            if isinstance(spacing, list) and len(spacing) == 2 and all(map(is_length, spacing)):
-                detail["spacing_mm"] = (float(spacing[0]), float(spacing[1]))
+            if (known := _spacing(spacing)) is not None:
+                detail["spacing_mm"] = known
             else:
                 problems.append(
                     f"{here}: spacing_mm {_shown(spacing)} is not [row, column] in mm, both above 0"
@@ -265,6 +274,33 @@ def _details(
                 )
         details[name] = detail
     return details
+
+
+def case_spacing(image: Path) -> tuple[float, float] | None:
+    """Spacing [row, column] in mm that a case folder tells of one of its images; None: none.
+
+    Looks at ``cases.json`` alone, so that one image costs no reading of the whole folder.
+    """
+    file = image.parent.parent / "cases.json"
+    if image.parent.name != "images" or not file.is_file():
+        return None
+    return _spacings(file, file.stat().st_mtime_ns).get(image.stem)
+
+
+@lru_cache(maxsize=8)
+def _spacings(file: Path, _when: int) -> dict[str, tuple[float, float]]:
+    found = {}
+    for name, entry in _object(file, [], "").items():
+        given = entry.get("spacing_mm") if isinstance(entry, dict) else None
+        if (spacing := _spacing(given)) is not None:
+            found[name] = spacing
+    return found
+
+
+def _spacing(value: Any) -> tuple[float, float] | None:
+    if isinstance(value, list) and len(value) == 2 and all(map(is_length, value)):
+        return float(value[0]), float(value[1])
+    return None
 
 
 def is_length(value: object) -> bool:

@@ -19,17 +19,16 @@ from spad.borders import (
     thickness,
     thickness_rows,
 )
-from spad.cases import read_json
+from spad.cases import Layout, read_json
 from spad.checkpoint import IGNORE, LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.measuring import LiveMeasures, Scale, Visit, as_rows, remarks
-from spad.pictures import image_files
+from spad.pictures import read_labels
 
 __all__ = ["MeasureJob", "Measured", "measure_file", "measured"]
 
 _END = ".spad.json"
 _EXPORT = "is it a sidecar of SPAD? Export it again"
-_PICTURES = (".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +128,10 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"an entry of it is odd ({error}); {_EXPORT}") from None
     labels = _labels_of(sidecar, told)
-    if labels.suffix.lower() not in _PICTURES:
-        raise ValueError(
-            f"{labels.name} is no PNG or TIFF; export the result as TIFF to measure it"
-        )
-    values = image_files.read_label_file(labels, stack=True)
+    values, own = read_labels(labels)
     _refuse_another(labels.name, values.shape, told.get("shape"))
+    classes += own
+    values, spacing = _as_bscans(values, spacing, told)
     scale = Scale.from_json(facts["scale"]) if "scale" in facts else Scale.of(spacing[-3:])
     if job.spacing:
         scale = Scale.of([um / 1000 for um in job.spacing], "typed")
@@ -177,6 +174,30 @@ def _left_out(values: NDArray[np.uint8], classes: Sequence[LabelClass]) -> Itera
     if pixels[IGNORE]:
         share = pixels[IGNORE] / values.size
         yield f"{share:.2g} of the pixels are not labelled (255): not measured"
+
+
+def _as_bscans(
+    values: NDArray[np.uint8], spacing: tuple[Any, ...], told: Mapping[str, Any]
+) -> tuple[NDArray[np.uint8], tuple[Any, ...]]:
+    """A volume as B-scans, and its spacing in their order, where 3D Slicer's sidecar tells it."""
+    if (parent := told.get("parent_transform")) and not _only_turns(parent):
+        raise ValueError(
+            "its volume lay under a transform that stretches or bends it, so a pixel has no one "
+            "size; harden the transform in 3D Slicer, and export it again"
+        )
+    if (code := told.get("layout")) is None:
+        return values, spacing
+    layout = Layout.of(str(code))
+    volume = values.reshape((1, 1, *values.shape)[-3:])
+    return layout.stack(volume), layout.order(spacing) if len(spacing) == 3 else spacing
+
+
+def _only_turns(parent: Mapping[str, Any]) -> bool:
+    """Whether the transform that a volume was under keeps lengths."""
+    if parent.get("to_world_ras") is None:
+        return False
+    turn = np.asarray(parent["to_world_ras"], float)[:3, :3]
+    return bool(np.abs(turn @ turn.T - np.eye(3)).max() < 1e-4)
 
 
 def _line_files(sidecar: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import read_json, sidecar, write_bytes, write_json
+from spad.cases import case_spacing, read_json, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.inference import AnySegmenter, is_out_of_memory
@@ -139,7 +139,7 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
 
 
 def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
-    """Pixels of an image or a scan, (H, W) or (Z, H, W), and its scale.
+    """Pixels of an image or a scan, (H, W) or (Z, H, W), and its scale, as far as it is told.
 
     What should be known of how a scan was read is warned of.
 
@@ -148,8 +148,14 @@ def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
     ValueError, OSError, ImportError
         As `spad.pictures.read_scan` and `image_files.read_file`.
     """
-    if path.suffix.lower() not in SCANS:
-        return image_files.read_file(path), Scale()
+    suffix, known = path.suffix.lower(), (*image_files.SUFFIXES, *SCANS)
+    if suffix not in known:
+        raise ValueError(
+            f"{path}: is none of {', '.join(known)}; convert it to PNG or TIFF, or segment it in "
+            "napari, which opens more (NIfTI, .vol, .e2e, .fda, DICOM)"
+        )
+    if suffix not in SCANS:
+        return image_files.read_file(path), Scale.of(case_spacing(path) or ())
     scan = read_scan(path, cube)
     for note in scan.notes:
         warnings.warn(f"{path.name}: {note}", stacklevel=2)

@@ -68,9 +68,7 @@ def run(args: argparse.Namespace) -> int:
         class_table(folder.names, mapping),
         names,
         names=folder.names,
-        progress=lambda done, total: print(
-            f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True
-        ),
+        progress=_progress,
     )
     print(report.markdown())
     if args.out is not None:
@@ -84,3 +82,8 @@ def run(args: argparse.Namespace) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, content)
     return 0
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty() or done == total:  # a file of a log takes no line again and again
+        print(f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import CaseError, replaced, write_bytes
+from spad.cases import CaseError, read_json, replaced, write_bytes
 from spad.cohort import (
     Ledger,
     Measured,
@@ -31,6 +31,7 @@ from spad.measuring import (
     visits_page,
     write_csv,
 )
+from spad.pictures import LABELS, label_stem
 
 __all__ = ["add_arguments", "run"]
 
@@ -41,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad measure``."""
     parser.add_argument(
         "results", nargs="+", type=Path, metavar="RESULTS",
-        help="label images (PNG, TIFF) with NAME.spad.json beside them, or folders of them; lines "
-        "in NAME.lines.npz or .csv beside them give the thickness of layers",
+        help=f"label images ({', '.join(LABELS)}) with NAME.spad.json beside them, or folders of "
+        "them; lines in NAME.lines.npz or .csv beside them give the thickness of layers",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the table, a .csv")
     parser.add_argument(
@@ -90,12 +91,12 @@ def run(args: argparse.Namespace) -> int:
         rows += [row for case in cases for row in case.line_rows()]
     if rows:
         _write(rows, args.out)
-        say(f"{len(cases)} results, {len(rows)} rows -> {args.out}")
+        say(f"{count(len(cases), 'result')}, {count(len(rows), 'row')} -> {args.out}")
     if args.plot and rows:
         write_bytes(args.plot, draw())
         say(f"drawn -> {args.plot}")
     if failed:
-        say(f"{len(failed)} results failed: {', '.join(failed)}")
+        say(f"{count(len(failed), 'result')} failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 
@@ -163,7 +164,7 @@ def _all_measured(
     for sidecar in _sidecars(results):
         try:
             cases.append(measured(sidecar, job))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             failed.append(sidecar.name)
             say(f"{sidecar}: FAILED: {error}")
     return cases, failed
@@ -241,9 +242,22 @@ def _sidecars(paths: list[Path]) -> list[Path]:
                 problems.append(f"{path}: has no NAME{_END}; name a folder of exported results")
             found += inside
             continue
-        beside = path if path.name.endswith(_END) else path.with_name(path.stem + _END)
+        if not path.exists():
+            problems.append(f"{path}: there is no such file or folder; correct the path")
+            continue
+        if not path.name.lower().endswith((_END, *LABELS)):
+            problems.append(
+                f"{path}: is none of {', '.join(LABELS)}; export the result as one of them"
+            )
+            continue
+        beside = path if path.name.endswith(_END) else path.with_name(label_stem(path) + _END)
         if beside.is_file():
             found.append(beside)
+            if beside != path and (of := _labels_named(beside)) not in ("", path.name):
+                problems.append(
+                    f"{path}: {beside.name} is of {of}, exported later under the same name; "
+                    "measure that, or export this one again"
+                )
         else:
             problems.append(
                 f"{path}: {beside.name} is not beside it, which tells what its values mean; export "
@@ -252,3 +266,11 @@ def _sidecars(paths: list[Path]) -> list[Path]:
     if problems:
         raise CaseError(problems)
     return list(dict.fromkeys(found))
+
+
+def _labels_named(sidecar: Path) -> str:
+    """The label map that a sidecar is of; nothing where it is none, which is told later."""
+    try:
+        return Path(read_json(sidecar)["labels"]).name
+    except (ValueError, OSError, TypeError, KeyError):
+        return ""

@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     if failed:
-        say(f"{len(failed)} files failed: {', '.join(map(str, failed))}")
+        say(f"{count(len(failed), 'file')} failed: {', '.join(map(str, failed))}")
     return 1 if failed else 0
 
 

@@ -59,6 +59,7 @@ def _models(others: Iterable[Path]) -> list[tuple[str, str]]:
 def _model(path: Path) -> str:
     try:
         card = read_card(path)
-        return f"sha256 {sha256(path)[:16]}, {card.network.kind}, {len(card.classes)} classes"
+        kind = f"network {card.network.kind}"
+        return f"sha256 {sha256(path)[:16]}, {kind}, {len(card.classes)} classes"
     except (OSError, ValueError) as error:
         return nameless(f"cannot be read: {error}")

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from spad.checkpoint import model_folders, read_card, sha256
 from spad.models.manifest import Entry
-from spad.models.web import DownloadError, host_of, opened
+from spad.models.web import DownloadError, host_of, is_on_disk, opened
 
 __all__ = ["download_steps", "fetch", "places"]
 
@@ -31,11 +31,15 @@ _CHUNK = 1 << 18
 
 
 def places(entry: Entry) -> tuple[str, ...]:
-    """Where a model is looked for: its URLs, or its file on the mirror ``$SPAD_MODELS_MIRROR``."""
+    """Where a model is looked for: its URLs, or its file on the mirror ``$SPAD_MODELS_MIRROR``.
+
+    What lies on the disk is taken from there, for no network is asked.
+    """
     if mirror := os.environ.get("SPAD_MODELS_MIRROR"):
         names = [urlsplit(url).path.rpartition("/")[2] for url in entry.urls]
         name = next(filter(None, names), f"{entry.stem}.safetensors")
-        return (urljoin(mirror.rstrip("/") + "/", name),)
+        there = urljoin(mirror.rstrip("/") + "/", name)
+        return (*filter(is_on_disk, entry.urls), there)
     return entry.urls
 
 

@@ -21,7 +21,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from spad.cases import parsed_json, reserved_name, write_bytes
 from spad.checkpoint import Checked, Within, from_json, model_folders, plain, short
 from spad.models.signature import ENDING, refuse_unsigned, signatures_wanted
-from spad.models.web import DownloadError, host_of, opened
+from spad.models.web import DownloadError, host_of, is_on_disk, opened
 
 __all__ = ["FILE", "FORMAT", "Entry", "as_manifest", "keep_manifest", "known_entries", "on_disk"]
 
@@ -110,7 +110,7 @@ def on_disk(path: Path) -> tuple[Entry, ...]:
         return ()
     content, came_from = path.read_bytes(), path.with_name(_CAME_FROM)
     refuse_unsigned(content, _beside(path), str(path))
-    base = came_from.read_text("utf-8") if came_from.is_file() else ""
+    base = came_from.read_text("utf-8") if came_from.is_file() else path.resolve().as_uri()
     return _entries(content, str(path), base)
 
 
@@ -252,7 +252,13 @@ def _entries(content: bytes, where: str, base: str) -> tuple[Entry, ...]:
     for number, one in enumerate(told["models"]):
         try:
             entry: Entry = from_json(Entry, one, f"models[{number}]")
-            entries.append(replace(entry, urls=tuple(urljoin(base, url) for url in entry.urls)))
+            entry = replace(entry, urls=tuple(urljoin(base, url) for url in entry.urls))
+            if not is_on_disk(base) and (ours := [u for u in entry.urls if is_on_disk(u)]):
+                raise ValueError(
+                    f"{ours[0]} is a file of this machine, which no list from elsewhere may name; "
+                    "ask who keeps it"
+                )
+            entries.append(entry)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
     names = [entry.stem for entry in entries]

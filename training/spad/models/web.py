@@ -5,11 +5,15 @@ from __future__ import annotations
 import http.client
 import urllib.error
 import urllib.request
+import urllib.response
 from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-__all__ = ["DownloadError", "host_of", "opened"]
+__all__ = ["DownloadError", "host_of", "is_on_disk", "opened"]
 
 TIMEOUT_S = 30.0
 """Without a byte from a server for so long, it is given up."""
@@ -36,13 +40,18 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def is_on_disk(url: str) -> bool:
+    """Whether a URL names a file of the disk, or of a share."""
+    return urlsplit(url).scheme == "file"
+
+
 def host_of(url: str) -> str:
     """Name of the machine that a URL asks."""
-    return urlsplit(url).hostname or "?"
+    return "the disk" if is_on_disk(url) else urlsplit(url).hostname or "?"
 
 
 def opened(url: str, headers: Mapping[str, str] | None = None) -> Any:
-    """Open a URL of HTTP or HTTPS; proxies as the environment says.
+    """Open a URL of HTTP or HTTPS, proxies as the environment says; or a file of the disk.
 
     Parameters
     ----------
@@ -60,6 +69,8 @@ def opened(url: str, headers: Mapping[str, str] | None = None) -> Any:
     urllib.error.HTTPError
         The server answered 416: it has no such part of the file.
     """
+    if is_on_disk(url):
+        return _file(url)
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{url}: only http and https are asked; correct the list of models")
     opener = urllib.request.build_opener(_Redirects())
@@ -81,6 +92,17 @@ def opened(url: str, headers: Mapping[str, str] | None = None) -> Any:
         raise DownloadError(
             f"{url}: {host_of(url)} does not answer as a web server does "
             f"({error or type(error).__name__}); try again later"
+        ) from error
+
+
+def _file(url: str) -> Any:
+    path = Path(url2pathname(url.removeprefix("file:")))  # with the host: of a share, on Windows
+    try:
+        return urllib.response.addinfourl(path.open("rb"), Message(), url)
+    except OSError as error:
+        raise DownloadError(
+            f"{path}: cannot be read ({error.strerror}); correct the manifest that names it, or "
+            "copy the file there"
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""Image files in and out: PNG, TIFF, JPEG and BMP as arrays, and small makers' scans.
+"""Image files in and out: PNG, TIFF, JPEG and BMP, small makers' scans, exported label maps.
 
-The only room of the engine that opens image files. Pillow and tifffile are loaded with the first.
+The only room of the engine that opens image files. Pillow and its like are loaded with the first.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spad.pictures import image_files
     from spad.pictures.bare_pixels import CubeSize, UnknownSize, fitting
     from spad.pictures.image_files import SUFFIXES
+    from spad.pictures.label_files import LABELS, label_stem, read_labels
     from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
     from spad.pictures.scan_files import SCANS, read_scan
     from spad.pictures.scans import Scan, day, parsing

@@ -23,9 +23,11 @@ from spad.pictures.limits import Refused
 
 __all__ = [
     "SUFFIXES",
+    "class_values",
     "decoded",
     "header",
     "image_size",
+    "in_words",
     "png_bytes",
     "read_file",
     "read_label_file",
@@ -68,7 +70,7 @@ def decoded(path: str | os.PathLike[str], *, indexes: bool = False) -> tuple[NDA
     """
     path = Path(path)
     _refuse_missing(path)
-    with _in_words(path):
+    with in_words(path):
         array, colour = _by_kind(path, indexes)
         if not array.size:
             raise Refused(f"has no pixels (shape {array.shape}); export it again")
@@ -109,7 +111,7 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
     """
     path = Path(path)
     _refuse_missing(path)
-    with _in_words(path):
+    with in_words(path):
         start = _start(path)
         if start.startswith(_TIFF_STARTS):
             with contextlib.suppress(tiff_files.LeftToPillow):
@@ -145,7 +147,7 @@ def _may_be_turned(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def in_words(path: Path) -> Iterator[None]:
     """Put a file's name before what is refused, and before what a decoder stumbles over."""
     try:
         yield
@@ -266,9 +268,14 @@ def read_label_file(path: str | os.PathLike[str], *, stack: bool = False) -> NDA
         raise ValueError(
             f"{path}: has shape {array.shape}, not (H, W); save each slice as a case of its own"
         )
+    return class_values(path, array)
+
+
+def class_values(path: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of a label map as uint8; others are refused (ValueError), with the file's name."""
     if array.dtype.kind not in "bui":
         raise ValueError(f"{path}: holds {array.dtype} values; save the class values as uint8")
-    low, high = int(array.min()), int(array.max())
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
     if low < 0 or high > 255:
         raise ValueError(
             f"{path}: has values {low}..{high}; class values are 0..254 and 255 is ignored, "
@@ -317,7 +324,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         if len(shape) != 2:
             raise ValueError(f"{path}: is a stack of shape {shape}; save each slice as a case")
         return shape[0], shape[1]
-    with _in_words(path), pillow_files.opened(path) as file:
+    with in_words(path), pillow_files.opened(path) as file:
         width, height = file.size
         file.verify()  # the check sums of all chunks: finds truncation and flipped bits
     return height, width

@@ -6,6 +6,7 @@ up to what it offers.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,13 +57,17 @@ def ask(address: Address) -> dict[str, Any]:
     """
     said = Line(address).hello()
     folder = _folder(address)
-    kept = set()
+    kept: set[Path] = set()
+    stems: set[str] = set()
     for one in said["models"]:
         try:
             there = AtServer.from_json({**one, "server": address.url})
         except ValueError:
             continue  # a card of a newer SPAD: what this one cannot read it cannot choose
         stem = file_stem(there.name, "model")  # a server may not choose freely
+        if stem != there.name or stem.lower() in stems:  # another may be called so, on some disks
+            stem += f" {hashlib.sha256(there.name.encode()).hexdigest()[:6]}"
+        stems.add(stem.lower())
         path = folder / f"{stem} (server){AT_SERVER}"  # as a host shows it
         kept.add(path)
         if _read(path) != there:  # else it stays the file that results know their model by

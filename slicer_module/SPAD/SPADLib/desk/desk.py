@@ -9,12 +9,13 @@ from typing import Any
 
 import slicer
 
+from spad.cases import Layout
 from spad.doctor import note
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
 from SPADLib.desk.words import word_for, worded
-from SPADLib.scene import Layout, Result, array_of, guessed_layout, recovered, refusal, results
+from SPADLib.scene import Result, array_of, guessed_layout, recovered, refusal, results
 
 __all__ = ["Desk"]
 

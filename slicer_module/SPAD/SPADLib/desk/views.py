@@ -13,7 +13,8 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from SPADLib.scene import Layout, array_of, from_world, nodes_of, to_world
+from spad.cases import Layout
+from SPADLib.scene import array_of, from_world, nodes_of, to_world
 
 __all__ = ["bscan_at", "go_to", "isolate", "overlay", "place_of", "show_bscan", "world_of"]
 

@@ -13,10 +13,10 @@ import slicer
 from numpy.typing import NDArray
 
 from spad.autosave import AutosavedLayer, Loaded
+from spad.cases import Layout
 from spad.checkpoint import IGNORE, NOTICE, LabelClass, label_classes
 from SPADLib.keep.saved_result import ATTRIBUTES, fingerprint
 from SPADLib.scene import (
-    Layout,
     Result,
     array_of,
     class_segments,

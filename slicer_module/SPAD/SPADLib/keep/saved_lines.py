@@ -8,10 +8,11 @@ import numpy as np
 
 from spad.autosave import AutosavedLayer, Loaded
 from spad.borders import Lines, check_size, from_bits, to_bits
+from spad.cases import Layout
 from SPADLib.keep.saved_node import SavedNode
 from SPADLib.keep.saved_result import fingerprint
 from SPADLib.lines import LineSet
-from SPADLib.scene import Layout, Result, array_of, guessed_layout, results
+from SPADLib.scene import Result, array_of, guessed_layout, results
 
 __all__ = ["SavedLines", "lines_on_volume"]
 

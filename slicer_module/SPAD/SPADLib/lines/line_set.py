@@ -11,7 +11,8 @@ import slicer
 from numpy.typing import NDArray
 
 from spad.borders import Lines, followed
-from SPADLib.scene import Layout, Result, array_of, into_study, kept, nodes_of
+from spad.cases import Layout
+from SPADLib.scene import Result, array_of, into_study, kept, nodes_of
 
 __all__ = ["LineSet", "line_sets", "lines_of"]
 

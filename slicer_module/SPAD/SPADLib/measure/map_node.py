@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import slicer
 
+from spad.cases import Layout
 from SPADLib.desk import show_bscan
 from SPADLib.measure.result_measures import ResultMeasures
-from SPADLib.scene import Layout, array_of, nodes_of, referenced, to_world
+from SPADLib.scene import array_of, nodes_of, referenced, to_world
 
 __all__ = ["refresh_map", "show_map", "to_map"]
 

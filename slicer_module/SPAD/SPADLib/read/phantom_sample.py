@@ -13,6 +13,8 @@ __all__ = ["ICON", "NAME", "make_phantom", "register_sample"]
 NAME = "SPAD phantom OCT"
 SHAPE = (19, 496, 768)  # a device's resolution
 SEED = 7
+MODEL = "oct-phantom"
+"""What the volume is for: the panel proposes it."""
 ICON = Path(__file__).parents[2] / "Resources" / "Icons" / "SPAD.png"
 
 
@@ -39,6 +41,7 @@ def make_phantom(*, shape: tuple[int, int, int] = SHAPE) -> tuple[Any, Any]:
     matrix = np.diag([-made.spacing_mm[2], -made.spacing_mm[1], made.spacing_mm[0], 1.0])
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
     volume.CreateDefaultDisplayNodes()
+    volume.SetAttribute("SPAD.model", MODEL)
     name = f"{volume.GetName()} reference"
     reference = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     reference.CreateDefaultDisplayNodes()

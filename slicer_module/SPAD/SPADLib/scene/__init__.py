@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
-    from SPADLib.scene.bscan_layout import AXES, Layout
     from SPADLib.scene.image_source import (
         Source,
         dicom_modality,

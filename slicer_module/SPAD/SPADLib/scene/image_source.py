@@ -9,9 +9,9 @@ from typing import Any
 import slicer
 from numpy.typing import NDArray
 
-from spad.cases import parsed_json
+from spad.cases import Layout, parsed_json
 from spad.measuring import Scale
-from SPADLib.scene.bscan_layout import Layout, guess
+from SPADLib.scene.bscan_layout import guess
 from SPADLib.scene.result_nodes import made_by_spad
 from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
 

@@ -17,9 +17,8 @@ import slicer
 from numpy.typing import NDArray
 
 from spad.annotation import changes, check_sum, refuse_other_structures
-from spad.cases import without_paths
+from spad.cases import Layout, without_paths
 from spad.checkpoint import IGNORE, LabelClass
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.result_nodes import (
     PROPOSAL,
     UNCERTAINTY,

@@ -9,8 +9,8 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
+from spad.cases import Layout
 from spad.checkpoint import IGNORE, NOTICE
-from SPADLib.scene.bscan_layout import Layout
 from SPADLib.scene.segments import read_segments, write_segments
 from SPADLib.scene.structures import class_segments, kept, structures_of
 from SPADLib.scene.uncertainty_colours import show_uncertainty

@@ -8,9 +8,10 @@ from typing import Any
 
 import qt
 
+from spad.cases import AXES, Layout
 from SPADLib.desk import Desk, png_of, worded
 from SPADLib.host import get
-from SPADLib.scene import AXES, Layout, open_source
+from SPADLib.scene import open_source
 
 __all__ = ["LayoutPanel"]
 

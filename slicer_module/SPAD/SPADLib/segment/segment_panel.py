@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spad.annotation import left_alone
+from spad.cases import Layout
 from SPADLib.desk import (
     Desk,
     Done,
@@ -19,7 +20,7 @@ from SPADLib.desk import (
     worded,
 )
 from SPADLib.host import get
-from SPADLib.scene import Layout, Result, Source, array_of, open_source, results
+from SPADLib.scene import Result, Source, array_of, open_source, results
 from SPADLib.segment.layout_panel import LayoutPanel
 from SPADLib.segment.model_panel import ModelPanel
 from SPADLib.segment.preflight_panel import PreflightPanel
@@ -39,9 +40,11 @@ class SegmentPanel:
     runs : RunBox
     which : sequence of str
         What the parameter node calls all B-scans, the one on screen, a range.
+    model : str
+        The parameter node's, where no person has chosen one.
     """
 
-    def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str]) -> None:
+    def __init__(self, desk: Desk, ui: Any, runs: RunBox, which: Sequence[str], model: str) -> None:
         self.desk, self.ui, self.runs = desk, ui, runs
         self._all, self._current, self._range = which
         self.models = ModelPanel(desk, ui)
@@ -49,6 +52,8 @@ class SegmentPanel:
         self.preflight = PreflightPanel(desk, ui, self.models, self.input, self.bscans)
         self._targets: list[Any] = []
         self._seen: Any = None
+        self._volume = ""
+        self._default = self._proposed = model
         self._filling = False
         for text in (AS_SHOWN, YES, NO):
             ui.invertedCombo.addItem(text)
@@ -116,8 +121,9 @@ class SegmentPanel:
         p = self.desk.parameters
         if p is None:
             return
-        self.models.refresh()
         volume = p.inputVolume
+        self._propose_model(volume)
+        self.models.refresh()
         self._choose_word(volume)
         seen = (
             volume and (volume.GetID(), volume.GetAttribute("SPAD.layout"), volume.GetMTime()),
@@ -136,6 +142,17 @@ class SegmentPanel:
             self._fill_targets()
             self.preflight.look_soon()
         self._enable()
+
+    def _propose_model(self, volume: Any) -> None:
+        """Choose the model that another volume is for, unless a person has chosen one."""
+        before, self._volume = self._volume, "" if volume is None else volume.GetID()
+        if self._volume in ("", before):
+            return
+        p = self.desk.parameters
+        if p.checkpoint in (self._default, self._proposed):
+            name = volume.GetAttribute("SPAD.model")
+            self._proposed = name if name and self.models.knows(name) else self._default
+            p.checkpoint = self._proposed
 
     def _choose_word(self, volume: Any) -> None:
         try:

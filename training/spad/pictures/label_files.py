@@ -1,0 +1,154 @@
+"""Exported label maps: pictures, NIfTI, NRRD and segmentations of 3D Slicer, as class values.
+
+What both hosts write (`napari_spad.write`, SPADLib's `write`) is read here, by nibabel and pynrrd.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spad.checkpoint import LabelClass
+from spad.pictures.image_files import class_values, in_words, read_label_file
+from spad.pictures.limits import Refused, refuse_bomb
+
+__all__ = ["LABELS", "label_stem", "read_labels"]
+
+LABELS = (".seg.nrrd", ".nii.gz", ".nrrd", ".nii", ".tiff", ".tif", ".png")
+"""Names of exported label maps end so (in either case); the longer of two that fit comes first."""
+_TAG = re.compile(r"(?:^|\|)SPAD\.label:(\d+)(?=\||$)")
+
+
+def label_stem(path: Path) -> str:
+    """File name without its extension, which may have two parts."""
+    suffix = next((s for s in LABELS if path.name.lower().endswith(s)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
+    """Read an exported label map.
+
+    Parameters
+    ----------
+    path : Path
+        One of `LABELS`.
+
+    Returns
+    -------
+    labels : array of uint8, (H, W), (Z, H, W), or (K, J, I) of a volume
+        Class values, as they stand in the file; of a segmentation those that SPAD gave its
+        segments.
+    own : tuple of LabelClass
+        Segments of the person's own in a segmentation: their names, and the values behind.
+
+    Raises
+    ------
+    ValueError
+        Another kind of file, a damaged one, overlapping segments, or no class values.
+    OSError
+        There is no such file, or it cannot be opened.
+    ImportError
+        nibabel or pynrrd is missing; with how to install it.
+    """
+    name = path.name.lower()
+    if not name.endswith(LABELS):
+        raise ValueError(f"{path}: is none of {', '.join(LABELS)}; export the result as one")
+    if name.endswith((".tiff", ".tif", ".png")):
+        return read_label_file(path, stack=True), ()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    with in_words(path):
+        if name.endswith((".nii", ".nii.gz")):
+            return class_values(path, _nifti(path)), ()
+        array, header = _nrrd(path)
+        if not name.endswith(".seg.nrrd"):
+            return class_values(path, array), ()
+        return _segmentation(array, header)
+
+
+def _nifti(path: Path) -> NDArray[Any]:
+    nibabel = _library("nibabel", "nibabel", path)
+    image = nibabel.load(path)
+    refuse_bomb(math.prod(image.shape) * int(image.header["bitpix"]) // 8, path.stat().st_size)
+    array = np.asanyarray(image.dataobj)
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    turned: NDArray[Any] = array.T
+    return turned
+
+
+def _nrrd(path: Path) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    nrrd = _library("nrrd", "pynrrd", path)
+    header = nrrd.read_header(str(path))
+    refuse_bomb(math.prod(map(int, header["sizes"])), path.stat().st_size)
+    array, header = nrrd.read(str(path), index_order="C")
+    return array, header
+
+
+def _library(module: str, package: str, path: Path) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: to read it needs {package} ({error}): pip install {package}, or export the "
+            "result as TIFF"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A segment as the header tells of it; `known` is the class that SPAD gave it."""
+
+    value: int
+    layer: int
+    name: str
+    color: tuple[int, int, int]
+    known: int | None
+
+
+def _segmentation(
+    array: NDArray[Any], header: Mapping[str, Any]
+) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
+    """Class values of segments that lie in one label map or, as layers (K, J, I, N), in several."""
+    layers = array[..., None] if array.ndim == 3 else array
+    segments = list(_segments(header))
+    free = 1 + max([0, *(one.known for one in segments if one.known is not None)])
+    labels = np.zeros(layers.shape[:3], np.uint8)
+    own = []
+    for one in segments:
+        value = one.known
+        if value is None:
+            value, free = free, free + 1
+            own.append(LabelClass(value, one.name, one.color))
+        inside = layers[..., one.layer] == one.value
+        if labels[inside].any():
+            raise Refused(
+                f"has segments that overlap (“{one.name}” and another), so their sizes would count "
+                "twice; export it as .nrrd or .nii.gz, where the last one counts"
+            )
+        labels[inside] = value
+    return labels, tuple(own)
+
+
+def _segments(header: Mapping[str, Any]) -> Iterator[_Segment]:
+    number = 0
+    while (name := header.get(f"Segment{number}_Name")) is not None:
+        tag = _TAG.search(str(header.get(f"Segment{number}_Tags", "")))
+        color = [float(x) for x in str(header.get(f"Segment{number}_Color", "1 1 1")).split()]
+        yield _Segment(
+            int(header.get(f"Segment{number}_LabelValue", 1)),
+            int(header.get(f"Segment{number}_Layer", 0)),
+            str(name),
+            (round(255 * color[0]), round(255 * color[1]), round(255 * color[2])),
+            int(tag[1]) if tag else None,
+        )
+        number += 1
