@@ -250,9 +250,10 @@ def test_a_folder_s_own_manifest_counts_from_the_folder(
     assert sha256(fetch(row.entry)) == entry.sha256
     assert not web.asked
     monkeypatch.delenv("SPAD_MODELS_MIRROR")
+    monkeypatch.setenv("SPAD_CACHE", str(tmp_path / "elsewhere"))
     (site / "files" / "t 1.safetensors").unlink()
     with pytest.raises(OSError, match=r"t 1.safetensors: cannot be read .*copy the file there"):
-        fetch(row.entry, tmp_path / "elsewhere")
+        fetch(row.entry)
 
 
 def test_a_list_from_elsewhere_names_no_file_of_this_machine(web, entry):
