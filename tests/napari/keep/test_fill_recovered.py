@@ -45,6 +45,8 @@ def test_what_was_filled_and_what_was_accepted_are_there_after_a_kill(open_dock,
     autosave = dock.keep.autosave
     qtbot.waitUntil(lambda: not autosave.waiting, timeout=10_000)
     qtbot.waitUntil((tmp_path / "reviews.json").exists, timeout=10_000)
+    qtbot.waitUntil(lambda: queue_of(dock, dock.review).state[(1,)] == "seen", timeout=10_000)
+    qtbot.waitUntil(lambda: not reviews._save.isActive(), timeout=10_000)
     states = {place: str(state) for place, state in queue_of(dock, dock.review).state.items()}
     assert [states[z,] for z in (0, 2)] == ["accepted"] * 2
     # A killed process leaves its folder, and a lock that nobody holds.

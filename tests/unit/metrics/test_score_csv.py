@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 from pathlib import Path
 
@@ -67,12 +68,19 @@ def test_no_text_is_a_formula(text: str):
     assert row["dice"] == "-0.5"  # a number stays one
 
 
-def test_a_file_is_the_old_one_or_whole(tmp_path: Path):
+def test_a_file_is_the_old_one_or_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "scores.csv"
-    write_text(path, "old\n")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "half \ud800")
-    assert path.read_text("utf-8-sig") == "old\n"
+    write_text(path, "old \udcff\n")  # of a file whose name is no UTF-8
+    assert path.read_text("utf-8-sig") == "old \\udcff\n"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spad.metrics.score_csv.os.replace", full)
+        with pytest.raises(OSError, match=r"No space left .*choose another folder"):
+            write_text(path, "new\n")
+    assert path.read_text("utf-8-sig") == "old \\udcff\n"
     assert [p.name for p in tmp_path.iterdir()] == ["scores.csv"]
     with pytest.raises(OSError, match="choose another folder"):
         write_text(tmp_path / "none" / "scores.csv", "x")
