@@ -113,8 +113,10 @@ class SpadDock(QWidget):
         self._connect_panels()
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
+        napari_viewer.layers.events.removing.connect(self._thaw)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         self.desk.framing.note_fit()
+        self._frozen = False
         self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settled.timeout.connect(self.desk.framing.fit_again)
         self._warm_up()
@@ -201,12 +203,20 @@ class SpadDock(QWidget):
     def _on_devices(self, devices: list[str] | None) -> None:
         if self._torch_to_come and "torch" in sys.modules:
             # Python looks through the half million objects that it brought once, for a quarter of
-            # a second: now, while nobody paints, and not amid the first run.
+            # a second: now, while nobody paints, and not amid a run, and then not again.
             gc.collect()
+            gc.freeze()
+            self._frozen = True
         if devices is not None:
             self.form.model.list_devices(devices)
         if self.footer.status.text() == LOADING:
             self.form.say_ready()
+
+    def _thaw(self, _event: Any = None) -> None:
+        """Let what was there when PyTorch came be freed: napari collects when a layer goes."""
+        if self._frozen:
+            gc.unfreeze()
+            self._frozen = False
 
     def _open_sample(self, _link: str = "") -> None:
         for data, settings, kind in phantom_stack():
@@ -343,6 +353,8 @@ class SpadDock(QWidget):
         self.measure.disconnect_viewer()
         self.desk.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.viewer.layers.events.removing.disconnect(self._thaw)
+        self._thaw()
         self.form.image.disconnect_viewer()
         self.correct.disconnect_viewer()
         self.review.disconnect_viewer()

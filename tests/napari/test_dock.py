@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import weakref
+from types import ModuleType
+
+import numpy as np
 import pytest
 
 pytest.importorskip("napari")
@@ -71,3 +77,27 @@ def test_the_dock_fits_320_pixels(open_dock, qtbot):
     assert dock.minimumSizeHint().width() <= 320
     content = dock.findChild(type(dock.scores)).parentWidget()
     assert content.minimumSizeHint().width() <= 320
+
+
+def test_what_was_there_when_torch_came_is_spared_by_the_collector_until_a_layer_goes(
+    open_dock, monkeypatch
+):
+    viewer, dock = open_dock()
+    layer = viewer.add_image(np.zeros((8, 9)))
+    held = ModuleType("held")
+    held.ring = held  # nothing but the collector frees it
+    gone, before = weakref.ref(held), gc.get_freeze_count()
+    monkeypatch.setitem(sys.modules, "torch", sys.modules.get("torch", ModuleType("torch")))
+    dock._torch_to_come = True
+    try:
+        dock._on_devices(None)
+        assert gc.get_freeze_count() > before
+        del held
+        gc.collect()
+        assert gone() is not None
+        viewer.layers.remove(layer)
+        assert gc.get_freeze_count() == 0
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.freeze()  # as the suite has it
