@@ -126,5 +126,10 @@ def test_an_image_of_a_case_folder_has_the_scale_that_the_folder_tells(tmp_path:
         cases.write_text(json.dumps(told))
         os.utime(cases, ns=(0, len(str(told))))
         assert opened(image, None)[1].spacing_mm == mm
+    composed, apart = "M\u00fcller", "Mu\u0308ller"  # one name to a person, two to a computer
+    image = image.rename(image.with_name(f"{apart}.png"))
+    cases.write_text(json.dumps({composed: {"spacing_mm": [0.004, 0.01]}}))
+    os.utime(cases, ns=(0, 1))
+    assert opened(image, None)[1].spacing_mm == (None, 0.004, 0.01)
     with pytest.raises(ValueError, match=r"is none of .png, .*or segment it in napari, which"):
         opened(image.with_suffix(".nii"), None)

@@ -284,7 +284,7 @@ def case_spacing(image: Path) -> tuple[float, float] | None:
     file = image.parent.parent / "cases.json"
     if image.parent.name != "images" or not file.is_file():
         return None
-    return _spacings(file, file.stat().st_mtime_ns).get(image.stem)
+    return _spacings(file, file.stat().st_mtime_ns).get(composed(image.stem))
 
 
 @lru_cache(maxsize=8)
@@ -293,7 +293,7 @@ def _spacings(file: Path, _when: int) -> dict[str, tuple[float, float]]:
     for name, entry in _object(file, [], "").items():
         given = entry.get("spacing_mm") if isinstance(entry, dict) else None
         if (spacing := _spacing(given)) is not None:
-            found[name] = spacing
+            found[composed(name)] = spacing
     return found
 
 

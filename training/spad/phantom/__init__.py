@@ -1,4 +1,4 @@
-"""Drawn OCT B-scans of four diseases with their exact truth: sample data, tests, training.
+"""Drawn OCT B-scans of three diseases with their exact truth: sample data, tests, training.
 
 A scene in millimetres is cut into B-scans, and each cut is shown as a device would show it.
 """
