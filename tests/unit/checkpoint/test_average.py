@@ -24,7 +24,7 @@ CARD = Card(
     schedule=ScheduleConfig(),
     input=InputConfig(),
     sampling=SamplingConfig(),
-    training={"steps": 3},
+    training={"licence": "MIT", "steps": 3},
     scores={"mean": 0.9},
 )
 
@@ -35,7 +35,7 @@ def written(tmp_path, name, value, card=CARD):
     return str(path)
 
 
-def test_the_mean_is_written_with_the_first_card_and_nobodys_scores(tmp_path, capsys):
+def test_the_mean_is_written_with_the_first_card_and_nobodys_scores_or_licence(tmp_path, capsys):
     models = [written(tmp_path, "abc"[i], value) for i, value in enumerate((1, 2, 6))]
     out = tmp_path / "new" / "mean.safetensors"
     assert main(["average", *models, "-o", str(out)]) == 0

@@ -1,5 +1,7 @@
 """A lesson: what was corrected is learnt, the old model stays, and what does not fit is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,7 @@ def state(segmenter):
 
 def test_what_is_taught_is_found_and_the_old_model_stays_as_it_is(model, bscan):
     old = model("unet")
+    old.card = replace(old.card, training={"licence": "MIT"})
     image, labels = taught(bscan)
     before = state(old)
     learnt = old.learn([image], [labels], steps=60, learning_rate=1e-2, old_bscans=0)
@@ -54,6 +57,7 @@ def test_what_is_taught_is_found_and_the_old_model_stays_as_it_is(model, bscan):
     assert all(torch.equal(before[k], v) for k, v in state(old).items())
     assert learnt.sha256 == ""
     assert learnt.card.name == "tiny, learnt"
+    assert "licence" not in learnt.card.training  # for whoever taught it to say
     assert learnt.card.training["learnt"] == [{"bscans": 1, "pixels": 32 * 48, "earlier_bscans": 0}]
     assert learnt.card.scores == {}
     twice = learnt.learn([image], [labels], **QUICK).card

@@ -41,7 +41,7 @@ def test_a_manifest_is_fetched_kept_and_listed_without_a_network(web, entry, cap
     assert lines[-1].split()[:4] == ["tiny-1.2", "to", "download", f"{entry.size / 1e6:.1f}"]
     told = read_card(shipped()["oct-lesions"]).scores["validation"]["pooled Dice"]["mean"]
     ours = next(x for x in lines if "oct-lesions" in x)
-    assert "data: CC BY 4.0" in ours
+    assert "BSD-3-Clause; data: CC BY 4.0, BSD-3-Clause" in ours
     assert f"Dice {told:.3f}" in ours
 
 

@@ -49,8 +49,8 @@ def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
     Returns
     -------
     card : Card
-        The first one's, without scores, which were another model's; ``training`` says of what it
-        is the mean.
+        The first one's, without scores and licence, which were another model's; ``training`` says
+        of what it is the mean.
     tensors : dict of torch.Tensor
 
     Raises
@@ -79,5 +79,6 @@ def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
         for name in total:
             total[name] += tensors[name].double()
     mean = {name: (tensor / len(paths)).to(kinds[name]) for name, tensor in total.items()}
-    told = {**card.training, "mean of": f"the weights of {len(paths)} models"}
+    told = {k: v for k, v in card.training.items() if k != "licence"}
+    told["mean of"] = f"the weights of {len(paths)} models"
     return replace(card, training=told, scores={}), mean

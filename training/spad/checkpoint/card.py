@@ -165,7 +165,8 @@ class Card(Checked):
         2 to 64, values 0 (background), 1, 2, ... in this order, each with a name of its own.
     network, schedule, input, sampling : dataclasses of this module
     training : mapping
-        Method, preset, steps, seed, command, `data` (a list of name, licence, source). Free-form.
+        Method, preset, steps, seed, command, `data` (a list of name, licence, source), `licence`
+        of the weights. Free-form.
     scores : mapping
         What was measured, and on what. Free-form; a score that does not exist is None.
     notice : str

@@ -82,7 +82,7 @@ def learning_steps(
 def _named(card: Card, about: Lesson) -> Card:
     """The card of what was learnt: from what, and of how many B-scans; no patient.
 
-    The scores were the old model's.
+    The scores were the old model's, and so was its licence: a person's corrections are in this one.
     """
     record = {
         "bscans": len(about.examples),
@@ -91,7 +91,8 @@ def _named(card: Card, about: Lesson) -> Card:
     }
     before = card.training.get("learnt", [])
     name = card.name if card.name.endswith(_LEARNT) else card.name[: 80 - len(_LEARNT)] + _LEARNT
-    training = {**card.training, "learnt": [*before, record]}
+    training = {k: v for k, v in card.training.items() if k != "licence"}
+    training["learnt"] = [*before, record]
     return replace(card, name=name, training=training, scores={})
 
 

@@ -114,16 +114,18 @@ def listed(others: Iterable[Path] = ()) -> tuple[list[Listed], list[str]]:
 
 
 def licence_of(card: Card) -> str:
-    """The licence that a card states, or those of the data that its model learnt from."""
-    if isinstance(own := card.training.get("licence"), str):
-        return own
+    """The licence that a card states, and those of the data that its model learnt from."""
+    own = card.training.get("licence")
+    own = own if isinstance(own, str) else ""
     data = card.training.get("data")
     stated = [
         str(one["licence"])
         for one in (data if isinstance(data, list) else [])
         if isinstance(one, Mapping) and one.get("licence")
     ]
-    return f"not stated; data: {', '.join(dict.fromkeys(stated))}" if stated else ""
+    if not stated:
+        return own
+    return f"{own or 'not stated'}; data: {', '.join(dict.fromkeys(stated))}"
 
 
 def score_of(scores: Mapping[str, Any]) -> str:
