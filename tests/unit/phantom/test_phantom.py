@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spad import phantom
 from spad.phantom.bscans import bscan, stack
 from spad.phantom.readings import IRF, ISOS, PED, SHRM, SRF, Reading, annotate
+from spad.phantom.scene import Scene
 from spad.phantom.serous import SerousScene
 
 SEEDS = range(60)
@@ -255,6 +256,26 @@ def test_a_serous_eye_has_more_clear_fluid_and_no_scar(many: list[phantom.Phanto
     serous = [bscan(seed, shape=SMALL, disease="serous") for seed in SEEDS]
     assert share(serous, SRF) > 2 * share(many, SRF)
     assert share(serous, SHRM) < share(many, SHRM) / 4
+
+
+def test_where_a_serous_eye_is_lifted_its_isos_line_is_shown_but_not_outlined() -> None:
+    x = np.linspace(-3, 3, 600)
+    z = (np.arange(600) + 0.5) * 0.004
+    seen = 0
+    for seed in range(30):
+        cut = SerousScene(np.random.default_rng(seed), randomise=False).cut(x, 0.0)
+        lifted = np.maximum(cut.ped, cut.shrm - cut.retina) > 0.01
+        seen += int((lifted & (cut.seen > 0.5)).sum())
+        line = (annotate(cut, z, Reading()) == ISOS).any(axis=0)
+        assert not line[lifted].any(), seed
+        np.testing.assert_array_equal(cut.drawn[~lifted], cut.seen[~lifted])
+    assert seen > 500
+
+
+def test_a_wet_eye_is_outlined_wherever_its_isos_line_is_seen() -> None:
+    x = np.linspace(-3, 3, 600)
+    cut = Scene(np.random.default_rng(5), randomise=False).cut(x, 0.0)
+    np.testing.assert_array_equal(cut.drawn, cut.seen)
 
 
 def test_at_the_optic_disc_the_layers_end_in_order_and_nothing_is_labelled() -> None:

@@ -85,7 +85,7 @@ def bscan(
     disease : {"wet-amd", "oedema", "serous"}
         Macular oedema shows large grey cysts, exudates and their shadows; serous detachments clear
         SRF and PED over a thick choroid, in three eyes of ten the optic disc, and drusen that are
-        outlined as PED.
+        outlined as PED; over all of these IS/OS is shown and not outlined.
 
     Returns
     -------

@@ -16,7 +16,8 @@ class Cut:
     """The scene in one slice: depths in mm from the image's top, one per column, top to bottom.
 
     `blobs` are the rows (x, z, rx, rz, amount, softness) that only the image shows; `cysts` the
-    rows (x, z, rx, rz, phase); `seen` is the IS/OS line's visibility in 0..1.
+    rows (x, z, rx, rz, phase); `seen` is the IS/OS line's visibility in 0..1, `drawn` what
+    of it a reader outlines.
     """
 
     x: F64
@@ -38,6 +39,7 @@ class Cut:
     hyaloid: F64
     ped: F64  # height of labelled RPE domes, drusen not counted
     seen: F64
+    drawn: F64
     worn: F64  # 0..1: RPE lost, light falls through
     shadow: F64  # of retinal vessels, 0..1
     cysts: F64

@@ -65,7 +65,7 @@ def annotate(cut: Cut, z: F64, reading: Reading) -> NDArray[np.uint8]:
     middle = (cut.isos_top + cut.isos) / 2 + hand[3] / 4
     # Never thinner than a row, or the line would break up in small images.
     half = np.maximum((cut.isos - cut.isos_top) * reading.isos_factor, z[1] - z[0]) / 2
-    line = (depth >= middle - half) & (depth < middle + half) & (cut.seen > reading.isos_from)
+    line = (depth >= middle - half) & (depth < middle + half) & (cut.drawn > reading.isos_from)
     labels[line] = ISOS
     inside = cyst_distance(cut, z, reading.overlooks_mm) + more + hand[4] / 2 > 0
     labels[inside & (depth > cut.rnfl) & (depth < cut.elm)] = IRF

@@ -245,7 +245,7 @@ class Scene:
             x=x, y=y, ilm=ilm, rnfl=rnfl, gcl=gcl, inl=inl, opl=opl, elm=elm, isos_top=isos_top,
             isos=isos, retina=retina, srf=rpe_top - shrm, shrm=rpe_top, rpe=rpe, bruch=bruch,
             choroid=bruch + self.choroid_mm * (1 + 0.15 * self.sway(x, -y)),
-            hyaloid=np.minimum(hyaloid, ilm), ped=ped, seen=seen, worn=worn,
+            hyaloid=np.minimum(hyaloid, ilm), ped=ped, seen=seen, drawn=seen, worn=worn,
             shadow=np.clip((vessels[:, 3:] * np.exp(-reach)).sum(axis=0), 0, 0.6),
             cysts=cysts, blobs=blobs,
         )  # fmt: skip

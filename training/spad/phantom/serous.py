@@ -16,6 +16,7 @@ import numpy as np
 from spad.phantom.cut import Cut
 from spad.phantom.disc import Disc
 from spad.phantom.looks import Look
+from spad.phantom.readings import LEAST_MM
 from spad.phantom.scene import Dome, Scene
 from spad.phantom.waves import F64
 
@@ -40,9 +41,14 @@ class SerousScene(Scene):
         self.toll[0] *= 0.3  # detached photoreceptors are still seen
 
     def cut(self, x: F64, y: float) -> Cut:
-        """Cut the scene at y (mm) along columns at x (W,) in mm."""
+        """Cut the scene at y (mm) along columns at x (W,) in mm.
+
+        Over fluid, PED and SHRM the IS/OS line is shown but not outlined, as AMD-SD's readers do.
+        """
         cut = super().cut(x, y)
-        return self.disc.into(cut) if self.disc else cut
+        cut = self.disc.into(cut) if self.disc else cut
+        lifted = np.maximum(cut.ped, cut.shrm - cut.retina) > LEAST_MM
+        return replace(cut, drawn=np.where(lifted, 0, cut.seen))
 
     def _lesions(self, rng: np.random.Generator) -> None:
         super()._lesions(rng)
@@ -56,7 +62,8 @@ class SerousScene(Scene):
         centre = self.fovea[0] + rng.normal(0, 0.6)
         centre = float(np.clip(centre, -0.35 * self.width_mm, 0.35 * self.width_mm))
         self.srf = list(self._detachments(rng, centre)) if u() < 0.75 else []
-        self.ped = list(self._peds(rng, centre)) if u() < 0.55 else []
+        self.ped = list(self._peds(rng, centre)) if u() < 0.6 else []
+        self.ped += self._chain(rng, centre) if u() < 0.3 else []
         self.ped += [druse for druse in self.drusen if druse.height > _OUTLINED_MM]
         self.drusen = [druse for druse in self.drusen if druse.height <= _OUTLINED_MM]
         many, half = rng.integers(3, 40) if u() < 0.5 else 0, 0.5 * self.width_mm
@@ -92,6 +99,15 @@ class SerousScene(Scene):
             power, rough = (u(0.45, 1.0), 0.05) if u() < 0.5 else (u(0.6, 1.5), u(0.05, 0.3))
             yield Dome.draw(rng, at, rx, height, power, rough)
 
+    def _chain(self, rng: np.random.Generator, centre: float) -> Iterator[Dome]:
+        """Draw large drusen side by side, many of which run together."""
+        u = rng.uniform
+        at = centre - u(0, 1.2)
+        for _ in range(rng.integers(3, 12)):
+            rx = u(0.07, 0.25)
+            yield Dome.draw(rng, at, rx, rx * u(0.25, 0.7), u(0.5, 1.2), u(0.05, 0.3))
+            at += rx * u(0.8, 2.2)
+
     def _vessels(self, rng: np.random.Generator) -> None:
         """Draw the choroid's large vessels, in three eyes of four, besides what others have."""
         super()._vessels(rng)
@@ -111,10 +127,12 @@ class SerousScene(Scene):
 def clearer(look: Look, rng: np.random.Generator) -> Look:
     """Let subretinal fluid be anything from black to hardly darker than the ONL.
 
-    In every second eye PEDs are grey within, under an RPE that stays bright.
+    In seven eyes of ten PEDs are grey within, to as bright as SHRM, under an RPE that stays bright.
     """
     tissue, thinned = dict(look.tissue), look.thinned
     tissue["srf"] = float(np.clip(rng.uniform(0.0, tissue["onl"]), 0, 0.3))
-    if rng.random() < 0.55:
-        tissue["ped"], thinned = float(rng.uniform(0.38, 0.66)), rng.uniform(-0.05, 0.12)
-    return replace(look, tissue=tissue, thinned=max(0.0, thinned))
+    if rng.random() < 0.7:
+        tissue["ped"] = float(rng.uniform(0.36, max(0.5, tissue["rpe"] - 0.08)))
+        thinned = rng.uniform(-0.05, 0.12)
+    texture = float(rng.uniform(0.0, 0.1))
+    return replace(look, tissue=tissue, thinned=max(0.0, thinned), texture=texture)
