@@ -118,6 +118,7 @@ class AddMenu(QToolButton):
         )
         if layer is not None:
             self.band_added.emit(layer, result, value)
+            self.desk.say(f"The labels of {name} follow these lines: drag one (G), or draw (D).")
 
     def add_new(self, names: Sequence[str]) -> None:
         """Add lines that are to be drawn yet."""
@@ -148,9 +149,12 @@ class AddMenu(QToolButton):
         """Add the lines of a file."""
         try:
             image = self._image()
-            self.add_found(import_lines(path, self._shape(image)), image)
+            lines = import_lines(path, self._shape(image))
         except Exception as error:
             self.desk.fail(error)
+            return
+        if self.add_found(lines, image) is not None:
+            self.desk.say(f"Opened {path.name}: {', '.join(lines.names)}")
 
     # ------------------------------------------------------------------ out
 
@@ -167,14 +171,16 @@ class AddMenu(QToolButton):
         colors: dict[int | None, Any] = {None: "magenta", 0: "transparent"}
         colors |= {n + 1: Color(color_of(n)).rgba for n in range(len(names) - 1)}
         between = [f"{a} to {b}" for a, b in pairwise(names)]
+        name = f"{layer.name} – areas"
         self.viewer.add_labels(
             labels if layer.ndim > 2 else labels[0],
-            name=f"{layer.name} – areas",
+            name=name,
             features={"index": np.arange(len(names)), "name": ["background", *between]},
             colormap=DirectLabelColormap(color_dict=colors),
             opacity=0.5,
             **placed_like(layer),
         )
+        self.desk.say(f"The areas between the lines are a layer of labels: “{name}”")
 
     def export(self, layer: Vectors) -> None:
         """Ask for a file, and write the lines there."""

@@ -95,7 +95,8 @@ class Band:
             self._writing = False
 
     def _fits(self, labels: NDArray[np.uint8], plane: NDArray[np.float32]) -> bool:
-        return followed(labels, self.value, plane) is plane
+        # Columns with holes or several parts fit, too, where the lines are their outermost ones.
+        return np.array_equal(with_band(labels, self.value, plane), labels)
 
     def _places(self, z: int, where: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
         """Places in the layer of pixels of a B-scan, an array an axis."""

@@ -105,6 +105,8 @@ def explain(error: BaseException) -> str:
             "the current Microsoft Visual C++ redistributable."
         )
     if isinstance(error, ImportError):
+        if "pip install" in text:
+            return text
         return f"{text}. Install what is missing:  {sys.executable} -m pip install napari-spad"
     return hosts.explain(error, safe="The image and your layers are safe.")
 

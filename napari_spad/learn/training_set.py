@@ -251,7 +251,7 @@ class TrainingSet(QWidget):
         self._worker.returned.connect(self._on_written)
         self._worker.errored.connect(lambda error: self.desk.fail(error))
         self._worker.finished.connect(self._on_finished)
-        self.stop.show()
+        self._show_stop(True)
         self.refresh()
         self._worker.start()
 
@@ -307,8 +307,12 @@ class TrainingSet(QWidget):
 
     def _on_finished(self, _: object = None) -> None:
         self._worker = None
-        self.stop.hide()
+        self._show_stop(False)
         self.refresh()
+
+    def _show_stop(self, on: bool) -> None:
+        self.stop.setVisible(on)
+        self.all.setVisible(not on)  # four buttons are wider than the dock
 
 
 def png_bytes(array: NDArray[Any]) -> bytes:

@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 
 from napari_spad.borders import borders_of
 from napari_spad.read.opened_layers import reference_layer
-from spad.borders import band_lines
+from spad.borders import band_lines, write_lines
 from spad.checkpoint import IGNORE
 from spad.measuring import Scale
 
@@ -116,6 +116,26 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> No
     assert np.array_equal(result.layer.data, before), "a locked structure stays"
 
 
+def test_undoing_a_line_brings_back_the_holes_of_its_structure(open_dock, qtbot) -> None:
+    _, dock = opened(open_dock)
+    dock.form.whole.setChecked(True)
+    segment(dock, qtbot)
+    (result,) = dock.results
+    row = np.nonzero(result.layer.data[0, :, 0] == 3)[0][2]
+    result.layer.data[:, row, 35:50] = 0
+    before = result.layer.data.copy()
+    dock.borders.add.add_band(3)
+    borders, z = borders_of(dock.borders.layer), dock.borders.at_work.tools.bscan
+    plane = borders.plane(z)
+    plane[0, 30:40] -= 4
+    borders.put({z: plane})
+    assert (result.layer.data[z, row, 35:40] == 3).all(), "the lines are the outermost ones"
+    assert (result.layer.data[z, row, 40:50] == 0).all()
+    borders.undo()
+    assert np.array_equal(result.layer.data, before)
+    assert not result.hand.mask.any()
+
+
 def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> None:
     _, dock = opened(open_dock)
     dock.borders.add.add_new(["ILM", "BM"])
@@ -156,3 +176,16 @@ def test_the_devices_lines_can_be_edited_and_areas_become_labels(open_dock) -> N
     assert np.array_equal(areas.data, labels), "one rule for lines of the device and of a person"
     assert areas.features["name"].tolist() == ["background", "ILM to BM"]
     assert "550 µm" in dock.borders.thickness.text()
+
+
+def test_lines_of_a_file_open_to_the_same_numbers_and_it_is_said(open_dock, tmp_path) -> None:
+    _, dock = opened(open_dock)
+    dock.borders.add.add_new(["ILM"])
+    borders = borders_of(dock.borders.layer)
+    borders.heights[0, 1] = 12.25
+    write_lines(borders.lines, tmp_path / "mine.csv")
+    dock.borders.add.open(tmp_path / "mine.csv")
+    again = borders_of(dock.borders.layer)
+    assert again is not borders
+    assert np.array_equal(again.heights, borders.heights, equal_nan=True)
+    assert dock.footer.status.text() == "Opened mine.csv: ILM"

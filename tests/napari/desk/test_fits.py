@@ -72,6 +72,7 @@ def _settle() -> None:
 
 
 def test_nothing_asks_for_more_than_a_narrow_column_of_a_laptops_screen(dock):
+    dock.training.cases._show_stop(True)  # as while B-scans are added
     assert dock.minimumSizeHint().width() <= WIDTH_PX
     assert content(dock).minimumSizeHint().width() <= WIDTH_PX
     fixed = dock.minimumSizeHint().height() - dock.findChild(QScrollArea).minimumSizeHint().height()
