@@ -126,10 +126,10 @@ def proposals(
     model: Segmenter, learnt: Segmenter | None, one: Stack, every: int, *, sampler: bool
 ) -> Iterator[tuple[U8, dict[str, U8]]]:
     """Each B-scan between given ones: its reference and, by name, what is proposed."""
-    classes, odds = len(model.card.classes), model.card.sampling.odds
+    classes, rule = len(model.card.classes), model.card.sampling
 
     def weighed(shapes: Shapes, said: Any) -> U8:
-        return mixed(shapes, said.labels, said.probability, between=every - 1, odds=odds)
+        return mixed(shapes, said.labels, said.probability, between=every - 1, rule=rule)
 
     for a, b in pairwise(range(0, len(one.images), every)):
         ends = [Neighbour(one.images[i], one.given[i]) for i in (a, b)]

@@ -14,6 +14,7 @@ from napari_spad.correct.around_edits import Resampling
 from napari_spad.desk import Desk, Finished, Request, Result, segment_parts
 from napari_spad.layers import Part
 from spad.between import Gap, gaps, nothing_between
+from spad.checkpoint import SamplingConfig
 from spad.inference import Engine
 
 __all__ = ["Filling"]
@@ -72,7 +73,7 @@ class Filling:
         def made(request: Request) -> FillRequest:
             card = self.resampling.form.engine.read_card(request.checkpoint)
             plain = {f.name: getattr(request, f.name) for f in fields(request)}
-            return FillRequest(**plain, ends=ends, labels=labels, odds=card.sampling.odds)
+            return FillRequest(**plain, ends=ends, labels=labels, rule=card.sampling)
 
         def take(event: Finished) -> str:
             nonlocal done, changed
@@ -130,13 +131,13 @@ class FillRequest(Request):
         The accepted B-scans beside each one.
     labels : mapping
         Label maps of the accepted ones, uint8 (H, W).
-    odds : float or None
+    rule : SamplingConfig
         Of the model's card.
     """
 
     ends: Mapping[Place, _Ends]
     labels: Mapping[Place, NDArray[np.uint8]]
-    odds: float | None
+    rule: SamplingConfig
 
     def work(self, engine: Engine) -> Generator[Any, None, None]:
         """Yield what `segment_parts` does, with other label maps."""
@@ -159,7 +160,7 @@ class FillRequest(Request):
         shapes = shapes_between(
             self.source.read(event.part), before, after, ends.share, len(made.probability)
         )
-        labels = mixed(shapes, made.labels, made.probability, between=ends.between, odds=self.odds)
+        labels = mixed(shapes, made.labels, made.probability, between=ends.between, rule=self.rule)
         provenance = {**made.provenance, "between": [place[-1] for place in beside]}
         return replace(
             event,

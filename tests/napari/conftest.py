@@ -55,7 +55,7 @@ class FakeEngine:
         return SimpleNamespace(
             name="fake",
             classes=CLASSES,
-            sampling=SimpleNamespace(steps=3, samples=4, odds=None),
+            sampling=SimpleNamespace(steps=3, samples=4, odds=None, peak=None),
             schedule=SimpleNamespace(steps=100),
             text=lambda: "a fake card",
         )

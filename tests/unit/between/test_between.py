@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ from spad.between import (
     align,
     gaps,
     interpolated,
-    mixed,
     nothing_between,
     shapes_between,
 )
+from spad.between import mixed as mixed_by
+from spad.checkpoint import SamplingConfig
 from spad.phantom import bscan
 
 SHAPE = (80, 120)
+mixed = partial(mixed_by, rule=SamplingConfig())
 
 
 def disc(row: float, column: float, radius: float, value: int = 1) -> np.ndarray:
@@ -120,9 +123,20 @@ def test_the_model_decides_where_the_shapes_are_unsure_and_they_where_it_is():
     np.testing.assert_array_equal(mixed(shapes, alone, seen), disc(40, 60, 13))
     elsewhere = np.stack([1 - disc(40, 100, 5), disc(40, 100, 5)]).astype(np.float16)
     assert not mixed(shapes, alone, elsewhere)[:, 90:].any()  # far from what the neighbours show
-    assert mixed(shapes, alone, unsure, odds=4.0).sum() > shapes.labels.sum()
+    assert mixed(shapes, alone, unsure, rule=SamplingConfig(odds=4.0)).sum() > shapes.labels.sum()
     with pytest.raises(ValueError, match="cannot be mixed; give all of one B-scan"):
         mixed(shapes, alone, unsure[:, :40])
+
+
+def test_a_part_that_the_model_nowhere_is_sure_of_needs_both_neighbours():
+    before, after = disc(40, 30, 10) | disc(40, 90, 10), disc(40, 31, 10)
+    shapes = interpolated(before, after, 0.5, 2)
+    none, unsure = np.zeros(SHAPE, np.uint8), np.full((2, *SHAPE), 0.5)
+    assert mixed(shapes, none, unsure)[40, [30, 90]].all()
+    found = mixed(shapes, none, unsure, rule=SamplingConfig(peak=0.8))
+    np.testing.assert_array_equal(found[40, [30, 90]], [1, 0])
+    unsure[:, 40, 90] = 0.1, 0.9
+    assert mixed(shapes, none, unsure, rule=SamplingConfig(peak=0.8))[40, 90]
 
 
 def test_the_wider_a_gap_the_less_count_shapes_that_differ():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from spad.areas import drop_doubtful
 from spad.checkpoint.card import Card, NetworkConfig, SamplingConfig
 from spad.inference import ensemble
-from spad.inference.ensemble import decided, drop_doubtful
+from spad.inference.ensemble import decided
 from spad.inference.segmenter import Segmenter
 from spad.network import build
 
@@ -23,7 +24,7 @@ def drawn(probabilities, rule):
     """The label map as a list; planes one by one must give the same."""
     out = decided(probabilities, rule).numpy()
     assert np.array_equal(decided(iter(probabilities), rule).numpy(), out)
-    drop_doubtful(out, probabilities.numpy(), rule)
+    drop_doubtful(out, probabilities.numpy(), rule.peak)
     return out.tolist()
 
 

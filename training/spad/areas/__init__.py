@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         SPECK_MM2,
         SPECK_PX,
         changed_by,
+        drop_doubtful,
         filled,
         grown,
         shrunk,

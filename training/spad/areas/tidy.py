@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ __all__ = [
     "SPECK_MM2",
     "SPECK_PX",
     "changed_by",
+    "drop_doubtful",
     "filled",
     "grown",
     "shrunk",
@@ -110,3 +112,24 @@ def filled(labels: LabelMap, value: int) -> LabelMap:
     """Fill the background that a structure encloses; see :func:`grown`."""
     holes = ndimage.binary_fill_holes(labels == value) & (labels == 0)
     return np.where(holes, value, labels).astype(labels.dtype)
+
+
+def drop_doubtful(labels: LabelMap, planes: Iterable[NDArray[Any]], peak: float | None) -> None:
+    """Make background, in place, each part in which its structure nowhere reaches the peak.
+
+    Parameters
+    ----------
+    labels : array of uint8, shape (H, W)
+    planes : K arrays of float, shape (H, W)
+        The classes' probabilities, background first.
+    peak : float or None
+        Of a model's card; None changes nothing.
+    """
+    if peak is None:
+        return
+    for value, plane in enumerate(planes):
+        if value and (own := labels == value).any():
+            parts, count = ndimage.label(own, _EIGHT)
+            kept = np.zeros(count + 1, bool)
+            kept[parts[own & (plane >= peak)]] = True
+            labels[own & ~kept[parts]] = 0

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.areas import drop_doubtful
 from spad.between.alignment import align
 from spad.between.shapes import Shapes, interpolated
 from spad.cases import luminance
+from spad.checkpoint import SamplingConfig
 
 __all__ = ["Neighbour", "mixed", "shapes_between"]
 
 SPREAD = 3.0
 """Pixels over which the shapes are unsure, for each by which the two borders lie apart."""
 LEAST_PX = 1.0
-BELIEF = 5.0
+BELIEF = 6.0
 """So sure are the shapes at most, far from a border: the logarithm of a probability."""
-TRUST = 0.3
+TRUST = 1 / 3
 """The power of the model's probabilities, which are surer than they are right."""
 LEAST_WEIGHT = 0.4
 """Of the shapes, below which they are left aside. All of these by `benchmarks/between.py`."""
@@ -79,12 +81,13 @@ def mixed(
     probability: NDArray[Any],
     *,
     between: int = 1,
-    odds: float | None = None,
+    rule: SamplingConfig,
 ) -> NDArray[np.uint8]:
     """Decide a label map by the product of the model's probabilities and the shapes'.
 
     The more B-scans lie between the two neighbours, the less their shapes count, unless they agree;
-    where that is little, the model's own label map stands.
+    where that is little, the model's own label map stands. As in that, a part in which the model
+    nowhere reaches its card's peak is left out, but where both neighbours show the structure too.
 
     Parameters
     ----------
@@ -96,9 +99,8 @@ def mixed(
         Of the model.
     between : int
         How many B-scans lie between the neighbours.
-    odds : float, optional
-        Of the model's card: a structure is drawn where its probability times these exceeds the
-        background's.
+    rule : SamplingConfig
+        Of the model's card: its ``odds`` and ``peak``.
 
     Returns
     -------
@@ -124,11 +126,14 @@ def mixed(
     for value, (distance, p) in enumerate(zip(shapes.distances, probability, strict=True)):
         unsure_px = max(SPREAD * float(shapes.moved_px[value]), LEAST_PX)
         score = weight * np.clip(distance / unsure_px, -BELIEF, BELIEF)
+        # method, Eq. 38
         score += trust * np.log(np.maximum(np.asarray(p, np.float32), _TINY))
-        if not value and odds is not None:
-            score -= np.log(odds)
+        if not value and rule.odds is not None:
+            score -= np.log(rule.odds)
         labels[score > best] = value
         np.maximum(best, score, out=best)
+    sure = (np.maximum(p, shapes.shared == value) for value, p in enumerate(probability))
+    drop_doubtful(labels, sure, rule.peak)
     return labels
 
 

@@ -31,11 +31,14 @@ class Shapes:
         the largest of them.
     agreement : float
         Dice of the two label maps, of all structures together; 0 where they have none.
+    shared : array of uint8, shape (H, W)
+        The structure that both show at a pixel, 0 where they differ.
     """
 
     distances: NDArray[np.float32]
     moved_px: NDArray[np.float32]
     agreement: float
+    shared: NDArray[np.uint8]
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -88,8 +91,9 @@ def interpolated(
     distances[0] = -distances[1:].max(0, initial=_FAR)
     moved[0] = moved[1:].max(initial=0)
     size = int(np.count_nonzero(before)) + int(np.count_nonzero(after))
-    same = int(np.count_nonzero((before == after) & (before > 0)))
-    return Shapes(distances, moved, 2 * same / max(size, 1))
+    shared = np.where(before == after, before, 0).astype(np.uint8)
+    same = int(np.count_nonzero(shared))
+    return Shapes(distances, moved, 2 * same / max(size, 1), shared)
 
 
 def _ends(parts_of: NDArray[np.bool_], other: NDArray[np.bool_]) -> Sequence[tuple[int, int]]:

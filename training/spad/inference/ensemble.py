@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spad import areas
 from spad.checkpoint import SamplingConfig
 from spad.inference.letterbox import Frame
 
@@ -17,7 +18,6 @@ __all__ = ["Ensemble", "Outcome"]
 
 _BLOCK = 2**18  # numbers
 _LARGE = 2**26  # numbers: 256 MB for the probabilities of one chain on the image's grid
-_TOUCHING = np.ones((3, 3), bool)  # parts that touch at a corner are one
 
 
 class Outcome(NamedTuple):
@@ -89,7 +89,7 @@ class Ensemble:
         entropy = _p_log_p(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)
         labels = decided(mean, self._rule).cpu().numpy()
         found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
-        drop_doubtful(labels, _on_host(mean), self._rule)
+        areas.drop_doubtful(labels, _on_host(mean), self._rule.peak)
         return Outcome(labels, *found, _on_host(mean))
 
     def _large_result(self) -> Outcome:
@@ -106,7 +106,7 @@ class Ensemble:
         assert self._drawn is not None  # noqa: S101 - by `add`
         entropy.div_(-float(np.log(len(self._chains[0])))).clamp_(0, 1)
         found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
-        drop_doubtful(labels, _on_host(self._mean()), self._rule)
+        areas.drop_doubtful(labels, _on_host(self._mean()), self._rule.peak)
         return Outcome(labels, *found, _on_host(self._mean()))
 
     def _mean(self) -> Iterator[Tensor]:
@@ -156,31 +156,6 @@ def decided(planes: Tensor | Iterable[Tensor], rule: SamplingConfig) -> Tensor:
     if rule.odds is not None:
         return _first_largest(p if k else p / rule.odds for k, p in enumerate(planes))
     return most_probable(planes) if isinstance(planes, Tensor) else _first_largest(planes)
-
-
-def drop_doubtful(
-    labels: NDArray[np.uint8], planes: Iterable[NDArray[np.float32]], rule: SamplingConfig
-) -> None:
-    """Make background, in place, each part in which its structure nowhere reaches the peak.
-
-    Parameters
-    ----------
-    labels : array of uint8, shape (H, W)
-    planes : K arrays of float32, shape (H, W)
-        As `decided` had them.
-    rule : SamplingConfig
-        Its ``peak``; without it nothing changes.
-    """
-    if rule.peak is None:
-        return
-    from scipy import ndimage  # not when a model is opened
-
-    for value, plane in enumerate(planes):
-        if value and (own := labels == value).any():
-            parts, count = ndimage.label(own, _TOUCHING)
-            kept = np.zeros(count + 1, bool)
-            kept[parts[own & (plane >= rule.peak)]] = True
-            labels[own & ~kept[parts]] = 0
 
 
 def most_probable(p: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.between import Gap, gaps, nothing_between
+from spad.checkpoint import SamplingConfig
 from spad.inference import Engine
 from SPADLib.desk import Done, Event, Request, events
 from SPADLib.scene import Result, Source
@@ -50,7 +51,7 @@ def filled(
     as `events`, a `Done` for each B-scan
     """
     began, number, labels = time.monotonic(), 0, result.labels()
-    odds = engine.read_card(request.checkpoint).sampling.odds
+    rule = engine.read_card(request.checkpoint).sampling
     count = sum(len(gap.numbers) for gap in found)
     for gap in found:
         ends = {z: np.array(labels[z]) for z in (gap.before, gap.after)}
@@ -58,11 +59,11 @@ def filled(
             number += 1
             one = replace(request, bscans=range(z, z + 1), probability=True, current=None)
             for event in events(engine, one, source, number=number, count=count, began=began):
-                yield _mixed(event, source, gap, ends, odds) if isinstance(event, Done) else event
+                yield _mixed(event, source, gap, ends, rule) if isinstance(event, Done) else event
 
 
 def _mixed(
-    done: Done, source: Source, gap: Gap, ends: dict[int, NDArray[np.uint8]], odds: float | None
+    done: Done, source: Source, gap: Gap, ends: dict[int, NDArray[np.uint8]], rule: SamplingConfig
 ) -> Done:
     """Weigh what the model says of a B-scan against the shapes of the accepted ones."""
     from spad.between import Neighbour, mixed, shapes_between
@@ -72,7 +73,7 @@ def _mixed(
     image, share = np.asarray(source.stack[done.first]), gap.share(done.first)
     shapes = shapes_between(image, before, after, share, len(made.probability))
     between, alone = len(gap.numbers), made.labels[0]
-    labels = mixed(shapes, alone, made.probability[:, 0], between=between, odds=odds)[None]
+    labels = mixed(shapes, alone, made.probability[:, 0], between=between, rule=rule)[None]
     provenance = {**made.provenance, "between": [gap.before, gap.after]}
     return replace(
         done, segmentation=replace(made, labels=labels, probability=None, provenance=provenance)
