@@ -6,10 +6,10 @@ import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 from napari.utils.colormaps import label_colormap
@@ -25,37 +25,31 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import FunctionWorker
 
-from napari_spad.areas import AreasPanel
-from napari_spad.borders import BordersPanel
-from napari_spad.correct import CorrectPanel
-from napari_spad.desk import (
-    Desk,
-    Finished,
-    Request,
-    Result,
-    Tabs,
-    data_folder,
-    model_tag,
-    named,
-)
-from napari_spad.keep import KeepPanel, dice_of
-from napari_spad.learn import TrainingPanel
-from napari_spad.lessons import LessonsPanel
-from napari_spad.measure import MeasurePanel
-from napari_spad.read import phantom_stack
-from napari_spad.review import ReviewPanel
+from napari_spad.desk import Desk, Result, Tabs, data_folder, named
 from napari_spad.scores import ScoresPanel
-from napari_spad.segment import Footer, ReportButton, SegmentPanel
+from napari_spad.segment import Footer, ReportButton, Segmenting, SegmentPanel
 from spad.checkpoint import NOTICE
 from spad.inference import Engine
 from spad.remote import is_server
-from spad.worker import Worker
+
+if TYPE_CHECKING:  # what is not seen at once is loaded when it is made
+    from napari_spad.areas import AreasPanel
+    from napari_spad.borders import BordersPanel
+    from napari_spad.correct import CorrectPanel
+    from napari_spad.keep import KeepPanel
+    from napari_spad.learn import TrainingPanel
+    from napari_spad.lessons import LessonsPanel
+    from napari_spad.measure import MeasurePanel
+    from napari_spad.review import ReviewPanel
 
 __all__ = ["SpadDock"]
 
 
 class SpadDock(QWidget):
     """The dock widget: panels above, the scores under them, what is going on at the lower edge.
+
+    What is seen at once is made at once. The other panels are made one by one between frames, or
+    when they are first asked for.
 
     Parameters
     ----------
@@ -77,7 +71,7 @@ class SpadDock(QWidget):
         engine: Engine | None = None,
         settings: QSettings | None = None,
         folder: Path | None = None,
-        worker: Callable[[], Any] = Worker,
+        worker: Callable[[], Any] | None = None,
     ) -> None:
         super().__init__()
         # napari hands out a proxy, whose layers are new objects each time: none *is* another.
@@ -89,66 +83,47 @@ class SpadDock(QWidget):
             settings or QSettings("SPAD", "napari-spad"),
             folder or data_folder(),
         )
-        self._done = self._kept = 0
-        self._current: Result | None = None  # the layer that the run writes to
-        self._new = False  # whether the run makes it
-        self._model = ""  # with what
-        self._device = ""
-        self._told: dict[str, None] = {}  # what the engine said of the run, each once
+        self._worker = worker
         self.footer = Footer(self.desk)
         self.form = SegmentPanel(self.desk)
-        self.correct = CorrectPanel(self.desk, self.form)
-        self.lessons = LessonsPanel(self.desk, self.form, worker)
-        self.areas = AreasPanel(self.desk)
-        self.correct.add_section(self.lessons)
-        self.correct.add_section(self.areas, titled=True)
-        self.borders = BordersPanel(self.desk)
-        self.correct.add_section(self.borders, titled=True)
-        self.review = ReviewPanel(self.desk)
         self.scores = ScoresPanel(self.desk)
-        self.measure = MeasurePanel(self.desk, self.scores, self.review.reviews)
-        self.keep = KeepPanel(self.desk)
-        self.training = TrainingPanel(self.desk)
+        self._segmenting = Segmenting(self.desk, self.form)
         self._lay_out()
-        self._connect_panels()
+        self.desk.framing.canvas = self._canvas
+        self.desk.result_added.connect(lambda result: self.scores.show_segmentation(result.layer))
+        self.desk.written.connect(lambda result, at: self.scores.take_note(result.layer, at))
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
         napari_viewer.layers.events.removing.connect(self._thaw)
-        napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         self.desk.framing.note_fit()
         self._frozen = False
         self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settled.timeout.connect(self.desk.framing.fit_again)
+        self._to_come = list(TO_COME)
+        self._turn = QTimer(self, singleShot=True)
+        self._turn.timeout.connect(self._make_next)
         self._warm_up()
         self.form.model.local_chosen.connect(self._warm_up)
         self.form.restore()
+        self._turn.start(SETTLE_MS)  # not before the dock is on screen
 
     def _lay_out(self) -> None:
         notice = named(QLabel(NOTICE), "notice")
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         notice.setEnabled(False)
         self.panels = named(Tabs(), "panels")
-        for panel, title in (
-            (self.form, "Segment"),
-            (self.correct, "Correct"),
-            (self.review, "Review"),
-            (self.measure, "Measure"),
-            (self.keep, "Keep"),
-            (self.training, "Train"),
-        ):
-            self.panels.addTab(panel, title)
+        for panel, title in TABS.items():
+            self.panels.addTab(partial(getattr, self, panel), title)
+        self.panels.widget(0)
         # Where labels are worked on, there are the scores; the other panels need the room.
         self.panels.currentChanged.connect(
-            lambda at: self.scores.setVisible(
-                self.panels.widget(at) not in (self.measure, self.keep, self.training)
-            )
+            lambda at: self.scores.setVisible(self.panels.tabText(at) not in SCORELESS)
         )
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 0, 4, 2)
         layout.setSpacing(2)
-        layout.addWidget(self.keep.kept.offer)  # what a crash left is offered on every tab
-        layout.addWidget(self.measure.scale)  # no mm without it, on any tab
+        self._content = layout
         layout.addWidget(self.panels)
         layout.addWidget(self.scores, 1)
         area = QScrollArea()
@@ -173,18 +148,104 @@ class SpadDock(QWidget):
         canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
         return None if canvas is None else (float(canvas.height()), float(canvas.width()))
 
-    def _connect_panels(self) -> None:
-        """Tell the panels of one another what they ask for."""
-        self.desk.framing.canvas = self._canvas
-        self.form.image.layer_changed.connect(self.measure.follow_image)
-        self.measure.follow_image(self.form.image.layer)
-        self.training.follow(self.form)
-        self.training.cases.accepted = self.desk.accepted
-        self.review.reviews.changed.connect(self.training.cases.refresh)
-        self.keep.log.scores = partial(dice_of, self.scores.live)
-        self.scores.reference.layer_changed.connect(lambda _: self.keep.log.look_again())
-        self.desk.result_added.connect(lambda result: self.scores.show_segmentation(result.layer))
-        self.desk.written.connect(lambda result, at: self.scores.take_note(result.layer, at))
+    # ------------------------------------------------------------------ made one by one
+
+    @cached_property
+    def keep(self) -> KeepPanel:
+        """The tab Keep."""
+        from napari_spad.keep import KeepPanel, dice_of
+
+        panel = KeepPanel(self.desk)
+        panel.log.scores = partial(dice_of, self.scores.live)
+        self.scores.reference.layer_changed.connect(lambda _: panel.log.look_again())
+        self._content.insertWidget(0, panel.kept.offer)  # what a crash left, on every tab
+        return panel
+
+    @cached_property
+    def lessons(self) -> LessonsPanel:
+        """The section Learn of the tab Correct."""
+        from napari_spad.lessons import LessonsPanel
+        from spad.worker import Worker
+
+        return LessonsPanel(self.desk, self.form, self._worker or Worker)
+
+    @cached_property
+    def areas(self) -> AreasPanel:
+        """The section Areas of the tab Correct."""
+        from napari_spad.areas import AreasPanel
+
+        return AreasPanel(self.desk)
+
+    @cached_property
+    def borders(self) -> BordersPanel:
+        """The section Lines of the tab Correct."""
+        from napari_spad.borders import BordersPanel
+
+        return BordersPanel(self.desk)
+
+    @cached_property
+    def correct(self) -> CorrectPanel:
+        """The tab Correct."""
+        from napari_spad.correct import CorrectPanel
+
+        panel = CorrectPanel(self.desk, self.form)
+        panel.add_section(self.lessons)
+        panel.add_section(self.areas, titled=True)
+        panel.add_section(self.borders, titled=True)
+        return panel
+
+    @cached_property
+    def review(self) -> ReviewPanel:
+        """The tab Review."""
+        from napari_spad.review import ReviewPanel
+
+        return ReviewPanel(self.desk)
+
+    @cached_property
+    def measure(self) -> MeasurePanel:
+        """The tab Measure."""
+        from napari_spad.measure import MeasurePanel
+
+        panel = MeasurePanel(self.desk, self.scores, self.review.reviews)
+        self.form.image.layer_changed.connect(panel.follow_image)
+        # No mm without the scale, on any tab.
+        self._content.insertWidget(self._content.indexOf(self.panels), panel.scale)
+        panel.follow_image(self.form.image.layer)
+        return panel
+
+    @cached_property
+    def training(self) -> TrainingPanel:
+        """The tab Train."""
+        from napari_spad.learn import TrainingPanel
+
+        panel = TrainingPanel(self.desk)
+        panel.follow(self.form)
+        self.review.reviews.changed.connect(panel.cases.refresh)
+        panel.cases.accepted = self.desk.accepted  # the review's
+        return panel
+
+    def _make_next(self) -> None:
+        """Make one panel; Qt draws, and hears the person, before the next one."""
+        name = self._to_come.pop(0)
+        try:
+            if name in TABS:
+                self.panels.widget(list(TABS).index(name))
+            else:
+                getattr(self, name)
+        except Exception as error:  # the others come all the same
+            self.desk.fail(error)
+        if self._to_come:
+            self._turn.start(0)
+        else:
+            self._warmer.start()  # PyTorch's import holds up the event loop for a moment
+
+    def complete(self) -> None:
+        """Make at once what is not there yet."""
+        while self._to_come:
+            self._make_next()
+        self._turn.stop()
+
+    # ------------------------------------------------------------------ PyTorch
 
     def _warm_up(self) -> None:
         """Load PyTorch once, in the background, so that the first Segment need not wait for it."""
@@ -197,8 +258,8 @@ class SpadDock(QWidget):
         self._warmer = FunctionWorker(_prepare, self.engine if here else None)
         self._warmer.returned.connect(self._on_devices)
         self._warmer.errored.connect(self.desk.fail)
-        # Not before the dock is on screen: the import holds up the event loop for a moment.
-        QTimer.singleShot(SETTLE_MS, self._warmer.start)
+        if not self._to_come:
+            self._warmer.start()
 
     def _on_devices(self, devices: list[str] | None) -> None:
         if self._torch_to_come and "torch" in sys.modules:
@@ -219,6 +280,8 @@ class SpadDock(QWidget):
             self._frozen = False
 
     def _open_sample(self, _link: str = "") -> None:
+        from napari_spad.read import phantom_stack
+
         for data, settings, kind in phantom_stack():
             getattr(self.viewer, f"add_{kind}")(data, **settings)
 
@@ -236,79 +299,12 @@ class SpadDock(QWidget):
 
     def segment(self) -> None:
         """Start a run with the choices made. Does nothing while one is running."""
-        if self.desk.busy:
-            return
-        self._done, self._kept, self._device, self._told = 0, 0, "", {}
-        self._current, self._model = None, ""
-        try:
-            request = self.form.request()
-            self._current = self._earlier(request)
-        except Exception as error:
-            self.desk.fail(error)
-            return
-        self.desk.run(
-            request,
-            lambda event: self._on_part(request, event),
-            lambda complete: self._on_end(request, complete),
-        )
+        self.complete()
+        self._segmenting.start()
 
     def cancel(self) -> None:
         """End the run after its current step; B-scans already done stay."""
         self.desk.cancel()
-
-    def _on_part(self, request: Request, event: Finished) -> None:
-        self._device = event.device
-        self._told |= dict.fromkeys(event.said)
-        # With the first B-scan, not before it: a run that fails there leaves nothing to remove, for
-        # napari may end (SIGSEGV) where layers go while a notification comes.
-        if self._current is None:
-            classes = event.segmentation.classes
-            self._current = Result(self.viewer, request.source, classes, self._model)
-            self.desk.add_result(self._current)
-        result, index = self._current, event.part.index
-        if result.put(event, undoable=not self._new):
-            self._done += 1
-            self.desk.written.emit(result, index)
-        else:
-            self._kept += 1
-
-    def _earlier(self, request: Request) -> Result | None:
-        """Return the result that a run goes into, None for a new one, by the rules of `Result`."""
-        self._model = model_tag(request.checkpoint)
-        ours = [r for r in self.results if r.fits(request.source, self._model)]
-        earlier = ours[-1] if ours and request.into_result else None
-        part = request.source.parts[0]
-        if earlier is not None and part.index in self.desk.accepted(earlier):
-            self.desk.inform(
-                f"“{earlier.layer.name}” is accepted here and stays as it is: this run makes a new "
-                "layer."
-            )
-            earlier = None
-        if earlier is not None and not earlier.untouched(part):
-            earlier = None
-        self._new = earlier is None
-        return earlier
-
-    def _on_end(self, request: Request, complete: bool) -> str:
-        self._current = None
-        source = request.source
-        if complete:
-            said = [f"done on {self._device} in {self.desk.seconds:.1f} s"]
-            notes = [*source.notes, *self._told]
-            said += notes
-            if notes and not self.desk.stopped:
-                self.desk.inform(f"“{source.name}”: {'; '.join(notes)}.")
-        else:
-            said = ["cancelled"]
-            if self._done:
-                said.append(f"{self._done} of {len(source.parts)} B-scans are done and stay")
-        if self._kept:
-            said.append(f"{self._kept} B-scans were painted on meanwhile and kept as painted")
-        return "; ".join(said)
-
-    def _on_layer_removed(self, event: Any) -> None:
-        if self._current is not None and self._current.layer is event.value:
-            self.desk.stop("stopped: the result's layer was removed")
 
     # ------------------------------------------------------------------ the room that it takes
 
@@ -345,22 +341,29 @@ class SpadDock(QWidget):
     def shut_down(self) -> None:
         """Stop the run and listen to the viewer no more."""
         self._settled.stop()
-        self.keep.disconnect_viewer()
-        self.lessons.disconnect_viewer()
-        self.borders.disconnect_viewer()
-        self.areas.disconnect_viewer()
-        self.training.disconnect_viewer()
-        self.measure.disconnect_viewer()
+        self._turn.stop()
+        made = [vars(self)[name] for name in TO_COME if name in vars(self)]
+        for panel in made:
+            panel.disconnect_viewer()
         self.desk.shut_down()
-        self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self._segmenting.disconnect_viewer()
         self.viewer.layers.events.removing.disconnect(self._thaw)
         self._thaw()
         self.form.image.disconnect_viewer()
-        self.correct.disconnect_viewer()
-        self.review.disconnect_viewer()
         self.scores.disconnect_viewer()
 
 
+TABS = {
+    "form": "Segment",
+    "correct": "Correct",
+    "review": "Review",
+    "measure": "Measure",
+    "keep": "Keep",
+    "training": "Train",
+}
+SCORELESS = ("Measure", "Keep", "Train")
+TO_COME = ("keep", "review", "measure", "lessons", "areas", "borders", "correct", "training")
+"""What is made when the dock is on screen: first what keeps the work."""
 LOADING = "loading PyTorch…"
 SETTLE_MS = 150
 """So long after the last change of its size the canvas is taken to have settled."""

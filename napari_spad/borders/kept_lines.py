@@ -167,8 +167,10 @@ class KeptLines(QObject):
         error, left = answer
         self._worker = None
         for job in left:
-            job.one.dirty.update(job.bscans)
-            job.one.header_dirty |= job.header is not None
+            one = job.one
+            nothing = not one.saved.described  # is on the disk, or not any more
+            one.dirty.update(range(one.borders.bscans) if nothing else job.bscans)
+            one.header_dirty |= nothing or job.header is not None
         if error and error != self.trouble:
             self.desk.fail(f"Lines cannot be autosaved: {error}. They stay in the viewer.")
         self.trouble = error
@@ -182,7 +184,10 @@ class KeptLines(QObject):
     def flush(self) -> str:
         """Save what is not on the disk yet, now; returns what went wrong."""
         self._timer.stop()
-        self._on_saved(_write(self._busy, self.session, self._jobs()))
+        failed = _write(self._busy, self.session, self._jobs())
+        self._on_saved(failed)
+        if failed[1] and not failed[0]:  # all of it anew
+            self._on_saved(_write(self._busy, self.session, self._jobs()))
         self._timer.stop()
         return self.trouble
 
@@ -216,6 +221,9 @@ def _write(busy: Lock, session: Session, jobs: list[_Job]) -> tuple[str, list[_J
             try:
                 session.begin()
                 saved = job.one.saved
+                if saved.vanished():
+                    again.append(job)
+                    continue
                 if job.header is not None:
                     saved.save_header(job.header)
                 for z, (bits, hand) in job.bscans.items():

@@ -280,6 +280,8 @@ class Autosave(QObject):
             job.mark_again()
         failed = _save(self._busy, self.session, self._jobs())  # waits for the worker's save
         self._on_saved(failed)
+        if failed[1] and not failed[0]:  # all of it anew
+            self._on_saved(_save(self._busy, self.session, self._jobs()))
         self._timer.stop()
         return self.trouble
 
@@ -308,7 +310,8 @@ def _save(busy: Lock, session: Session, jobs: list[SaveJob]) -> tuple[str, list[
         for job in jobs:
             try:
                 session.begin()
-                job.write()
+                if not job.write():
+                    again.append(job)
             except Exception as error:
                 # An exception that left the worker would be shown as a traceback.
                 wrong = wrong or explain(error)

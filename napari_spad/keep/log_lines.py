@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 from napari_spad.desk import explain
 from spad.cases import parsed_json, replaced
@@ -28,11 +30,27 @@ def append_lines(disk: Lock, folder: Path, lines: list[str]) -> tuple[str, list[
     with disk:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (folder / time.strftime("%Y-%m.jsonl")).open("ab", buffering=0) as file:
-                file.write(("\n".join(lines) + "\n").encode(errors="backslashreplace"))
+            with (folder / time.strftime("%Y-%m.jsonl")).open("ab+", buffering=0) as file:
+                text = ("\n".join(lines) + "\n").encode(errors="backslashreplace")
+                if _is_cut(file):
+                    text = b"\n" + text
+                if file.write(text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            return f"The annotation log could not be written: {explain(error)}", lines
+            why = error.strerror or explain(error)
+            return (
+                f"The annotation log in {folder} could not be written ({why}): free some room or "
+                "allow writing there; it is tried again with the next B-scan",
+                lines,
+            )
     return "", lines
+
+
+def _is_cut(file: IO[bytes]) -> bool:
+    """Whether a file ends within a line, which a full disk may have cut."""
+    if end := file.seek(0, os.SEEK_END):
+        file.seek(end - 1)
+    return bool(end) and file.read(1) != b"\n"
 
 
 def export_log(folder: Path, target: Path) -> int:

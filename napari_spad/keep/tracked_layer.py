@@ -145,9 +145,11 @@ class SaveJob:
     places: frozenset[Index] | None
     model: Mapping[Index, ModelPart]
 
-    def write(self) -> None:
-        """Write what changed. In a worker."""
+    def write(self) -> bool:
+        """Write what changed; returns False where all is to be written anew. In a worker."""
         saved = self.tracked.saved
+        if saved.vanished():
+            return False
         if self.header is not None and not saved.described:
             saved.save_header(self.header)  # first: B-scans without it can be read, but not placed
         for index, part in self.model.items():
@@ -158,14 +160,18 @@ class SaveJob:
             saved.save_bscan(index, self.labels[index], by_hand)
         if self.header is not None:
             saved.save_header(self.header)
+        return True
 
     def mark_again(self) -> None:
         """Put the marks back: it was not written, or is not known to be."""
         tracked = self.tracked
-        tracked.header_dirty |= self.header is not None
-        tracked.all_dirty |= self.places is None
+        nothing = not tracked.saved.described  # is on the disk, or not any more
+        tracked.header_dirty |= nothing or self.header is not None
+        tracked.all_dirty |= nothing or self.places is None
         tracked.dirty |= self.places or set()
         tracked.from_model |= set(self.model)
+        if nothing and tracked.result is not None:
+            tracked.from_model |= set(tracked.result.packed)
 
 
 def places_of(atom: Any, shape: tuple[int, ...]) -> set[Index]:

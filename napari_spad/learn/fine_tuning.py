@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 from napari_spad.desk import Desk, explain, named, setting
 from napari_spad.learn.trainer_process import Ending, Training, find, start
 from napari_spad.learn.training_curve import Curve
+from spad.cases import replaced
 
 if TYPE_CHECKING:
     from spad.annotation import Progress, Validation
@@ -294,9 +295,10 @@ class FineTune(QWidget):
         target = self.desk.folder / "models" / f"{self.training.name}.safetensors"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.training.best, target)
+            with replaced(target) as beside:  # on a full disk, no half model among the others
+                shutil.copyfile(self.training.best, beside)
         except OSError as error:
-            self.desk.fail(f"The new model could not be copied to {target}: {error}")
+            self.desk.fail(f"The new model could not be copied to {target}: {explain(error)}")
             return
         self.checkpoint_ready.emit(target)
         self.desk.say(

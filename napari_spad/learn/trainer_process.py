@@ -7,6 +7,7 @@ included, goes to files; a state file in the user's data tells the next session 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import parsed_json, write_json
+from spad.cases import alone, parsed_json, write_bytes, write_json
 
 __all__ = ["Ending", "Training", "find", "start"]
 
@@ -158,24 +159,40 @@ def start(training: Training, config: str, device: str, folder: Path) -> Trainin
     OSError
         The folder cannot be made, or the process not be started.
     """
-    import psutil
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / STATE):  # two windows may start one at once
+        earlier = None
+        with suppress(ValueError):
+            earlier = find(folder)
+        if earlier is not None and earlier.ending() is None:
+            raise ValueError(f"“{earlier.name}” is still being trained; stop it first, or wait")
+        out = training.folder
+        if out.exists():
+            raise ValueError(f"a model “{training.name}” was trained already; choose another name")
+        popen: subprocess.Popen[bytes] | None = None
+        try:
+            popen = _launch(out, config, device)
+            training = replace(training, pid=popen.pid, began=_began(popen.pid))
+            write_json(folder / STATE, asdict(training))
+        except OSError:  # nothing is left that would be in the way of the next try
+            if popen is not None:
+                popen.kill()
+                popen.wait()
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+        _running[popen.pid] = popen
+    return training
 
-    earlier = None
-    with suppress(ValueError):
-        earlier = find(folder)
-    if earlier is not None and earlier.ending() is None:
-        raise ValueError(f"“{earlier.name}” is still being trained; stop it first, or wait")
-    out = training.folder
-    if out.exists():
-        raise ValueError(f"a model “{training.name}” was trained already; choose another name")
+
+def _launch(out: Path, config: str, device: str) -> subprocess.Popen[bytes]:
     out.mkdir(parents=True)
     path = out / "fine-tune.toml"
-    path.write_text(config, "utf-8")
+    write_bytes(path, config.encode())
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     # Two cores are left to whoever paints meanwhile.
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) - 2)))
     with (out / LOG).open("wb") as log:
-        popen = subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
             [*COMMAND, str(path), "--out", str(out), "--device", device],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -184,17 +201,16 @@ def start(training: Training, config: str, device: str, folder: Path) -> Trainin
             start_new_session=True,  # Ctrl-C in napari's terminal is not meant for it
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-    _running[popen.pid] = popen
-    process = psutil.Process(popen.pid)
-    try:
-        below = psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else MORE_NICE
-        process.nice(below)
-    except psutil.Error:
-        pass  # a sandbox may forbid it; then it is merely less polite
-    training = replace(training, pid=popen.pid, began=process.create_time())
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / STATE, asdict(training))
-    return training
+
+
+def _began(pid: int) -> float:
+    """When a process began; it makes room for others from now on."""
+    import psutil
+
+    process = psutil.Process(pid)
+    with suppress(psutil.Error):  # a sandbox may forbid it; then it is merely less polite
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else MORE_NICE)
+    return float(process.create_time())
 
 
 def find(folder: Path) -> Training | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spad.cases import read_json, set_aside, write_json
+from spad.cases import alone, read_json, set_aside, write_json
 
 __all__ = ["FILE", "KeptFacts"]
 
@@ -31,6 +31,7 @@ class KeptFacts:
     def __init__(self, path: Path, tell: Any) -> None:
         self._path, self._tell = path, tell
         self._images = self._read()
+        self._unsaved: dict[tuple[str, str], Any] = {}
 
     def of(self, key: str) -> dict[str, Any]:
         """What was said of an image, by name; what makes no sense is as good as nothing."""
@@ -39,17 +40,25 @@ class KeptFacts:
 
     def say(self, key: str, name: str, value: Any) -> None:
         """Keep one thing of an image; None forgets it."""
-        self._images = self._read() | {k: v for k, v in self._images.items() if k == key}
-        said = {k: v for k, v in self.of(key).items() if k != name}
-        self._images[key] = said if value is None else {**said, name: value}
+        self._unsaved[key, name] = value
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._path, {"format": FORMAT, "images": self._images})
+            with alone(self._path):  # another window may say something else of the same image
+                self._images = self._read()
+                self._put_unsaved()
+                write_json(self._path, {"format": FORMAT, "images": self._images})
+            self._unsaved = {}
         except OSError as error:
+            self._put_unsaved()
             self._tell(
                 f"What you said of this image is not kept: {error}. Free some room or allow "
                 f"writing to {self._path.parent}; it holds until napari is closed."
             )
+
+    def _put_unsaved(self) -> None:
+        for (key, name), value in self._unsaved.items():
+            said = {k: v for k, v in self.of(key).items() if k != name}
+            self._images[key] = said if value is None else {**said, name: value}
 
     def _read(self) -> dict[str, Any]:
         try:

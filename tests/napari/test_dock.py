@@ -28,6 +28,55 @@ def test_an_empty_viewer_says_what_to_do_first(open_dock, qtbot):
     assert dock.form.button.isEnabled()
 
 
+def test_what_is_not_seen_at_first_is_made_between_frames(
+    make_napari_viewer, engine, settings, tmp_path, qtbot
+):
+    from napari_spad.dock import TO_COME, SpadDock
+
+    viewer = make_napari_viewer()
+    dock = SpadDock(viewer, engine=engine, settings=settings, folder=tmp_path)
+    viewer.window.add_dock_widget(dock)
+    assert not [name for name in TO_COME if name in vars(dock)]
+    dock.panels.setCurrentIndex(4)  # a tab that is opened before its turn
+    assert dock.panels.currentWidget() is dock.keep
+    assert not dock.keep.isHidden()
+    assert dock.scores.isHidden()
+    qtbot.waitUntil(lambda: all(name in vars(dock) for name in TO_COME), timeout=10_000)
+    assert dock.keep.kept.offer.parent() is dock.measure.scale.parent() is dock.scores.parent()
+
+
+def test_a_run_begins_with_all_panels_there(make_napari_viewer, engine, settings, tmp_path, qtbot):
+    from napari_spad.dock import TO_COME, SpadDock
+
+    viewer = make_napari_viewer()
+    viewer.add_image(stack(), name="eye")
+    dock = SpadDock(viewer, engine=engine, settings=settings, folder=tmp_path)
+    viewer.window.add_dock_widget(dock)
+    dock.segment()
+    assert all(name in vars(dock) for name in TO_COME)
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.keep.autosave.when is not None, timeout=10_000)
+
+
+def test_a_panel_that_cannot_be_made_costs_no_other_and_is_told(
+    make_napari_viewer, engine, settings, tmp_path, qtbot, monkeypatch
+):
+    from napari_spad.dock import TO_COME, SpadDock
+    from napari_spad.review import review_panel
+
+    def fail(_desk):
+        raise ValueError("the record of reviews is odd")
+
+    monkeypatch.setattr(review_panel, "Reviews", fail)
+    viewer = make_napari_viewer()
+    dock = SpadDock(viewer, engine=engine, settings=settings, folder=tmp_path)
+    viewer.window.add_dock_widget(dock)
+    dock.complete()
+    assert "the record of reviews is odd" in shown_errors()
+    need_it = {"review", "measure", "training"}
+    assert {name for name in TO_COME if name in vars(dock)} == set(TO_COME) - need_it
+
+
 def test_torch_that_does_not_load_is_told(make_napari_viewer, engine, settings, qtbot):
     from napari_spad.dock import SpadDock
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from napari_spad.keep.keep_panel import KeepPanel
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer
 from napari_spad.layers.by_hand import Hand
 from napari_spad.layers.image_source import open_source
+from spad.autosave.autosaved_layer import AutosavedLayer
 from spad.autosave.sessions import kept_layers
 
 from conftest import CLASSES  # isort: skip
@@ -197,6 +199,28 @@ def test_a_folder_that_cannot_be_written_does_not_stop_the_work(open_desk, qtbot
     qtbot.waitUntil(lambda: bool(panel.autosave.trouble), timeout=15_000)
     stroke(result, 1)
     assert (result.layer.data[1, 4:6, 29:31] == 2).all()
+
+
+def test_what_another_program_takes_away_is_saved_anew(open_desk, qtbot, tmp_path):
+    viewer, desk, panel = open_desk()
+    result = segment(desk, viewer.add_image(stack(), name="eye", **PLACED))
+    stroke(result, 1)
+    saved(panel, qtbot)
+    folder = panel.autosave.session.folder
+    folder.rename(tmp_path / "taken")
+    stroke(result, 2)
+    saved(panel, qtbot)
+    (tracked,) = panel.autosave.tracked.values()
+    back = tracked.saved.load()
+    np.testing.assert_array_equal(back.labels, result.layer.data)
+    np.testing.assert_array_equal(back.by_hand, result.hand.mask)
+    assert set(back.model) == set(result.packed)
+    assert not kept_layers(folder.parent)  # nobody else may have it
+    shutil.rmtree(folder)  # and just before the end
+    stroke(result, 3)
+    panel.disconnect_viewer()
+    back = AutosavedLayer(tracked.saved.folder).load()
+    np.testing.assert_array_equal(back.labels, result.layer.data)
 
 
 def test_nothing_of_the_patient_is_saved_logged_or_exported(open_desk, qtbot, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from napari_spad.desk.run import Finished
 from napari_spad.keep.annotation_log import AnnotationLog, dice_of
 from napari_spad.keep.export import FORMATS, file_name
 from napari_spad.keep.keep_panel import KeepPanel
-from napari_spad.keep.log_lines import export_log
+from napari_spad.keep.log_lines import _read, append_lines, export_log
 from napari_spad.scores.live_scores import LiveScores
 
 from results import PLACED, SHAPE, segment, segmentation, stack, stroke  # isort: skip
@@ -313,3 +314,17 @@ def test_a_log_cut_within_a_letter_is_exported_and_no_cell_is_a_formula(tmp_path
         first, second = csv.DictReader(file)
     assert (first["annotator"], first["pixels +SRF"]) == ("'=HYPERLINK(1)", "-3")
     assert (second["time"], second["annotator"], second["bscan"]) == ("u\u2028v", "Åsa", "")
+
+
+def test_a_full_disk_cuts_no_line_of_the_log_but_its_own(tmp_path):
+    assert append_lines(Lock(), tmp_path, ['{"bscan": [1]}'])[0] == ""
+    (file,) = tmp_path.glob("*.jsonl")
+    file.write_bytes(file.read_bytes() + b'{"bsc')  # as much of it as there was room for
+    assert append_lines(Lock(), tmp_path, ['{"bscan": [2]}'])[0] == ""
+    assert [line["bscan"] for line in _read(file)] == [[1], [2]]
+    file.unlink()
+    file.symlink_to("/dev/full")
+    said, left = append_lines(Lock(), tmp_path, ['{"bscan": [3]}'])
+    assert said.startswith(f"The annotation log in {tmp_path} could not be written (No space left")
+    assert "tried again" in said
+    assert left == ['{"bscan": [3]}']

@@ -331,6 +331,45 @@ def test_a_new_model_is_offered_beside_the_old_ones_scores(tuning, qtbot):
     assert tune.name.text() == "oct-phantom-tuned-2"
 
 
+@pytest.mark.parametrize("at", ["write_bytes", "write_json"])
+def test_a_full_disk_leaves_neither_a_process_nor_a_name_that_is_taken(
+    tuning, qtbot, monkeypatch, at: str
+):
+    tune = tuning.fine_tune
+    before = set(trainer._running)
+
+    def full(path, _content):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, at, full)
+        tune.button.click()
+        assert "Not started: " in said(tuning)
+        assert "No space left on device; free some space there" in said(tuning)
+    assert not tune.running
+    assert set(trainer._running) == before
+    tune.button.click()
+    assert "3 steps done" in ended(tuning, qtbot)
+
+
+def test_a_model_that_does_not_fit_the_disk_is_no_half_model(tuning, qtbot, monkeypatch):
+    tune = tuning.fine_tune
+    tune.button.click()
+    ended(tuning, qtbot)
+
+    def full(_source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_spad.learn.fine_tuning.shutil.copyfile", full)
+        tune.use.click()
+        assert "No space left on device; free some space there" in said(tuning)
+    assert not list((tuning.dock.desk.folder / "models").iterdir())
+    tune.use.click()
+    assert tuning.dock.form.checkpoint.path.read_bytes() == b"the new model"
+
+
 def test_the_configuration_is_one_that_the_trainer_takes(tuning, qtbot):
     from spad.train.config import load_config
 

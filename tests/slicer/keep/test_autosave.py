@@ -209,6 +209,19 @@ def test_a_full_disk_is_said_once_and_tried_again(panel, panel_volume, panel_res
     assert (one.saved.load().labels[1, :4, :4] == 2).all()
 
 
+def test_what_another_program_takes_away_is_saved_anew(panel, panel_volume, panel_result, tmp_path):
+    before = edited(panel, panel_result)
+    (one,) = panel.keep.autosave._tracked.values()
+    one.saved.folder.parent.rename(tmp_path / "taken")
+    paint(panel_result, 1, slice(0, 4), slice(0, 4), 2)
+    rest(panel)
+    back = one.saved.load()
+    assert (back.labels[1, :4, :4] == 2).all()
+    np.testing.assert_array_equal(back.labels[2], before["labels"][2])
+    assert back.model
+    assert list(one.saved.folder.glob("own-*/b-0001.npz"))
+
+
 def test_a_stroke_just_before_another_result_is_chosen_is_kept(panel, panel_volume, panel_result):
     rest(panel)
     paint(panel_result, 1, slice(0, 4), slice(0, 4), 2)

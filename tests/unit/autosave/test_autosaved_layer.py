@@ -5,6 +5,7 @@ Needs neither Qt nor a display.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spad.autosave import sessions
 from spad.autosave.autosaved_layer import AutosavedLayer, ModelPart
 from spad.autosave.packed_samples import Packed
 from spad.autosave.sessions import CLOSED, Session, kept_layers, move, prune, throw_away
@@ -416,3 +418,56 @@ def test_the_oldest_go_first_where_they_are_too_much(tmp_path: Path):
 def test_a_folder_that_does_not_exist_holds_nothing(tmp_path: Path):
     assert kept_layers(tmp_path / "none") == []
     prune(tmp_path / "none")
+
+
+def test_a_window_that_looks_just_then_does_not_keep_a_new_session_from_its_lock(
+    tmp_path: Path, monkeypatch
+):
+    session, looking = Session(tmp_path), iter([False, False])
+    take = sessions.take_lock
+    monkeypatch.setattr(sessions, "take_lock", lambda file: next(looking, True) and take(file))
+    session.begin()
+    save(session.new_layer(), some_labels())
+    assert kept_layers(tmp_path) == []  # it lives
+
+
+def test_a_session_whose_lock_is_never_free_is_not_begun(tmp_path: Path, monkeypatch):
+    session = Session(tmp_path)
+    with monkeypatch.context() as held:
+        held.setattr(sessions, "take_lock", lambda _: False)
+        with pytest.raises(OSError, match=r"another program holds .*lock: it is tried again"):
+            session.begin()
+    session.begin()
+    session.close(properly=True)
+
+
+def test_where_there_are_no_locks_only_what_nobody_wrote_to_for_long_is_offered(
+    tmp_path: Path, monkeypatch
+):
+    def none(_file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(sessions, "take_lock", none)
+    session = Session(tmp_path)
+    session.begin()
+    saved = session.new_layer()
+    save(saved, some_labels())
+    assert kept_layers(tmp_path) == []
+    for file in saved.folder.iterdir():
+        os.utime(file, (time.time() - 2 * sessions.UNHEARD_SECONDS,) * 2)
+    assert [kept.lost for kept in kept_layers(tmp_path)] == [True]
+
+
+def test_a_folder_that_was_taken_away_is_written_anew(tmp_path: Path):
+    session, labels = Session(tmp_path / "a"), some_labels()
+    session.begin()
+    saved = session.new_layer()
+    save(saved, labels)
+    assert not saved.vanished()
+    session.folder.rename(tmp_path / "elsewhere")
+    assert saved.vanished()
+    assert not saved.described
+    session.begin()
+    save(saved, labels)
+    np.testing.assert_array_equal(AutosavedLayer(saved.folder).load().labels, labels)
+    assert kept_layers(tmp_path / "a") == []  # with a lock again

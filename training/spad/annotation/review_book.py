@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.annotation.review_queue import STATES, State
-from spad.cases import parsed_json, set_aside, write_json
+from spad.cases import alone, parsed_json, set_aside, write_json
 
 __all__ = ["Entry", "ReviewBook", "check_sum"]
 
@@ -58,7 +58,7 @@ class ReviewBook:
     Notes
     -----
     `load` and `save` may run in a worker thread. `save` reads the file anew, changes what this book
-    changed, and replaces it in one step: two programs can keep one file.
+    changed, and replaces it in one step, while no other program does: two can keep one file.
     """
 
     def __init__(self, path: Path, annotator: str = "") -> None:
@@ -115,11 +115,12 @@ class ReviewBook:
         with self._saving:
             with self._lock:
                 changed = dict(self._changed)
-            everyone, said = self._read()
-            mine = everyone.setdefault(self.annotator, {})
-            mine |= {sha256: asdict(entry) for sha256, entry in changed.items()}
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.path, {"format": FORMAT, "annotators": everyone})
+            with alone(self.path):
+                everyone, said = self._read()
+                mine = everyone.setdefault(self.annotator, {})
+                mine |= {sha256: asdict(entry) for sha256, entry in changed.items()}
+                write_json(self.path, {"format": FORMAT, "annotators": everyone})
             with self._lock:
                 self._entries = _entries(mine)
                 self._changed = {k: e for k, e in self._changed.items() if changed.get(k) != e}

@@ -98,6 +98,13 @@ class AutosavedLayer:
         """Whether it is known on the disk what the layer is."""
         return bool(self._header)
 
+    def vanished(self) -> bool:
+        """Whether another program has moved or deleted what was written; then it is forgotten."""
+        gone = self.described and not (self.folder / HEADER).exists()
+        if gone:
+            self._header, self._digests = {}, {}
+        return gone
+
     def save_header(self, header: Mapping[str, Any]) -> None:
         """Write what the layer is, if that changed."""
         header = {"format": FORMAT, **header}

@@ -2,12 +2,12 @@
 
 A window's folder bears a lock that the operating system lets go when the process ends, however it
 ends: who can take it knows that nobody works there any more. A file ``closed`` says that the end
-was a proper one.
+was a proper one. On a file system that knows no locks a session is taken for over when nothing was
+written to it for an hour: copies that are shown too often lose nothing, hidden ones might.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import uuid
@@ -19,6 +19,7 @@ from typing import IO
 
 from spad.autosave.autosaved_layer import AutosavedLayer
 from spad.autosave.saved_header import HEADER
+from spad.cases import take_lock
 
 __all__ = [
     "KEPT_BYTES",
@@ -36,6 +37,7 @@ KEPT_BYTES = 2 * 10**9
 """Sessions that ended properly are kept so long, and so much of them, the oldest going first."""
 LOCK, CLOSED = "lock", "closed"
 TRIES, PAUSE_SECONDS = 3, 0.05
+UNHEARD_SECONDS = 3600.0
 
 
 class Session:
@@ -54,12 +56,30 @@ class Session:
         self._lock: IO[bytes] | None = None
 
     def begin(self) -> None:
-        """Make the folder and lock it, unless that is done."""
+        """Make the folder and lock it, unless that is done and still so.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be written to, or another program holds it all the time.
+        """
         if self._lock is not None:
-            return
+            if (self.folder / LOCK).exists():
+                return
+            self._lock.close()  # of a folder that another program has deleted
+            self._lock = None
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = (self.folder / LOCK).open("wb")
-        _take(self._lock)  # nobody else knows of it
+        lock = (self.folder / LOCK).open("wb")
+        try:
+            # A window that looks what is kept may have it for a moment. To go on without it would
+            # be to leave the folder to the next window that looks.
+            free = _patiently(lock)
+        except OSError:  # there are no locks
+            free = True
+        if not free:
+            lock.close()
+            raise OSError(f"another program holds {self.folder / LOCK}: it is tried again")
+        self._lock = lock
 
     def new_layer(self) -> AutosavedLayer:
         """A folder for one more layer."""
@@ -210,27 +230,25 @@ def _held(folder: Path) -> Iterator[bool]:
         yield False
         return
     with file:
-        free = _take(file)
-        for _ in range(TRIES - 1):  # another window that starts just now may be looking, too
-            if free:
-                break
-            time.sleep(PAUSE_SECONDS)
-            free = _take(file)
+        try:
+            free = _patiently(file)
+        except OSError:  # there are no locks
+            free = (folder / CLOSED).exists() or _unheard(folder)
         yield free
 
 
-def _take(file: IO[bytes]) -> bool:
-    """Lock a file until it is closed, or its process ends; False where another one has it."""
-    file.seek(0)  # where Windows begins to lock
-    try:
-        if os.name == "nt":
-            import msvcrt
+def _patiently(file: IO[bytes]) -> bool:
+    """Take a lock; another window that starts just now may be looking, too."""
+    free = take_lock(file)
+    for _ in range(TRIES - 1):
+        if free:
+            break
+        time.sleep(PAUSE_SECONDS)
+        free = take_lock(file)
+    return free
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        else:
-            import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _unheard(folder: Path) -> bool:
+    """Whether nothing was written to a session's folder for long."""
+    last = max((AutosavedLayer(each).seconds() for each in _layers(folder)), default=0.0)
+    return time.time() - last > UNHEARD_SECONDS

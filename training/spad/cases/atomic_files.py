@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from spad.cases.file_errors import meant
+
 __all__ = [
     "half_written",
     "json_bytes",
@@ -81,9 +83,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a killed process leaves the old one, or none, but never half a file."""
     temporary = path.with_name(_beside(".tmp"))
     try:
-        with temporary.open("xb") as file:  # follows no link that lies there
-            file.write(data)
-        _put(temporary, path)
+        with meant(path, temporary):
+            with temporary.open("xb") as file:  # follows no link that lies there
+                file.write(data)
+            _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -114,10 +117,11 @@ def replaced(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(_beside("".join(path.suffixes[-2:])[-16:]))
     try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        _put(beside, path)
+        with meant(path, beside):
+            yield beside
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            _put(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from spad.cases.atomic_files import read_json, reserved_name, write_bytes, write_json
 from spad.cases.case_folder import Case, CaseError, open_folder
+from spad.cases.locks import alone
 from spad.cases.spelling import composed, same_patient
 from spad.checkpoint import IGNORE
 
@@ -116,9 +118,28 @@ def write_cases(
         A faulty or differing folder, or a case that does not fit: name, shape, dtype, values, or a
         patient of another split. The cases before it stay written, and the folder is whole.
     OSError
-        The folder cannot be written, or the disk is full.
+        The folder cannot be written, the disk is full, or another program is at it all the time.
     """
     path = Path(path)
+    if made := not path.exists():
+        path.mkdir(parents=True, exist_ok=True)
+    try:
+        # Two windows may add to one folder: what the other one wrote is read first.
+        with alone(path / "split.json"):
+            return _write_all(path, cases, names, encode, replace)
+    finally:
+        if made:
+            with suppress(OSError):  # there is something in it
+                path.rmdir()
+
+
+def _write_all(
+    path: Path,
+    cases: Iterable[NewCase],
+    names: Mapping[int, str],
+    encode: Callable[[NDArray[Any]], bytes],
+    replace: bool,
+) -> Written:
     splits, details, patients = _open(path, names)
     written: dict[str, str] = {}
     kept: dict[str, Path] = {}

@@ -7,7 +7,6 @@ info`` wait for no torch and the engine serves where the trainer's requirements 
 from __future__ import annotations
 
 import argparse
-import errno
 import functools
 import importlib
 import io
@@ -104,25 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
 
 
-_REMEDIES = {
-    errno.EACCES: "change its permissions, or choose another place",
-    errno.EPERM: "change its permissions, or choose another place",
-    errno.EROFS: "choose a place that can be written to",
-    errno.ENOENT: "correct the path",
-    errno.EEXIST: "choose another name",
-    errno.ENOTDIR: "a part of the path is a file; correct it",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ENAMETOOLONG: "shorten the name",
-    errno.ELOOP: "a link leads back to itself; remove it",
-    errno.ENOSPC: "free some space there, or choose another place",
-}
-"""What to do, by what the system says of a file."""
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        remedy = _REMEDIES.get(error.errno or 0, "")
-        return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
+    if isinstance(error, OSError):
+        from spad.cases import file_error
+
+        return file_error(error)
     return str(error) or type(error).__name__
 
 

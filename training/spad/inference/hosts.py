@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spad.cases import file_error
+
 __all__ = [
     "Engine",
     "ServerError",
@@ -112,7 +114,9 @@ def explain(error: BaseException, *, safe: str) -> str:
     if is_out_of_memory(error):
         short = text.splitlines()[0]
         return f"Not enough memory: choose fewer samples, or the device “cpu”. ({short})"
-    if isinstance(error, ValueError | OSError):
+    if isinstance(error, OSError):
+        return file_error(error)
+    if isinstance(error, ValueError):
         return text
     return f"The model failed: {text} ({type(error).__name__}). {safe}"
 

@@ -59,6 +59,9 @@ class SavedLines(SavedNode):
             },
         }
 
+    def _write_anew(self) -> None:
+        self._dirty = set(range(self._heights.shape[1]))
+
     def _write_bscan(self, z: int) -> bool:
         self.saved.save_bscan((z,), to_bits(self._heights[:, z]), None)
         return True

@@ -48,6 +48,8 @@ class SavedNode(ABC):
 
     def writes(self) -> Iterator[None]:
         """Write what waits, a file or two a step; where one fails, the next time begins with it."""
+        if self.saved.vanished():  # another program has moved or deleted it
+            self._write_anew()
         if not self.saved.described:
             self._write_header()  # first: B-scans without it can be read, but not placed
         while self._dirty:
@@ -68,6 +70,10 @@ class SavedNode(ABC):
         except BaseException:
             self._described = False
             raise
+
+    @abstractmethod
+    def _write_anew(self) -> None:
+        """Mark everything that it holds."""
 
     @abstractmethod
     def _write_bscan(self, z: int) -> bool:

@@ -169,6 +169,12 @@ class SavedResult(SavedNode):
                     yield
             one.waits = False
 
+    def _write_anew(self) -> None:
+        self._dirty, self._models = set(range(len(self._labels))), {}
+        for one in self._own.values():
+            one.saved.vanished()
+            one.waits = True
+
     def _write_bscan(self, z: int) -> bool:
         labels, proposal = self._labels[z], np.ascontiguousarray(self._proposal[z])
         wrote = self.saved.save_bscan((z,), labels, labels != proposal)
