@@ -172,6 +172,15 @@ def test_the_card_says_what_is_trained_on_what(run: Path) -> None:
     assert Card.from_json(json.loads(json.dumps(card.as_json()))) == card
 
 
+def test_the_card_names_the_data_of_the_model_that_it_goes_on_from(run: Path) -> None:
+    data = prepared(run, "init=oct-lesions").card.training["data"]
+    assert data[0] == {"name": "set", "licence": "CC0", "source": "nowhere"}
+    assert [(one["name"], one["licence"]) for one in data[1:]] == [
+        ("oct_kermany_lesions", "CC BY 4.0"),
+        ("phantoms", "BSD-3-Clause"),
+    ]
+
+
 def test_the_cards_statistics_are_those_of_the_training_images(run: Path) -> None:
     statistics = prepared(run).card.input.statistics
     assert statistics["heights"] == [40, 40, 40]

@@ -25,8 +25,9 @@ def unscored_card(
     classes: tuple[LabelClass, ...],
     training: Sequence[Case],
     validation: Sequence[Case],
+    start: Card | None,
 ) -> Card:
-    """The card of a run's model, but for the scores."""
+    """The card of a run's model, but for the scores; `start` is that of what it goes on from."""
     return Card(
         name=config.name,
         classes=classes,
@@ -40,7 +41,7 @@ def unscored_card(
             "seed": config.seed,
             "steps": config.optimiser.steps,
             "batch": config.optimiser.batch,
-            "data": _origin(config, folders),
+            "data": _origin(config, folders, start),
             **({"encoder": owed} if (owed := credit(config.network, config.sam)) else {}),
             "cases": {"training": len(training), "validation": len(validation)},
             "mapping": {f.path.name: dict(config.classes) for f in folders},
@@ -48,15 +49,19 @@ def unscored_card(
     )
 
 
-def _origin(config: Config, folders: Sequence[CaseFolder]) -> list[dict[str, str]]:
-    """Where the training data come from."""
+def _origin(
+    config: Config, folders: Sequence[CaseFolder], start: Card | None
+) -> list[dict[str, str]]:
+    """Where the training data come from, those of the model that it goes on from last."""
     data = config.data
     trained = folders if data.phantoms < 1 else ()
     found = [{"name": f.path.name, "licence": data.licence, "source": data.source} for f in trained]
     if data.phantoms:
         source = f"procedural, spad.phantom version {phantom.PHANTOM_VERSION}, made while training"
         found.append({"name": "phantoms", "licence": "BSD-3-Clause", "source": source})
-    return found
+    earlier = start.training.get("data") if start else None
+    known = earlier if isinstance(earlier, list) else []  # a card is free-form there
+    return found + [one for one in known if isinstance(one, dict) and one not in found]
 
 
 def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:

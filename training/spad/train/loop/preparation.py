@@ -107,14 +107,12 @@ def prepare(config: Config) -> Prepared:
         return np.array(some, bool).reshape(-1, len(names))
 
     judged = judge(training)
-    learnt: set[str] = set()
-    if config.init:
-        start = read_card(model_path(config.init))
-        learnt = {c.name for c in start.classes}
+    start = read_card(model_path(config.init)) if config.init else None
+    learnt = {c.name for c in start.classes} if start else set()
     _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
     tabled = tuple((case, tables[case.folder]) for case in training)
     shown = shown_classes(tabled, len(names), inspector) if data.balance else None
-    card = unscored_card(config, folders, label_classes(names), training, validation)
+    card = unscored_card(config, folders, label_classes(names), training, validation, start)
     validation_judged = judge(validation)
     return Prepared(
         training=tabled,
