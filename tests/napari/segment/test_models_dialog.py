@@ -31,13 +31,13 @@ def take(dialog, name):
 
 
 def words_of(card):
-    """Licence and scores, as a row has them, of a model whose card states no licence of its own."""
-    assert "licence" not in card.training
+    """Licence and scores, as a row has them, of a model whose card states a licence of its own."""
+    assert card.training["licence"] == "BSD-3-Clause"
     licences = dict.fromkeys(one["licence"] for one in card.training["data"])
     dice = card.scores["validation"]
     pooled, image = (dice[f"{of} Dice"]["mean"] for of in ("pooled", "per-image"))
     return [
-        f"not stated; data: {', '.join(licences)}",
+        f"BSD-3-Clause; data: {', '.join(licences)}",
         f"Dice {pooled:.3f} pooled, {image:.3f} an image ({dice['images']} images)",
     ]
 
