@@ -105,7 +105,7 @@ def explain(error: BaseException) -> str:
             "the current Microsoft Visual C++ redistributable."
         )
     if isinstance(error, ImportError):
-        if "pip install" in text:
+        if error.name is None:  # raised by us, and says what to install
             return text
         return f"{text}. Install what is missing:  {sys.executable} -m pip install napari-spad"
     return hosts.explain(error, safe="The image and your layers are safe.")

@@ -126,7 +126,9 @@ def test_a_model_that_does_not_load_is_told(open_dock, engine, qtbot):
 def test_what_is_missing_is_asked_for_once():
     known = 'eyepy\'s files need eyepy: pip install "napari-spad[oct]"'
     assert explain(ImportError(known)) == known
-    assert explain(ImportError("No module named 'torch'")).endswith("pip install napari-spad")
+    assert explain(ModuleNotFoundError("No module named 'torch'", name="torch")).endswith(
+        "pip install napari-spad"
+    )
 
 
 def test_windows_error_1114_is_explained():
