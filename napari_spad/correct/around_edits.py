@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Finished, Request, Result, typed
+from napari_spad.layers import FIRST, numbered
 from napari_spad.segment import SegmentPanel
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Resampling:
             self.desk.say("This is the last B-scan in that direction.")
             return
         accepted = set(self.desk.accepted(result)) & set(places)
-        kept = left_alone([place[-1] for place in accepted])
+        kept = left_alone([place[-1] for place in accepted], FIRST)
         if len(accepted) == len(places):
             self.desk.say(kept)
             return
@@ -128,11 +129,11 @@ class Resampling:
 
         def take(event: Finished) -> str:
             if event.part.index in self.desk.accepted(result):  # meanwhile
-                return left_alone([event.part.index[-1]])
+                return left_alone([event.part.index[-1]], FIRST)
             changed = result.take(event, within=None, group=press)
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
-            number = event.part.index[-1] + 1
+            number = numbered(event.part.index[-1])
             told = f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
             return f"{told} {kept}".rstrip()
 

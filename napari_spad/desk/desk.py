@@ -16,7 +16,7 @@ from napari_spad.desk.framing import Framing
 from napari_spad.desk.keys import typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run, explain
-from napari_spad.layers import Edit, leading_index
+from napari_spad.layers import Edit, leading_index, numbered
 from spad.annotation import RunProgress
 from spad.doctor import note
 
@@ -151,7 +151,7 @@ class Desk(QObject):
             # Seen, not only done: undo takes back what was last, on whichever B-scan.
             self.go_to(result.layer, edit.bscans[0])
             done = "taken back" if edit.kind == "undo" else "made again"
-            where, here = edit.bscans[0][-1] + 1, typed("Ctrl+Alt+Z")
+            where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
             self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
 
     def undo_here(self) -> None:
@@ -160,7 +160,7 @@ class Desk(QObject):
         if result is None:
             return
         place = self.place(result)
-        where = f"B-scan {place[-1] + 1}" if place else "this B-scan"
+        where = f"B-scan {numbered(place[-1])}" if place else "this B-scan"
         if result.hand.undo_at(place):
             self.say(f"The last step on {where} is taken back; {typed('Ctrl+Z')} makes it again.")
         else:

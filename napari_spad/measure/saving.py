@@ -71,7 +71,7 @@ class Saving(QObject):
         fovea = facts.fovea
         about: dict[str, Any] = {
             "eye": facts.eye or "",
-            "fovea": "" if fovea is None else fovea.words,
+            "fovea": "" if fovea is None else fovea.in_files,
         }
         out: list[dict[str, Any]] = []
         if layer is not None:
@@ -157,7 +157,7 @@ class Saving(QObject):
         facts, out = self._measures.facts, {}
         fovea = None if facts is None else facts.fovea
         if fovea is not None:
-            out["Fovea"] = fovea.words
+            out["Fovea"] = fovea.in_files
         if layer is not None and (who := whose(layer)):
             out["Annotator"] = who
         if result is not None:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, Keys, Result, named
+from napari_spad.layers import numbered
 from napari_spad.review.findings_panel import FindingsPanel
 from napari_spad.review.records import Reviews
 from napari_spad.review.strip import Cell, Legend, Strip
@@ -188,7 +189,8 @@ class ReviewPanel(QWidget):
             return "B-scan"
         metadata = self.desk.result.image.metadata if self.desk.result is not None else {}
         names = dict(enumerate(metadata.get("bscan_names") or ()))
-        return str(names.get(place[-1], f"B-scan {place[-1] + 1}"))
+        name, number = names.get(place[-1]), numbered(place[-1])
+        return f"B-scan {number}" if name is None else f"{number} · {name}"
 
     def _refresh_soon(self) -> None:
         if not self._pause.isActive():

@@ -270,12 +270,12 @@ def test_carrying_goes_over_what_is_accepted_and_restarts_from_it(desk, engine, 
     np.testing.assert_array_equal(result.layer.data[2], before)
     assert len(engine.calls) == 1
     np.testing.assert_array_equal(engine.calls[0]["start"], before)
-    assert "B-scan 3 is accepted and was left alone" in said(dock)
+    assert "B-scan 2 is accepted and was left alone" in said(dock)
     assert dock.review.reviews.accepted(result) == {(2,)}
     dock.correct.many.setValue(1)
     dock.correct.forth.click()
     assert not dock.running
-    assert "B-scan 3 is accepted" in said(dock)
+    assert "B-scan 2 is accepted" in said(dock)
 
 
 def test_one_bscan_that_is_accepted_is_not_segmented_over(desk, qtbot):

@@ -98,7 +98,7 @@ def test_circles_and_fields_come_with_a_fovea(measured):
     assert by["1 mm"].volume_nl == pytest.approx(np.pi / 4 * height_mm * 1000, rel=0.01)
     assert by["3 mm"].scanned < 0.7
     assert {"S3", "N3", "I3", "T3"} <= set(by)
-    assert dock.measure.fovea.text() == "B-scan 5.0, column 80, by hand"
+    assert dock.measure.fovea.text() == "B-scan 4.0, column 80, by hand"
 
 
 @pytest.mark.parametrize(

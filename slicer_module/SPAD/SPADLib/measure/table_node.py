@@ -12,6 +12,7 @@ from spad.cases import write_bytes
 from spad.checkpoint import NOTICE
 from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import write_text
+from SPADLib.desk import numbered
 from SPADLib.measure.result_measures import ResultMeasures
 from SPADLib.scene import array_of, referenced
 
@@ -90,7 +91,7 @@ def to_pdf(measures: ResultMeasures, path: Path) -> None:
     }
     if live.grid is not None:
         bscan, column = live.grid.fovea
-        facts["Fovea"] = f"B-scan {bscan + 1:.1f}, column {column + 1:.0f}"
+        facts["Fovea"] = f"B-scan {numbered(bscan, 1)}, column {numbered(column)}"
     layers = measures.layers()
     try:
         pdf = page_pdf(
