@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Finished, Request, Result, typed
-from napari_spad.layers import FIRST, numbered
+from napari_spad.layers import FIRST, numbered, segmented
 from napari_spad.segment import SegmentPanel
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Resampling:
         painted = result.painted(part)
         if not painted.any():
             self.desk.say(
-                "Nothing in this B-scan is painted by hand yet, so the model would say the same "
-                "again. Paint a stroke first."
+                "Nothing in this B-scan is changed by hand yet, so the model would say the same "
+                "again. Paint a stroke first, where it is wrong."
             )
             return
         within: NDArray[np.bool_] | None = None
@@ -95,6 +95,10 @@ class Resampling:
         index = self.desk.place(result)
         if not index:
             self.desk.say("This image is a single B-scan: there are no neighbours to carry it to.")
+            return
+        made = result.painted(result.part(index)).any() or index in (segmented(result.layer) or ())
+        if not made:
+            self.desk.say("This B-scan is not segmented yet: there is nothing to carry on.")
             return
         step = 1 if count > 0 else -1
         last = result.layer.data.shape[-3] - 1

@@ -147,12 +147,16 @@ class Desk(QObject):
 
     def _on_edit(self, result: Result, edit: Edit) -> None:
         self.edited.emit(result, edit)
-        if edit.kind != "stroke" and self.place(result) not in edit.bscans:
-            # Seen, not only done: undo takes back what was last, on whichever B-scan.
-            self.go_to(result.layer, edit.bscans[0])
-            done = "taken back" if edit.kind == "undo" else "made again"
-            where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
-            self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
+        if edit.kind == "stroke":
+            return
+        done = "taken back" if edit.kind == "undo" else "made again"
+        if self.place(result) in edit.bscans:
+            self.say(f"The last step is {done}.")
+            return
+        # Seen, not only done: undo takes back what was last, on whichever B-scan.
+        self.go_to(result.layer, edit.bscans[0])
+        where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
+        self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
 
     def undo_here(self) -> None:
         """Take back the last step on the B-scan on screen, whatever was done on others since."""

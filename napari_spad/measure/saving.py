@@ -75,9 +75,11 @@ class Saving(QObject):
         }
         out: list[dict[str, Any]] = []
         if layer is not None:
+            doubts = [*filter(None, [measures.partly]), *facts.scale.doubts]
             out += as_rows(
-                measures.rows, scale=facts.scale, labels=layer.name, annotator=whose(layer), **about
-            )
+                measures.rows, scale=facts.scale, remarks=doubts, labels=layer.name,
+                annotator=whose(layer), **about,
+            )  # fmt: skip
         if other is not None:
             out += as_rows(
                 measures.reference_rows, scale=facts.scale, labels=other.name,
@@ -146,7 +148,7 @@ class Saving(QObject):
             "facts": self._facts(),
             "worst": self._worst(),
             "layers": by_region(measures.layers()),
-            "noted": [*filter(None, [missing_columns(measures.layers())])],
+            "noted": [*filter(None, [measures.partly, missing_columns(measures.layers())])],
         }
         self._desk.say("drawing the page…")
         self._work.start(lambda: page_pdf(**page), lambda pdf: self.write(path, pdf))

@@ -126,16 +126,16 @@ class ReviewPanel(QWidget):
         """Accept the B-scan on screen, and show the next."""
         if (at := self._here()) is not None:
             self.reviews.accept(*at)
-            self.next()
+            self.next(f"{self._name(at[1])} is accepted. ")
 
     def skip(self) -> None:
         """Put the B-scan on screen at the end, and show the next."""
         if (at := self._here()) is not None:
             self.reviews.skip(*at)
-            self.next()
+            self.next(f"{self._name(at[1])} is skipped. ")
 
-    def next(self) -> None:
-        """Show the worst B-scan that was not looked at yet."""
+    def next(self, done: str = "") -> None:
+        """Show the worst B-scan that was not looked at yet, and say before it what was done."""
         result = self.desk.result
         if result is None:
             self.desk.say("There is nothing to review yet: press Segment first.")
@@ -146,11 +146,12 @@ class ReviewPanel(QWidget):
         if there is not None:
             self.go(there)
             state = "; it was skipped" if queue.state[there] == "skipped" else ""
-            self.desk.say(f"{self._name(there)}: expected error {queue.error[there]:.2f}{state}.")
+            error = f"expected error {queue.error[there]:.2f}{state}"
+            self.desk.say(f"{done}{self._name(there)}: {error}.")
         elif queue.error and queue.count("accepted") == len(queue.error):
             self.desk.say(f"All {len(queue.error)} segmented B-scans are accepted.")
         else:
-            self.desk.say("No other B-scan is left to review.")
+            self.desk.say(f"{done}No other B-scan is left to review.")
 
     def _here(self) -> tuple[Result, tuple[int, ...]] | None:
         """The B-scan on screen, if it can be reviewed; else say why not."""

@@ -88,6 +88,8 @@ def test_undo_goes_to_the_bscan_of_what_it_undoes(desk):
     result.layer.redo()
     assert viewer.dims.current_step[0] == 3
     assert "B-scan 3: made again" in said(dock)
+    result.layer.undo()  # the one on screen
+    assert said(dock) == "The last step is taken back."
 
 
 def test_undo_here_takes_back_what_is_on_screen_only(desk):

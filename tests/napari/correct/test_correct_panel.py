@@ -111,6 +111,18 @@ def test_only_where_the_model_was_unsure(desk, engine, qtbot):
     assert changed[:, 2].max() <= 32
 
 
+def test_a_bscan_that_is_not_segmented_is_not_carried_on(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
+    viewer.dims.set_current_step(0, 1)
+    run(dock, qtbot, dock.segment)
+    viewer.dims.set_current_step(0, 0)
+    calls = len(engine.calls)
+    dock.correct.resampling.onward(1)
+    assert "not segmented yet" in said(dock)
+    assert len(engine.calls) == calls
+
+
 def test_without_edits_it_says_why_nothing_is_done(desk, engine):
     _, dock, _ = desk
     calls = len(engine.calls)
