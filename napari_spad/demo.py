@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_spad.layers import numbered
 from napari_spad.read import folder_stack, phantom_stack
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _follow(viewer: napari.Viewer, metadata: Mapping[str, Any]) -> None:
 
     def show(_event: Any = None) -> None:
         z = viewer.dims.current_step[0]
-        viewer.title = f"SPAD – {names[z]} ({z + 1} of {len(names)})"
+        viewer.title = f"SPAD – {names[z]} (B-scan {numbered(z)})"
 
     viewer.dims.events.current_step.connect(show)
     show()

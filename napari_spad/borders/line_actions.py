@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_spad.borders.line_layers import image_of
 from napari_spad.borders.line_model import Borders
 from napari_spad.borders.tools import Tools
-from napari_spad.layers import open_source, part_at
+from napari_spad.layers import numbered, open_source, part_at
 from spad.borders import Stretch, interpolated, moved, shift_between, shifted, smoothed, snapped
 
 if TYPE_CHECKING:
@@ -88,14 +88,17 @@ class LineActions:
         if nearest is not None and (there := self.tools.edges(nearest)) is not None:
             lean = self.tools.lean(there, nearest)
         found = snapped(edges, self._line, begin, end, within_px, lean=lean)
-        self._put(found, f"“{self._name}”: columns {begin + 1} to {end} lie on the nearest edge.")
+        self._put(found, f"{self._stretch(begin, end)} lie on the nearest edge.")
 
     def smooth(self) -> None:
         """Smooth it."""
         if self._there():
             begin, end = self._columns()
             found = smoothed(self._line, begin, end, SMOOTH_COLUMNS)
-            self._put(found, f"“{self._name}”: columns {begin + 1} to {end} are smoothed.")
+            self._put(found, f"{self._stretch(begin, end)} are smoothed.")
+
+    def _stretch(self, begin: int, end: int) -> str:
+        return f"“{self._name}”: columns {numbered(begin)} to {numbered(end - 1)}"
 
     def remove(self) -> None:
         """Take it away on this B-scan."""
@@ -113,13 +116,14 @@ class LineActions:
             return
         theirs = self.borders.plane(other)[self.borders.selected]
         if not np.isfinite(theirs).any():
-            self.say(f"“{self._name}” is not on B-scan {other + 1}.")
+            self.say(f"“{self._name}” is not on B-scan {numbered(other)}.")
             return
         rows, columns = self._shift(other, z)
         moved_here = shifted(theirs[None], (rows, columns))[0]
         # Beside the shifted line this B-scan keeps what it has.
         line = np.where(np.isnan(moved_here), self._line, moved_here)
-        said = f"“{self._name}” from B-scan {other + 1}, {rows:+d} rows and {columns:+d} columns."
+        moved_by = f"{rows:+d} rows and {columns:+d} columns"
+        said = f"“{self._name}” from B-scan {numbered(other)}, {moved_by}."
         self._put(Stretch(0, line), said)
 
     def interpolate(self) -> None:
@@ -141,8 +145,8 @@ class LineActions:
             planes[at] = moved(borders.plane(at), line, Stretch(0, found), self.tools.others)
         borders.put(planes, by_hand=False)
         self.say(
-            f"“{self._name}” on B-scans {before + 2} to {after} lies between those of "
-            f"{before + 1} and {after + 1}."
+            f"“{self._name}” on B-scans {numbered(before + 1)} to {numbered(after - 1)} lies "
+            f"between those of {numbered(before)} and {numbered(after)}."
         )
 
     def _shift(self, one: int, other: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Finished, Request, Result, typed
+from napari_spad.layers import FIRST, numbered, segmented
 from napari_spad.segment import SegmentPanel
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Resampling:
         painted = result.painted(part)
         if not painted.any():
             self.desk.say(
-                "Nothing in this B-scan is painted by hand yet, so the model would say the same "
-                "again. Paint a stroke first."
+                "Nothing in this B-scan is changed by hand yet, so the model would say the same "
+                "again. Paint a stroke first, where it is wrong."
             )
             return
         within: NDArray[np.bool_] | None = None
@@ -95,6 +96,10 @@ class Resampling:
         if not index:
             self.desk.say("This image is a single B-scan: there are no neighbours to carry it to.")
             return
+        made = result.painted(result.part(index)).any() or index in (segmented(result.layer) or ())
+        if not made:
+            self.desk.say("This B-scan is not segmented yet: there is nothing to carry on.")
+            return
         step = 1 if count > 0 else -1
         last = result.layer.data.shape[-3] - 1
         places = [
@@ -106,7 +111,7 @@ class Resampling:
             self.desk.say("This is the last B-scan in that direction.")
             return
         accepted = set(self.desk.accepted(result)) & set(places)
-        kept = left_alone([place[-1] for place in accepted])
+        kept = left_alone([place[-1] for place in accepted], FIRST)
         if len(accepted) == len(places):
             self.desk.say(kept)
             return
@@ -128,11 +133,11 @@ class Resampling:
 
         def take(event: Finished) -> str:
             if event.part.index in self.desk.accepted(result):  # meanwhile
-                return left_alone([event.part.index[-1]])
+                return left_alone([event.part.index[-1]], FIRST)
             changed = result.take(event, within=None, group=press)
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
-            number = event.part.index[-1] + 1
+            number = numbered(event.part.index[-1])
             told = f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
             return f"{told} {kept}".rstrip()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_spad.correct.around_edits import Resampling
 from napari_spad.desk import Desk, Finished, Request, Result, segment_parts
-from napari_spad.layers import Part
+from napari_spad.layers import FIRST, Part, numbered
 from spad.between import Gap, gaps, nothing_between
 from spad.checkpoint import SamplingConfig
 from spad.inference import Engine
@@ -50,7 +50,7 @@ class Filling:
         stack = place[:-1]
         accepted = {p[-1] for p in self.desk.accepted(result) if p[:-1] == stack}
         here = None if everywhere else place[-1]
-        if why := nothing_between(accepted, here):
+        if why := nothing_between(accepted, here, FIRST):
             elsewhere = bool(gaps(accepted)) and not everywhere
             self.desk.say(f"{why} Shift+G fills all gaps." if elsewhere else why)
             return
@@ -112,8 +112,9 @@ def _ends(result: Result, stack: Place, found: tuple[Gap, ...]) -> dict[Place, _
         parts = [result.part((*stack, n)) for n in (gap.before, *gap.numbers, gap.after)]
         if len({(part.height, part.width) for part in parts}) > 1:
             raise ValueError(
-                f"B-scans {gap.before + 1} to {gap.after + 1} differ in size, so that nothing can "
-                "be interpolated between them: carry a B-scan to the next instead (O)"
+                f"B-scans {numbered(gap.before)} to {numbered(gap.after)} differ in size, so "
+                "that nothing can be interpolated between them: carry a B-scan to the next "
+                "instead (O)"
             )
         for part in parts[1:-1]:
             share = gap.share(part.index[-1])
@@ -170,5 +171,5 @@ class FillRequest(Request):
 
 def _told(found: tuple[Gap, ...]) -> str:
     if len(found) == 1:
-        return f"{found[0].before + 1} and {found[0].after + 1}"
+        return f"{numbered(found[0].before)} and {numbered(found[0].after)}"
     return "the accepted ones"

@@ -16,7 +16,7 @@ from napari_spad.desk.framing import Framing
 from napari_spad.desk.keys import typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run, explain
-from napari_spad.layers import Edit, leading_index
+from napari_spad.layers import Edit, leading_index, numbered
 from spad.annotation import RunProgress
 from spad.doctor import note
 
@@ -147,12 +147,16 @@ class Desk(QObject):
 
     def _on_edit(self, result: Result, edit: Edit) -> None:
         self.edited.emit(result, edit)
-        if edit.kind != "stroke" and self.place(result) not in edit.bscans:
-            # Seen, not only done: undo takes back what was last, on whichever B-scan.
-            self.go_to(result.layer, edit.bscans[0])
-            done = "taken back" if edit.kind == "undo" else "made again"
-            where, here = edit.bscans[0][-1] + 1, typed("Ctrl+Alt+Z")
-            self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
+        if edit.kind == "stroke":
+            return
+        done = "taken back" if edit.kind == "undo" else "made again"
+        if self.place(result) in edit.bscans:
+            self.say(f"The last step is {done}.")
+            return
+        # Seen, not only done: undo takes back what was last, on whichever B-scan.
+        self.go_to(result.layer, edit.bscans[0])
+        where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
+        self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
 
     def undo_here(self) -> None:
         """Take back the last step on the B-scan on screen, whatever was done on others since."""
@@ -160,7 +164,7 @@ class Desk(QObject):
         if result is None:
             return
         place = self.place(result)
-        where = f"B-scan {place[-1] + 1}" if place else "this B-scan"
+        where = f"B-scan {numbered(place[-1])}" if place else "this B-scan"
         if result.hand.undo_at(place):
             self.say(f"The last step on {where} is taken back; {typed('Ctrl+Z')} makes it again.")
         else:

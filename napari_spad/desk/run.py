@@ -17,7 +17,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import GeneratorWorker
 
-from napari_spad.layers import Part, Source
+from napari_spad.layers import FIRST, Part, Source, numbered
 from spad.annotation import RunProgress, followed, opened
 from spad.autosave import Packed
 from spad.inference import Engine, hosts
@@ -139,7 +139,7 @@ def segment_parts(
             edits.setdefault("start", last)
         if number == 1:
             yield "reading the image…"
-        place = part.index[-1] + 1 if part.index else None
+        place = part.index[-1] + FIRST if part.index else None
         try:
             pixels = source.read(part)
             if warning := likeness.look(pixels, place) if likeness is not None else "":
@@ -178,7 +178,7 @@ def _told(bad: list[_BadBscan], count: int) -> ValueError:
     """Say which B-scans were left out, and why the first of them."""
     if len(bad) == count:
         return ValueError(f"none of the {count} B-scans could be segmented: {bad[0].error}")
-    places = ", ".join(str(one.part.index[-1] + 1) for one in bad[:8])
+    places = ", ".join(numbered(one.part.index[-1]) for one in bad[:8])
     more = " and others" * (len(bad) > 8)
     return ValueError(
         f"{count - len(bad)} of {count} B-scans are done; left out: {places}{more} ({bad[0].error})"

@@ -22,6 +22,7 @@ from superqt.utils import FunctionWorker
 from napari_spad.desk import Desk, Result, explain
 from napari_spad.keep.autosave import Autosave
 from napari_spad.layers import (
+    FIRST,
     Hand,
     Source,
     class_features,
@@ -276,7 +277,7 @@ def _load(
             saved.read_header()
             if saved.folder.parent != session.folder:
                 saved = move(saved, session)
-            loaded = saved.load()
+            loaded = saved.load(FIRST)
             with suppress(OSError):
                 saved.set_aside_damaged(loaded)
             source = next((s for s in sources if _fits(loaded, s)), None)

@@ -78,7 +78,6 @@ class RecoveryPanel(QGroupBox):
         )
         self.list.setMaximumHeight(110)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setAlternatingRowColors(True)
         self.recover_button = named(QPushButton("Recover"), "recover_kept")
         self.recover_button.setToolTip("Put the chosen copies back into the viewer")
         self.delete_button = named(QPushButton("Delete…"), "delete_kept")

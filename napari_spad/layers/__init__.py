@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         spacing_mm,
     )
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
+    from napari_spad.layers.numbering import FIRST, numbered
     from napari_spad.layers.reference_layer import outline, reference_settings
     from napari_spad.layers.result_layers import (
         by_hand_layer,

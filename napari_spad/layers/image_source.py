@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_spad.layers.colour_planes import may_be_colours
 from napari_spad.layers.geometry import bscan_sizes, leading_index, level_0, spacing_mm
+from napari_spad.layers.numbering import numbered
 from spad.cases import without_empty
 from spad.inference import order_of
 
@@ -103,7 +104,11 @@ class Source:
         ValueError
             If the pixels are not real and finite.
         """
-        where = f"B-scan {part.index[-1] + 1} of “{self.name}”" if part.index else f"“{self.name}”"
+        where = (
+            f"B-scan {numbered(part.index[-1])} of “{self.name}”"
+            if part.index
+            else f"“{self.name}”"
+        )
         try:
             pixels = np.asarray(self.data[part.region])
         except MemoryError:

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, EngineError, Result, explain, named
-from napari_spad.layers import Edit, Source, bscan_sizes, open_source, part_at, segmented
+from napari_spad.layers import FIRST, Edit, Source, bscan_sizes, open_source, part_at, segmented
 from napari_spad.learn.folder_row import FolderRow
 
 __all__ = ["TrainingSet", "png_bytes"]
@@ -68,6 +68,7 @@ class _Job:
             one_patient=None if self.own_patients else partial(self._read, first),
             encode=png_bytes,
             spacing_mm=self.source.spacing_mm,
+            first=FIRST,
         )
 
     def _read(self, place: Place) -> Any:
@@ -265,7 +266,7 @@ class TrainingSet(QWidget):
         result = self.desk.result
         if result is None:
             raise ValueError("Segment an image first")
-        refuse_empty(places, self.labelled())
+        refuse_empty(places, self.labelled(), FIRST)
         if self.folder.path is None and not self.folder.ask():
             return None
         folder = self.folder.path

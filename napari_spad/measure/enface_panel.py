@@ -12,7 +12,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_spad.desk import Desk, named, narrow
-from napari_spad.layers import leading_index, level_0
+from napari_spad.layers import leading_index, level_0, numbered
 from napari_spad.measure.counting import grid_of
 from napari_spad.measure.enface_view import Drawing, EnFaceView
 from napari_spad.measure.maps import (
@@ -248,7 +248,7 @@ class EnFacePanel(QWidget):
 
     def _tip(self, bscan: int, share: float) -> str:
         column = self._column(share)
-        text = f"B-scan {bscan + 1}, column {column + 1}"
+        text = f"B-scan {numbered(bscan)}, column {numbered(column)}"
         shown = self.shown.currentData()
         heights = self._heights(shown)
         if heights is not None:
@@ -256,7 +256,8 @@ class EnFacePanel(QWidget):
             text += f": {um:.0f} µm" if np.isfinite(um) else ": not known"
         if shown == FLAT:
             return (
-                f"column {column + 1}\nThe yellow line is straight here. Click: go to the column."
+                f"column {numbered(column)}\n"
+                "The yellow line is straight here. Click: go to the column."
             )
         if shown == FUNDUS:
             return f"{text}\nClick: go there."

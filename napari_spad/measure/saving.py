@@ -71,13 +71,15 @@ class Saving(QObject):
         fovea = facts.fovea
         about: dict[str, Any] = {
             "eye": facts.eye or "",
-            "fovea": "" if fovea is None else fovea.words,
+            "fovea": "" if fovea is None else fovea.in_files,
         }
         out: list[dict[str, Any]] = []
         if layer is not None:
+            doubts = [*filter(None, [measures.partly]), *facts.scale.doubts]
             out += as_rows(
-                measures.rows, scale=facts.scale, labels=layer.name, annotator=whose(layer), **about
-            )
+                measures.rows, scale=facts.scale, remarks=doubts, labels=layer.name,
+                annotator=whose(layer), **about,
+            )  # fmt: skip
         if other is not None:
             out += as_rows(
                 measures.reference_rows, scale=facts.scale, labels=other.name,
@@ -146,7 +148,7 @@ class Saving(QObject):
             "facts": self._facts(),
             "worst": self._worst(),
             "layers": by_region(measures.layers()),
-            "noted": [*filter(None, [missing_columns(measures.layers())])],
+            "noted": [*filter(None, [measures.partly, missing_columns(measures.layers())])],
         }
         self._desk.say("drawing the page…")
         self._work.start(lambda: page_pdf(**page), lambda pdf: self.write(path, pdf))
@@ -157,7 +159,7 @@ class Saving(QObject):
         facts, out = self._measures.facts, {}
         fovea = None if facts is None else facts.fovea
         if fovea is not None:
-            out["Fovea"] = fovea.words
+            out["Fovea"] = fovea.in_files
         if layer is not None and (who := whose(layer)):
             out["Annotator"] = who
         if result is not None:

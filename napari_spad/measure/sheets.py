@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_spad.layers import numbered
 from spad.borders import Thickness, thickness_remark
 from spad.measuring import Agreement, LiveMeasures, Measurement, limits_of_agreement
 
@@ -186,7 +187,7 @@ def _largest(m: Measurement) -> list[Cell]:
 
 
 def _at(what: str, bscan: int | None) -> str:
-    return "There is none" if bscan is None else f"Click: its {what}, in B-scan {bscan + 1}"
+    return "There is none" if bscan is None else f"Click: its {what}, in B-scan {numbered(bscan)}"
 
 
 def _against(m: Measurement, other: Measurement | None, agreement: Agreement | None) -> list[Cell]:

@@ -18,7 +18,7 @@ from superqt.utils import FunctionWorker
 
 from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, Result
-from napari_spad.layers import bscan_sizes, leading_index
+from napari_spad.layers import bscan_sizes, leading_index, segmented
 from napari_spad.measure.counting import (
     drawn_samples,
     grid_of,
@@ -34,7 +34,7 @@ from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, source_of
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
-from spad.measuring import LiveMeasures, Measurement, remarks
+from spad.measuring import LiveMeasures, Measurement, partly, remarks
 
 __all__ = ["StackMeasures"]
 
@@ -245,7 +245,16 @@ class StackMeasures(QObject):
         if self.live is None or self.facts is None:
             return ()
         unequal = bool(bscan_sizes(self.facts.image))
-        return (*remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
+        of_these = [self.partly] if self.partly else []
+        return (*of_these, *remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
+
+    @property
+    def partly(self) -> str:
+        """That a part of the stack alone is segmented; empty where all is, or none by a model."""
+        if (result := self.result) is None:
+            return ""
+        bscans = int(np.prod(result.written.shape[:-2]))
+        return partly(len(segmented(result.layer) or ()), bscans)
 
     def line_maps(self) -> dict[str, NDArray[np.float32]]:
         """En-face maps of the thickness between lines in µm, by name; empty without a scale."""

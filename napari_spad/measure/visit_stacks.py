@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Labels
 
 from napari_spad.desk import Desk, explain
-from napari_spad.layers import is_label_map, leading_index, level_0
+from napari_spad.layers import is_label_map, leading_index, level_0, numbered
 from napari_spad.measure.counting import measured, pit_of, samples_of, why_not, without_padding
 from napari_spad.measure.sheets import Cell, Sheet, number
 from napari_spad.measure.stack_measures import StackMeasures
@@ -90,7 +90,7 @@ class VisitStack:
         if facts.fovea is not None and live.spacing_mm[0] is not None:
             live.place(facts.fovea.at, eye=facts.eye, first=facts.first)
         said = remarks(live, facts.scale)
-        fovea = {"fovea": "" if facts.fovea is None else facts.fovea.words}
+        fovea = {"fovea": "" if facts.fovea is None else facts.fovea.in_files}
         return Visit(name, facts.date, live.rows(), facts.scale, facts.eye, said, fovea)
 
 
@@ -169,17 +169,18 @@ def show_counterpart(here: VisitStack, there: VisitStack, found: Alignment, desk
     bscan = leading_index(image, desk.viewer)[-1]
     place = found.counterpart(bscan, (here.facts.shape[2] - 1) / 2)
     if place is None:
-        return f"B-scan {bscan + 1} of “{here.layer.name}” was not scanned at the other visit"
+        return f"B-scan {numbered(bscan)} of “{here.layer.name}” was not scanned at the other visit"
     for stack, seen in ((here, False), (there, True)):
         stack.layer.visible = stack.facts.image.visible = seen
     at = min(max(round(place[0]), 0), there.facts.shape[0] - 1)
     desk.go_to(there.facts.image, (at,))
     ends = [found.counterpart(bscan, column) for column in (0, here.facts.shape[2] - 1)]
-    seen_at = [end[0] + 1 for end in ends if end is not None]
+    seen_at = [end[0] for end in ends if end is not None]
     slant = ""
     if len(seen_at) == 2 and abs(seen_at[1] - seen_at[0]) >= 1:
-        slant = f", from {seen_at[0]:.1f} at its left to {seen_at[1]:.1f} at its right"
+        left, right = (numbered(one, 1) for one in seen_at)
+        slant = f", from {left} at its left to {right} at its right"
     return (
-        f"B-scan {bscan + 1} of “{here.layer.name}” lies at {place[0] + 1:.1f} of "
+        f"B-scan {numbered(bscan)} of “{here.layer.name}” lies at {numbered(place[0], 1)} of "
         f"“{there.layer.name}”{slant}"
     )

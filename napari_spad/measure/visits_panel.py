@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Background, Desk, named, narrow
+from napari_spad.layers import numbered
 from napari_spad.measure.enface_view import Drawing, EnFaceView
 from napari_spad.measure.plot_view import PlotView
 from napari_spad.measure.saving import Saving
@@ -298,10 +299,11 @@ class VisitsPanel(QWidget):
     def _tip(self, bscan: int, share: float) -> str:
         column = self._column(share)
         place = None if self.alignment is None else self.alignment.counterpart(bscan, column)
-        here = f"B-scan {bscan + 1}, column {column + 1}"
+        here = f"B-scan {numbered(bscan)}, column {numbered(column)}"
         if place is None:
             return f"{here}: not scanned at the other visit"
-        return f"{here}; at the other visit B-scan {place[0] + 1:.1f}, column {place[1] + 1:.0f}"
+        there = f"B-scan {numbered(place[0], 1)}, column {numbered(place[1])}"
+        return f"{here}; at the other visit {there}"
 
     def _column(self, share: float) -> int:
         return 0 if self._pair is None else round(share * (self._pair[0].facts.shape[2] - 1))

@@ -78,7 +78,7 @@ def read_vol(path: str | Path) -> list[LayerData]:
         end = begin + 4 * header.width * header.height
         if begin < at + 256 or end > size:
             raise ValueError(
-                f"{path.name} is damaged or cut short in B-scan {z + 1} of {header.bscans}; copy "
+                f"{path.name} is damaged or cut short after {z} of {header.bscans} B-scans; copy "
                 "or export it again"
             )
         pixels[z] = _greys(np.frombuffer(whole[begin:end], "<f4").reshape(shape[1:]))

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, Keys, Result, named
+from napari_spad.layers import numbered
 from napari_spad.review.findings_panel import FindingsPanel
 from napari_spad.review.records import Reviews
 from napari_spad.review.strip import Cell, Legend, Strip
@@ -125,16 +126,16 @@ class ReviewPanel(QWidget):
         """Accept the B-scan on screen, and show the next."""
         if (at := self._here()) is not None:
             self.reviews.accept(*at)
-            self.next()
+            self.next(f"{self._name(at[1])} is accepted. ")
 
     def skip(self) -> None:
         """Put the B-scan on screen at the end, and show the next."""
         if (at := self._here()) is not None:
             self.reviews.skip(*at)
-            self.next()
+            self.next(f"{self._name(at[1])} is skipped. ")
 
-    def next(self) -> None:
-        """Show the worst B-scan that was not looked at yet."""
+    def next(self, done: str = "") -> None:
+        """Show the worst B-scan that was not looked at yet, and say before it what was done."""
         result = self.desk.result
         if result is None:
             self.desk.say("There is nothing to review yet: press Segment first.")
@@ -145,11 +146,12 @@ class ReviewPanel(QWidget):
         if there is not None:
             self.go(there)
             state = "; it was skipped" if queue.state[there] == "skipped" else ""
-            self.desk.say(f"{self._name(there)}: expected error {queue.error[there]:.2f}{state}.")
+            error = f"expected error {queue.error[there]:.2f}{state}"
+            self.desk.say(f"{done}{self._name(there)}: {error}.")
         elif queue.error and queue.count("accepted") == len(queue.error):
             self.desk.say(f"All {len(queue.error)} segmented B-scans are accepted.")
         else:
-            self.desk.say("No other B-scan is left to review.")
+            self.desk.say(f"{done}No other B-scan is left to review.")
 
     def _here(self) -> tuple[Result, tuple[int, ...]] | None:
         """The B-scan on screen, if it can be reviewed; else say why not."""
@@ -188,7 +190,8 @@ class ReviewPanel(QWidget):
             return "B-scan"
         metadata = self.desk.result.image.metadata if self.desk.result is not None else {}
         names = dict(enumerate(metadata.get("bscan_names") or ()))
-        return str(names.get(place[-1], f"B-scan {place[-1] + 1}"))
+        name, number = names.get(place[-1]), numbered(place[-1])
+        return f"B-scan {number}" if name is None else f"{number} · {name}"
 
     def _refresh_soon(self) -> None:
         if not self._pause.isActive():

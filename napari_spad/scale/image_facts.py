@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers import is_straight, lengths_mm, level_0
+from napari_spad.layers import is_straight, lengths_mm, level_0, numbered
 from napari_spad.scale.kept_facts import KeptFacts
 from spad.measuring import Scale
 
@@ -46,8 +46,14 @@ class Fovea:
 
     @property
     def words(self) -> str:
-        """The place as people count: "B-scan 12.4, column 250, proposed"."""
-        return f"B-scan {self.at[0] + 1:.1f}, column {self.at[1] + 1:.0f}, {self.origin}"
+        """The place in words: "B-scan 12.4, column 250, proposed"."""
+        return f"B-scan {numbered(self.at[0], 1)}, column {numbered(self.at[1])}, {self.origin}"
+
+    @property
+    def in_files(self) -> str:
+        """The same for tables and pages, where B-scans count from 1."""
+        bscan, column = self.at
+        return f"B-scan {bscan + 1:.1f}, column {column + 1:.0f} (from 1), {self.origin}"
 
 
 def scale_of(layer: Layer) -> Scale:

@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Labels
 
 from napari_spad.desk import Desk
-from napari_spad.layers import StructureControls, noted, structure_names
+from napari_spad.layers import StructureControls, noted, numbered, structure_names
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.shown_alone import Alone
 from napari_spad.scores.table import NAME, ScoreTable
@@ -144,7 +144,7 @@ class RowActions:
             desk.framing.zoom_to(layer, box)
         here = structure_scores(live.matrix(index), live.classes)
         dice = next(s.dice for s in here if s.value == score.value)
-        where = f"B-scan {index[-1] + 1} of {layer.data.shape[-3]}, " if index else ""
+        where = f"B-scan {numbered(index[-1])}, " if index else ""
         desk.say(
             f"{score.name}: {'lowest ' * bool(index)}Dice {dice:.3f}, {where}"
             f"{'the largest disagreement is centred' if box else 'nothing differs'}."

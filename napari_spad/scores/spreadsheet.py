@@ -128,9 +128,9 @@ def _write(
     last: Any = None
     try:
         for record in records:
-            if record["bscan"] != last:
-                last = record["bscan"]
-                yield "scores of the whole stack…" if last == "all" else f"scores, B-scan {last}…"
+            if record["bscan_from_1"] != last:
+                last = record["bscan_from_1"]
+                yield f"scores, {'whole stack' if last == 'all' else f'{last} B-scans'}…"
             found.append(record)
         write_text(path, as_csv(found, **constant))
     except Exception as error:

@@ -75,5 +75,5 @@ class Footer(QWidget):
         self.bar.setRange(0, at.total)
         self.bar.setValue(at.done)
         alone = "learning" if at.unit == "step" else "sampling"
-        what = f"{at.unit} {at.number} of {at.count}" if at.count > 1 else alone
+        what = f"{at.number} of {at.count} {at.unit}s" if at.count > 1 else alone
         self.say(f"{what}, {duration(at.seconds_left)} left")

@@ -261,7 +261,10 @@ class SegmentPanel(QWidget):
             self.desk.say(HINT)
             return
         shape = layer.data[0].shape if layer.multiscale else layer.data.shape
-        self.desk.say(f"Ready: {' × '.join(map(str, shape[: layer.ndim]))} pixels.")
+        *stack, height, width = map(str, shape[: layer.ndim])
+        many = "s" * (stack != ["1"])
+        bscans = f"{' × '.join(stack)} B-scan{many} of " if stack else ""
+        self.desk.say(f"Ready: {bscans}{height} × {width} pixels.")
 
     def _on_busy(self, busy: bool) -> None:
         self.button.setEnabled(not busy and self.image.layer is not None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_spad.desk import Desk, Finished, Request, Result, model_tag
 from napari_spad.segment.segment_panel import SegmentPanel
+from spad.annotation import duration
 
 __all__ = ["Segmenting"]
 
@@ -84,7 +85,7 @@ class Segmenting:
         self._current = None
         source = request.source
         if complete:
-            said = [f"done on {self._device} in {self.desk.seconds:.1f} s"]
+            said = [f"done on {self._device} in {duration(self.desk.seconds)}"]
             notes = [*source.notes, *self._told]
             said += notes
             if notes and not self.desk.stopped:

@@ -154,7 +154,7 @@ def test_a_copy_moves_as_the_eye_moved_and_between_fills_the_gap() -> None:
     assert "Go to a B-scan between two" in bench.said[-1]
     bench.go(2)
     bench.actions.interpolate()
-    assert "B-scans 3 to 4" in bench.said[-1]
+    assert "B-scans 2 to 3" in bench.said[-1]
     for z in (2, 3):
         assert bench.line(z=z)[10:70] == pytest.approx(np.full(60, TOPS[0] + z), abs=0.6)
     assert bench.borders.by_hand[0].tolist() == [True, True, False, False, True]

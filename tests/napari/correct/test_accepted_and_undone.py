@@ -40,13 +40,13 @@ def test_carrying_on_passes_over_accepted_bscans_and_says_so(desk, engine, qtbot
     run(dock, qtbot, lambda: dock.correct.resampling.onward(3))
     np.testing.assert_array_equal(result.layer.data[1], before[1])
     assert (result.layer.data[2] != before[2]).any()
-    assert "B-scan 2 is accepted and was left alone" in said(dock)
+    assert "B-scan 1 is accepted and was left alone" in said(dock)
     first = engine.calls[count]
-    assert (first["start"][20] == 5).all()  # B-scan 3 starts from the accepted one
+    assert (first["start"][20] == 5).all()  # the third starts from the accepted one
     accept(dock, 1, 2, 3)
     dock.correct.resampling.onward(3)
     assert not dock.running
-    assert "3 B-scans (2, 3, 4) are accepted and were left alone" in said(dock)
+    assert "3 B-scans (1, 2, 3) are accepted and were left alone" in said(dock)
 
 
 def test_sampling_around_edits_says_that_the_bscan_is_not_accepted_any_more(desk, engine, qtbot):
@@ -83,11 +83,13 @@ def test_undo_goes_to_the_bscan_of_what_it_undoes(desk):
     viewer.dims.set_current_step(0, 0)
     result.layer.undo()
     assert viewer.dims.current_step[0] == 3
-    assert "B-scan 4: taken back" in said(dock)
+    assert "B-scan 3: taken back" in said(dock)
     viewer.dims.set_current_step(0, 1)
     result.layer.redo()
     assert viewer.dims.current_step[0] == 3
-    assert "B-scan 4: made again" in said(dock)
+    assert "B-scan 3: made again" in said(dock)
+    result.layer.undo()  # the one on screen
+    assert said(dock) == "The last step is taken back."
 
 
 def test_undo_here_takes_back_what_is_on_screen_only(desk):
@@ -103,9 +105,9 @@ def test_undo_here_takes_back_what_is_on_screen_only(desk):
     np.testing.assert_array_equal(result.layer.data[:3], before[:3])
     assert (result.layer.data[3] != before[3]).any()
     assert result.hand.mask.sum() == result.hand.mask[3].sum() == 24
-    assert "B-scan 2 is taken back" in said(dock)
+    assert "B-scan 1 is taken back" in said(dock)
     dock.desk.undo_here()
-    assert "nothing on B-scan 2 alone" in said(dock)
+    assert "nothing on B-scan 1 alone" in said(dock)
     result.layer.undo()  # the taking back
     np.testing.assert_array_equal(result.layer.data[1], one[1])
     assert result.hand.mask[1].sum() == 24

@@ -111,6 +111,18 @@ def test_only_where_the_model_was_unsure(desk, engine, qtbot):
     assert changed[:, 2].max() <= 32
 
 
+def test_a_bscan_that_is_not_segmented_is_not_carried_on(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
+    viewer.dims.set_current_step(0, 1)
+    run(dock, qtbot, dock.segment)
+    viewer.dims.set_current_step(0, 0)
+    calls = len(engine.calls)
+    dock.correct.resampling.onward(1)
+    assert "not segmented yet" in said(dock)
+    assert len(engine.calls) == calls
+
+
 def test_without_edits_it_says_why_nothing_is_done(desk, engine):
     _, dock, _ = desk
     calls = len(engine.calls)
@@ -270,12 +282,12 @@ def test_carrying_goes_over_what_is_accepted_and_restarts_from_it(desk, engine, 
     np.testing.assert_array_equal(result.layer.data[2], before)
     assert len(engine.calls) == 1
     np.testing.assert_array_equal(engine.calls[0]["start"], before)
-    assert "B-scan 3 is accepted and was left alone" in said(dock)
+    assert "B-scan 2 is accepted and was left alone" in said(dock)
     assert dock.review.reviews.accepted(result) == {(2,)}
     dock.correct.many.setValue(1)
     dock.correct.forth.click()
     assert not dock.running
-    assert "B-scan 3 is accepted" in said(dock)
+    assert "B-scan 2 is accepted" in said(dock)
 
 
 def test_one_bscan_that_is_accepted_is_not_segmented_over(desk, qtbot):

@@ -40,7 +40,7 @@ def test_a_gap_is_filled_by_shapes_and_model_an_undo_step_each(ends, engine, qtb
     assert result.hand.mask.sum() == 24
     rows = [np.flatnonzero((after[z] == 3)[:, 20]) for z in (1, 2)]
     assert 4 < rows[0].mean() < rows[1].mean() < 16
-    assert "2 of 2 B-scans between 1 and 4 are filled" in said(dock)
+    assert "2 of 2 B-scans between 0 and 3 are filled" in said(dock)
     made = result.layer.metadata["spad"]["provenance"]
     assert [run.get("between") for run in made] == [None, [0, 3], [0, 3], None]
     assert result.untouched(result.part((2,)))  # it is a proposal of the model's
@@ -61,7 +61,7 @@ def test_all_gaps_are_filled_from_anywhere(ends, engine, qtbot):
     before = result.layer.data.copy()
     engine.shift = 2
     run(dock, qtbot, lambda: press(viewer, Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier))
-    assert "1 of 1 B-scans between 2 and 4 are filled" in said(dock)
+    assert "1 of 1 B-scans between 1 and 3 are filled" in said(dock)
     assert [(result.layer.data[z] != before[z]).any() for z in range(4)] == [0, 0, 1, 0]
 
 
@@ -104,4 +104,4 @@ def test_bscans_of_several_sizes_are_not_interpolated(ends, engine):
     result.image.metadata["bscan_sizes"] = [(24, 36), (24, 30), (24, 36), (24, 36)]
     dock.correct.filling.fill()
     assert not dock.running
-    assert any("B-scans 1 to 4 differ in size" in error for error in shown_errors())
+    assert any("B-scans 0 to 3 differ in size" in error for error in shown_errors())

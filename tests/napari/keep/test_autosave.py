@@ -429,7 +429,7 @@ def test_a_damaged_bscan_is_named_when_its_layer_comes_back(open_desk, qtbot):
     viewer.add_image(stack(), name="eye")
     offered(panel, qtbot)
     press(panel, qtbot, "Recover")
-    assert "B-scan 3 of “eye – SPAD”: the labels could not be read back" in recovered(desk, qtbot)
+    assert "B-scan 2 of “eye – SPAD”: the labels could not be read back" in recovered(desk, qtbot)
     (back,) = desk.results
     np.testing.assert_array_equal(back.layer.data[[0, 1, 3]], result.layer.data[[0, 1, 3]])
     assert isinstance(back.hand, Hand)

@@ -40,7 +40,7 @@ def test_what_was_filled_and_what_was_accepted_are_there_after_a_kill(open_dock,
     before = result.layer.data.copy()
     run(dock, qtbot, lambda: press(viewer, Qt.Key.Key_G))
     filled = result.layer.data.copy()
-    assert "1 of 1 B-scans between 1 and 3 are filled" in said(dock)
+    assert "1 of 1 B-scans between 0 and 2 are filled" in said(dock)
     assert (filled[1] != before[1]).any()
     autosave = dock.keep.autosave
     qtbot.waitUntil(lambda: not autosave.waiting, timeout=10_000)

@@ -159,6 +159,11 @@ def test_a_panel_that_was_let_go_shows_no_copies_that_were_still_looked_for(desk
     assert kept._worker is None
 
 
+def test_each_kept_copy_can_be_read(panel):
+    """In napari's style every second row of a list would be white on white."""
+    assert not panel.kept.list.alternatingRowColors()
+
+
 def test_it_is_narrow_enough(panel):
     assert panel.minimumSizeHint().width() <= 300
 

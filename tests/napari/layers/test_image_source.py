@@ -111,7 +111,7 @@ def test_nan_is_refused_in_words(open_dock, qtbot, bad):
     viewer.add_image(image, name="eye", contrast_limits=(0, 200))
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
-    assert "B-scan 3 of “eye”" in dock.footer.status.text()
+    assert "B-scan 2 of “eye”" in dock.footer.status.text()
     assert "nan_to_num" in dock.footer.status.text()
     assert viewer.layers["eye – SPAD"].data[:2].any()
 

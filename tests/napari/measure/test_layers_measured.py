@@ -44,7 +44,7 @@ def test_two_lines_are_measured_mapped_and_saved(measured, qtbot, tmp_path):
     panel.shown.setCurrentIndex(panel.shown.findText("thickness ILM – BM"))
     assert panel.shown.currentText() == "thickness ILM – BM"
     assert "60" in panel.view.drawing.texts.values()
-    assert panel.view.tip(4, 0.5).startswith("B-scan 5, column 81: 60 µm")
+    assert panel.view.tip(4, 0.5).startswith("B-scan 4, column 80: 60 µm")
     assert "not known" in panel.view.tip(4, 0.0)
 
     borders = borders_of(layer)

@@ -25,6 +25,17 @@ def test_volumes_are_pixels_times_the_scale(measured):
     assert "derived from the layer's scale" in dock.measure.scale.text.text()
 
 
+def test_volumes_of_a_part_of_the_stack_are_said_to_be_that(measured):
+    _, dock = measured()
+    assert "segmented" not in dock.measure.note.text()
+    made = dock.results[0].layer.metadata["spad"]["provenance"]
+    dock.results[0].layer.metadata["spad"]["provenance"] = made[:1]
+    dock.measure.refresh()
+    said = f"nly 1 of {len(made)} B-scans is segmented"
+    assert said in dock.measure.note.text()
+    assert said in dock.measure.saving.rows()[0]["remark"]
+
+
 def test_a_table_without_numbers_has_no_header(qtbot):
     from napari_spad.measure.sheets import Sheet
     from napari_spad.measure.table import MeasureTable
@@ -98,7 +109,7 @@ def test_circles_and_fields_come_with_a_fovea(measured):
     assert by["1 mm"].volume_nl == pytest.approx(np.pi / 4 * height_mm * 1000, rel=0.01)
     assert by["3 mm"].scanned < 0.7
     assert {"S3", "N3", "I3", "T3"} <= set(by)
-    assert dock.measure.fovea.text() == "B-scan 5.0, column 80, by hand"
+    assert dock.measure.fovea.text() == "B-scan 4.0, column 80, by hand"
 
 
 @pytest.mark.parametrize(

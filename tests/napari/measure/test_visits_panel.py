@@ -112,7 +112,7 @@ def test_two_visits_are_laid_on_each_other_and_a_counterpart_is_shown(open_dock,
     # B-scan 20 of the first lies four further in the second, 20 columns to the left.
     np.testing.assert_allclose(panel.alignment.counterpart(20, 100), (24, 80), atol=0.6)
     panel._on_board(20, 100 / 199)
-    assert "B-scan 21, column 101; at the other visit B-scan 2" in panel.note.text()
+    assert "B-scan 20, column 100; at the other visit B-scan 2" in panel.note.text()
     assert viewer.dims.current_step[0] == 20
     panel._on_counterpart()
     assert viewer.dims.current_step[0] == 24

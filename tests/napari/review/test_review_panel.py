@@ -28,16 +28,24 @@ def test_an_empty_viewer_says_what_comes_here(open_dock, qtbot):
 
 def test_the_most_uncertain_b_scans_come_first(review):
     viewer, _, panel = review()
-    assert [name for name, _ in listed(panel)] == [f"B-scan {z + 1}" for z in WORST_FIRST]
+    assert [name for name, _ in listed(panel)] == [f"B-scan {z}" for z in WORST_FIRST]
     assert "0 of 5" in panel.progress.text()
     assert looks(panel)[3] == "uncertain"
     assert panel.strip.current == shown(viewer)
-    assert f"B-scan 4: expected error {panel.table.item(0, 2).text()}" in panel.strip.cells[3].tip
+    assert f"B-scan 3: expected error {panel.table.item(0, 2).text()}" in panel.strip.cells[3].tip
 
 
 def test_b_scans_are_called_by_their_names(review):
     _, _, panel = review(metadata={"bscan_names": list("abcde")})
-    assert [name for name, _ in listed(panel)] == ["d", "b", "c", "e", "a"]
+    assert [name for name, _ in listed(panel)] == ["3 · d", "1 · b", "2 · c", "4 · e", "0 · a"]
+
+
+def test_a_bscan_s_number_is_the_one_that_napari_s_slider_shows(review, qtbot):
+    viewer, dock, _ = review()
+    viewer.layers.selection.active = dock.desk.result.layer
+    press(viewer, qtbot, "N")
+    slider = viewer.window._qt_viewer.dims.slider_widgets[0].curslice_label.text()
+    assert dock.footer.status.text().startswith(f"B-scan {slider}: ")
 
 
 def test_the_keys_work_on_the_canvas_while_painting(review, qtbot):
@@ -118,7 +126,7 @@ def test_a_b_scan_that_is_not_segmented_cannot_be_accepted(review, qtbot):
     assert "0 of 5</b> accepted, 1 segmented" in panel.progress.text()
     viewer.dims.set_current_step(0, 0)
     press(viewer, qtbot, "A")
-    assert "B-scan 1 is not segmented yet" in dock.footer.status.text()
+    assert "B-scan 0 is not segmented yet" in dock.footer.status.text()
     assert queue_of(dock, panel).count("accepted") == 0
 
 

@@ -45,14 +45,14 @@ def test_scores_are_saved_per_b_scan_and_for_the_stack(bench, qtbot, tmp_path: P
     path = tmp_path / "scores.csv"
     saved(table, path, qtbot)
     rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
-    assert [r["bscan"] for r in rows if r["structure"] == "SRF"] == ["1", "2", "3", "all"]
-    worst = next(r for r in rows if r["structure"] == "SRF" and r["bscan"] == "3")
+    assert [r["bscan_from_1"] for r in rows if r["structure"] == "SRF"] == ["1", "2", "3", "all"]
+    worst = next(r for r in rows if r["structure"] == "SRF" and r["bscan_from_1"] == "3")
     assert (worst["annotator"], worst["state"], worst["hd95_unit"]) == ("Ana", "compared", "mm")
     assert float(worst["dice"]) == pytest.approx(400 / 464)
     assert float(worst["size"]) == pytest.approx(200 * 0.02 * 0.01)
     assert worst["segmentation"] == "'=1+1"  # no spreadsheet runs it
     assert "MONAI" in worst["hd95_convention"]
-    whole = [r for r in rows if r["bscan"] == "all"]
+    whole = [r for r in rows if r["bscan_from_1"] == "all"]
     assert {r["size_unit"] for r in whole if r["structure"] != "mean"} == {"mm3"}
     assert str(path) in desk.heard[-1]
     assert [p.name for p in tmp_path.glob("*scores*")] == ["scores.csv"]

@@ -10,7 +10,7 @@ import slicer
 from scene import add_volume
 
 from spad.checkpoint import label_classes
-from SPADLib.desk.words import word_for, worded
+from SPADLib.desk.words import numbered, word_for, worded
 
 OCT, CHEST = label_classes(["background", "IS/OS"]), label_classes(["background", "heart"])
 
@@ -101,3 +101,7 @@ def texts_of(panel, word):
         if hasattr(widget, "itemText"):
             found += [widget.itemText(n) for n in range(widget.count())]
     return [text for text in found if word in text]
+
+
+def test_bscans_are_numbered_from_1():
+    assert (numbered(0), numbered(11.4, 1)) == ("1", "12.4")

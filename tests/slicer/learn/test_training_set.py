@@ -101,7 +101,7 @@ def test_the_trainer_reads_what_was_added(result, labels, tmp_path):
         assert np.array_equal(stored, labels[z])
         assert case.spacing_mm == pytest.approx((0.004, 0.01))
     assert len(written.splits) == 2
-    assert said[:2] == ["adding B-scan 1 of 2…", "adding B-scan 2 of 2…"]
+    assert said[:2] == ["adding 1 of 2 B-scans…", "adding 2 of 2 B-scans…"]
     assert said[2].startswith("Added 2. The set: 2 B-scans of 1 patient train.")
 
 

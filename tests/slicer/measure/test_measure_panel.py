@@ -56,6 +56,12 @@ def test_numbers_are_the_engine_s_and_follow_an_edit(panel, panel_result, sectio
     assert "PED is in no B-scan" in said(panel)
 
 
+def test_volumes_of_a_part_of_the_volume_are_said_to_be_that(panel_result, section, monkeypatch):
+    monkeypatch.setattr(type(panel_result), "segmented", property(lambda _: {0, 1}))
+    told = section.measures.remarks()[0]
+    assert told == "only 2 of 4 B-scans are segmented: the volumes are of these"
+
+
 def test_the_grid_follows_the_fovea_s_point_and_the_eye(panel, panel_result, section):
     assert cell(section, 0, 2) == ""
     section.fovea.click()

@@ -43,7 +43,7 @@ def test_the_table_has_words_where_there_is_no_number_and_one_node_a_result(
     assert shown["remark"] == ["", "invented", "absent in both", "of 2 structures"]
     assert shown["Dice"] == ["1.000", "0.000", "absent in both", "0.500"]
     assert shown["HD95 (mm)"] == ["not counted yet", "invented", "absent in both", ""]
-    assert shown["worst B-scan"] == ["2", "3", "", ""]
+    assert shown["worst B-scan (from 1)"] == ["2", "3", "", ""]
     pixel = math.prod(SPACING)
     sizes = [(labels == v).sum() * pixel for v in (1, 2, 3)]
     assert shown["volume (mm³)"] == pytest.approx([*sizes, sum(sizes)])
@@ -85,8 +85,8 @@ def test_a_csv_has_every_bscan_and_the_engines_numbers(result, labels, truth, tm
     comparison = compare(result, label_map(truth))
     to_csv(comparison, path)
     rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
-    assert [r["bscan"] for r in rows[::4]] == ["1", "2", "3", "4", "all"]
-    (srf,) = (r for r in rows if (r["bscan"], r["structure"]) == ("all", "SRF"))
+    assert [r["bscan_from_1"] for r in rows[::4]] == ["1", "2", "3", "4", "all"]
+    (srf,) = (r for r in rows if (r["bscan_from_1"], r["structure"]) == ("all", "SRF"))
     assert srf["reference"] == "truth"
     assert float(srf["hd95"]) == pytest.approx(hd95(labels == 1, truth == 1, SPACING), rel=1e-5)
     assert float(srf["dice"]) == pytest.approx(comparison.rows()[0].dice, rel=1e-5)

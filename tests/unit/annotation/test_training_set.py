@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,9 +43,19 @@ def test_a_bscan_that_nobody_has_been_at_is_refused(place, number):
         refuse_empty([place], set())
 
 
+def test_what_is_refused_is_numbered_as_the_host_counts(tmp_path):
+    with pytest.raises(ValueError, match="B-scan 3 is not segmented"):
+        refuse_empty([3], set(), first=0)
+    strange = replace(bscan(4), labels=np.full_like(bscan(4).labels, 9))
+    for first, number in ((0, 3), (1, 4)):
+        adding = addition(tmp_path / "set", [strange], first=first)
+        with pytest.raises(ValueError, match=f"B-scan {number} has pixels of the value 9"):
+            list(adding.steps())
+
+
 def test_bscans_are_added_one_by_one_and_told(tmp_path):
     adding = addition(tmp_path / "set", [bscan(1), bscan(2)])
-    assert list(adding.steps()) == ["adding B-scan 1 of 2…", "adding B-scan 2 of 2…"]
+    assert list(adding.steps()) == ["adding 1 of 2 B-scans…", "adding 2 of 2 B-scans…"]
     assert adding.told.startswith("Added 2. The set: 2 B-scans of 1 patient train.")
     assert len(set(patients(tmp_path / "set"))) == 1
 

@@ -127,6 +127,8 @@ def test_a_damaged_file_costs_that_bscan_only_and_is_named_and_kept(tmp_path: Pa
         "B-scan 2 of “eye – SPAD”",
         "B-scan 4 of “eye – SPAD”",
     ]
+    as_napari_counts = again.load(first=0).problems
+    assert [p.split(" of")[0] for p in as_napari_counts] == ["B-scan 1", "B-scan 3"]
     again.set_aside_damaged(back)
     assert (saved.folder / "b-0001.npz.damaged").read_bytes() == content
     assert again.places() == [(0,), (2,), (4,)]

@@ -57,6 +57,11 @@ def test_it_is_said_why_nothing_can_be_filled(accepted, here, said):
     assert re.search(said, nothing_between(accepted, here))
 
 
+def test_what_is_said_of_gaps_counts_as_the_host_does():
+    assert "only B-scan 2 is so far" in nothing_between([2], 3, first=0)
+    assert nothing_between([2, 5], 1, first=0).startswith("B-scan 1 does not lie")
+
+
 def test_alignment_finds_a_shift_and_a_tilt():
     image = bscan(3, shape=(128, 192)).image
     shifted = align(image, np.roll(image, (4, 5), (0, 1)))

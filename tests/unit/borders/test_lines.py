@@ -144,7 +144,9 @@ def test_a_csv_that_a_spreadsheet_saved_with_decimal_commas_is_the_same(tmp_path
 def test_a_csv_counts_from_one_and_leaves_out_what_is_not_there(tmp_path) -> None:
     path = tmp_path / "two.csv"
     write_lines(Lines(("ILM",), np.array([[[1.5, NAN]]])), path)
-    assert path.read_text("utf-8") == "bscan,column,ILM [px]\n1,1,1.5\n1,2,\n"
+    assert path.read_text("utf-8") == "bscan_from_1,column_from_1,ILM [px]\n1,1,1.5\n1,2,\n"
+    path.write_text("bscan,column,ILM [px]\n1,1,1.5\n1,2,\n", "utf-8")  # as it was once called
+    assert read_lines(path).heights[0, 0, 0] == 1.5
 
 
 @pytest.mark.parametrize(

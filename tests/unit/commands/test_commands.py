@@ -403,6 +403,12 @@ def test_nothing_is_overwritten(
     assert (out / "a.png").stat().st_mtime_ns != before[out / "a.png"]
 
 
+def test_the_command_alone_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "segment" in capsys.readouterr().err
+
+
 def test_batches_that_cannot_work_are_refused_before_they_start(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -415,6 +421,9 @@ def test_batches_that_cannot_work_are_refused_before_they_start(
     text = refused(capsys, "segment", model, tmp_path / "empty", tmp_path / "gone.png", "-o", out)
     assert "empty: has no" in text
     assert "gone.png: there is no such file" in text
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    text = refused(capsys, "segment", model, tmp_path / "set", "-o", out)
+    assert f"file; give {tmp_path / 'set' / 'images'}" in text
     write(tmp_path / "long" / f"{'n' * 251}.png")
     text = refused(capsys, "segment", model, tmp_path / "long", "-o", out)
     assert "shorten the name by" in text

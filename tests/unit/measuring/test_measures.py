@@ -11,7 +11,7 @@ from scipy import ndimage
 
 import spad
 from spad.checkpoint import label_classes
-from spad.measuring import Grid, LiveMeasures, Scale, remarks
+from spad.measuring import Grid, LiveMeasures, Scale, partly, remarks
 
 CLASSES = label_classes(("background", "SRF", "IRF"))
 
@@ -21,6 +21,11 @@ def ellipsoid(shape, spacing, centre_mm, radii_mm) -> np.ndarray:
             zip(shape, spacing, centre_mm, radii_mm, strict=True)]  # fmt: skip
     z, y, x = np.ix_(*axes)
     return (z * z + y * y + x * x <= 1).astype(np.uint8)
+
+
+def test_a_part_of_a_stack_is_said_to_be_that() -> None:
+    assert partly(1, 16) == "only 1 of 16 B-scans is segmented: the volumes are of it"
+    assert partly(0, 16) == partly(16, 16) == ""
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def test_the_table_has_a_row_a_structure_and_region_and_units_in_its_header() ->
     assert [r["region"] for r in read][:5] == ["total", "1 mm", "3 mm", "6 mm", "C1"]
     assert len(read) == 13
     assert read[0] | {
-        "case": "eye 3", "structure": "SRF", "volume [nL]": "24", "B-scan of the largest area": "4",
+        "case": "eye 3", "structure": "SRF", "volume [nL]": "24",
+        "B-scan of the largest area (from 1)": "4",
         "largest height [µm]": "40", "share of B-scans touched [%]": "10", "notice": NOTICE,
         "scale": "100 × 10 µm, B-scans 600 µm, in the file", "parts": "1",
     } == read[0]  # fmt: skip

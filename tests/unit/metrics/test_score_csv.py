@@ -33,7 +33,7 @@ def maps() -> tuple[np.ndarray, np.ndarray]:
 
 def test_every_structure_is_told_per_b_scan_and_for_the_stack():
     records = list(score_records(*maps(), CLASSES, spacing_mm=(0.5, 0.1, 0.1)))
-    assert [(r["bscan"], r["structure"]) for r in records] == [
+    assert [(r["bscan_from_1"], r["structure"]) for r in records] == [
         (b, s) for b in (1, 2, "all") for s in ("SRF", "IRF", "mean")
     ]
     srf, irf, mean = records[:3]
@@ -62,7 +62,7 @@ def test_without_a_reference_only_sizes_are_told():
 @pytest.mark.parametrize("text", ["=SUM(A1)", "+1", "-1", "@x", "\tx"])
 def test_no_text_is_a_formula(text: str):
     assert plain_text(text) == f"'{text}"
-    record = {"bscan": 1, "bscan_name": text, "structure": text, "dice": -0.5}
+    record = {"bscan_from_1": 1, "bscan_name": text, "structure": text, "dice": -0.5}
     row = next(csv.DictReader(as_csv([record], segmentation=text).splitlines()))
     assert {row["bscan_name"], row["structure"], row["segmentation"]} == {f"'{text}"}
     assert row["dice"] == "-0.5"  # a number stays one

@@ -139,17 +139,19 @@ def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass
     return f"Sampled around your edits: {changed:,} pixels changed{listed}."
 
 
-def left_alone(bscans: Collection[int]) -> str:
+def left_alone(bscans: Collection[int], first: int = 1) -> str:
     """Say which B-scans a run did not change, since a person has accepted them; empty for none.
 
     Parameters
     ----------
     bscans : collection of int
-        Their numbers, from 0.
+        Their places, from 0.
+    first : int
+        What the host calls the first B-scan.
     """
     if not bscans:
         return ""
-    numbers = [str(z + 1) for z in sorted(bscans)]
+    numbers = [str(z + first) for z in sorted(bscans)]
     if len(numbers) == 1:
         return f"B-scan {numbers[0]} is accepted and was left alone: Skip there opens it again."
     listed = ", ".join(numbers[:_LISTED]) + (" …" if len(numbers) > _LISTED else "")

@@ -103,6 +103,8 @@ class LikenessWatch:
         self._told |= set(found)
         self._named += 1
         new = [*new[:CLAUSES], *([f"and {more} more"] if (more := len(new) - CLAUSES) > 0 else [])]
+        if self._named > 1:
+            return f"B-scan {number} too: {'; '.join(new)}"
         return f"look closely: {_unlike(self._card, number, '; '.join(new))}"
 
 

@@ -54,8 +54,8 @@ def candidates(
     return sorted(corrected), sorted(made | corrected)
 
 
-def refuse_empty(places: Iterable[Place], labelled: Collection[Place]) -> None:
-    """Refuse B-scans that neither a model nor a person has been at.
+def refuse_empty(places: Iterable[Place], labelled: Collection[Place], first: int = 1) -> None:
+    """Refuse B-scans that neither a model nor a person has been at; `first` is the host's first.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def refuse_empty(places: Iterable[Place], labelled: Collection[Place]) -> None:
         if place not in labelled:
             last = (place if isinstance(place, tuple) else (place,))[-1:]
             raise ValueError(
-                f"B-scan {last[0] + 1 if last else 1} is not segmented, and nothing is painted in "
-                "it: as a case it would teach that there is nothing; segment it first"
+                f"B-scan {(last[0] if last else 0) + first} is not segmented, and nothing is "
+                "painted in it: as a case it would teach that there is nothing; segment it first"
             )
 
 
@@ -139,6 +139,8 @@ class Addition:
         (H, W) uint8 or uint16 -> the bytes of a PNG file.
     replace : bool
         Replace a B-scan that is in the set; its older label map is kept.
+    first : int
+        What the host calls the first B-scan, in what it says; names of cases count from 1.
 
     Attributes
     ----------
@@ -158,11 +160,12 @@ class Addition:
         encode: Callable[[NDArray[Any]], bytes],
         spacing_mm: tuple[float, float] | None = None,
         replace: bool = True,
+        first: int = 1,
     ) -> None:
         self.folder, self.bscans, self.names = Path(folder), bscans, names
         self._annotated, self._spacing_mm = annotated, spacing_mm
         self._patient, self._one_patient = patient, one_patient
-        self._encode, self._replace = encode, replace
+        self._encode, self._replace, self._first = encode, replace, first
         self._notes: dict[str, None] = {}
         self.written = Written({}, {}, {}, {})
 
@@ -185,7 +188,7 @@ class Addition:
         if patient is None and self._one_patient is not None:
             patient = image_pseudonym(self._one_patient().grey()[0])
         for number, bscan in enumerate(self.bscans, start=1):
-            yield f"adding B-scan {number} of {len(self.bscans)}…"
+            yield f"adding {number} of {len(self.bscans)} B-scans…"
             image, said = bscan.read().grey()
             self._notes |= {said: None} if said else {}
             self._write(
@@ -195,6 +198,7 @@ class Addition:
                     self.names,
                     patient=bscan.patient or patient or image_pseudonym(image),
                     number=bscan.number,
+                    first=self._first,
                     annotated=self._annotated,
                     spacing_mm=self._spacing_mm,
                     known=known,

@@ -184,8 +184,13 @@ class AutosavedLayer:
                 times.append(file.stat().st_mtime)
         return max(times)
 
-    def load(self) -> Loaded:
+    def load(self, first: int = 1) -> Loaded:
         """Read everything back; a damaged file costs what it held, and nothing else.
+
+        Parameters
+        ----------
+        first : int
+            What the host calls the first B-scan, in what it says.
 
         Raises
         ------
@@ -199,7 +204,7 @@ class AutosavedLayer:
             try:
                 bscans[index] = _read_bscan(file)
             except Exception as error:  # a flipped bit ends in any of a dozen kinds
-                problems.append(_lost(name, index, "the labels", error))
+                problems.append(_lost(name, index, first, "the labels", error))
                 damaged.append(file)
         try:
             shape = fitting_shape(
@@ -216,7 +221,7 @@ class AutosavedLayer:
                 labels[index] = _fitting(plane, index, shape)
                 by_hand[index] = np.unpackbits(marks, count=plane.size).reshape(plane.shape)
             except (ValueError, TypeError) as error:
-                problems.append(_lost(name, index, "the labels", error))
+                problems.append(_lost(name, index, first, "the labels", error))
                 damaged.append(self._file("b", index))
                 continue
             self._digests[index] = _digest(labels[index], np.packbits(by_hand[index]))
@@ -224,7 +229,7 @@ class AutosavedLayer:
             try:
                 out.model[index] = _read_model(file, index, shape)
             except Exception as error:
-                problems.append(_lost(name, index, "the model's samples", error))
+                problems.append(_lost(name, index, first, "the model's samples", error))
         problems += self._strangers()
         if not problems:
             self._header = header
@@ -333,6 +338,6 @@ def _free(path: Path) -> Path:
     return free
 
 
-def _lost(name: str, index: Index, what: str, error: BaseException) -> str:
-    where = f"B-scan {index[-1] + 1} of “{name}”" if index else f"“{name}”"
+def _lost(name: str, index: Index, first: int, what: str, error: BaseException) -> str:
+    where = f"B-scan {index[-1] + first} of “{name}”" if index else f"“{name}”"
     return f"{where}: {what} could not be read back ({str(error) or type(error).__name__})"

@@ -48,19 +48,21 @@ def gaps(accepted: Collection[int], here: int | None = None) -> tuple[Gap, ...]:
     return tuple(g for g in found if here is None or g.before <= here <= g.after)
 
 
-def nothing_between(accepted: Collection[int], here: int | None = None) -> str:
+def nothing_between(accepted: Collection[int], here: int | None = None, first: int = 1) -> str:
     """Say why there is nothing to fill; empty where there is.
 
     Parameters
     ----------
     accepted, here
         As of :func:`gaps`.
+    first : int
+        What the host calls the first B-scan.
     """
     if gaps(accepted, here):
         return ""
     known = sorted(set(accepted))
     if len(known) < 2:
-        one = f"only B-scan {known[0] + 1} is" if known else "none is"
+        one = f"only B-scan {known[0] + first} is" if known else "none is"
         return (
             "What lies between two accepted B-scans can be filled: accept one on either side first "
             f"({one} so far)."
@@ -68,8 +70,8 @@ def nothing_between(accepted: Collection[int], here: int | None = None) -> str:
     if here is None or not gaps(known):
         return "The accepted B-scans are next to each other: nothing lies between them."
     if known[0] <= here <= known[-1]:
-        return f"Nothing lies between B-scan {here + 1} and the accepted ones beside it."
+        return f"Nothing lies between B-scan {here + first} and the accepted ones beside it."
     return (
-        f"B-scan {here + 1} does not lie between two accepted ones: none is accepted "
+        f"B-scan {here + first} does not lie between two accepted ones: none is accepted "
         f"{'before' if here < known[0] else 'after'} it."
     )

@@ -31,7 +31,8 @@ __all__ = [
 
 SUFFIXES = (".csv", ".npz")
 FORMAT = 1
-_PLACE = ("bscan", "column")
+_PLACE = ("bscan_from_1", "column_from_1")
+_BEFORE = ("bscan", "column")  # what they were called, counted alike
 _UNIT = " [px]"
 _LARGEST = 2**26
 """Heights of a file; more is no stack of B-scans."""
@@ -142,7 +143,8 @@ def read_lines(path: str | os.PathLike[str]) -> Lines:
     except Exception as error:  # a flipped bit ends in any of a dozen kinds
         raise ValueError(
             f"{path.name} holds no lines that can be read ({str(error) or type(error).__name__}); "
-            "a .csv has the columns bscan, column and one a line, a .npz names and heights"
+            "a .csv has the columns bscan_from_1, column_from_1 and one a line, a .npz names and "
+            "heights"
         ) from None
 
 
@@ -167,10 +169,10 @@ def _from_npz(raw: bytes) -> Lines:
 def _from_csv(raw: bytes) -> Lines:
     text = raw.decode("utf-8-sig")
     # As spreadsheets of half the world save it: semicolons between cells, a decimal comma in them.
-    comma = text.startswith(";".join(_PLACE))
+    comma = text.startswith((";".join(_PLACE), ";".join(_BEFORE)))
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=";" if comma else ",")
     header = next(rows, [])
-    if tuple(header[:2]) != _PLACE or len(header) < 3:
+    if tuple(header[:2]) not in (_PLACE, _BEFORE) or len(header) < 3:
         raise ValueError(f"it begins with the columns {', '.join(header[:5])[:80] or '(none)'}")
     names = tuple(name.removesuffix(_UNIT) for name in header[2:])
     places: list[tuple[int, int]] = []

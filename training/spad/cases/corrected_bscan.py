@@ -99,6 +99,7 @@ def bscan_case(
     *,
     patient: str,
     number: int,
+    first: int = 1,
     annotated: Collection[str],
     spacing_mm: tuple[float, float] | None = None,
     known: Mapping[str, tuple[str, str | None]] | None = None,
@@ -117,6 +118,8 @@ def bscan_case(
         A pseudonym.
     number : int
         Of the B-scan in its image, from 1.
+    first : int
+        What the host calls the first B-scan, in what is said.
     annotated : collection of str
         Names of the structures that a person looked for. Pixels of the others become 255 (ignore):
         what a model drew there and nobody checked must not be learned.
@@ -145,8 +148,9 @@ def bscan_case(
     strange = sorted(set(np.unique(values).tolist()) - {IGNORE, *names})
     if strange:
         raise ValueError(
-            f"B-scan {number} has pixels of the value {', '.join(map(str, strange))}, which is no "
-            f"class of the model; repaint them, or paint {IGNORE} (ignore)"
+            f"B-scan {number - 1 + first} has pixels of the value "
+            f"{', '.join(map(str, strange))}, which is no class of the model; repaint them, or "
+            f"paint {IGNORE} (ignore)"
         )
     digest = _digest(image)
     name = f"{re.sub(r'[^A-Za-z0-9-]+', '-', patient).strip('-')[:40] or 'patient'}"

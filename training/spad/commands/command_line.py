@@ -66,13 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name for which it lacks letters is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
-    args, rest = parser.parse_known_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not given:
+        parser.exit(2, parser.format_help())
+    args, rest = parser.parse_known_args(given)
     # argparse gives up on positional arguments that follow an option: train CONFIG --out DIR a=1
     if hasattr(args, "overrides") and all("=" in x and not x.startswith("-") for x in rest):
         args.overrides += rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.argv = list(sys.argv[1:] if argv is None else argv)
+    args.argv = given
     run: Callable[[argparse.Namespace], int] = args.run
     with warnings.catch_warnings():
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)

@@ -161,7 +161,9 @@ def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
                 if file.suffix.lower() in suffixes and not file.name.startswith(".")
             )
             if not inside:
-                problems.append(f"{path}: has no {', '.join(suffixes)} file; correct the path")
+                within = path / "images"  # of a case folder
+                remedy = f"give {within}" if within.is_dir() else "correct the path"
+                problems.append(f"{path}: has no {', '.join(suffixes)} file; {remedy}")
             found += inside
         elif path.exists():
             found.append(path)

@@ -5,11 +5,22 @@ from __future__ import annotations
 from spad.measuring.measures import LiveMeasures
 from spad.measuring.scale import Scale
 
-__all__ = ["WIDE_MM", "remarks"]
+__all__ = ["WIDE_MM", "partly", "remarks"]
 
 WIDE_MM = 0.25
 """B-scans further apart than this leave much unseen."""
 _WHOLE = 0.99  # of a circle; the rest is the roundness of its border
+
+
+def partly(segmented: int, bscans: int) -> str:
+    """Say that a part of a stack alone is segmented; empty where all is, or no model was at it."""
+    if not 0 < segmented < bscans:
+        return ""
+    one = segmented == 1
+    return (
+        f"only {segmented} of {bscans} B-scans {'is' if one else 'are'} segmented: the volumes are "
+        f"of {'it' if one else 'these'}"
+    )
 
 
 def remarks(live: LiveMeasures, scale: Scale | None = None) -> tuple[str, ...]:

@@ -125,6 +125,7 @@ def drawn(
         axes.set_title(f"B-scan {z + 1} of {live.shape[0]}, {why}", fontsize=7, loc="left", pad=2)
     _tables(figure, rows, live, layers or {})
     notes = [*remarks(live, scale), *noted]
+    notes.append("B-scans and columns are numbered from 1")
     notes.append("volume = area × distance of the B-scans: nothing is guessed between them")
     if any(m.low_nl is not None for m in rows):
         notes.append("(a–b): lowest and highest volume among the model's samples")
@@ -176,7 +177,8 @@ def _from_above(figure: Any, live: LiveMeasures, structures: Sequence[LabelClass
     axes.set_xlabel("column", fontsize=7)
     axes.set_ylabel("B-scan", fontsize=7)
     axes.tick_params(labelsize=6)
-    axes.yaxis.set_major_formatter(lambda z, _: f"{z + 1:.0f}")  # people count from 1
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda at, _: f"{at + 1:.0f}")
     axes.set_title("From above: each structure, darker where it is higher", fontsize=7, loc="left")
     for n, one in enumerate(structures):
         axes.annotate(

@@ -20,15 +20,15 @@ COLUMNS: Mapping[str, str] = {
     "low_nl": "volume, lowest of the samples [nL]",
     "high_nl": "volume, highest of the samples [nL]",
     "largest_area_mm2": "largest area in a B-scan [mm²]",
-    "largest_area_bscan": "B-scan of the largest area",
+    "largest_area_bscan": "B-scan of the largest area (from 1)",
     "largest_height_um": "largest height [µm]",
-    "largest_height_bscan": "B-scan of the largest height",
+    "largest_height_bscan": "B-scan of the largest height (from 1)",
     "mean_height_um": "mean height [µm]",
     "parts": "parts",
     "share_of_bscans": "share of B-scans touched [%]",
     "scanned": "share of the region scanned [%]",
 }
-"""Header of each field of a `Measurement`, in the table's order. B-scans count from 1 there."""
+"""Header of each field of a `Measurement`, in the table's order."""
 
 
 def as_rows(

@@ -55,7 +55,7 @@ def score_records(
     Yields
     ------
     dict
-        ``bscan`` (from 1, or "all"), ``bscan_name``, ``structure`` (or "mean"), ``state``,
+        ``bscan_from_1`` (or "all"), ``bscan_name``, ``structure`` (or "mean"), ``state``,
         ``dice``, ``iou``, ``hd95``, ``hd95_unit``, ``size``, ``size_unit``, ``pixels``,
         ``reference_pixels``. Numbers that do not exist are NaN.
     """
@@ -65,14 +65,14 @@ def score_records(
     planar = None if spacing_mm is None else tuple(spacing_mm[-2:])
     for z in range(len(ours)):
         name = bscan_names[z] if bscan_names is not None and z < len(bscan_names) else ""
-        place = {"bscan": z + 1, "bscan_name": name}
+        place = {"bscan_from_1": z + 1, "bscan_name": name}
         maps = ours[z], None if theirs is None else theirs[z]
         for record in _records(counts.slices[z], maps, classes, planar):
             yield place | record
     if prediction.ndim > 2:
         spacing = tuple(spacing_mm) if spacing_mm is not None and len(spacing_mm) == 3 else None
         for record in _records(counts.matrix, (ours, theirs), classes, spacing):
-            yield {"bscan": "all", "bscan_name": ""} | record
+            yield {"bscan_from_1": "all", "bscan_name": ""} | record
 
 
 def _records(
@@ -113,8 +113,9 @@ def _records(
 
 
 COLUMNS = (
-    "segmentation", "annotator", "reference", "bscan", "bscan_name", "structure", "state", "dice",
-    "iou", "hd95", "hd95_unit", "size", "size_unit", "pixels", "reference_pixels", *CONVENTIONS,
+    "segmentation", "annotator", "reference", "bscan_from_1", "bscan_name", "structure", "state",
+    "dice", "iou", "hd95", "hd95_unit", "size", "size_unit", "pixels", "reference_pixels",
+    *CONVENTIONS,
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spad.annotation import Alternative, alternatives
+from SPADLib.desk import numbered
 from SPADLib.scene import Change, Result
 
 __all__ = ["Alternatives"]
@@ -30,8 +31,8 @@ class Alternatives:
         samples = result.samples.get(bscan)
         if samples is None:
             raise ValueError(
-                f"The samples of B-scan {bscan + 1} are not at hand: they last as long as the "
-                "session. Segment it again with the same seed to have them"
+                f"The samples of B-scan {numbered(bscan)} are not at hand: they last as long as "
+                "the session. Segment it again with the same seed to have them"
             )
         labels = result.labels()
         self.result, self.bscan, self.value = result, bscan, value
@@ -43,8 +44,8 @@ class Alternatives:
         self.name = next(c.name for c in result.classes if c.value == value)
         if not self.found:
             raise ValueError(
-                f"All {self.samples} samples of B-scan {bscan + 1} agree with what {self.name} is "
-                "now: there is no alternative"
+                f"All {self.samples} samples of B-scan {numbered(bscan)} agree with what "
+                f"{self.name} is now: there is no alternative"
             )
         self.at = next((n for n, a in enumerate(self.found) if a.pixels >= self.now), 0)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.annotation import RESTART, doubtful, edits_for, left_alone, told
-from SPADLib.desk import Done
+from SPADLib.desk import Done, numbered
 from SPADLib.scene import PERCENT, Change, Result, Source, open_source, to_world
 
 __all__ = ["SCOPES", "around_edits", "inside", "onward", "source_of", "take"]
@@ -55,8 +55,8 @@ def around_edits(
     painted = result.by_hand(labels)[bscan]
     if not painted.any():
         raise ValueError(
-            f"Nothing in B-scan {bscan + 1} is painted by hand yet, so the model would say the "
-            "same again: paint a stroke first"
+            f"Nothing in B-scan {numbered(bscan)} is painted by hand yet, so the model would say "
+            "the same again: paint a stroke first"
         )
     return edits_for(
         np.array(labels[bscan]),
@@ -122,7 +122,7 @@ def onward(result: Result, bscan: int, count: int, steps: int) -> tuple[range, A
     last = min(max(bscan + count, 0), result.depth - 1)
     if last == bscan:
         raise ValueError(
-            f"B-scan {bscan + 1} is the {'last' if step > 0 else 'first'} one: there is no "
+            f"B-scan {numbered(bscan)} is the {'last' if step > 0 else 'first'} one: there is no "
             "neighbour to carry it to"
         )
     t0 = max(round(RESTART * steps), 1)
@@ -181,7 +181,7 @@ def _region(result: Result, bscan: int, scope: str, roi: Any) -> NDArray[np.bool
     region = inside(roi, result, bscan)
     if not region.any():
         raise ValueError(
-            f"“{roi.GetName()}” holds no pixel of B-scan {bscan + 1}: move it there, or choose "
-            "another scope"
+            f"“{roi.GetName()}” holds no pixel of B-scan {numbered(bscan)}: move it there, or "
+            "choose another scope"
         )
     return region

@@ -11,7 +11,7 @@ from spad.annotation import left_alone
 from SPADLib.correct.alternatives import Alternatives
 from SPADLib.correct.around_edits import SCOPES, around_edits, onward, source_of, take
 from SPADLib.correct.filling import filled, gaps_of
-from SPADLib.desk import Desk, Done, RunBox, carried, events, outlined_png
+from SPADLib.desk import Desk, Done, RunBox, carried, events, numbered, outlined_png
 from SPADLib.host import get
 from SPADLib.scene import Change, Result
 from SPADLib.segment import SegmentPanel
@@ -131,7 +131,7 @@ class CorrectPanel:
         ask = self.form.request(bscans)
         run = carried(self.desk.engine, ask, source_of(result), start, edits_of)
         stay = left_alone(result.accepted() & set(bscans))
-        self._start(result, run, f"restarted from B-scan {bscan + 1}", stay)
+        self._start(result, run, f"restarted from B-scan {numbered(bscan)}", stay)
 
     def fill(self, *, everywhere: bool = False) -> None:
         """Fill the gap between accepted B-scans around the one on screen, or all gaps."""

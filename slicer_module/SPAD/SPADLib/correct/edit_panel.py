@@ -7,7 +7,7 @@ from typing import Any
 import qt
 
 from SPADLib.correct.segment_editor import SegmentEditor
-from SPADLib.desk import Desk, show_bscan
+from SPADLib.desk import Desk, numbered, show_bscan
 from SPADLib.scene import add_structure
 
 __all__ = ["EditPanel"]
@@ -104,7 +104,7 @@ class EditPanel:
             here = self.desk.bscan()
             self.desk.show(result)
             show_bscan(view, result.volume, result.layout, here)
-            self.desk.say(f"B-scan {here + 1} of {result.depth}")
+            self.desk.say(f"B-scan {numbered(here)} of {result.depth}")
         except Exception as error:
             self.desk.fail(error)
 

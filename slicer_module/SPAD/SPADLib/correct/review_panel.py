@@ -7,7 +7,7 @@ from typing import Any
 import qt
 
 from SPADLib.correct.review_records import Review
-from SPADLib.desk import Desk, go_to, isolate
+from SPADLib.desk import Desk, go_to, isolate, numbered
 from SPADLib.host import Cancelled, Pump, one_shot_timer, set_up_table
 
 __all__ = ["ReviewPanel"]
@@ -110,7 +110,7 @@ class ReviewPanel:
         table.setRowCount(len(rows))
         for number, (bscan, error, state) in enumerate(rows):
             tick = "✓ " if state == "accepted" else ""
-            for column, text in enumerate((str(bscan + 1), f"{error:.2f}", f"{tick}{state}")):
+            for column, text in enumerate((numbered(bscan), f"{error:.2f}", f"{tick}{state}")):
                 table.setItem(number, column, qt.QTableWidgetItem(text))
         table.setHorizontalHeaderLabels([self.desk.worded(text) for text in COLUMNS])
         table.resizeColumnsToContents()
@@ -134,7 +134,7 @@ class ReviewPanel:
         isolate(result.segmentation, None)  # a click on a score may have shown one structure alone
         self._go(bscan)
         error = review.queue.error[(bscan,)]
-        self.desk.say(f"B-scan {bscan + 1} of {result.depth}: expected error {error:.2f}")
+        self.desk.say(f"B-scan {numbered(bscan)} of {result.depth}: expected error {error:.2f}")
 
     def _go(self, bscan: int) -> None:
         result, view = self.desk.need_result(), self.desk.view

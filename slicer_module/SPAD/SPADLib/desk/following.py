@@ -9,6 +9,7 @@ import slicer
 import vtk
 
 from SPADLib.desk.desk import Desk
+from SPADLib.desk.words import numbered
 from SPADLib.host import weakly
 from SPADLib.scene import companions, one_colour_table
 
@@ -165,5 +166,5 @@ class Following:
         if seen != self._bscan:
             self._bscan = seen
             depth = self.desk.result.depth
-            self.ui.viewLabel.setText(self.desk.worded(f"B-scan {bscan + 1} of {depth}"))
+            self.ui.viewLabel.setText(self.desk.worded(f"B-scan {numbered(bscan)} of {depth}"))
             self.desk.tell("view")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spad.annotation import RunProgress, followed, opened
 from spad.inference import Engine
+from SPADLib.desk.words import FIRST, numbered
 from SPADLib.scene import Source
 
 __all__ = ["Done", "Event", "Request", "carried", "drain", "events"]
@@ -100,8 +101,9 @@ def events(
     first, last = request.bscans[0], request.bscans[-1]
     if not 0 <= first <= last < source.depth:
         raise ValueError(
-            f"B-scans {first + 1} to {last + 1} were asked for; “{source.volume.GetName()}” has 1 "
-            f"to {source.depth}: choose among these"
+            f"B-scans {numbered(first)} to {numbered(last)} were asked for; "
+            f"“{source.volume.GetName()}” has {FIRST} to {numbered(source.depth - 1)}: choose "
+            "among these"
         )
     segmenter = yield from opened(engine, request.checkpoint, request.device)
     yield "reading the image…"

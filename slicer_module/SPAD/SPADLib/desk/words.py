@@ -14,7 +14,10 @@ from spad.checkpoint import LabelClass
 from spad.phantom import CLASS_NAMES
 from SPADLib.scene import dicom_modality
 
-__all__ = ["OPHTHALMIC", "Words", "retinal", "word_for", "worded"]
+__all__ = ["FIRST", "OPHTHALMIC", "Words", "numbered", "retinal", "word_for", "worded"]
+
+FIRST = 1
+"""What the first B-scan is called: no number of Slicer's stands beside it, its sliders tell mm."""
 
 OPHTHALMIC = ("OPT", "OP", "OPTBSV", "OPTENF", "OPM")
 """DICOM's codes of images of the eye (PS3.3, C.7.3.1.1.1)."""
@@ -23,6 +26,11 @@ _LAYERS = frozenset(
 )
 _QUOTED = re.compile("(“[^”]*”)")
 _BSCAN = re.compile(r"(?<![\w/\\])((?:[Aa] )?)B-scan(s?)(?![\w/\\.]*[/\\])")
+
+
+def numbered(index: float, digits: int = 0) -> str:
+    """Say the number of a B-scan or a column, or of a place between two with some digits."""
+    return f"{index + FIRST:.{digits}f}"
 
 
 def retinal(classes: Iterable[LabelClass]) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spad.annotation import Addition, Corrected, Pixels, candidates, refuse_empty
 from spad.cases import Written
 from spad.checkpoint import IGNORE
-from SPADLib.desk import png_bytes
+from SPADLib.desk import FIRST, numbered, png_bytes
 from SPADLib.learn.pseudonym import patient_of
 from SPADLib.scene import Result, open_source
 
@@ -131,8 +131,8 @@ def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) ->
         raise ValueError("No B-scan is chosen: correct or accept some, or add the one on screen")
     if beyond := [z for z in bscans if not 0 <= z < len(labels)]:
         raise ValueError(
-            f"B-scan {beyond[0] + 1} was asked for; “{result.volume.GetName()}” has 1 to "
-            f"{len(labels)}: choose among these"
+            f"B-scan {numbered(beyond[0])} was asked for; “{result.volume.GetName()}” has {FIRST} "
+            f"to {numbered(len(labels) - 1)}: choose among these"
         )
     refuse_empty(bscans, result.segmented | set(_painted(result, labels)))
 

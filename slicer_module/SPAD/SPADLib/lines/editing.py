@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders import held_beside, moved, put_in_order, shift_between, shifted, with_band
-from SPADLib.desk import Desk
+from SPADLib.desk import Desk, numbered
 from SPADLib.lines.curves import Curves
 from SPADLib.lines.line_set import LineSet
 from SPADLib.scene import Change, array_of
@@ -89,7 +89,7 @@ class Editing:
         there = np.asarray(np.isfinite(self.lines.heights).any(2))  # (lines, Z)
         lacks = ~there[:, bscan]
         if not lacks.any():
-            raise ValueError(f"All lines are on B-scan {bscan + 1}: pull their points")
+            raise ValueError(f"All lines are on B-scan {numbered(bscan)}: pull their points")
         others = np.flatnonzero(there[lacks].any(0))
         if not len(others):
             raise ValueError("No B-scan has lines to be copied")

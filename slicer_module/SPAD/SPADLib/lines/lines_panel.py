@@ -11,7 +11,7 @@ import qt
 import slicer
 
 from spad.borders import Lines, band_lines, check_size, lines_name, read_lines, write_lines
-from SPADLib.desk import Desk, go_to
+from SPADLib.desk import Desk, go_to, numbered
 from SPADLib.host import get, one_shot_timer
 from SPADLib.lines.curves import Curves
 from SPADLib.lines.editing import Editing
@@ -255,13 +255,15 @@ class LinesPanel:
         if self.desk.view is not None:
             go_to(self.desk.view, lines.volume, lines.layout, bscan)
         self._draw()
-        self.desk.say(f"The lines of B-scan {bscan + 1} are as they were before")
+        self.desk.say(f"The lines of B-scan {numbered(bscan)} are as they were before")
 
     def copy_here(self) -> None:
         """Take lines that the B-scan on screen lacks from another one."""
         source, (rows, columns) = self._need().copy(self._bscan)
         self._draw()
-        self.desk.say(f"Copied from B-scan {source + 1}, {rows:+d} rows and {columns:+d} columns")
+        self.desk.say(
+            f"Copied from B-scan {numbered(source)}, {rows:+d} rows and {columns:+d} columns"
+        )
 
     def save(self) -> None:
         """Ask for a file, and write the lines there."""

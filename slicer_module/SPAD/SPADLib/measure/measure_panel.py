@@ -13,7 +13,7 @@ import slicer
 from spad.borders import Thickness, by_region, missing_columns
 from spad.checkpoint import NOTICE
 from spad.measuring import Measurement
-from SPADLib.desk import Desk, go_to
+from SPADLib.desk import Desk, go_to, numbered
 from SPADLib.host import get, ink, one_shot_timer, set_up_table
 from SPADLib.measure.fovea_node import fovea_of, proposed, put_fovea
 from SPADLib.measure.map_node import refresh_map, show_map, to_map
@@ -215,7 +215,7 @@ class MeasurePanel:
             go_to(view, result.volume, result.layout, one.largest_area_bscan)
             self.desk.tell("view")
             self.desk.say(
-                f"{one.structure}: largest in {self.desk.word} {one.largest_area_bscan + 1}"
+                f"{one.structure}: largest in {self.desk.word} {numbered(one.largest_area_bscan)}"
             )
 
     def _need(self) -> ResultMeasures:

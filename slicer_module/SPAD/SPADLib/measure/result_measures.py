@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders import Thickness, layer_maps, thickness
-from spad.measuring import Length, LiveMeasures, Measurement, Scale, remarks
+from spad.measuring import Length, LiveMeasures, Measurement, Scale, partly, remarks
 from SPADLib.lines import lines_of
 from SPADLib.measure.fovea_node import place_fovea
 from SPADLib.scene import Result, array_of, kept_scale, spacing_is_default, to_world
@@ -146,7 +146,8 @@ class ResultMeasures:
 
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the numbers has to know."""
-        return remarks(self.live, self.scale)
+        of_these = partly(len(self.result.segmented), self.result.depth)
+        return (*filter(None, [of_these]), *remarks(self.live, self.scale))
 
     def layers(self) -> tuple[Thickness, ...]:
         """Mean thickness between the lines over the volume, region by region."""

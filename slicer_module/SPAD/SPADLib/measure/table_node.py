@@ -10,8 +10,9 @@ import vtk
 from spad.borders import by_region, missing_columns, thickness_rows
 from spad.cases import write_bytes
 from spad.checkpoint import NOTICE
-from spad.measuring import as_rows, page_pdf, table_csv
+from spad.measuring import as_rows, page_pdf, partly, table_csv
 from spad.metrics import write_text
+from SPADLib.desk import numbered
 from SPADLib.measure.result_measures import ResultMeasures
 from SPADLib.scene import array_of, referenced
 
@@ -90,13 +91,14 @@ def to_pdf(measures: ResultMeasures, path: Path) -> None:
     }
     if live.grid is not None:
         bscan, column = live.grid.fovea
-        facts["Fovea"] = f"B-scan {bscan + 1:.1f}, column {column + 1:.0f}"
+        facts["Fovea"] = f"B-scan {numbered(bscan, 1)}, column {numbered(column)}"
     layers = measures.layers()
+    of_these = partly(len(result.segmented), result.depth)
     try:
         pdf = page_pdf(
             image.mean(3) if image.ndim == 4 else image, result.labels(), result.classes, live,
             measures.scale, title=result.segmentation.GetName(), facts=facts,
-            layers=by_region(layers), noted=[*filter(None, [missing_columns(layers)])],
+            layers=by_region(layers), noted=[*filter(None, [of_these, missing_columns(layers)])],
         )  # fmt: skip
     except ImportError:
         raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 
-from SPADLib.desk import Desk, RunBox, go_to, isolate
+from SPADLib.desk import Desk, RunBox, go_to, isolate, numbered
 from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
 from SPADLib.scene import Watch
 from SPADLib.scores.live_scores import LiveScores, Row
@@ -157,7 +157,7 @@ class ComparePanel:
             HD95: _distance(row, self.comparison.distance_unit),  # type: ignore[union-attr]
             SIZE: _size(row.size),
             THEIRS: _size(row.reference_size),
-            WORST: "" if row.worst is None else self.desk.worded(f"B-scan {row.worst + 1}"),
+            WORST: "" if row.worst is None else self.desk.worded(f"B-scan {numbered(row.worst)}"),
         }
         for column, text in texts.items():
             item = qt.QTableWidgetItem(text)
@@ -243,7 +243,7 @@ class ComparePanel:
         elif view is not None:
             go_to(view, result.volume, result.layout, place[0], place[1:])
             self.desk.tell("view")
-            self.desk.say(f"{rows[number].name}: its worst B-scan is {place[0] + 1}")
+            self.desk.say(f"{rows[number].name}: its worst B-scan is {numbered(place[0])}")
 
     def show_all(self) -> None:
         """Show all structures again."""

@@ -10,6 +10,7 @@ from typing import Any
 import vtk
 
 from spad.metrics import as_csv, score_records, write_text
+from SPADLib.desk import numbered
 from SPADLib.scene import referenced
 from SPADLib.scores.live_scores import LiveScores, Row
 
@@ -50,8 +51,8 @@ def to_table(comparison: LiveScores) -> Any:
         _texts(node, f"HD95 ({unit})", [_distance(r, unit) for r in rows])
         _sizes(node, measure, [r.size for r in rows[:-1]])
         _sizes(node, f"reference {measure}", [r.reference_size for r in rows[:-1]])
-        worst = ["" if r.worst is None else str(r.worst + 1) for r in rows]
-        _texts(node, "worst B-scan", worst)
+        worst = ["" if r.worst is None else numbered(r.worst) for r in rows]
+        _texts(node, "worst B-scan (from 1)", worst)
         node.SetAttribute("SPAD.reference", reference)
         said = " ".join(filter(None, (comparison.scope, comparison.reference.remark)))
         node.SetDescription(f"Compared with “{reference}”. {said}".strip())
@@ -78,9 +79,9 @@ def csv_steps(comparison: LiveScores, path: Path) -> Generator[str, None, None]:
     found: list[dict[str, Any]] = []
     last: Any = None
     for record in score_records(labels, reference, comparison.classes, spacing_mm=spacing):
-        if record["bscan"] != last:
-            last = record["bscan"]
-            yield "scores of the whole volume…" if last == "all" else f"scores, B-scan {last}…"
+        if record["bscan_from_1"] != last:
+            last = record["bscan_from_1"]
+            yield f"scores, {'whole volume' if last == 'all' else f'{last} B-scans'}…"
         found.append(record)
     write_text(Path(path), as_csv(found, segmentation=segmentation, annotator="", reference=name))
     yield f"Scores are in {path}"

@@ -9,6 +9,7 @@ from typing import Any
 from spad.annotation import left_alone
 from spad.cases import Layout
 from SPADLib.desk import (
+    FIRST,
     Desk,
     Done,
     Request,
@@ -94,7 +95,7 @@ class SegmentPanel:
                 raise ValueError(
                     f"The range of B-scans ends at {last}, before it begins at {first}: turn it"
                 )
-            return range(first - 1, last)
+            return range(first - FIRST, last - FIRST + 1)
         return range(source.depth)
 
     def request(self, bscans: range, **more: Any) -> Request:

@@ -124,12 +124,14 @@ def import_retouch(src: Path, dst: Path, *, seed: int, progress: Progress) -> Re
         folder, z = entry
         scan, labels, spacing = _volume(folder)
         if labels[z].max() > 3 or labels[z].min() < 0:
-            raise ValueError(f"{folder / 'reference.mhd'}: has values outside 0..3 in B-scan {z}")
+            raise ValueError(
+                f"{folder / 'reference.mhd'}: has values outside 0..3 in B-scan {z + 1}"
+            )
         patient = patients[folder]
         try:
             image = _bscan(scan[z])
         except ValueError as error:
-            raise ValueError(f"{folder / 'oct.mhd'}, B-scan {z}: {error}") from None
+            raise ValueError(f"{folder / 'oct.mhd'}, B-scan {z + 1}: {error}") from None
         return NewCase(
             f"{patient}_{z + 1:03}",
             image,
