@@ -161,7 +161,7 @@ class AnnotationLog(QObject):
         visit, self._visit = self._visit, None
         if visit is None or visit.empty:
             return
-        runs = visit.result.layer.metadata["spad"]["provenance"]
+        runs = visit.result.runs
         run: dict[str, Any] = next((r for r in runs if tuple(r["bscan"]) == visit.index), {})
         said = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
