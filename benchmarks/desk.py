@@ -186,16 +186,19 @@ def tell(what: str, heart: Any) -> None:
     """Print a stage's gaps."""
     gaps = np.asarray(heart.gaps_ms)
     late = (gaps > 100).sum()
+    own = max((gap.ms - gap.queued_ms for gap in heart.blamed), default=0)
     print(
         f"{what}: longest gap {gaps.max():.0f} ms, 99th percentile "
         f"{np.percentile(gaps, 99):.0f} ms, {late} over 100 ms, of {len(gaps)}; most time "
-        f"at work in one {max((gap.cpu_ms for gap in heart.blamed), default=0):.0f} ms",
+        f"at work in one {max((gap.cpu_ms for gap in heart.blamed), default=0):.0f} ms, longest "
+        f"without the wait for a processor {own:.0f} ms",
         flush=True,
     )
     for gap in sorted(heart.blamed, key=lambda g: -g.ms)[:12]:
         print(
-            f"    {gap.ms:5.0f} ms, {gap.cpu_ms:.0f} of them at work, longest unseen "
-            f"{gap.unseen_ms:.0f}: {gap.where}{'; then ' * bool(gap.others)}{gap.others}",
+            f"    {gap.ms:5.0f} ms, {gap.cpu_ms:.0f} of them at work, {gap.queued_ms:.0f} waiting "
+            f"for a processor, longest unseen {gap.unseen_ms:.0f}: "
+            f"{gap.where}{'; then ' * bool(gap.others)}{gap.others}",
             flush=True,
         )
 

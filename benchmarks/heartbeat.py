@@ -30,7 +30,10 @@ class Gap:
     ----------
     ms : float
     cpu_ms : float
-        Of the UI thread; the rest it waited: for the lock of the interpreter, or for a processor.
+        Of the UI thread; the rest it waited.
+    queued_ms : float
+        Of what it waited, for a processor (Linux tells): that is other programs' doing, where there
+        are more of them than processors. What is left it waited for the interpreter's lock.
     where : str
         What the UI thread was seen doing most of the time.
     unseen_ms : float
@@ -42,6 +45,7 @@ class Gap:
 
     ms: float
     cpu_ms: float
+    queued_ms: float
     where: str
     unseen_ms: float
     others: str = ""
@@ -72,7 +76,7 @@ class Heartbeat:
         self._ui, self._stop = threading.get_ident(), threading.Event()
         self._looks: list[tuple[float, tuple[Place, ...], list[tuple[Place, ...]]]] = []
         self._watch = threading.Thread(target=self._look, daemon=True)
-        self._last, self._cpu = time.perf_counter(), time.thread_time()
+        self._last, self._cpu, self._queued = time.perf_counter(), time.thread_time(), queued()
         self._timer = QTimer(interval=BEAT_MS, timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._beat)
         if self.look:
@@ -103,7 +107,7 @@ class Heartbeat:
             self._looks.append((time.perf_counter(), place, [o for o in others if len(o) > 1]))
 
     def _beat(self) -> None:
-        now, cpu = time.perf_counter(), time.thread_time()
+        now, cpu, waited = time.perf_counter(), time.thread_time(), queued()
         looks, self._looks = self._looks, []
         gap_ms = (now - self._last) * 1000
         self.gaps_ms.append(gap_ms)
@@ -114,10 +118,17 @@ class Heartbeat:
             seen = Counter(_text(place) for _, place, _ in looks)
             where = "; ".join(f"{text} ({n}×)" for text, n in seen.most_common(3)) or "unseen"
             others = [_text(place) for place in looks[blind][2]] if blind < len(looks) else []
-            self.blamed.append(
-                Gap(gap_ms, (cpu - self._cpu) * 1000, where, unseen * 1000, "; ".join(others))
-            )
-        self._last, self._cpu = now, cpu
+            work, wait = (1000 * (cpu - self._cpu), 1000 * (waited - self._queued))
+            self.blamed.append(Gap(gap_ms, work, wait, where, unseen * 1000, "; ".join(others)))
+        self._last, self._cpu, self._queued = now, cpu, waited
+
+
+def queued() -> float:
+    """Seconds that this thread has waited for a processor; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 Place = tuple[str, int, str]

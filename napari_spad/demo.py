@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_spad.layers import numbered
 from napari_spad.read import folder_stack, phantom_stack
+from spad.cases import file_error
 
 if TYPE_CHECKING:
     import napari
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         viewer, dock = open_demo(options.images, options.masks, options.checkpoint)
     except (ValueError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"demo: {file_error(error)}", file=sys.stderr)
         return 2
     if options.screenshots is None:
         napari.run()

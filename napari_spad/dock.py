@@ -159,6 +159,7 @@ class SpadDock(QWidget):
         panel.log.scores = partial(dice_of, self.scores.live)
         self.scores.reference.layer_changed.connect(lambda _: panel.log.look_again())
         self._content.insertWidget(0, panel.kept.offer)  # what a crash left, on every tab
+        panel.closing.watch(self)
         return panel
 
     @cached_property
@@ -315,6 +316,8 @@ class SpadDock(QWidget):
             canvas.installEventFilter(self)
             self.desk.framing.note_fit()  # of what was opened just before
             self._settled.start()
+        if "keep" in vars(self):
+            self.keep.closing.watch(self)
         super().showEvent(event)
 
     def eventFilter(self, watched: Any, event: QEvent) -> bool:

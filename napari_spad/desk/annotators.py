@@ -127,8 +127,7 @@ def _copied_result(desk: Desk, result: Result) -> Result:
     copy.locked |= result.locked
     kept = {k: v for k, v in result.layer.metadata.items() if k != "spad"}
     copy.layer.metadata.update(deepcopy(kept))
-    made_by = deepcopy(result.layer.metadata["spad"]["provenance"])
-    copy.layer.metadata["spad"]["provenance"] = made_by
+    copy.runs = deepcopy(result.runs)
     for layer in (copy.layer, copy.by_hand, copy.uncertainty):
         layer.refresh()
     return copy

@@ -53,6 +53,8 @@ class Desk(QObject):
     accepted : callable
         Gives the places of a result's B-scans that a person took for right; the review sets it.
         No run changes them.
+    savers : list of callable
+        Each writes now what waits, and says what it could not; panels add theirs.
     """
 
     said = Signal(str)
@@ -81,6 +83,7 @@ class Desk(QObject):
         self.viewer, self.engine, self.settings, self.folder = viewer, engine, settings, folder
         self.framing = Framing(viewer)
         self.accepted: Callable[[Result], Iterable[tuple[int, ...]]] = lambda _: ()
+        self.savers: list[Callable[[], str]] = []
         self.results: list[Result] = []
         self.result: Result | None = None
         self._run: Run | None = None
@@ -111,6 +114,10 @@ class Desk(QObject):
         self.failed.emit(message)
         self.said.emit(message)
         show_error(message)
+
+    def unsaved(self) -> list[str]:
+        """Write now whatever waits; what is on no disk then, and why."""
+        return [said for save in self.savers if (said := save())]
 
     def _fail_run(self, error: BaseException | str) -> None:
         """Tell why the run that is going on failed; it says nothing more."""
@@ -295,6 +302,7 @@ class Desk(QObject):
         """Stop the run and listen to the viewer no more."""
         if self._run is not None:
             self._run.cancel()
+        self.savers.clear()
         self._tidy.stop()
         self.framing.disconnect_viewer()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)

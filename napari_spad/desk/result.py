@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from napari_spad.layers import (
     by_hand_layer,
     give_classes,
     leading_index,
+    noted,
     part_at,
     result_names,
     segmentation_layer,
@@ -110,6 +111,7 @@ class Result:
         self._unsure = np.zeros(source.shape, np.float16)
         name, unsure, by_hand = result_names(viewer, source.name)
         self.layer = segmentation_layer(source, name, self.classes, mask)
+        self._noted = noted(self.layer.metadata)  # comes back where others took it away
         self._make_uncertainty = partial(uncertainty_layer, source, unsure, self._unsure)
         self._make_by_hand = partial(by_hand_layer, source, by_hand, mask)
         # Drawn after the stroke: its outlines take far longer than all that follows a stroke.
@@ -147,6 +149,19 @@ class Result:
         """Those that are made: the labels, the uncertainty, what is by hand."""
         made = vars(self)
         return [made[name] for name in ("layer", "uncertainty", "by_hand") if name in made]
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """By which run each B-scan was made, in the layer's metadata, where others write too."""
+        return list(noted(self.layer.metadata).get("provenance", ()))
+
+    @runs.setter
+    def runs(self, runs: Sequence[Mapping[str, Any]]) -> None:
+        self._note(provenance=list(runs))
+
+    def _note(self, **known: Any) -> None:
+        before = self._noted | noted(self.layer.metadata)
+        self.layer.metadata["spad"] = before | known
 
     def _show_next(self) -> None:
         """Make or show one thing more; the window draws and listens between them."""
@@ -214,6 +229,7 @@ class Result:
 
         new = label_classes([*(c.name for c in self.classes), name.strip()])[-1]
         self.classes = (*self.classes, new)
+        self._note(classes=[c.as_json() for c in self.classes])
         give_classes(self.layer, self.classes)
         return new
 
@@ -311,7 +327,7 @@ class Result:
     def note(self, event: Finished, within: NDArray[np.bool_] | None = None) -> None:
         """Take over the uncertainty, the samples and the provenance of a B-scan's run."""
         part, segmentation = event.part, event.segmentation
-        region, layer = part.region, self.layer
+        region = part.region
         packed, before = event.packed, self.packed.get(part.index)
         if within is not None and before is not None and before.shape == packed.shape:
             packed = Packed.of(np.where(within, packed.samples(), before.samples()))
@@ -323,14 +339,9 @@ class Result:
             self._unsure[region] = new
             if "uncertainty" in vars(self) and self.uncertainty.visible:
                 self.uncertainty.refresh()
-        runs = [
-            run for run in layer.metadata["spad"]["provenance"] if run["bscan"] != list(part.index)
-        ]
-        # By B-scan, whichever came first.
-        layer.metadata["spad"]["provenance"] = sorted(
-            [*runs, {"bscan": list(part.index), **dict(segmentation.provenance)}],
-            key=lambda run: run["bscan"],
-        )
+        runs = [run for run in self.runs if list(run["bscan"]) != list(part.index)]
+        runs.append({"bscan": list(part.index), **dict(segmentation.provenance)})
+        self.runs = sorted(runs, key=lambda run: list(run["bscan"]))  # whichever came first
 
 
 def _aids(layer: Any) -> list[Callable[[], object]]:

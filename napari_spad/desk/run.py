@@ -176,12 +176,13 @@ class _BadBscan:
 
 def _told(bad: list[_BadBscan], count: int) -> ValueError:
     """Say which B-scans were left out, and why the first of them."""
+    why = explain(bad[0].error)
     if len(bad) == count:
-        return ValueError(f"none of the {count} B-scans could be segmented: {bad[0].error}")
+        return ValueError(f"none of the {count} B-scans could be segmented: {why}")
     places = ", ".join(numbered(one.part.index[-1]) for one in bad[:8])
     more = " and others" * (len(bad) > 8)
     return ValueError(
-        f"{count - len(bad)} of {count} B-scans are done; left out: {places}{more} ({bad[0].error})"
+        f"{count - len(bad)} of {count} B-scans are done; left out: {places}{more} ({why})"
     )
 
 

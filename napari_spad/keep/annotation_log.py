@@ -10,14 +10,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from superqt.utils import FunctionWorker
 
 from napari_spad.desk import Desk, Result, annotator
-from napari_spad.keep.log_lines import append_lines
+from napari_spad.keep.log_lines import LogLines
 from napari_spad.layers import Edit
 
 if TYPE_CHECKING:
@@ -80,8 +79,6 @@ class AnnotationLog(QObject):
         self._over = False
         self._visit: _Visit | None = None
         self._last = clock()
-        self._queue: list[str] = []
-        self._disk = Lock()
         self._worker: FunctionWorker[Any] | None = None
         self._arrive = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._arrive.timeout.connect(self._on_arrived)
@@ -164,7 +161,7 @@ class AnnotationLog(QObject):
         visit, self._visit = self._visit, None
         if visit is None or visit.empty:
             return
-        runs = visit.result.layer.metadata["spad"]["provenance"]
+        runs = visit.result.runs
         run: dict[str, Any] = next((r for r in runs if tuple(r["bscan"]) == visit.index), {})
         said = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -180,38 +177,49 @@ class AnnotationLog(QObject):
             "dice_before": _rounded(visit.before),
             "dice_after": _rounded(self.scores(visit.result.layer, visit.index)),
         }
-        self._queue.append(json.dumps(said, ensure_ascii=False))
+        self._log.add(json.dumps(said, ensure_ascii=False))
         self._write()
 
+    @property
+    def _log(self) -> LogLines:
+        return LogLines.of(self.folder)
+
     def _write(self) -> None:
-        if self._worker is None and self._queue and not self._over:
-            lines, self._queue = self._queue, []
-            self._worker = FunctionWorker(append_lines, self._disk, self.folder, lines)
+        if self._worker is None and self._log.waiting and not self._over:
+            self._worker = FunctionWorker(self._log.write)
             self._worker.returned.connect(self._on_appended)
             self._worker.start()
 
-    def _on_appended(self, answer: tuple[str, list[str]]) -> None:
-        error, lines = answer
+    def _on_appended(self, answer: tuple[str, int]) -> None:
         self._worker = None
-        if error:
-            self._queue = lines + self._queue  # with the next line
-            self.failed.emit(error)
-            return
-        self.lines += len(lines)
-        self.written.emit()
-        self._write()
+        self._count(answer[1])
+        if answer[0]:
+            self.failed.emit(f"{answer[0]}; it is tried again with the next B-scan")
+        else:
+            self._write()
 
-    def shut_down(self) -> None:
-        """Write the last lines; let go of the viewer. A second call does nothing."""
-        if self._over:
-            return
-        self._over = True
-        self._arrive.stop()
+    def _count(self, lines: int) -> None:
+        self.lines += lines
+        if lines:
+            self.written.emit()
+
+    def flush(self) -> str:
+        """End the visit and write its line now; returns what went wrong."""
         self._tick()
         self.leave()
-        self.desk.viewer.dims.events.current_step.disconnect(self._on_moved)
-        append_lines(self._disk, self.folder, self._queue)
-        self._queue = []
+        said, count = self._log.write()
+        self._count(count)
+        return said
+
+    def shut_down(self) -> None:
+        """Write the last lines; let go of the viewer. A second call tries what is left again."""
+        if not self._over:
+            self._over = True
+            self._arrive.stop()
+            self._tick()
+            self.leave()
+            self.desk.viewer.dims.events.current_step.disconnect(self._on_moved)
+        self._log.write()
 
 
 def dice_of(live: LiveScores, layer: Any, index: Index) -> dict[str, float] | None:

@@ -22,6 +22,7 @@ from napari_spad.desk import Desk, Result, explain
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer, now, places_of
 from napari_spad.layers import Edit, is_label_map
 from spad.autosave import AutosavedLayer, Session
+from spad.cases import file_error
 
 __all__ = ["Autosave"]
 
@@ -246,7 +247,7 @@ class Autosave(QObject):
             try:
                 jobs.append(tracked.take_job())
             except Exception as error:  # others write into its metadata; it costs no other layer
-                why = str(error) or type(error).__name__
+                why = file_error(error)
                 self._refused = (
                     f"“{tracked.layer.name}” cannot be autosaved ({why}): save it by File › Save "
                     "Selected Layers"
@@ -285,13 +286,20 @@ class Autosave(QObject):
         self._timer.stop()
         return self.trouble
 
+    def unsaved(self) -> str:
+        """Save what waits; what is on no disk then, and why. What was exported is on one."""
+        error, lines = self.flush(), self.lines.flush()
+        names = [w.layer.name for w in self.tracked.values() if w.waiting and not w.exported]
+        said = [f"“{name}” cannot be autosaved ({error})" for name in names if error]
+        return "; ".join([*said, f"lines cannot be autosaved ({lines})"] if lines else said)
+
     def shut_down(self) -> None:
         """Save the rest; let go of viewer and folder. A second call does nothing."""
         if self not in _OPEN:
             return
         _OPEN.discard(self)
         self.blockSignals(True)  # nobody is to start anything on the last news
-        error = self.flush() or self.lines.shut_down()
+        errors = self.flush(), self.lines.shut_down()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
@@ -300,7 +308,7 @@ class Autosave(QObject):
                 self._ignore(layer)
         for tracked in self.tracked.values():
             tracked.layer.events.name.disconnect(self._on_header)
-        self.session.close(properly=not error)
+        self.session.close(properly=not any(errors))
 
 
 def _save(busy: Lock, session: Session, jobs: list[SaveJob]) -> tuple[str, list[SaveJob]]:

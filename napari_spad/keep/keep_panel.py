@@ -22,6 +22,7 @@ from superqt.utils import FunctionWorker
 from napari_spad.desk import Desk, named
 from napari_spad.keep.annotation_log import AnnotationLog
 from napari_spad.keep.autosave import RETRY_MS, Autosave
+from napari_spad.keep.closing import Closing
 from napari_spad.keep.export_panel import ExportPanel, tried
 from napari_spad.keep.log_lines import export_log
 from napari_spad.keep.recovery_panel import RecoveryPanel
@@ -42,6 +43,8 @@ class KeepPanel(QWidget):
     export_panel : ExportPanel
     kept : RecoveryPanel
         Its `offer` belongs where it is seen whatever panel is open.
+    closing : Closing
+        It is to be told which window to watch.
     log : AnnotationLog
         Its `scores` is to be set by the dock.
     """
@@ -71,6 +74,8 @@ class KeepPanel(QWidget):
             self.destroyed.connect(one.shut_down)
             if (app := QApplication.instance()) is not None:
                 app.aboutToQuit.connect(one.shut_down)
+        self.closing = Closing(desk)
+        desk.savers += [self.autosave.unsaved, self.log.flush]
         self._show_state()
         self._show_log()
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from napari_spad.desk import explain
 from spad.cases import parsed_json, replaced
 from spad.metrics import plain_text
 
-__all__ = ["append_lines", "export_log"]
+__all__ = ["LogLines", "append_lines", "export_log"]
 
 COLUMNS = (
     "time", "annotator", "image_sha256", "bscan", "seconds", "strokes", "undos", "redos",
@@ -23,27 +23,73 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def append_lines(disk: Lock, folder: Path, lines: list[str]) -> tuple[str, list[str]]:
-    """Append lines to this month's file in one write: windows side by side do not mix theirs."""
+class LogLines:
+    """Lines on their way to a log. What cannot be written waits, also for a dock opened later.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    _known: ClassVar[dict[Path, LogLines]] = {}
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._disk = Lock()
+        self._waiting: list[str] = []
+
+    @classmethod
+    def of(cls, folder: Path) -> LogLines:
+        """Return those of a log's folder: the same ones for every dock of this process."""
+        return cls._known.setdefault(folder, cls(folder))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is not on the disk yet."""
+        return bool(self._waiting)
+
+    def add(self, line: str) -> None:
+        """Take a line down, to be written."""
+        self._waiting.append(line)
+
+    def write(self) -> tuple[str, int]:
+        """Write what waits; returns what went wrong, and how many lines are written."""
+        with self._disk:  # another thread may be at it
+            said, count = append_lines(self.folder, self._waiting[:])
+            del self._waiting[:count]
+        return said, count
+
+
+def append_lines(folder: Path, lines: list[str]) -> tuple[str, int]:
+    """Append lines to this month's file in one write: windows side by side do not mix theirs.
+
+    Returns
+    -------
+    str
+        What went wrong.
+    int
+        How many lines are on the disk, from the first on.
+    """
     if not lines:
-        return "", []
-    with disk:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (folder / time.strftime("%Y-%m.jsonl")).open("ab+", buffering=0) as file:
-                text = ("\n".join(lines) + "\n").encode(errors="backslashreplace")
-                if _is_cut(file):
-                    text = b"\n" + text
-                if file.write(text) < len(text):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            why = error.strerror or explain(error)
-            return (
-                f"The annotation log in {folder} could not be written ({why}): free some room or "
-                "allow writing there; it is tried again with the next B-scan",
-                lines,
-            )
-    return "", lines
+        return "", 0
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder / time.strftime("%Y-%m.jsonl")).open("ab+", buffering=0) as file:
+            before = b"\n" if _is_cut(file) else b""
+            text = before + ("\n".join(lines) + "\n").encode(errors="backslashreplace")
+            done = file.write(text)
+    except OSError as error:
+        return _trouble(folder, error.strerror or explain(error)), 0
+    if done < len(text):
+        return _trouble(folder, os.strerror(errno.ENOSPC)), text[len(before) : done].count(b"\n")
+    return "", len(lines)
+
+
+def _trouble(folder: Path, why: str) -> str:
+    return (
+        f"The annotation log in {folder} could not be written ({why}): free some room or allow "
+        "writing there"
+    )
 
 
 def _is_cut(file: IO[bytes]) -> bool:

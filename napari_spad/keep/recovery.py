@@ -224,7 +224,7 @@ def _make_result(desk: Desk, loaded: Loaded, source: Source) -> Result:
         if part.packed is not None:
             result.packed[index] = part.packed
     result.locked |= set(header["locked"])
-    result.layer.metadata["spad"] |= {"provenance": _known(loaded)["provenance"]}
+    result.runs = _known(loaded)["provenance"]
     if header["annotator"]:
         result.layer.metadata["annotator"] = header["annotator"]
     result.layer.name = header["name"]

@@ -87,8 +87,7 @@ def class_features(classes: Sequence[LabelClass]) -> dict[str, list[Any]]:
 
 
 def give_classes(layer: Labels, classes: Sequence[LabelClass]) -> None:
-    """Make these the classes of a layer that a model made: names, colours, and what is saved."""
-    layer.metadata["spad"]["classes"] = [c.as_json() for c in classes]
+    """Make these the classes of a layer that a model made: names and colours."""
     layer.features = class_features(classes)
     layer.colormap = colormap(classes)
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import alone, parsed_json, write_bytes, write_json
+from spad.cases import alone, file_error, parsed_json, write_bytes, write_json
 
 __all__ = ["Ending", "Training", "find", "start"]
 
@@ -228,8 +228,8 @@ def find(folder: Path) -> Training | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
-            f"{path} cannot be read ({error}); models that were trained are in {folder / 'runs'}, "
-            "and the next fine-tuning writes the file anew"
+            f"{path} cannot be read ({file_error(error)}); models that were trained are in "
+            f"{folder / 'runs'}, and the next fine-tuning writes the file anew"
         ) from error
 
 

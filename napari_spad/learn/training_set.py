@@ -184,7 +184,7 @@ class TrainingSet(QWidget):
         self._edited = set()
         self._menu.clear()
         if result is not None:
-            painted = result.layer.metadata["spad"]["by_hand"].any(axis=(-2, -1))
+            painted = result.hand.mask.any(axis=(-2, -1))
             self._edited = {tuple(map(int, p)) for p in np.argwhere(painted)}
             for one in result.classes:
                 if one.value:
@@ -205,7 +205,7 @@ class TrainingSet(QWidget):
     def _on_edit(self, result: Result, edit: Edit) -> None:
         if result is not self.desk.result:
             return
-        painted = result.layer.metadata["spad"]["by_hand"]
+        painted = result.hand.mask
         for place in edit.bscans:
             (self._edited.add if painted[place].any() else self._edited.discard)(place)
         self.refresh()

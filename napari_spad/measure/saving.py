@@ -163,8 +163,9 @@ class Saving(QObject):
         if layer is not None and (who := whose(layer)):
             out["Annotator"] = who
         if result is not None:
-            runs = result.layer.metadata["spad"]["provenance"]
-            models = dict.fromkeys(str(run.get("checkpoint", {}).get("name", "")) for run in runs)
+            made_with = (run.get("checkpoint") for run in result.runs)
+            names = (str(one.get("name", "")) for one in made_with if isinstance(one, dict))
+            models = dict.fromkeys(names)
             out["Model"] = ", ".join(filter(None, models)) or "not known"
             mask = result.hand.mask
             edited = int(mask.any((-2, -1)).sum())

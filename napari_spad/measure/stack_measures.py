@@ -74,6 +74,7 @@ class StackMeasures(QObject):
         self.desk, self.scores = desk, scores
         self.lines = StackLines(desk.viewer)
         self.kept = KeptFacts(desk.folder / FILE, desk.fail)
+        desk.savers.append(self.kept.flush)
         self.facts: Facts | None = None
         self.live: LiveMeasures | None = None
         self.reference: LiveMeasures | None = None

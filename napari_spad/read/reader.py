@@ -96,12 +96,14 @@ def _told(paths: Sequence[Path]) -> list[Any]:
     """Read all paths; what goes wrong, or should be known, becomes a notification."""
     from napari.utils.notifications import show_error, show_info
 
+    from spad.cases import file_error
+
     layers: list[Any] = []
     for path in paths:
         try:
             found = _opened(path)
         except (ValueError, OSError, ImportError) as error:
-            show_error(str(error))
+            show_error(file_error(error))
             continue
         except MemoryError:
             show_error(f"{path.name} does not fit into memory; close other layers, or export less")

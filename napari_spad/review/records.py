@@ -12,6 +12,7 @@ from superqt.utils import FunctionWorker, GeneratorWorker
 
 from napari_spad.desk import Desk, Result, annotator
 from napari_spad.layers import Edit, noted, segmented
+from spad.cases import file_error
 
 __all__ = ["Bench", "Reviews"]
 
@@ -66,6 +67,7 @@ class Reviews(QObject):
         self._save = self._timer(SAVE_MS, self._start_saving)
         self._open_book()
         desk.accepted = self.accepted
+        desk.savers.append(self._save_rest)
         desk.written.connect(self._judge_soon)
         desk.edited.connect(self._on_edited)
         desk.result_changed.connect(self._on_result)
@@ -228,9 +230,12 @@ class Reviews(QObject):
         if said:
             self.desk.fail(said)
 
-    def _finish_saving(self) -> None:
+    def _save_rest(self) -> str:
         self._save.stop()
-        if self.book.unsaved and (said := _saved(self.book)):
+        return _saved(self.book) if self.book.unsaved else ""
+
+    def _finish_saving(self) -> None:
+        if said := self._save_rest():
             self.desk.fail(said)
 
 
@@ -242,7 +247,7 @@ def _judged(book: Any, jobs: Any) -> Generator[Any, None, None]:
         if book is not None and (said := book.load()):
             yield said
     except OSError as error:
-        yield f"The record of reviews {book.path} cannot be read: {error}"
+        yield f"The record of reviews cannot be read: {file_error(error)}"
     for result, place in jobs:
         try:
             labels = np.asarray(result.layer.data[place])
@@ -250,7 +255,7 @@ def _judged(book: Any, jobs: Any) -> Generator[Any, None, None]:
             expected = expected_error(labels, uncertainty, len(result.classes))
             yield result, place, expected, _check(result, place)
         except Exception as error:
-            yield f"The expected error of a B-scan could not be found: {error}"
+            yield f"The expected error of a B-scan could not be found: {file_error(error)}"
 
 
 def _check(result: Result, place: Place) -> int:
@@ -271,6 +276,6 @@ def _saved(book: Any) -> str:
         return str(book.save())
     except OSError as error:
         return (
-            f"The record of reviews could not be saved: {error}. Free some room or allow writing "
-            f"to {book.path.parent}; it is tried again with the next B-scan."
+            f"The record of reviews could not be saved: {file_error(error)}. It is tried again "
+            "with the next B-scan."
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spad.cases import alone, read_json, set_aside, write_json
+from spad.cases import alone, file_error, read_json, set_aside, write_json
 
 __all__ = ["FILE", "KeptFacts"]
 
@@ -41,6 +41,13 @@ class KeptFacts:
     def say(self, key: str, name: str, value: Any) -> None:
         """Keep one thing of an image; None forgets it."""
         self._unsaved[key, name] = value
+        if told := self.flush():
+            self._tell(f"{told} It holds until napari is closed.")
+
+    def flush(self) -> str:
+        """Write what was not kept yet; returns what went wrong."""
+        if not self._unsaved:
+            return ""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with alone(self._path):  # another window may say something else of the same image
@@ -50,10 +57,8 @@ class KeptFacts:
             self._unsaved = {}
         except OSError as error:
             self._put_unsaved()
-            self._tell(
-                f"What you said of this image is not kept: {error}. Free some room or allow "
-                f"writing to {self._path.parent}; it holds until napari is closed."
-            )
+            return f"What you said of an image is not kept: {file_error(error)}."
+        return ""
 
     def _put_unsaved(self) -> None:
         for (key, name), value in self._unsaved.items():
@@ -66,7 +71,7 @@ class KeptFacts:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            self._tell(f"{self._path} cannot be read: {error}")
+            self._tell(f"What was said of images cannot be read: {file_error(error)}")
             return {}
 
     def _found(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     """Run a batch; 0 where all went well, 1 where a file failed, 2 for wrong arguments."""
     ask = _parser().parse_args(argv)
     from spad.annotation import result_stems
-    from spad.cases import Layout
+    from spad.cases import Layout, file_error
     from spad.inference import ServerError, explain
     from spad.pictures import CubeSize
     from SPADLib.read import IMAGES
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
         files = _images(ask.input)
         ask.output.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
-        print(f"Nothing was done: {error}", file=sys.stderr)
+        print(f"Nothing was done: {file_error(error)}", file=sys.stderr)
         return 2
     failed = 0
     stems = result_stems(files, lambda path: _stem(path, IMAGES))
@@ -177,6 +177,7 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any
     """Segment one file, and leave the scene empty."""
     import slicer
 
+    from spad.cases import file_error
     from SPADLib.read import load_volume
     from SPADLib.write import save
 
@@ -203,7 +204,7 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any
             try:
                 _tell(_scored(path, target, ask.references, result))
             except (ValueError, OSError) as error:
-                raise ValueError(f"it is segmented, but not scored: {error}") from error
+                raise ValueError(f"it is segmented, but not scored: {file_error(error)}") from error
     finally:
         slicer.mrmlScene.Clear(0)
 

@@ -130,6 +130,31 @@ def test_a_layer_may_be_removed_while_it_is_made(open_dock, engine, qtbot, which
         assert viewer.layers["eye – SPAD"].data.any(axis=(1, 2)).all()
 
 
+@pytest.mark.parametrize("spad", [None, 7, {"provenance": "x"}, {"by_hand": 3, "classes": [1]}])
+def test_metadata_that_others_took_away_costs_no_stroke_and_come_back(
+    open_dock, qtbot, monkeypatch, spad
+):
+    viewer, dock = open_dock()
+    viewer.add_image(stack(), name="eye")
+    viewer.dims.set_current_step(0, 1)
+    segment(dock, qtbot)
+    (result,) = dock.results
+    result.layer.metadata = {} if spad is None else {"spad": spad}
+    result.layer.data_setitem((np.array([1]), np.array([2]), np.array([3])), 4)
+    assert result.hand.mask.sum() == 1
+    viewer.dims.set_current_step(0, 2)  # the visit to B-scan 2 ends
+    segment(dock, qtbot)
+    assert dock.results == [result]
+    result.add_class("drusen")
+    known = result.layer.metadata["spad"]
+    assert known["by_hand"] is result.hand.mask
+    assert known["image"] == "eye"
+    assert known["classes"][-1]["name"] == "drusen"
+    assert [2] in [run["bscan"] for run in known["provenance"]]
+    assert dock.keep.autosave.flush() == ""
+    assert not shown_errors()
+
+
 def test_what_napari_draws_of_brush_and_polygon_comes_after_the_layer(qtbot):
     from napari.components import ViewerModel
 

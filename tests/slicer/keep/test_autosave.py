@@ -199,7 +199,9 @@ def test_a_full_disk_is_said_once_and_tried_again(panel, panel_volume, panel_res
         paint(panel_result, 1, slice(0, 4), slice(0, 4), 2)
         settle(panel)
         standin.process_events(0.05)
-        assert "Autosave cannot write ([Errno 28] No space left" in said(panel)
+        assert f"cannot write to {panel.keep.autosave.root} (No space left on" in said(panel)
+        assert "free some space there" in said(panel)
+        assert "Errno" not in said(panel) + panel.ui.keptLabel.text()
         assert "Not autosaved" in panel.ui.keptLabel.text()
         assert panel.keep.autosave.waiting
     panel.keep.autosave._again.start(0)

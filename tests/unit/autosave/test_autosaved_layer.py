@@ -340,6 +340,14 @@ def test_a_session_that_ended_properly_is_kept_but_not_lost(tmp_path: Path):
     np.testing.assert_array_equal(kept.saved.load().labels, some_labels())
 
 
+def test_a_session_whose_folder_is_gone_is_closed_all_the_same(tmp_path: Path):
+    session = Session(tmp_path)
+    session.begin()
+    session.folder.rename(tmp_path / "elsewhere")
+    session.close(properly=True)
+    session.close(properly=True)
+
+
 @pytest.mark.parametrize("why", ["removed", "exported"])
 def test_what_was_removed_or_exported_before_the_crash_is_not_lost(tmp_path: Path, why):
     session = Session(tmp_path)

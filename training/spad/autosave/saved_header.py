@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spad.cases import parsed_json
+from spad.cases import file_error, parsed_json
 
 __all__ = ["FORMAT", "HEADER", "fitting_shape", "read_header"]
 
@@ -112,7 +112,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         found = parsed_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        return {}, [f"{path} cannot be read ({type(error).__name__}: {error})"]
+        return {}, [f"{path} cannot be read ({type(error).__name__}: {file_error(error)})"]
     if not isinstance(found, dict):
         return {}, [f"{path} is no JSON object"]
     return found, []

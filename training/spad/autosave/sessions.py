@@ -95,12 +95,11 @@ class Session:
         """
         if self._lock is None:
             return
-        try:
-            if properly:
+        if properly:
+            with suppress(OSError):  # else it is offered once more, which loses nothing
                 (self.folder / CLOSED).touch()
-        finally:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
+        self._lock = None
 
 
 @dataclass(frozen=True)

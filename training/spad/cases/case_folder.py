@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spad.cases.atomic_files import read_json
+from spad.cases.file_errors import file_error
 from spad.cases.patients import patients_of
 from spad.cases.spelling import composed, same_patient
 from spad.checkpoint import IGNORE, short
@@ -198,7 +199,7 @@ def _object(path: Path, problems: list[str], needed: str) -> dict[str, Any]:
     try:
         content = read_json(path)
     except (ValueError, OSError) as error:
-        problems.append(str(error))
+        problems.append(file_error(error))
         return {}
     if not isinstance(content, dict):
         problems.append(f"{path}: holds no JSON object {{...}} but a {type(content).__name__}")

@@ -29,12 +29,13 @@ NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
 """What the system says of a file that is being written, without its name."""
 
 
-def file_error(error: OSError) -> str:
+def file_error(error: BaseException) -> str:
     """An error of the system's in words, with what to do; others say it themselves."""
-    if error.strerror and error.filename is not None:
+    if isinstance(error, OSError) and error.strerror:
+        named = "" if error.filename is None else f"{error.filename}: "
         remedy = REMEDIES.get(error.errno or 0, "")
-        return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
-    return str(error) or type(error).__name__
+        return f"{named}{error.strerror}" + (f"; {remedy}" if remedy else "")
+    return str(error).strip() or type(error).__name__
 
 
 @contextmanager

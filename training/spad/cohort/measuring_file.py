@@ -19,7 +19,7 @@ from spad.borders import (
     thickness,
     thickness_rows,
 )
-from spad.cases import Layout, read_json
+from spad.cases import Layout, file_error, read_json
 from spad.checkpoint import IGNORE, LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.measuring import LiveMeasures, Scale, Visit, as_rows, remarks
@@ -72,7 +72,7 @@ def measure_file(job: MeasureJob, name: str) -> Outcome:
         found = measured(path, job)
         rows = found.rows() + found.line_rows()
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        text = str(error).strip() or type(error).__name__
+        text = file_error(error)
         return Outcome("failed", text, time.monotonic() - began)
     return Outcome("done", "", time.monotonic() - began, key, tuple(rows))
 

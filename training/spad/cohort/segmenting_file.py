@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import case_spacing, read_json, sidecar, write_bytes, write_json
+from spad.cases import case_spacing, file_error, read_json, sidecar, write_bytes, write_json
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.inference import AnySegmenter, is_out_of_memory
@@ -103,7 +103,7 @@ def ready_to_segment(job: SegmentJob) -> str:
             return f"it does not see {job.out}; choose a folder that all workers share"
         _opened(job)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        return str(error).strip() or type(error).__name__
+        return file_error(error)
     return ""
 
 
@@ -131,7 +131,7 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
             result = _opened(job).segment(pixels, **job.options)
         target = write_result(result, path, out, job.uncertainty, key, scale)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        text = str(error).strip() or type(error).__name__
+        text = file_error(error)
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             text = f"the model failed: {text.splitlines()[0]}"
         return Outcome("failed", text, time.monotonic() - began)

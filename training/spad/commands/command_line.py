@@ -90,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, OSError, ImportError) as error:
             if args.traceback:
                 raise
-            say(_reason(error))
+            from spad.cases import file_error
+
+            say(file_error(error))
             note(error)
             return 2
         except (MemoryError, RuntimeError) as error:
@@ -104,14 +106,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(_no_memory(error))
             note(error)
             return 2
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        from spad.cases import file_error
-
-        return file_error(error)
-    return str(error) or type(error).__name__
 
 
 def _no_memory(error: Exception) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import CaseError, read_json, replaced, write_bytes
+from spad.cases import CaseError, file_error, read_json, replaced, write_bytes
 from spad.cohort import (
     Ledger,
     Measured,
@@ -166,7 +166,7 @@ def _all_measured(
             cases.append(measured(sidecar, job))
         except (ValueError, OSError, ImportError) as error:
             failed.append(sidecar.name)
-            say(f"{sidecar}: FAILED: {error}")
+            say(f"{sidecar}: FAILED: {file_error(error)}")
     return cases, failed
 
 

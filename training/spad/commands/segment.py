@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, refuse_long_names
+from spad.cases import CaseError, file_error, refuse_long_names
 from spad.checkpoint import read_card, sha256
 from spad.cohort import (
     Ledger,
@@ -239,7 +239,7 @@ def segment_files(
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
             failed.append(path)
-            say(f"{head}: FAILED: {str(error) or 'not enough memory'}")
+            say(f"{head}: FAILED: {file_error(error) if error.args else 'not enough memory'}")
         else:
             say(f"{head} -> {target} ({time.monotonic() - began:.1f} s)")
     return failed

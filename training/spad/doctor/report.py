@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from spad.cases import file_error
 from spad.checkpoint import read_card, sha256, shipped
 from spad.doctor import machine
 from spad.doctor.last_errors import last_errors
@@ -62,4 +63,4 @@ def _model(path: Path) -> str:
         kind = f"network {card.network.kind}"
         return f"sha256 {sha256(path)[:16]}, {kind}, {len(card.classes)} classes"
     except (OSError, ValueError) as error:
-        return nameless(f"cannot be read: {error}")
+        return nameless(f"cannot be read: {file_error(error)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from spad.cases import file_error
 from spad.checkpoint import Card, at_server, installed, model_folders, read_card, shipped
 from spad.models.manifest import Entry, known_entries
 
@@ -158,7 +159,7 @@ def _here(name: str, path: Path, where: Where, entry: Entry | None) -> Listed:
         about, classes = card.text(), tuple(one.name for one in card.classes)
         licence, scores = licence_of(card), score_of(card.scores)
     except (OSError, ValueError) as error:
-        about = str(error)
+        about = file_error(error)
     return Listed(
         name=name, where=where, path=path, entry=entry, licence=entry.licence if entry else licence,
         scores=scores, classes=classes, size=size, about=about,

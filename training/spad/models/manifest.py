@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from urllib.error import HTTPError
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from spad.cases import parsed_json, reserved_name, write_bytes
+from spad.cases import file_error, parsed_json, reserved_name, write_bytes
 from spad.checkpoint import Checked, Within, from_json, model_folders, plain, short
 from spad.models.signature import ENDING, refuse_unsigned, signatures_wanted
 from spad.models.web import DownloadError, host_of, is_on_disk, opened
@@ -130,7 +130,7 @@ def known_entries() -> tuple[dict[str, Entry], list[str]]:
         try:
             found |= {e.stem: e for e in on_disk(folder / FILE) if e.stem not in found}
         except (ValueError, OSError, ImportError) as error:
-            faults.append(str(error))
+            faults.append(file_error(error))
     return found, faults
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import parsed_json
+from spad.cases import file_error, parsed_json
 from spad.inference import ServerError, room_for
 from spad.remote.http_line import DOWN, Line, NoLine, Refusal, engine_version
 from spad.remote.messages import PROTOCOL, array_bytes, header_line, receive
@@ -208,4 +208,4 @@ def _place(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     try:
         return room_for(shape, dtype)
     except OSError as error:  # not of the line
-        raise ServerError(f"the result has come, but {error}") from error
+        raise ServerError(f"the result has come, but {file_error(error)}") from error

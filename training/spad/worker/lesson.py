@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import parsed_json, replaced
+from spad.cases import file_error, parsed_json, replaced
 from spad.checkpoint import IGNORE, LabelClass
 from spad.inference import Step, drained
 from spad.worker.learnt_models import lessons_of
@@ -47,7 +47,9 @@ def learn(
         try:
             earlier = _lessons(Path(content["earlier"]))
         except Exception as error:  # a flipped bit ends in any of a dozen kinds
-            said.append(f"earlier lessons could not be read ({error}): none is rehearsed")
+            said.append(
+                f"earlier lessons could not be read ({file_error(error)}): none is rehearsed"
+            )
 
     def noted(step: Step) -> None:
         if step.said:

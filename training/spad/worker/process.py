@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spad.annotation import RunProgress, seconds_left
+from spad.cases import file_error
 from spad.remote import is_server, receive, send, server_of
 from spad.worker.lesson_plan import LessonPlan
 
@@ -110,7 +111,9 @@ class Worker:
                 process_group=None if os.name == "nt" else 0,
             )
         except OSError as error:
-            raise WorkerError(f"the process that learns could not be started: {error}") from error
+            raise WorkerError(
+                f"the process that learns could not be started: {file_error(error)}"
+            ) from error
         listener = threading.Thread(
             target=_listen, args=(process, self._answers), daemon=True, name="spad worker"
         )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.autosave import AutosavedLayer, Session
+from spad.cases import file_error
 from SPADLib.desk import Desk
 from SPADLib.host import Cancelled, Pump, data_folder, one_shot_timer
 from SPADLib.keep.saved_lines import SavedLines
@@ -182,11 +183,11 @@ class Autosave:
             self._again.start()
 
     def _tell(self, outcome: BaseException | None) -> None:
-        said = "" if outcome is None else str(outcome) or type(outcome).__name__
+        said = "" if outcome is None else file_error(outcome)
         if said and said != self.trouble:
             self.desk.fail(
-                f"Autosave cannot write ({said}): save the scene, and make room in {self.root}. It "
-                f"goes on trying."
+                f"Autosave cannot write to {self.root} ({said}). Save the scene meanwhile; it is "
+                f"tried again every {RETRY_MS // 1000} s."
             )
         self.trouble = said
         self.desk.tell("kept")

@@ -12,6 +12,7 @@ from typing import Any
 import slicer
 
 from spad.autosave import AutosavedLayer, Kept, kept_layers, move, prune, throw_away
+from spad.cases import file_error
 from SPADLib.desk import Desk, go_to
 from SPADLib.host import one_shot_timer
 from SPADLib.keep.autosave import Autosave, now
@@ -71,7 +72,9 @@ class KeepPanel:
             self._copies = kept_layers(root)
         except Exception as error:  # nothing that lies there may cost more than itself
             self._copies = []
-            self.desk.fail(f"What autosave kept cannot be listed ({error}): look into {root}")
+            self.desk.fail(
+                f"What autosave kept cannot be listed ({file_error(error)}): look into {root}"
+            )
         for saved in self.autosave.removed:  # of this session, whose folder is locked
             name = saved.read_header()["name"]
             copy = Kept(saved, name, len(saved.places()), saved.seconds(), lost=False)
@@ -155,7 +158,8 @@ class KeepPanel:
                 said.append(self._recover(one.saved, problems))
             except Exception as error:  # what is on the disk stays there
                 problems.append(
-                    f"“{one.name}” could not be recovered ({error}); it stays in {one.saved.folder}"
+                    f"“{one.name}” could not be recovered ({file_error(error)}); it stays in "
+                    f"{one.saved.folder}"
                 )
                 self._answered.add(one.saved.folder)
         self.look()

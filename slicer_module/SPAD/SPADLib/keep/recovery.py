@@ -13,7 +13,7 @@ import slicer
 from numpy.typing import NDArray
 
 from spad.autosave import AutosavedLayer, Loaded
-from spad.cases import Layout
+from spad.cases import Layout, file_error
 from spad.checkpoint import IGNORE, NOTICE, LabelClass, label_classes
 from SPADLib.keep.saved_result import ATTRIBUTES, fingerprint
 from SPADLib.scene import (
@@ -151,7 +151,9 @@ def _add_own(loaded: Loaded, folder: Any, node: Any, layout: Layout, like: Any) 
             inner = node.GetSegmentation()
             write_segments(node, labels, [(inner.GenerateUniqueSegmentID(name), segment)], like)
         except Exception as error:  # of anything: it costs no other
-            loaded.problems.append(f"a segment of your own could not be read back ({error})")
+            loaded.problems.append(
+                f"a segment of your own could not be read back ({file_error(error)})"
+            )
 
 
 def _attributes(loaded: Loaded) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import qt
 import slicer
 
+from spad.cases import file_error
 from spad.checkpoint import model_path
 from spad.models import Listed, listed, share, size_text
 from SPADLib.desk import Desk
@@ -179,7 +180,7 @@ class ModelsPanel:
         try:
             path, _ = share(model.path, folder, licence=str(licence))
         except (ValueError, OSError) as error:
-            self.status.setText(str(error))
+            self.status.setText(file_error(error))
             return
         self.status.setText(f"{path.name}, its card and a list are in {folder}.")
 

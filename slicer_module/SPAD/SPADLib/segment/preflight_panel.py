@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
+from spad.cases import file_error
 from spad.remote import SERVER, is_server
 from SPADLib.desk import Desk, Done, Pace, device_line, warnings_of, worded
 from SPADLib.host import Cancelled, Pump, get, one_shot_timer
@@ -74,7 +75,7 @@ class PreflightPanel:
             card = self.models.card()
             ui.cardLabel.setText("" if card is None else card.text())
         except (ValueError, OSError) as error:
-            ui.cardLabel.setText(str(error))
+            ui.cardLabel.setText(file_error(error))
         yield
         try:
             source = self._source()

@@ -16,6 +16,7 @@ import uuid
 import warnings
 from pathlib import Path
 
+from spad.cases import file_error
 from spad.checkpoint import cache_folder
 
 __all__ = ["Cache"]
@@ -58,8 +59,8 @@ class Cache:
         except OSError as error:
             self._failed = True
             warnings.warn(
-                f"the cache in {self.folder} cannot be written ({error}); going on without. Free "
-                "some space, set SPAD_CACHE to another folder, or data.cache=false",
+                f"the cache in {self.folder} cannot be written ({file_error(error)}); going on "
+                "without. Free some space, set SPAD_CACHE to another folder, or data.cache=false",
                 stacklevel=2,
             )
 

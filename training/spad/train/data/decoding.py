@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 import spad.inference.letterbox
-from spad.cases import Case
+from spad.cases import Case, file_error
 from spad.checkpoint import IGNORE, InputConfig, plain
 from spad.inference import frame_of, normalise
 from spad.pictures import image_files
@@ -78,7 +78,7 @@ class Decoder:
                 self._cache.put(key, _packed(made))
             return made
         except (ValueError, OSError) as error:
-            raise UnreadableCase(str(error)) from None
+            raise UnreadableCase(file_error(error)) from None
 
     def _decode(self, case: Case, table: NDArray[np.uint8]) -> Decoded:
         image, values = read_image(case), read_values(case)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import Case, parsed_json
+from spad.cases import Case, file_error, parsed_json
 from spad.pictures import image_files
 from spad.train.data.cache import Cache
 
@@ -115,7 +115,7 @@ def _read(file: Path, labels: bool) -> Facts:
             return Facts(digest, image_files.image_size(file), 0)
         found = image_files.read_label_file(file)
     except (ValueError, OSError) as error:
-        return Facts("", (), 0, str(error))
+        return Facts("", (), 0, file_error(error))
     bits = np.packbits(np.bincount(found.ravel(), minlength=256) > 0, bitorder="little")
     return Facts(digest, found.shape, int.from_bytes(bits.tobytes(), "little"))
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 import spad
-from spad.cases import read_json, write_bytes, write_json
+from spad.cases import file_error, read_json, write_bytes, write_json
 from spad.checkpoint import load
 from spad.network import pick_device
 from spad.train.config import Config, ConfigError, stored_config, without_removed
@@ -149,7 +149,7 @@ def run_trial(trial: Trial, sampling: Sampling, *, device: str) -> str:
             train(trial.config, out, resume=True, device=device)
             write_json(out / "scores.json", _scores(trial, sampling, device))
         except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: out of memory
-            text = str(error) or type(error).__name__
+            text = file_error(error)
             write_bytes(failed, f"{text}\n".encode())
             return text
     return ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from spad.cases import CaseError
+from spad.cases import CaseError, file_error
 from spad.pictures import SUFFIXES
 from spad.train.imports.patient_splits import natural
 from spad.train.imports.report import Report, listed
@@ -92,7 +92,9 @@ def _members(
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read as text ({error}); save it as UTF-8")
+            problems.append(
+                f"{path}: cannot be read as text ({file_error(error)}); save it as UTF-8"
+            )
             continue
         members[split] = set()
         unknown = []

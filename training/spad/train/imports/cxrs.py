@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, NewCase
+from spad.cases import CaseError, NewCase, file_error
 from spad.pictures import image_files
 from spad.train.imports.cxrs_layout import Layout, Radiograph, find_layout
 from spad.train.imports.overlap_order import STATED, order
@@ -94,7 +94,7 @@ def read_masks(radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:
         try:
             values = image_files.read_file(path)
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(file_error(error))
             continue
         found = np.unique(values)
         if found[0] != 0 or len(found) > 2:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from spad.cases import CaseError, read_json
+from spad.cases import CaseError, file_error, read_json
 from spad.checkpoint import IGNORE, MAX_CLASSES
 from spad.pictures import image_files
 from spad.train.imports.overlap_order import normal
@@ -239,7 +239,7 @@ def _indexed_names(src: Path, problems: list[str]) -> dict[int, str]:
     try:
         content = read_json(path)
     except (ValueError, OSError) as error:
-        problems.append(str(error))
+        problems.append(file_error(error))
         return {}
     if not isinstance(content, dict) or not all(isinstance(n, str) for n in content.values()):
         problems.append(f'{path}: is not of the form {{"1": "heart", ...}}; correct it')

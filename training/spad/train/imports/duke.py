@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, NewCase
+from spad.cases import CaseError, NewCase, file_error
 from spad.checkpoint import IGNORE
 from spad.train.imports.patient_splits import SHARES, draw, natural
 from spad.train.imports.report import Report, listed
@@ -184,7 +184,7 @@ def import_duke(
         try:
             found = subjects[path] = _outlined(path, reader)
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(file_error(error))
             continue
         entries += [(path, n) for n in range(len(found["z"]))]
         if not len(found["z"]):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import CaseError, NewCase
+from spad.cases import CaseError, NewCase, file_error
 from spad.train.imports.patient_splits import SHARES, draw, natural
 from spad.train.imports.report import Report, listed
 from spad.train.imports.transfer import Progress, check_folders, transfer
@@ -108,7 +108,7 @@ def import_retouch(src: Path, dst: Path, *, seed: int, progress: Progress) -> Re
         try:
             scan, _, _ = _volume(folder)
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(file_error(error))
         else:
             entries += [(folder, z) for z in range(len(scan))]
     if problems:

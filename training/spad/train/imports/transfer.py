@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from spad.cases import CaseError, NewCase, faults
+from spad.cases import CaseError, NewCase, faults, file_error
 from spad.train.data import write_folder
 from spad.train.imports.report import Report
 
@@ -87,7 +87,7 @@ def transfer(
         except CaseError as error:
             problems += error.problems
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(file_error(error))
         else:
             problems += [f"{case.name}: {problem}" for problem in faults(case, names)]
             report.add(case)

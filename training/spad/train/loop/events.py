@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spad.annotation import PROGRESS
+from spad.cases import file_error
 
 __all__ = ["Events"]
 
@@ -61,7 +62,7 @@ class Events:
             with self._progress.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:
-            warnings.warn(f"{self._progress} is not written ({error})", stacklevel=2)
+            warnings.warn(f"{self._progress} is not written ({file_error(error)})", stacklevel=2)
             self._progress = None
 
     def flush(self) -> None:
@@ -75,7 +76,8 @@ class Events:
         except (OSError, RuntimeError) as error:
             self._writer = None
             warnings.warn(
-                f"TensorBoard's events are not written any more ({error}); the run goes on",
+                f"TensorBoard's events are not written any more ({file_error(error)}); the run "
+                "goes on",
                 stacklevel=3,
             )
             return None

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from spad.backbones import TimmFeatures, fold
+from spad.cases import file_error
 from spad.checkpoint import NetworkConfig
 from spad.network import Network
 from spad.train.config import Optimiser
@@ -100,7 +101,7 @@ def pretrained_weights(encoder: str) -> dict[str, Tensor]:
         content = path.read_bytes()
     except OSError as error:
         raise ImportError(
-            f"{path} cannot be read ({error}); install {source.package} again"
+            f"{path} cannot be read ({file_error(error)}); install {source.package} again"
         ) from None
     if (digest := hashlib.sha256(content).hexdigest()) != source.sha256:
         raise ValueError(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spad import checkpoint
+from spad.cases import file_error
 from spad.checkpoint import LabelClass
 from spad.network import Network, build, compare, transfer
 from spad.train.config import Config, ConfigError, stored_config, without_removed
@@ -72,7 +73,8 @@ class Run:
             os.replace(fresh, path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             raise OSError(
-                f"{path} could not be saved ({error}); free some space and go on with --resume"
+                f"{path} could not be saved ({file_error(error)}); free some space and go on "
+                "with --resume"
             ) from error
         finally:
             fresh.unlink(missing_ok=True)
