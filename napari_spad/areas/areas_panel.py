@@ -33,7 +33,7 @@ TIDY = {
     "specks": ("Specks", "D", "Gives its parts that are mere specks to what surrounds them"),
     "holes": ("Holes", "H", "Fills the background that it encloses"),
 }
-"""Free in the viewer and in Labels layers of napari 0.6.5 to 0.9, as W, Q and G are."""
+"""Free in the viewer and in Labels layers of napari 0.8 to 0.9, as W, Q and G are."""
 EVERYWHERE = ". With Shift on all B-scans but accepted ones"
 
 

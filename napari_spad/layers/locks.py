@@ -2,9 +2,9 @@
 
 napari knows `preserve_labels` alone, which guards all structures or none. Its tools reach the data
 by two ways, and both are narrowed here, layer by layer: brush, fill, polygon and eraser by
-``_apply_mask_to_data`` (since napari 0.8; by `data_setitem` before), everything else that can be
-undone by `data_setitem`. What was held back never enters napari's history, so undo, redo and those
-who listen to `paint` see the strokes that were made and nothing else.
+``_apply_mask_to_data``, everything else that can be undone by `data_setitem`. What was held back
+never enters napari's history, so undo, redo and those who listen to `paint` see the strokes that
+were made and nothing else.
 
 Undo and redo are not held: they only take back, or make again, what was painted before the lock.
 """

@@ -22,7 +22,7 @@ from napari_spad.segment import SegmentPanel
 __all__ = ["LessonsPanel"]
 
 KEY = "K"
-"""Free in the viewer and in all layers of napari 0.6.5 to 0.9; L is the picker of Labels."""
+"""Free in the viewer and in all layers of napari 0.8 to 0.9; L is the picker of Labels."""
 ABOUT = (
     "Teaches the model by the B-scans that you accepted and by what you painted, then segments "
     "all others anew, one undo step each. What is accepted or by hand stays. It takes seconds, "

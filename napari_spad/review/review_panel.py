@@ -27,7 +27,7 @@ from napari_spad.review.strip import Cell, Legend, Strip
 __all__ = ["KEYS", "ReviewPanel"]
 
 KEYS = {"accept": "A", "skip": "S", "next": "N"}
-"""Free in the viewer and in Labels layers of napari 0.6.5 to 0.9."""
+"""Free in the viewer and in Labels layers of napari 0.8 to 0.9."""
 REFRESH_MS = 150
 LISTED = 50
 """Rows of the list; the strip shows them all."""

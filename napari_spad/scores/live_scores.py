@@ -134,7 +134,7 @@ class LiveScores:
         for atom in event.value:
             if hasattr(atom, "slice_key"):
                 self._confusion.edit(atom.slice_key, self._coded(atom.new_value), atom.mask)
-            else:  # data_setitem, and every tool before napari 0.8
+            else:  # data_setitem
                 index, _, new = atom
                 self._confusion.edit(index, self._coded(new))
         self._on_change()

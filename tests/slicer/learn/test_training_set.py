@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -15,11 +14,10 @@ from scene import add_volume
 
 pytest.importorskip("PIL")
 
-from PIL import Image
-
 from spad.cases import Layout, open_folder
 from spad.cases.pseudonyms import pseudonym
 from spad.inference import drained
+from spad.pictures.image_files import read_file
 from spad.train.data import check, read_image, read_labels
 from SPADLib.desk.png import png_bytes
 from SPADLib.host import data_folder
@@ -81,10 +79,11 @@ def read(folder):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 33)])
-def test_png_files_hold_the_very_pixels(dtype, shape):
+def test_png_files_hold_the_very_pixels(dtype, shape, tmp_path):
     array = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
     view = array[:, ::-1]  # as layouts give them
-    again = np.asarray(Image.open(io.BytesIO(png_bytes(view))))
+    (tmp_path / "x.png").write_bytes(png_bytes(view))
+    again = read_file(tmp_path / "x.png")
     assert again.dtype == dtype
     assert np.array_equal(again, view)
 
