@@ -241,7 +241,7 @@ class Reviews(QObject):
 
 def _judged(book: Any, jobs: Any) -> Generator[Any, None, None]:
     """Judge B-scans one by one; what goes wrong is told in words, for the worker swallows it."""
-    from spad.annotation import expected_error
+    from spad.annotation import expected_error, taught_by_phantoms
 
     try:
         if book is not None and (said := book.load()):
@@ -252,7 +252,8 @@ def _judged(book: Any, jobs: Any) -> Generator[Any, None, None]:
         try:
             labels = np.asarray(result.layer.data[place])
             uncertainty = np.asarray(result.uncertainty.data[place])
-            expected = expected_error(labels, uncertainty, len(result.classes))
+            aside = taught_by_phantoms(result.classes, result.runs)
+            expected = expected_error(labels, uncertainty, len(result.classes), aside)
             yield result, place, expected, _check(result, place)
         except Exception as error:
             yield f"The expected error of a B-scan could not be found: {file_error(error)}"

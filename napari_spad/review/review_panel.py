@@ -33,8 +33,9 @@ LISTED = 50
 """Rows of the list; the strip shows them all."""
 NUMBER, NAME, ERROR, STATE = range(4)
 ABOUT_ERROR = (
-    "Expected error: 1 less the mean Dice that the model's uncertainty lets expect. "
-    "It is good for a rank, not for a score."
+    "Expected error: 1 less the mean Dice that the model's uncertainty lets expect. It is good for "
+    "a rank, not for a score. Structures that phantoms alone have taught the model count only "
+    "where there are no others."
 )
 
 

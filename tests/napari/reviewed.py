@@ -18,11 +18,14 @@ WORST_FIRST = [3, 1, 2, 4, 0]
 class Doubting(FakeEngine):
     """An engine as uncertain as the B-scan is bright, at one spot more so."""
 
+    phantoms_only: tuple[str, ...] = ()
+
     def steps(self, image, *args, **kwargs):
         made = yield from super().steps(image, *args, **kwargs)
         plane = np.asarray(image)
         uncertainty = np.full(plane.shape, plane[0, 0] / 100 * 0.35, np.float16)
         uncertainty[15:18, 25:28] += 0.2
+        made.provenance["phantoms_only"] = list(self.phantoms_only)
         made.provenance["image_sha256"] = hashlib.sha256(plane.tobytes()).hexdigest()
         return replace(made, uncertainty=uncertainty)
 

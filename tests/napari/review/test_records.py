@@ -36,6 +36,19 @@ def test_an_edit_makes_an_accepted_b_scan_an_edited_one_until_it_is_undone(revie
     assert queue.state[(3,)] == "edited"
 
 
+def test_the_queue_sets_aside_what_phantoms_alone_have_taught(review, engine):
+    from spad.annotation import expected_error
+
+    engine.phantoms_only = ("SRF", "PED")
+    _, dock, panel = review()
+    result, queue = dock.desk.result, queue_of(dock, panel)
+    aside = {c.value for c in result.classes if c.name in engine.phantoms_only}
+    assert len(aside) == 2
+    for place, error in queue.error.items():
+        of = result.layer.data[place], result.uncertainty.data[place], len(result.classes)
+        assert error == expected_error(*of, aside).error != expected_error(*of).error
+
+
 def test_strokes_taken_back_leave_no_trace(review):
     _, dock, panel = review()
     layer, queue = dock.desk.result.layer, queue_of(dock, panel)

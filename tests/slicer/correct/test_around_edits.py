@@ -177,6 +177,18 @@ def test_the_most_doubtful_bscan_comes_first_then_the_next(doubtful_result):
     assert review.accepted() == {2}
 
 
+def test_what_phantoms_alone_have_taught_counts_where_there_is_nothing_else(volume, labels):
+    labels[1, 18:22, 2:30] = 3
+    doubt = np.zeros(SHAPE, np.float32)
+    doubt[1, 18:22, 2:30] = 0.9
+    doubt[2, 12:20, 2:10] = 0.2
+    for taught, worst in (([], 1), (["PED"], 2)):
+        run = run_of(labels, uncertainty=doubt, phantoms_only=taught)
+        review = Review(Result.create(volume, Layout(), run))
+        list(review.judge())
+        assert review.next() == worst
+
+
 def test_an_edit_reopens_an_accepted_bscan_and_taking_it_back_closes_it(doubtful_result):
     review = Review(doubtful_result)
     list(review.judge())

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from spad.annotation.expected_errors import expected_error, mismatch
+from spad.annotation.expected_errors import expected_error, mismatch, taught_by_phantoms
 from spad.annotation.review_book import Entry, ReviewBook, check_sum
 from spad.annotation.review_queue import STATES, Queue
+from spad.checkpoint import label_classes
 
 K = 6
 SURE, UNSURE = np.float16(0), np.float16(0.35)
@@ -37,6 +38,27 @@ def test_certainty_expects_no_error_and_structures_are_named() -> None:
     assert expected.error == 0
     assert expected.dice == {1: 1.0, 3: 1.0}
     assert expected.spot is None
+
+
+def test_a_structure_that_phantoms_alone_have_taught_counts_where_there_is_no_other() -> None:
+    labels, uncertainty = bscan()
+    uncertainty[40:44, 20:50] = UNSURE
+    classes = label_classes(["background", "IRF", "PED", "IS/OS"])
+    aside = taught_by_phantoms(classes, [{}, {"phantoms_only": ["IS/OS"]}])
+    assert aside == {3}
+    both, lesion = (expected_error(labels, uncertainty, K, a) for a in ((), aside))
+    assert both.error > 0
+    assert lesion.error == pytest.approx(0, abs=1e-3)
+    assert lesion.dice == both.dice
+    labels[labels == 1] = 0
+    alone = expected_error(labels, uncertainty, K, aside)
+    assert alone.error == pytest.approx(1 - alone.dice[3])
+    assert alone.error > 0.1
+
+
+@pytest.mark.parametrize("runs", [[], [{}], [{"phantoms_only": None}], [{"phantoms_only": 7}]])
+def test_what_says_nothing_of_phantoms_sets_nothing_aside(runs) -> None:
+    assert not taught_by_phantoms(label_classes(["background", "IS/OS"]), runs)
 
 
 @given(st.floats(0.001, 0.5))

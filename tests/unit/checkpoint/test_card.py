@@ -174,6 +174,22 @@ def test_learnt_times_are_kept_shown_and_unknown_to_cards_without_them():
 
 
 @pytest.mark.parametrize(
+    ("mapping", "names"),
+    [
+        ({"real": {"background": [0, 5], "SRF": [1], "IRF": []}}, ("IRF",)),
+        ({"real": {"SRF": [1], "IRF": []}, "other": {"SRF": [], "IRF": [2]}}, ()),
+        ({"real": {"SRF": [1], "IRF": []}, "by name": {}}, ()),
+        ({"real": {"SRF": [1]}}, ()),  # learnt since, from a person
+        ({}, ()),
+        (None, ()),
+        ({"real": "?"}, ()),
+    ],
+)
+def test_a_card_knows_what_phantoms_alone_have_taught(mapping, names):
+    assert card(training={"mapping": mapping}).phantoms_only == names
+
+
+@pytest.mark.parametrize(
     ("path", "near"),
     [
         ("nmae", "name"),

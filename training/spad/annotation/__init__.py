@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         told,
     )
     from spad.annotation.batch_files import images_in, result_stems
-    from spad.annotation.expected_errors import expected_error
+    from spad.annotation.expected_errors import expected_error, taught_by_phantoms
     from spad.annotation.fine_tuning import (
         PROGRESS,
         Progress,

@@ -6,19 +6,31 @@ the label there is wrong. Summed within a structure and in a band around it, the
 pixels that one expects to be false and missed, and so give an expected Dice.
 
 Only structures in the label map are judged. Those that it lacks and single samples show tell less:
-counting them ranked real B-scans worse (``benchmarks/review.py`` compares the candidates).
+counting them ranked real B-scans worse (``benchmarks/review.py`` compares the candidates). So did
+counting one that phantoms alone have taught, whose uncertainty on real images nobody has checked.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["BAND_PX", "Expected", "expected_error", "mismatch", "uncertain_spot"]
+from spad.checkpoint import LabelClass
+
+__all__ = [
+    "BAND_PX",
+    "Expected",
+    "expected_error",
+    "mismatch",
+    "taught_by_phantoms",
+    "uncertain_spot",
+]
 
 BAND_PX = 16
 """How far from a structure its missed pixels are looked for."""
@@ -38,8 +50,8 @@ class Expected:
     Parameters
     ----------
     error : float
-        1 less the mean of the expected Dice over the structures of the label map, in 0..1; without
-        a structure the greatest chance that any pixel should have been one.
+        1 less the mean of the expected Dice over the structures of the label map that count, in
+        0..1; without a structure the greatest chance that any pixel should have been one.
     dice : dict of int to float
         Expected Dice of each structure of the label map.
     spot : (row, column) or None
@@ -52,7 +64,10 @@ class Expected:
 
 
 def expected_error(
-    labels: NDArray[np.uint8], uncertainty: NDArray[np.floating], num_classes: int
+    labels: NDArray[np.uint8],
+    uncertainty: NDArray[np.floating],
+    num_classes: int,
+    aside: Collection[int] = (),
 ) -> Expected:
     """How wrong a label map is likely to be.
 
@@ -63,6 +78,9 @@ def expected_error(
         In 0..1, of the run that made the label map.
     num_classes : int
         K, background included.
+    aside : collection of int
+        Structures that count only where the label map has no others, as
+        :func:`taught_by_phantoms` names them.
 
     Returns
     -------
@@ -86,8 +104,25 @@ def expected_error(
                 slice(max(s.start - BAND_PX, 0), s.stop + BAND_PX) for s in box
             )  # what is further away does not count
             dice[value] = _expected_dice(labels[wide] == value, labels[wide] == 0, wrong[wide])
-    error = 1 - math.fsum(dice.values()) / len(dice) if dice else float(wrong.max(initial=0))
+    counted = [one for value, one in dice.items() if value not in aside] or [*dice.values()]
+    error = 1 - math.fsum(counted) / len(counted) if counted else float(wrong.max(initial=0))
     return Expected(error, dice, uncertain_spot(wrong))
+
+
+def taught_by_phantoms(
+    classes: Sequence[LabelClass], provenance: Iterable[Mapping[str, Any]]
+) -> frozenset[int]:
+    """Values of the structures that phantoms alone have taught the models of a result's runs.
+
+    Parameters
+    ----------
+    classes : sequence of LabelClass
+    provenance : iterable of mapping
+        As of :class:`spad.inference.Segmentation`, one of each run.
+    """
+    said = [run.get("phantoms_only") for run in provenance]
+    names = [name for names in said if isinstance(names, list) for name in names]
+    return frozenset(c.value for c in classes if c.name in names)
 
 
 def mismatch(uncertainty: NDArray[np.floating], num_classes: int) -> NDArray[np.float32]:

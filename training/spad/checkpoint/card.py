@@ -188,6 +188,22 @@ class Card(Checked):
     scores: Mapping[str, Any] = field(default_factory=dict)
     notice: Annotated[str, Within(0, 500)] = NOTICE
 
+    @property
+    def phantoms_only(self) -> tuple[str, ...]:
+        """Structures that no annotated case has taught, by the mappings of the training's folders.
+
+        A folder with an empty mapping has classes of the model's names, so that it taught all.
+        """
+        stored = self.training.get("mapping")
+        found = [*stored.values()] if isinstance(stored, Mapping) else []
+        if not found or not all(isinstance(one, Mapping) and one for one in found):
+            return ()
+        return tuple(
+            c.name
+            for c in self.classes[1:]
+            if any(c.name in one for one in found) and not any(one.get(c.name) for one in found)
+        )
+
     def _check(self) -> None:
         if (values := [c.value for c in self.classes]) != list(range(len(values))):
             raise ValueError(

@@ -123,6 +123,7 @@ class Segmenter(AnySegmenter):
     def _provenance(self, request: Request, runner: Runner, said: list[str]) -> dict[str, Any]:
         return {
             "checkpoint": {"name": self.card.name, "sha256": self.sha256},
+            "phantoms_only": list(self.card.phantoms_only),
             "spad": _version(),
             "torch": torch.__version__,
             "device": ", ".join(runner.devices) or str(self.device),

@@ -16,7 +16,8 @@ LISTED = 50
 COLUMNS = ("B-scan", "Expected error", "State")
 ABOUT_ERROR = (
     "Expected error: 1 less the mean Dice that the model's uncertainty lets expect. It is good for "
-    "a rank, not for a score."
+    "a rank, not for a score. Structures that phantoms alone have taught the model count only "
+    "where there are no others."
 )
 LOOK_MS = 700
 """A B-scan that was on screen for so long was seen."""

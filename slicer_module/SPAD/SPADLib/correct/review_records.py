@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.annotation import STATES, Queue, State, check_sum, expected_error
+from spad.annotation import STATES, Queue, State, check_sum, expected_error, taught_by_phantoms
 from SPADLib.scene import PERCENT, REVIEW, Result, kept
 
 __all__ = ["Review"]
@@ -49,9 +49,10 @@ class Review:
             The B-scan that was judged.
         """
         labels, uncertainty = self.result.labels(), self.result.uncertainty()
+        aside = taught_by_phantoms(self.result.classes, self.result.provenance)
         for bscan in sorted(self.result.segmented if bscans is None else bscans):
             share = uncertainty[bscan].astype(np.float32) / PERCENT
-            expected = expected_error(labels[bscan], share, len(self.result.classes))
+            expected = expected_error(labels[bscan], share, len(self.result.classes), aside)
             self.queue.put((bscan,), expected.error)
             self._spots[bscan] = expected.spot
             self._follow(bscan, labels[bscan], new=bscan not in self._sums)
