@@ -9,6 +9,9 @@ model learns (`Segmenter.learn`); the others are segmented before and after and 
 image's own size: Dice pooled over them, and the mean per image in brackets. All goes through
 `Segmenter`, 8 samples.
 
+With ``--reader FOLDER``, another person's label maps of the same images, it says how far that one
+agrees with the reference on the other B-scans; what only one of them outlines counts for neither.
+
 With ``--guard CASES`` the learnt model is scored on these cases' validation images too, as
 `spad evaluate` does: what it forgets. ``--rehearse N`` gives it N of their training images as
 earlier cases.
@@ -18,16 +21,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 import spad
-from spad.cases import open_folder
+from spad.cases import CaseFolder, open_folder
 from spad.checkpoint import IGNORE, label_classes
 from spad.inference import Segmenter
 from spad.train.data import class_table, read_image, read_labels
@@ -69,14 +73,43 @@ def places(count: int, given: int) -> list[int]:
 
 
 def scores(model: Segmenter, eye: Sequence[tuple[Any, U8]], task: Task) -> tuple[float, float]:
-    """Pooled Dice over the B-scans, and its mean per image where the structure is there."""
+    """:func:`dice` of a model's label maps."""
+    return dice(((model.segment(x, seed=0).labels, reference) for x, reference in eye), task.score)
+
+
+def read_eyes(
+    folder: CaseFolder, only: Sequence[str] | None
+) -> dict[str, tuple[list[str], list[tuple[Any, U8]]]]:
+    """Names of each patient's B-scans, in order; images and references."""
+    eyes: dict[str, tuple[list[str], list[tuple[Any, U8]]]] = {}
+    cases = [case for split in folder.splits.values() for case in split]
+    for case in sorted(cases, key=lambda c: c.name):
+        if only and case.patient not in only:
+            continue
+        names, pairs = eyes.setdefault(case.patient, ([], []))
+        names.append(case.name)
+        pairs.append((read_image(case), read_labels(case, np.arange(256, dtype=np.uint8))))
+    return eyes
+
+
+def read_again(folder: Path, names: Sequence[str], references: Sequence[U8]) -> list[U8]:
+    """Another reader's label maps, 255 also where the reference shows what that one never does."""
+    maps = [np.array(Image.open(folder / f"{name}.png")) for name in names]
+    shown = np.unique(np.stack(maps))
+    return [
+        np.where(np.isin(reference, shown), labels, IGNORE).astype(np.uint8)
+        for labels, reference in zip(maps, references, strict=True)
+    ]
+
+
+def dice(maps: Iterable[tuple[U8, U8]], score: Mapping[int, Sequence[int]]) -> tuple[float, float]:
+    """Pooled Dice over label maps and references, and its mean per image where there is any."""
     both = size = 0.0
     each = []
-    for image, reference in eye:
-        labels = model.segment(image, seed=0).labels
-        known = reference != IGNORE
-        for value, classes in task.score.items():
-            a, b = np.isin(labels, classes) & known, reference == value
+    for labels, reference in maps:
+        known = (reference != IGNORE) & (labels != IGNORE)
+        for value, classes in score.items():
+            a, b = np.isin(labels, classes) & known, (reference == value) & known
             both += float((a & b).sum())
             size += float(a.sum() + b.sum())
             if b.any():
@@ -160,6 +193,7 @@ def main() -> None:
     parser.add_argument("--score", nargs="+", default=[], metavar="NAME=CLASS,CLASS")
     parser.add_argument("--new", help="a structure of the folder that the model does not know")
     parser.add_argument("--eyes", nargs="+", help="only these patients")
+    parser.add_argument("--reader", type=Path, help="label maps of another reader")
     parser.add_argument("--guard", type=Path, help="cases that it must not forget")
     parser.add_argument("--rehearse", type=int, default=0, help="how many of them are rehearsed")
     parser.add_argument("--seed", type=int, default=0)
@@ -172,21 +206,23 @@ def main() -> None:
     if args.new:
         names = [c.name for c in model.card.classes]
         classes = (*model.card.classes, label_classes([*names, args.new])[-1])
-    cases = [case for split in folder.splits.values() for case in split]
-    eyes: dict[str, list[tuple[Any, U8]]] = {}
-    for case in sorted(cases, key=lambda c: c.name):
-        if args.eyes and case.patient not in args.eyes:
-            continue
-        pair = read_image(case), read_labels(case, np.arange(256, dtype=np.uint8))
-        eyes.setdefault(case.patient, []).append(pair)
+    eyes = read_eyes(folder, args.eyes)
     guard = Guard(args.guard, model, args.rehearse) if args.guard else None
     if guard is not None:
         print(f"{args.guard.name}: {guard.score(model):.3f} before", flush=True)
     for given in args.at or args.given:
         rows = []
-        for name, eye in eyes.items():
+        for name, (bscans, eye) in eyes.items():
             at = [int(i) for i in given.split(",")] if args.at else places(len(eye), given)
-            others = [pair for i, pair in enumerate(eye) if i not in at]
+            rest = [i for i in range(len(eye)) if i not in at]
+            others = [eye[i] for i in rest]
+            agreed = ""
+            if args.reader:
+                references = [reference for _, reference in others]
+                maps = read_again(args.reader, [bscans[i] for i in rest], references)
+                agreed = " | {:.3f} ({:.2f}) another reader".format(
+                    *dice(zip(maps, references, strict=True), {v: [v] for v in task.score})
+                )
             before = (0.0, 0.0) if args.new else scores(model, others, task)
             began = time.perf_counter()
             taught = [task.taught(eye[i][1]) for i in at]
@@ -206,7 +242,7 @@ def main() -> None:
             rows.append((*before, *after, seconds))
             print(
                 f"{name} | {given} | {before[0]:.3f} ({before[1]:.2f}) | "
-                f"{after[0]:.3f} ({after[1]:.2f}) | {seconds:.1f} s"
+                f"{after[0]:.3f} ({after[1]:.2f}) | {seconds:.1f} s{agreed}"
                 + (f" | {guard.score(learnt):.3f} on {args.guard.name}" if guard else ""),
                 flush=True,
             )
