@@ -83,7 +83,7 @@ def test_torch_that_does_not_load_is_told(make_napari_viewer, engine, settings, 
     viewer = make_napari_viewer()
 
     def fail() -> list[str]:
-        raise ImportError("No module named 'torch'")
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     object.__setattr__(engine, "devices", fail)
     dock = SpadDock(viewer, engine=engine, settings=settings)

@@ -52,7 +52,7 @@ def to_table(comparison: LiveScores) -> Any:
         _sizes(node, measure, [r.size for r in rows[:-1]])
         _sizes(node, f"reference {measure}", [r.reference_size for r in rows[:-1]])
         worst = ["" if r.worst is None else numbered(r.worst) for r in rows]
-        _texts(node, "worst B-scan (from 1)", worst)
+        _texts(node, "worst B-scan", worst)
         node.SetAttribute("SPAD.reference", reference)
         said = " ".join(filter(None, (comparison.scope, comparison.reference.remark)))
         node.SetDescription(f"Compared with “{reference}”. {said}".strip())
