@@ -124,7 +124,7 @@ def no_other_process(request, monkeypatch):
     """No test starts a process that learns, but the one that asks for it by `real_worker`."""
     from spad.worker import Worker, WorkerError
 
-    def start(_worker):
+    def start(_worker, _device):
         raise WorkerError("tests have a worker of their own")
 
     if "real_worker" not in request.fixturenames:
