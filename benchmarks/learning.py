@@ -228,7 +228,7 @@ def main() -> None:
             taught = [task.taught(eye[i][1]) for i in at]
             earlier = guard.earlier if guard is not None else ()
             learnt = model  # as a desk does where nothing can be learnt
-            if earlier or shows_structure(taught):
+            if shows_structure(taught):
                 learnt = model.learn(
                     [eye[i][0] for i in at],
                     taught,

@@ -128,7 +128,8 @@ def test_nothing_is_learnt_from_bscans_that_show_no_structure(model, bscan):
     none = np.zeros(SHAPE, np.uint8)
     with pytest.raises(ValueError, match="nothing to learn from: these B-scans show no structure"):
         model("unet").learn([image], [none], **QUICK)
-    model("unet").learn([image], [none], earlier=[(image, labels)], **QUICK)
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        model("unet").learn([image], [none], earlier=[(image, labels)], **QUICK)
 
 
 def test_what_a_lesson_shows_nowhere_is_not_unlearnt():
@@ -146,7 +147,9 @@ def test_what_a_lesson_shows_nowhere_is_not_unlearnt():
     assert (logits.grad[0, [0, 2, 3], 0, 1] < 0).all()  # each of what it may be rises
 
 
-def test_an_earlier_case_that_shows_a_structure_settles_it(model, bscan, monkeypatch):
+def test_earlier_cases_guard_what_the_lesson_shows_and_teach_nothing_else(
+    model, bscan, monkeypatch
+):
     seen = []
 
     def spy(logits, labels, own, weight, alike):
@@ -158,7 +161,20 @@ def test_an_earlier_case_that_shows_a_structure_settles_it(model, bscan, monkeyp
     old = model("unet")
     old.learn([image], [labels], steps=1)
     old.learn([image], [labels], earlier=[(image, labels + 1)], steps=1)
-    assert seen == [[True, True, False, True], [True, False, False, False]]
+    assert seen == 2 * [[True, True, False, True]]
+
+
+def test_what_an_earlier_case_shows_beyond_the_lesson_counts_as_background():
+    logits = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(3))
+    labels = torch.tensor([[[2, 3], [0, 1]]], dtype=torch.uint8)
+    alike = torch.tensor([True, True, False, True])
+    as_background = torch.where(alike[labels.long()], 0, labels)
+    loss = learning_loss(logits, labels, alike=alike)
+    torch.testing.assert_close(loss, learning_loss(logits, as_background, alike=alike))
+    p = logits.softmax(1)[0]
+    rest = (1 - p[2, [0, 1, 1], [1, 0, 1]]).log().sum()
+    dice = 1 - (2 * p[2, 0, 0] + 1) / (p[2].sum() + 1 + 1)
+    torch.testing.assert_close(loss, -(p[2, 0, 0].log() + rest) / 4 + dice)
 
 
 def test_the_model_s_own_pixels_count_as_much_as_the_option_says():

@@ -86,8 +86,9 @@ def learning_loss(
     own_weight : float
         Weight of such a pixel beside one of the person's.
     alike : Tensor of bool, shape (K,), optional
-        Background, and the structures that the lesson shows nowhere: they count as one class on
-        background. A B-scan without a structure does not say that there is none in others.
+        Background, and the structures that the lesson shows nowhere: they count as one class. A
+        B-scan without a structure does not say that there is none in others; and what a lesson does
+        not show, a few B-scans of earlier cases would teach worse than it is known.
     """
     weight = (labels != IGNORE).float()
     x_0 = truth(labels)
@@ -96,9 +97,11 @@ def learning_loss(
         weight = torch.where(heeded, own_weight, weight)
         x_0 = torch.where(heeded, own.long(), x_0)
     each = F.cross_entropy(logits, x_0, reduction="none")
+    judged = None
     if alike is not None:
         one = logits.masked_fill(~alike.view(1, -1, 1, 1), -torch.inf).logsumexp(1)
-        each = torch.where(x_0 == 0, logits.logsumexp(1) - one, each)
+        each = torch.where(alike[x_0], logits.logsumexp(1) - one, each)
+        judged = (~alike).expand(len(labels), -1)
     # method, Eq. 35
     mean = (each * weight).sum() / weight.sum().clamp_min(1e-6)
-    return mean + soft_dice(logits.softmax(1), labels)
+    return mean + soft_dice(logits.softmax(1), labels, judged)

@@ -127,9 +127,9 @@ def lesson(
 
 
 def _alike(about: Lesson, count: int) -> Tensor:
-    """Background, and the structures that the lesson shows nowhere; bool (K,)."""
+    """Background, and the structures that the person showed in no B-scan of the case; bool (K,)."""
     alike = torch.ones(count, dtype=torch.bool)
-    for one in (*about.examples, *about.earlier):
+    for one in about.examples:
         alike[one.labels[(one.labels > 0) & (one.labels != IGNORE)].long()] = False
     return alike
 
