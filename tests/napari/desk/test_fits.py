@@ -139,7 +139,10 @@ def contrast(widget: QWidget) -> float:
     """Contrast ratio (WCAG) of the pixels: the commonest colour against the one farthest off."""
     widget = widget.viewport() if isinstance(widget, QTableWidget) else widget
     image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
-    raw = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+    bits = image.constBits()
+    if hasattr(bits, "setsize"):  # PyQt6's does not know it
+        bits.setsize(image.sizeInBytes())
+    raw = np.frombuffer(bits, np.uint8).reshape(image.height(), -1)
     colours = raw[:, : image.width() * 4].reshape(-1, 4)[:, 2::-1]
     unique, counts = np.unique(colours, axis=0, return_counts=True)
     light = luminance(unique)
