@@ -218,8 +218,8 @@ def test_no_more_files_are_under_way_than_the_workers_need(client: Any) -> None:
 
 
 def test_dask_notes_nothing_of_a_run_that_would_grow_with_it(client: Any) -> None:
-    kept = client.run(noted)
-    assert list(kept.values()) == [(0, 10)] * 2
+    kept = client.run(noted)  # of two; one may still be coming back from another test
+    assert set(kept.values()) == {(0, 10)}
     assert client.cluster.scheduler.transition_log.maxlen == 10
 
 
