@@ -52,6 +52,24 @@ def sample(prior, schedule, times, *, seed, slices, chains, num_classes, device=
     return run.p_0
 
 
+def mean_of(logits, *, times=(250, 25), seed=3, clamp=None, **options):
+    """Mean of 5 chains, (K, H, W), and p(x_0) of each, by logits (K, H, W) that heed no x_t."""
+    words = chain_words(
+        COSINE, times, seed=seed, slices=[0], chains=range(5), num_classes=K, coherent=False
+    )
+    words = views({name: each.shape for name, each in words.items()}, block(words))
+
+    def prior(x_t, t):
+        return logits.expand(*x_t.shape[:2], *logits.shape).clone()
+
+    chains = Chains(
+        prior, COSINE, list(times), words, shape=SHAPE, num_classes=K, clamp=clamp, **options
+    )
+    for number in range(len(times)):
+        chains.step(number)
+    return chains.told[0] / 5, chains.p_0[0]
+
+
 def run(prior=None, *, times=(250, 170, 80), seed=3, slices=(0,), chains=(0,), **options):
     prior = prior or noisy_prior()
     return sample(
@@ -233,7 +251,35 @@ def test_a_sure_prior_ends_at_its_label_whatever_the_noise():
     assert torch.equal(p_0[0], one_hot(truth, K).expand(3, K, *SHAPE))
 
 
+@pytest.mark.parametrize("temperature", [1, 2.15])
+@pytest.mark.parametrize("times", [(250,), (250, 25), (40, 20)])
+def test_the_mean_holds_nothing_of_a_pixel_s_own_draws(times, temperature):
+    logits = torch.randn(K, *SHAPE, generator=torch.Generator().manual_seed(4))
+    told = (logits / temperature).softmax(0)
+    for group in (None, 2):
+        mean, p_0 = mean_of(logits, times=times, temperature=temperature, group=group)
+        torch.testing.assert_close(mean, told)
+        if times[-1] < 250:
+            assert (p_0.mean(0) - told).abs().mean() > 0.05
+
+
+def test_the_mean_is_what_many_chains_come_to():
+    """The law of total expectation, without a temperature."""
+    logits = torch.randn(K, 1, 1, generator=torch.Generator().manual_seed(5)).expand(K, *SHAPE)
+    ends = [mean_of(logits, seed=seed) for seed in range(40)]
+    found = torch.stack([p_0 for _, p_0 in ends]).mean((0, 1, 3, 4))
+    torch.testing.assert_close(found, ends[0][0][:, 0, 0], atol=0.01, rtol=0)
+
+
 # Corrections
+
+
+def test_the_mean_is_sure_of_what_is_fixed():
+    clamp = clamp_map()[:1]
+    mean, _ = mean_of(torch.zeros(K, *SHAPE), clamp=clamp, temperature=1.5)
+    fixed = clamp[0] != FREE
+    assert torch.equal(mean[:, fixed], one_hot(clamp, K)[0][:, fixed])
+    torch.testing.assert_close(mean[:, ~fixed], torch.full_like(mean[:, ~fixed], 1 / K))
 
 
 def clamp_map():

@@ -154,9 +154,9 @@ def watched(model, side, chains=8, **edits):
     times = times_of_use(model.schedule, model.card.sampling)
     with Watch() as watch:
         run = model.run(x, times, seed=0, slices=[0], chains=range(chains), **edits)
-        p_0 = outcome(run)
-    assert p_0.device == GPU
-    assert p_0.dtype == torch.float32
+        ends = outcome(run)
+    assert {each.device for each in ends} == {GPU}
+    assert {each.dtype for each in ends} == {torch.float32}
     return watch
 
 

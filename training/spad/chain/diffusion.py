@@ -216,26 +216,30 @@ def draw_posterior(x_t: Tensor, prior: Tensor, jump: Jump, u: Tensor) -> Tensor:
     return torch.where(v < 1, x_s, x_t)
 
 
-def end(x_t: Tensor, logits: Tensor, jump: Jump, temperature: float = 1.0) -> Tensor:
+def end(
+    x_t: Tensor, logits: Tensor, jump: Jump, temperature: float = 1.0, *, out: Tensor | None = None
+) -> Tensor:
     """``p(x_0 | x_t)``: :func:`posterior` at s = 0, from the prior's logits (method, Eq. 6).
 
     Parameters
     ----------
     x_t : Tensor of integers, shape (..., H, W)
     logits : Tensor, shape (..., K, H, W)
-        Of the prior; overwritten.
+        Of the prior, divided by the temperature; overwritten.
     jump : Jump
         Only its t counts.
     temperature : float
         Divisor of the logarithms, which calibrates (Guo et al., ICML 2017, section 4.2).
+    out : Tensor, shape (..., K, H, W), optional
+        Where it goes.
 
     Returns
     -------
     Tensor, shape (..., K, H, W)
     """
     gain = torch.log1p(jump.alpha_bar_t * logits.shape[-3] / jump.alpha_bar_t_lost)
+    if temperature != 1:
+        gain /= temperature
     index = x_t.unsqueeze(-3).long()
     logits.scatter_add_(-3, index, gain.expand(index.shape))
-    if temperature != 1:
-        logits /= temperature
-    return logits.softmax(-3)
+    return torch.softmax(logits, -3, out=out)

@@ -2,7 +2,9 @@
 
 Any grid of times may be visited, as the posterior of any two is exact (docs/method.md, section 1).
 The last step goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
-add noise. With all T times it is CCDM's ancestral chain.
+add noise. So would what each pixel's own last label tells of it, where many chains are averaged:
+their mean is of the prior, which has the same expectation and less variance (Rao-Blackwell). With
+all T times it is CCDM's ancestral chain.
 """
 
 from __future__ import annotations
@@ -140,6 +142,8 @@ class Chains:
     ----------
     p_0 : Tensor of float32, shape (B, n, K, H, W)
         ``p(x_0)`` at the end of each chain, after the last step.
+    told : Tensor of float32, shape (B, K, H, W)
+        Sum over the chains of their priors at the last step (method, Eq. 29).
     """
 
     def __init__(
@@ -170,6 +174,7 @@ class Chains:
         self._jumps = [jumps.of(number) for number in range(len(times))]
         self._x_t: Tensor
         self.p_0 = torch.empty(b, n, num_classes, *shape, device=device)
+        self.told = torch.empty(b, num_classes, *shape, device=device)
 
     def step(self, number: int) -> None:
         """Do a step, the number-th of as many as there are times; in this order."""
@@ -194,7 +199,21 @@ class Chains:
                 logits = self._prior(x, t)
             else:
                 logits = alike.expand(-1, x.shape[1], -1, -1, -1).clone()
-            self.p_0[:, part] = self._held(end(x, logits, self._jumps[number], self._temperature))
+            self._end(number, x, logits, part)
+
+    def _end(self, number: int, x: Tensor, logits: Tensor, part: slice) -> None:
+        """What some of the chains tell, and how each of them ends."""
+        if self._temperature != 1:
+            logits /= self._temperature
+        told = self._held(logits.softmax(2))
+        if part.start:
+            self.told += told.sum(1)
+        else:
+            torch.sum(told, 1, out=self.told)
+        p_0 = self.p_0[:, part]
+        end(x, logits, self._jumps[number], self._temperature, out=p_0)
+        if self._clamp is not None:
+            p_0.copy_(self._held(p_0))
 
     def _begin(self) -> None:
         """Noise, or the start noised to the first time; and what a person fixed."""

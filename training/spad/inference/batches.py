@@ -20,7 +20,7 @@ from spad.inference.memory_ladder import (
     release,
     smaller,
 )
-from spad.inference.model import Model
+from spad.inference.model import Ends, Model
 from spad.network import Tiled
 
 __all__ = ["Runner", "Slice"]
@@ -144,14 +144,14 @@ class Runner:
                 try:
                     done = next(run)
                 except StopIteration as stop:
-                    p_0: Tensor = stop.value
+                    ends: Ends = stop.value
                     break
                 if isinstance(done, int):
                     done = (before * len(self._times) + done) // len(groups)
                 yield done
-            for ensemble, p in zip(ensembles, p_0, strict=True):
-                ensemble.add(p)
-            del p_0, p, run  # before the next group's are made
+            for ensemble, p_0, told in zip(ensembles, *ends, strict=True):
+                ensemble.add(p_0, told)
+            del ends, p_0, told, run  # before the next group's are made
         return [ensemble.result() for ensemble in ensembles]
 
     def _batch(self, parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -38,8 +38,8 @@ class Outcome(NamedTuple):
 class Ensemble:
     """Collects the chains of one slice. Nothing leaves the device before :meth:`result`.
 
-    Where the probabilities are large on the image's grid and small on the network's, they are
-    brought onto it class by class, twice: in time for memory.
+    Where the probabilities are large on the image's grid, they are brought onto it class by class,
+    more than once: in time for memory.
 
     Parameters
     ----------
@@ -54,72 +54,44 @@ class Ensemble:
         self._frame, self._n, self._rule = frame, chains, rule
         self._drawn: Tensor | None = None  # of the first `_count` chains
         self._count = 0
-        self._sum: Tensor | None = None
-        self._chains: list[Tensor] = []  # on the network's grid, where the image is large
+        self._sum: Tensor | None = None  # of what all tell, on the network's grid
 
-    def add(self, chains: Tensor) -> None:
-        """Take ``p(x_0)`` of m chains on the network's grid, (m, K, h, w)."""
+    def add(self, chains: Tensor, told: Tensor) -> None:
+        """Take ``p(x_0)`` of m chains on the network's grid, (m, K, h, w), and what they tell."""
         for one in chains:  # singly: on the image's grid they may be large
-            if self._large(one):
-                self._chains.append(one.clone())
-                self._note(_first_largest(self._plane(one, k) for k in range(len(one))))
-                continue
-            p = self._frame.restore(one[None])[0]
-            self._note(most_probable(p))
-            self._sum = p.clone() if self._sum is None else self._sum.add_(p)
+            label = most_probable(self._on_image(one))
+            if self._drawn is None:
+                self._drawn = label.new_empty((self._n, *label.shape))
+            self._drawn[self._count] = label
+            self._count += 1
+        self._sum = told.clone() if self._sum is None else self._sum.add_(told)
 
-    def _note(self, label: Tensor) -> None:
-        if self._drawn is None:
-            self._drawn = label.new_empty((self._n, *label.shape))
-        self._drawn[self._count] = label
-        self._count += 1
-
-    def _large(self, p: Tensor) -> bool:
-        (height, width), (h, w) = self._frame.shape, self._frame.padded
-        return len(p) * height * width > _LARGE and self._n * h * w <= height * width
+    def _on_image(self, p: Tensor) -> Tensor | Iterator[Tensor]:
+        """Probabilities (K, h, w) on the image's grid; where that is large, plane by plane."""
+        height, width = self._frame.shape
+        if len(p) * height * width <= _LARGE:
+            return self._frame.restore(p[None])[0]
+        return (self._frame.restore(plane[None, None])[0, 0] for plane in p)
 
     def result(self) -> Outcome:
         """The outcome of the chains added."""
-        if self._chains:
-            return self._large_result()
         if self._sum is None or self._drawn is None:
             raise ValueError("no chain has been added; add one first")
-        mean = self._sum.div_(self._count)
+        mean = self._sum / self._count
+        whole = self._on_image(mean)
+
+        def planes() -> Iterable[Tensor]:
+            return whole if isinstance(whole, Tensor) else self._on_image(mean)
+
+        labels = decided(whole, self._rule).cpu().numpy()
+        areas.drop_doubtful(labels, _on_host(planes()), self._rule.peak)
         # Entropy over log K (method, Eq. 29).
-        entropy = _p_log_p(mean).sum(0).div_(-float(np.log(len(mean)))).clamp_(0, 1)
-        labels = decided(mean, self._rule).cpu().numpy()
-        found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
-        areas.drop_doubtful(labels, _on_host(mean), self._rule.peak)
-        return Outcome(labels, *found, _on_host(mean))
-
-    def _large_result(self) -> Outcome:
-        entropy: Tensor | float = 0.0
-
-        def watched() -> Iterator[Tensor]:
-            nonlocal entropy
-            for plane in self._mean():
-                entropy = _p_log_p(plane).add_(entropy)
-                yield plane
-
-        labels = decided(watched(), self._rule).cpu().numpy()
-        assert isinstance(entropy, Tensor)  # noqa: S101 - there are classes
-        assert self._drawn is not None  # noqa: S101 - by `add`
-        entropy.div_(-float(np.log(len(self._chains[0])))).clamp_(0, 1)
-        found = (self._drawn[: self._count].cpu().numpy(), entropy.cpu().numpy())
-        areas.drop_doubtful(labels, _on_host(self._mean()), self._rule.peak)
-        return Outcome(labels, *found, _on_host(self._mean()))
-
-    def _mean(self) -> Iterator[Tensor]:
-        """The chains' mean on the image's grid, class by class."""
-        first, *others = self._chains
-        for k in range(len(first)):
-            total = self._plane(first, k).clone()
-            for one in others:
-                total.add_(self._plane(one, k))
-            yield total.div_(len(self._chains))
-
-    def _plane(self, chain: Tensor, k: int) -> Tensor:
-        return self._frame.restore(chain[None, k : k + 1])[0, 0]
+        total = torch.zeros(self._frame.shape, device=mean.device)
+        for plane in planes():
+            total += _p_log_p(plane)
+        uncertainty = total.div_(-float(np.log(len(mean)))).clamp_(0, 1).cpu().numpy()
+        samples = self._drawn[: self._count].cpu().numpy()
+        return Outcome(labels, samples, uncertainty, _on_host(planes()))
 
 
 def _on_host(planes: Iterable[Tensor]) -> Iterator[NDArray[np.float32]]:
@@ -155,11 +127,13 @@ def decided(planes: Tensor | Iterable[Tensor], rule: SamplingConfig) -> Tensor:
     """
     if rule.odds is not None:
         return _first_largest(p if k else p / rule.odds for k, p in enumerate(planes))
-    return most_probable(planes) if isinstance(planes, Tensor) else _first_largest(planes)
+    return most_probable(planes)
 
 
-def most_probable(p: Tensor) -> Tensor:
-    """Class of the largest of the probabilities (K, H, W), the first of equals, uint8 (H, W)."""
+def most_probable(p: Tensor | Iterable[Tensor]) -> Tensor:
+    """Class of the largest of K probabilities (H, W), the first of equals, uint8 (H, W)."""
+    if not isinstance(p, Tensor):
+        return _first_largest(p)
     if p.device.type != "cpu":
         return p.argmax(0).to(torch.uint8)
     # On a CPU torch's argmax over the first axis takes forty times as long as its maximum. Count

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,11 +32,27 @@ from spad.inference.hosts import is_out_of_memory
 from spad.inference.memory_ladder import release, reserved_bytes
 from spad.network import Condition, Network, Tiled, autocast, fastest_ways
 
-__all__ = ["Model"]
+__all__ = ["Ends", "Model"]
 
 _LOGITS = 2**23  # 32 MiB: glibc takes larger blocks from the system anew each time, page by page
 _RECORDED = 2**29  # bytes of a GPU that recorded chains may hold until others come
 _ALIKE = 0.999  # share of the labels of recorded chains that have to be those of the plain ones
+
+
+class Ends(NamedTuple):
+    """How the chains of B images end.
+
+    ``p_0``: probabilities at the end of each chain, float32 (B, n, K, h, w). ``told``: what the
+    chains say together, float32 (B, K, h, w): the sum of their priors, or, of a network that
+    predicts ``p(x_0 | x_t)``, of p_0.
+    """
+
+    p_0: Tensor
+    told: Tensor
+
+    def labels(self) -> Tensor:
+        """The most probable classes of each chain, then of all together, (B, n + 1, h, w)."""
+        return torch.cat([self.p_0.argmax(2), self.told.argmax(1, keepdim=True)], 1)
 
 
 class Model:
@@ -77,7 +93,7 @@ class Model:
         clamp: Tensor | None = None,
         hints: Tensor | None = None,
         group: int | None = None,
-    ) -> Generator[int | str, None, Tensor]:
+    ) -> Generator[int | str, None, Ends]:
         """Run the chains of B images of one size as one batch.
 
         Parameters
@@ -103,8 +119,8 @@ class Model:
 
         Returns
         -------
-        Tensor
-            ``p(x_0)`` at the end of each chain, float32 (B, n, K, h, w); of a plain U-Net n is 1.
+        Ends
+            Of a plain U-Net n is 1.
         """
         with torch.inference_mode():
             given = self._given(images, times, seed, slices, chains, start, clamp)
@@ -120,8 +136,8 @@ class Model:
                 with torch.inference_mode(), fastest_ways(self.device, again):
                     done = next(run)
             except StopIteration as stop:
-                p_0: Tensor = stop.value
-                return p_0
+                ends: Ends = stop.value
+                return ends
             yield done
 
     def forget(self) -> None:
@@ -154,7 +170,7 @@ class Model:
 
     def _run(
         self, stages: _Stages, hints: Tensor | None, again: bool
-    ) -> Generator[int | str, None, Tensor]:
+    ) -> Generator[int | str, None, Ends]:
         """The chains, recorded where they come again, else as they are."""
         recorded = (yield from self._recording(stages)) if again else None
         if recorded is not None and recorded.free.acquire(blocking=False):
@@ -168,12 +184,13 @@ class Model:
         logits = stages.condition.logits
         if logits is not None and not self.diffuses:
             yield 1
-            return (logits.unsqueeze(1) / self.card.sampling.temperature).softmax(2)
+            p = (logits / self.card.sampling.temperature).softmax(1)
+            return Ends(p.unsqueeze(1), p)
         stages.begin()
         for number in range(len(stages.times)):
             stages.step(number)
             yield number + 1
-        return stages.chains.p_0
+        return stages.ends()
 
     def _recording(self, stages: _Stages) -> Generator[str, None, _Recorded | None]:
         """What is recorded for chains of this shape, if anything; says where that fails."""
@@ -271,8 +288,10 @@ class _Stages:
         """Make room for the chains, and for what all their steps share."""
         model, given, condition = self.model, self.given, self.condition
         schedule, sampling, predicts = model.schedule, model.card.sampling, model.network.predicts
-        jumps = schedule.jump(list(self.times), 0, device=model.device)
-        jump_of = {t: jumps.of(number) for number, t in enumerate(self.times)}
+        jump_of = {}
+        if predicts == "x_0":
+            jumps = schedule.jump(list(self.times), 0, device=model.device)
+            jump_of = {t: jumps.of(number) for number, t in enumerate(self.times)}
 
         # It must not hold `self`: a ring would keep the tensors until garbage is collected.
         def prior(x_t: Tensor, t: int) -> Tensor:
@@ -300,6 +319,10 @@ class _Stages:
     def step(self, number: int) -> None:
         self.chains.step(number)
 
+    def ends(self) -> Ends:
+        p_0, blind = self.chains.p_0, self.model.network.predicts == "prior"
+        return Ends(p_0, self.chains.told if blind else p_0.sum(1))
+
 
 class _Recorded:
     """The stages of batches of one shape, recorded by a GPU.
@@ -321,9 +344,9 @@ class _Recorded:
             own.begin()
             for number in range(len(own.times)):
                 own.step(number)
-            return own.chains.p_0
+            return own.ends().labels()
 
-        expected = recorder.tried(plain).argmax(2)
+        expected = recorder.tried(plain)
         release(device)
         before = reserved_bytes(device)
         self._encode, _ = recorder.recorded(own.encode)
@@ -334,10 +357,10 @@ class _Recorded:
         self.bytes = reserved_bytes(device) - before
         for _ in self.run(stages.given, None):
             pass
-        if (share := float((own.chains.p_0.argmax(2) == expected).float().mean())) < _ALIKE:
+        if (share := float((own.ends().labels() == expected).float().mean())) < _ALIKE:
             raise RuntimeError(f"only {share:.2%} of the labels were the same")
 
-    def run(self, given: _Given, hints: Tensor | None) -> Generator[int, None, Tensor]:
+    def run(self, given: _Given, hints: Tensor | None) -> Generator[int, None, Ends]:
         """Run all of it; see :meth:`Model.run`."""
         own = self._own
         own.given.take(given)
@@ -350,4 +373,5 @@ class _Recorded:
         for number, step in enumerate(self._steps, start=1):
             step()
             yield number
-        return own.chains.p_0.clone()
+        ends = own.ends()
+        return Ends(ends.p_0.clone(), ends.told.clone())
