@@ -21,10 +21,11 @@ import numpy as np
 import torch
 
 import spad
+from spad.areas import drop_doubtful
 from spad.cases import open_folder
 from spad.commands.options import mapping_of
 from spad.inference import Segmenter
-from spad.inference.ensemble import decided, drop_doubtful
+from spad.inference.ensemble import decided
 from spad.train.data import class_table
 from spad.train.evaluation import evaluate, merge_classes
 
@@ -48,7 +49,7 @@ class Kept:
         p = torch.from_numpy(self._found[key].astype(np.float32))
         rule = replace(self.model.card.sampling, odds=odds, peak=peak)
         out = decided(p, rule).numpy()
-        drop_doubtful(out, p.numpy(), rule)
+        drop_doubtful(out, p.numpy(), rule.peak)
         return out
 
 

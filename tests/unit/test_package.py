@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
 import subprocess
@@ -62,6 +64,15 @@ def test_imports_go_one_way() -> None:
         [*command, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda p: p.stem)
+def test_what_a_benchmark_takes_from_the_engine_is_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "spad":
+            room = importlib.import_module(str(node.module))
+            for name in (one.name for one in node.names):
+                assert hasattr(room, name) or importlib.import_module(f"{room.__name__}.{name}")
 
 
 def test_the_recipe_of_conda_asks_for_what_the_wheel_and_the_plugin_ask_for() -> None:
