@@ -120,9 +120,9 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
         elif not (start.startswith(_PNG_START) and _may_be_turned(path)):
             with pillow_files.opened(path) as file:
                 width, height = file.size
-                if pillow_files.turned(file) in (5, 6, 7, 8):
-                    width, height = height, width
                 sixteen = "16" in file.mode or pillow_files.deep_png(file)
+                if file.format != "PNG" and pillow_files.turned(file) in (5, 6, 7, 8):
+                    width, height = height, width
                 deep = "u2" if sixteen else {"F": "f4", "I": "f8"}.get(file.mode, "u1")
                 return (height, width), np.dtype(deep)
     read = read_file(path, quiet=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.pictures.deep_png import cut_by_pillow, sixteen_bits
 from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
 
 __all__ = ["ORIENTATION", "decoded", "deep_png", "opened", "pillow", "turned", "upright"]
@@ -19,6 +22,17 @@ ORIENTATION = 274
 """Number of the tag, in EXIF as in TIFF."""
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # no other: some run programs, or open more files
 _GREYS = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_OTHERS = {  # how files begin that are often given the name of a picture
+    "WebP": rb"RIFF....WEBP",
+    "GIF": rb"GIF8",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "HEIC or AVIF": rb"....ftyp(?:hei|hev|mif|avi)",
+    "PNM": rb"P[1-7]\s",
+    "DICOM": rb".{128}DICM",
+    "PDF": rb"%PDF",
+    "a web page": rb"\s*<(?:!doctype|html)",
+    "a pointer of Git LFS, not the file": rb"version https://git-lfs",
+}
 
 
 def pillow() -> Any:
@@ -53,10 +67,23 @@ def opened(path: Path) -> Iterator[Any]:
                 "lower resolution"
             ) from None
         except image.UnidentifiedImageError:
+            stream.seek(0)
+            _refuse_other(stream.read(132))
             raise ValueError("it begins like no PNG, TIFF, JPEG or BMP file") from None
         width, height = file.size
         refuse_large(height, width)
         yield file
+
+
+def _refuse_other(start: bytes) -> None:
+    """Raise `Refused` for a whole file of another kind: nobody need look for damage."""
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        raise ValueError("a TIFF that Pillow does not open; save it without compression")
+    for kind, pattern in _OTHERS.items():
+        if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
+            raise Refused(
+                f"cannot be read: whatever its name says, it is {kind}; save it as PNG or TIFF"
+            )
 
 
 def turned(file: Any) -> int:
@@ -68,8 +95,8 @@ def turned(file: Any) -> int:
 
 
 def deep_png(file: Any) -> bool:
-    """Whether Pillow, an old one, gives the 16 bits of this PNG as 32."""
-    return bool(file.format == "PNG" and file.mode == "I")
+    """Whether Pillow gives the 16 bits of this PNG, not decoded yet, as 8 or (an old one) as 32."""
+    return cut_by_pillow(file) or bool(file.format == "PNG" and file.mode == "I")
 
 
 def upright(array: NDArray[Any], orientation: int, *, colour: bool) -> NDArray[Any]:
@@ -105,16 +132,18 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
             raise Refused(f"is an animation of {count} images; save each as a file of its own")
         width, height = file.size
         refuse_bomb(count * width * height * 3 if tiff else 0, path.stat().st_size)
-        if tiff and _planar_colours(file):
-            raise Refused(_PLANES)
+        if tiff:
+            _refuse_layout(file, count)
+        if (deep := sixteen_bits(path, file)) is not None:
+            return upright(deep, turned(file), colour=deep.ndim == 3), deep.ndim == 3
         frames = []
         for number in range(count if tiff else 1):
             if number:
                 file.seek(number)
                 refuse_large(*file.size)
             frames.append(_frame(file, indexes))
-    if len({frame.shape for frame in frames}) > 1:
-        raise Refused("its pages differ in size or in colour; save each as a file of its own")
+    if len({(frame.shape, frame.dtype) for frame in frames}) > 1:
+        raise Refused("its pages differ in size, colour or depth; save each as a file of its own")
     array = frames[0] if len(frames) == 1 else np.stack(frames)
     return array, frames[0].ndim == 3
 
@@ -125,8 +154,29 @@ _PLANES = (
 )
 
 
-def _planar_colours(file: Any) -> bool:
-    return bool(file.tag_v2.get(284) == 2 and file.tag_v2.get(277, 1) > 1)
+def _refuse_layout(file: Any, count: int) -> None:
+    """Raise `Refused` where the pages are not the slices of one stack, or not all are here."""
+    if file.tag_v2.get(284) == 2 and file.tag_v2.get(277, 1) > 1:
+        raise Refused(_PLANES)
+    told = str(file.tag_v2.get(270, ""))
+    if told.startswith("ImageJ="):
+        axes = {name: int(number) for name, number in _IMAGEJ.findall(told)}
+        if axes.get("channels", 1) > 1 or min(axes.get("slices", 1), axes.get("frames", 1)) > 1:
+            several = " and ".join(f"{n} {name}" for name, n in axes.items() if n > 1)
+            raise Refused(
+                f"has {several}; save each channel as a file of its own; if they are B-scans, save "
+                "them as slices (Fiji: Image › Properties)"
+            )
+    numbers = [int(number) for number in _TOLD.findall(told)]  # ImageJ's images, or OME's Z and T
+    if '"truncated": true' in told or math.prod(numbers) > count:
+        raise Refused(
+            "tells of more images than it has pages: tifffile reads such files where they are "
+            "whole (pip install tifffile); or save it anew, one page a slice"
+        )
+
+
+_IMAGEJ = re.compile(r"^(channels|slices|frames)=(\d{1,9})$", re.MULTILINE)
+_TOLD = re.compile(r"(?:^images=|\bSize[ZT]=\")(\d{1,9})", re.MULTILINE)
 
 
 def _frame(file: Any, indexes: bool) -> NDArray[Any]:
@@ -137,24 +187,42 @@ def _frame(file: Any, indexes: bool) -> NDArray[Any]:
             f"its {max(bits)}-bit pixels need tifffile, which this Python lacks: pip install "
             "tifffile"
         )
-    inverted = tags.get(262) == 0 and file.mode not in ("1", "L")  # Pillow inverts only those
+    white, by_pillow = tags.get(262) == 0, file.mode in ("1", "L")  # it inverts only those
     spread = _spread(file) if indexes else 1
+    swapped = _swapped(file)
     orientation = 1 if tags else turned(file)  # Pillow turns a TIFF that it decodes
+    levels = tags.get(320, ()) if file.mode == "P" and not indexes else ()
+    few = bool(levels) and max(levels) < 256  # some write 8 bits of a palette's 16
     frame = file
     if file.mode in ("LA", "La"):
         frame = file.convert("L")
-    elif file.mode not in (*_GREYS, *(("P",) if indexes else ())):
+    elif not few and file.mode not in (*_GREYS, *(("P",) if indexes else ())):
         frame = file.convert("RGB")
     array = np.asarray(frame)
+    if few:
+        array = np.reshape(levels, (3, -1)).astype(np.uint8).T[array]
+    if swapped:
+        array = array.astype(np.int16 if max(bits) == 16 else array.dtype).byteswap()
     if file.mode == "I" and tags and kind == 1 and max(bits) == 32:
         array = array.view(np.uint32)  # which Pillow takes for signed
+    if file.mode == "L" and kind == 2 and max(bits) == 8:
+        array = array.view(np.int8)  # which it takes for unsigned
     if deep_png(file):
         array = array.astype(np.uint16)
-    if inverted and not indexes and array.dtype.kind == "u":
+    if white and by_pillow and indexes:
+        array = ~array
+    elif white and not by_pillow and not indexes and array.dtype.kind == "u":
         array = np.iinfo(array.dtype).max - array
     if spread > 1:
         array = array // np.uint8(spread)
     return upright(array, orientation, colour=array.ndim == 3)
+
+
+def _swapped(file: Any) -> bool:
+    """Whether Pillow will swap the bytes of a packed TIFF which libtiff has put right already."""
+    if not file.tile or file.tile[0][0] != "libtiff":
+        return False
+    return str(file.tile[0][3][0]) in ("I;16BS", "I;32BS", "F;32BF")
 
 
 def _spread(file: Any) -> int:

@@ -104,6 +104,8 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
         _refuse_holes(series)
         try:
             array = series.asarray().reshape(shape)
+        except ImportError:  # of a compression that newer Pythons know, as Zstandard
+            raise LeftToPillow from None
         except ValueError as error:
             if "imagecodecs" in str(error):  # LZW, JPEG and others
                 raise LeftToPillow from error
@@ -116,7 +118,8 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
     if colour and photometric != "RGB" and array.shape[-1] == 2 and any(alpha):
         array, colour = array[..., 0], False  # grey with transparency
     if palette is not None and not indexes:
-        array, colour = (palette.T[array] >> 8).astype(np.uint8), True
+        levels = palette >> 8 if palette.max() > 255 else palette  # some write 8 bits of the 16
+        array, colour = levels.T[array].astype(np.uint8), True
     orientation = 1 if tag is None else tag.value
     return upright(array, orientation, colour=colour), colour
 
@@ -144,8 +147,13 @@ def _axes(series: Any) -> tuple[tuple[int, ...], str]:
 
 
 def _refuse_holes(series: Any) -> None:
-    """Strips without bytes, which tifffile fills with zeros: a file that was never finished."""
+    """Pages and strips that are not there, which tifffile fills with zeros."""
+    if series.dataoffset is None and any(page is None for page in series.pages):
+        raise Refused(
+            f"tells of {len(series.pages)} pages, of which some are not in it (OME: in files "
+            "beside it); save them all in one file"
+        )
     for page in series.pages:
         counts = getattr(page, "databytecounts", ())
-        if page is not None and counts and not all(counts):
+        if counts and not all(counts):
             raise ValueError("strips of it have no bytes")
