@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, image_layer, missing
 from spad.measuring import Scale
-from spad.pictures import Refused, refuse_bomb
+from spad.pictures import Refused, refuse_bomb, refuse_header
 
 __all__ = ["read_nifti"]
 
@@ -48,6 +48,7 @@ def read_nifti(path: str | Path) -> list[LayerData]:
         image = nibabel.load(path)
         voxels = math.prod(map(int, image.shape))
         refuse_bomb(voxels * int(image.header["bitpix"]) // 8, path.stat().st_size)
+        refuse_header(int(image.dataobj.offset), int(image.header.sizeof_hdr))
         pixels = np.asanyarray(image.dataobj)
         zooms = [float(z) for z in image.header.get_zooms()]
         unit = image.header.get_xyzt_units()[0]

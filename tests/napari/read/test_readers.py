@@ -436,6 +436,15 @@ def test_a_damaged_nifti_is_named(tmp_path: Path, content: bytes):
         read(tmp_path / "bad.nii.gz")
 
 
+def test_a_nifti_whose_header_would_be_read_as_pixels_is_refused(tmp_path: Path):
+    path = nifti(tmp_path / "a.nii", bscan().T, (0.011, 0.004))
+    data = bytearray(path.read_bytes())
+    data[108:112] = bytes(4)  # where its pixels begin
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.nii says .* begin at byte 0, within its header"):
+        read(path)
+
+
 def save(path: Path, data: np.ndarray) -> None:
     path.parent.mkdir(exist_ok=True, parents=True)
     Picture.fromarray(data).save(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,45 @@ def test_a_cut_picture_is_refused_and_ends_nothing(scene, tmp_path, name):
         (tmp_path / name).write_bytes(data[:keep])
         with pytest.raises(ValueError, match=rf"{name}: "):
             load_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("pixels_in", ["LOCAL", "a.zraw"])
+def test_a_packed_metaimage_that_is_cut_or_damaged_is_refused(scene, tmp_path, pixels_in):
+    volume = np.random.default_rng(0).integers(0, 255, (3, 20, 30), np.uint8)
+    packed = zlib.compress(volume.tobytes())
+    path = tmp_path / ("a.mha" if pixels_in == "LOCAL" else "a.mhd")
+
+    size = f"CompressedDataSize = {len(packed)}\n"
+
+    def write(data, told=size):
+        header = (
+            f"ObjectType = Image\nNDims = 3\nBinaryData = True\nCompressedData = True\n{told}"
+            f"DimSize = 30 20 3\nElementType = MET_UCHAR\nElementDataFile = {pixels_in}\n"
+        )
+        path.write_bytes(header.encode() + data * (pixels_in == "LOCAL"))
+        (tmp_path / "a.zraw").write_bytes(data)
+
+    write(packed)
+    np.testing.assert_array_equal(pixels(load_volume(path)), volume)
+    flipped = bytearray(packed)
+    flipped[len(packed) // 2] ^= 4
+    few = zlib.compress(volume[:2].tobytes())
+    for data in (b"", packed[: len(packed) // 2], packed[:-3], bytes(flipped), few):
+        write(data)
+        for load in (load_volume, load_segmentation):
+            with pytest.raises(ValueError, match=r"^a\.(mha|zraw) is damaged or cut short.*again"):
+                load(path)
+    write(packed, told="")  # ITK spoils it, or reads it
+    try:
+        np.testing.assert_array_equal(pixels(load_volume(path)), volume)
+    except ValueError as error:
+        assert "tells no CompressedDataSize" in str(error)  # noqa: PT017
+
+
+def test_a_nifti_whose_header_would_be_read_as_pixels_is_refused(scene, tmp_path):
+    path = written(np.ones((4, 20, 30), np.uint8), tmp_path / "a.nii")
+    data = bytearray(path.read_bytes())
+    data[108:112] = bytes(4)  # where its pixels begin
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"“a\.nii” .*within its header"):
+        load_volume(path)

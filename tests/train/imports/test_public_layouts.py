@@ -248,3 +248,16 @@ def test_retouch_says_what_is_missing(
     shutil.rmtree(retouch)
     retouch.mkdir()
     assert "holds no reference.mhd" in refused(["retouch"], retouch, dst, capsys)
+
+
+def test_retouch_repacked_and_cut_is_refused(
+    retouch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import SimpleITK
+
+    path = next(retouch.rglob("TRAIN001/reference.mhd"))
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)), str(path), useCompression=True)
+    packed = path.with_suffix(".zraw")
+    packed.write_bytes(packed.read_bytes()[:-9])
+    said = refused(["retouch"], retouch, tmp_path / "cases", capsys)
+    assert "reference.zraw is damaged or cut short" in said

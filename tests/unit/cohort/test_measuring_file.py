@@ -89,8 +89,15 @@ def test_volumes_that_are_damaged_or_odd_are_told(tmp_path: Path, result, monkey
     said = measured(tmp_path, result | {"labels": "a.nii.gz"}).text
     assert "a.nii.gz: cannot be read" in said
     labels = np.zeros((4, 3, 1), np.float32)
-    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "a.nii")
-    assert "holds float32 values" in measured(tmp_path, result | {"labels": "a.nii"}).text
+    path = tmp_path / "a.nii"
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), path)
+    said = measured(tmp_path, result | {"labels": "a.nii"}).text
+    assert "holds float32 values" in said
+    assert "is it damaged" not in said
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 3, 2, 2), np.uint8), np.eye(4)), path)
+    assert "has shape (2, 2, 3, 4)" in measured(tmp_path, result | {"labels": "a.nii"}).text
+    path.write_bytes(path.read_bytes()[:108] + bytes(4) + path.read_bytes()[112:])
+    assert "within its header" in measured(tmp_path, result | {"labels": "a.nii"}).text
     (tmp_path / "a.nrrd").write_bytes(b"NRRD0004")
     assert "a.nrrd: cannot be read" in measured(tmp_path, result | {"labels": "a.nrrd"}).text
     layers = np.zeros((1, 3, 4, 2), np.uint8)

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from spad.pictures.bare_pixels import CubeSize, UnknownSize, fitting
     from spad.pictures.image_files import SUFFIXES
     from spad.pictures.label_files import LABELS, label_stem, read_labels
-    from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
+    from spad.pictures.limits import (
+        LARGEST_IMAGE,
+        Refused,
+        refuse_bomb,
+        refuse_header,
+        refuse_large,
+    )
+    from spad.pictures.metaimage import refuse_cut_metaimage
     from spad.pictures.scan_files import SCANS, read_scan
     from spad.pictures.scans import Scan, day, parsing
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import LabelClass
 from spad.pictures.image_files import class_values, in_words, read_label_file
-from spad.pictures.limits import Refused, refuse_bomb
+from spad.pictures.limits import Refused, refuse_bomb, refuse_header
 
 __all__ = ["LABELS", "label_stem", "read_labels"]
 
@@ -66,17 +66,23 @@ def read_labels(path: Path) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
         raise FileNotFoundError(f"{path}: there is no such file")
     with in_words(path):
         if name.endswith((".nii", ".nii.gz")):
-            return class_values(path, _nifti(path)), ()
-        array, header = _nrrd(path)
-        if not name.endswith(".seg.nrrd"):
-            return class_values(path, array), ()
-        return _segmentation(array, header)
+            array = _nifti(path)
+        else:
+            array, header = _nrrd(path)
+            if name.endswith(".seg.nrrd"):
+                return _segmentation(array, header)
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"{path}: has shape {array.shape}, not one label map or a stack of them; export it so"
+        )
+    return class_values(path, array), ()
 
 
 def _nifti(path: Path) -> NDArray[Any]:
     nibabel = _library("nibabel", "nibabel", path)
     image = nibabel.load(path)
     refuse_bomb(math.prod(image.shape) * int(image.header["bitpix"]) // 8, path.stat().st_size)
+    refuse_header(int(image.dataobj.offset), int(image.header.sizeof_hdr))
     array = np.asanyarray(image.dataobj)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LARGEST_IMAGE", "Refused", "refuse_bomb", "refuse_large"]
+__all__ = ["LARGEST_IMAGE", "Refused", "refuse_bomb", "refuse_header", "refuse_large"]
 
 LARGEST_IMAGE = 64_000_000
 """Pixels; more is no B-scan and no radiograph, and its samples would not fit into memory."""
@@ -33,4 +33,13 @@ def refuse_bomb(unpacked: int, file_bytes: int) -> None:
         raise Refused(
             f"says in {file_bytes} bytes that it holds {unpacked / 2**30:.1f} GB; more than "
             f"{_PLENTY / 2**30:.0f} GB is read of files of a like size alone, so save it in parts"
+        )
+
+
+def refuse_header(begins: int, header: int) -> None:
+    """Raise `Refused` where a file says that its pixels begin within its header (NIfTI)."""
+    if begins < header:
+        raise Refused(
+            f"says that its pixels begin at byte {begins}, within its header of {header} bytes; "
+            "export it again"
         )

@@ -71,5 +71,7 @@ def _bytes_needed(header: bytes) -> int:
         shape = dims[1 : dims[0] + 1]
         if not 1 <= dims[0] <= 7 or min(shape) < 1 or bits < 1 or not math.isfinite(offset):
             raise ValueError(f"{dims[0]} axes of {shape} voxels of {bits} bits cannot be")
-        return int(max(offset, 0) + math.prod(shape) * bits // 8)
+        if offset < size:
+            raise ValueError(f"its pixels begin at byte {offset:.0f}, within its header")
+        return int(offset + math.prod(shape) * bits // 8)
     raise ValueError("it does not begin as NIfTI does")

@@ -16,8 +16,9 @@ from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture
 
 __all__ = ["IMAGES", "LABELS", "added", "load_segmentation", "load_volume"]
 
+METAIMAGES = (".mha", ".mhd")
 SCANS = (".oct", ".img")  # those of spad.pictures: this is read before the engine is installed
-IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", *SCANS, *PICTURES)
+IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", *METAIMAGES, *SCANS, *PICTURES)
 LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff", ".bmp")
 
 
@@ -101,6 +102,10 @@ def load_segmentation(path: Path) -> Any:
 @contextmanager
 def _alone(path: Path) -> Iterator[Path]:
     """A file that is whole, where its reader takes no other: of a.nii.gz it prefers a.nii."""
+    if path.name.lower().endswith(METAIMAGES):
+        from spad.pictures import refuse_cut_metaimage
+
+        refuse_cut_metaimage(path)
     if not is_nifti(path):
         yield path
         return

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import CaseError, NewCase, file_error
+from spad.pictures import refuse_cut_metaimage
 from spad.train.imports.patient_splits import SHARES, draw, natural
 from spad.train.imports.report import Report, listed
 from spad.train.imports.transfer import Progress, check_folders, transfer
@@ -37,6 +38,8 @@ def _volume(folder: Path) -> tuple[NDArray[Any], NDArray[Any], tuple[float, floa
         ) from None
     arrays = []
     for path in (folder / "oct.mhd", folder / "reference.mhd"):
+        if path.is_file():  # else SimpleITK says so
+            refuse_cut_metaimage(path)
         try:
             image: Any = SimpleITK.ReadImage(str(path))
         except RuntimeError as error:  # of a missing oct.raw, too
