@@ -88,9 +88,26 @@ def _refuse_large(path: Path, data: Any) -> None:
 
 
 def _one(data: Any, tag: str, default: float) -> float:
-    """A tag's number; the default where it is missing or empty."""
+    """A tag's number; the default where it is missing or empty. `Refused` where it is none."""
     value = data.get(tag)
-    return default if value is None or str(value).strip() in ("", "[]") else float(value)
+    if value is None or str(value).strip() in ("", "[]"):
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise Refused(f"has a {tag} that is not one number; mend it in a DICOM editor")
+    return number
+
+
+def _lengths(value: Any, count: int) -> list[float]:
+    """The lengths of a tag that should hold so many; none where it holds other than that."""
+    try:
+        found = [float(v) for v in (value if count > 1 else [value])]
+    except (TypeError, ValueError):
+        return []
+    return found if len(found) == count else []
 
 
 def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
@@ -99,7 +116,7 @@ def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
 
     syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     try:
-        pixels = pixel_array(data)
+        pixels = pixel_array(data, correct_unused_bits=False)  # see `_stored_bits`
     except Exception:
         if syntax is None or not syntax.is_compressed:
             raise
@@ -117,9 +134,9 @@ def _pixels(path: Path, data: Any) -> tuple[NDArray[Any], bool]:
             "pylibjpeg-libjpeg pylibjpeg-openjpeg"
         ) from None
     if str(data.get("PhotometricInterpretation", "")).startswith("PALETTE"):
-        pixels = apply_color_lut(pixels, data)
-        if pixels.dtype == np.uint16:
-            pixels = (pixels >> 8).astype(np.uint8)
+        pixels = apply_color_lut(_stored_bits(data, pixels), data)
+        if pixels.dtype == np.uint16:  # some hold levels of 8 bits
+            pixels = (pixels >> 8 if pixels.max() > 255 else pixels).astype(np.uint8)
         return pixels[..., :3], True
     if int(_one(data, "SamplesPerPixel", 1)) == 3:
         return pixels, True
@@ -130,10 +147,14 @@ def _stored_bits(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     """Take away what the bits beyond BitsStored hold: overlays, in old files."""
     if pixels.dtype.kind not in "iu":
         return pixels
-    spare = 8 * pixels.dtype.itemsize - int(_one(data, "BitsStored", 8 * pixels.dtype.itemsize))
-    if spare <= 0:
+    bits = 8 * pixels.dtype.itemsize
+    stored = int(_one(data, "BitsStored", bits))
+    if not 0 < stored < bits:
         return pixels
-    return np.asarray((pixels << spare) >> spare)  # keeps the sign
+    above = bits - 1 - int(_one(data, "HighBit", stored - 1))  # old files begin at the top
+    if not 0 <= above <= bits - stored:
+        above = bits - stored
+    return np.asarray((pixels << above) >> (bits - stored))  # keeps the sign
 
 
 def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
@@ -153,8 +174,11 @@ def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     slope, intercept = _one(data, "RescaleSlope", 1), _one(data, "RescaleIntercept", 0)
     if (slope or 1, intercept) == (1, 0):
         return pixels
-    kind = np.float32 if pixels.dtype.itemsize <= 2 else np.float64  # holds every value
-    return (pixels * kind(slope or 1) + kind(intercept)).astype(kind)
+    slope = slope or 1
+    small = pixels.dtype.itemsize <= 2 and abs(slope) < 1e30
+    small &= abs(intercept) < 2**20 * abs(slope)
+    kind = np.float32 if small else np.float64  # holds every value
+    return (pixels * kind(slope) + kind(intercept)).astype(kind)
 
 
 def _inverted(data: Any) -> bool:
@@ -226,26 +250,23 @@ def _in_plane(data: Any, modality: str, notes: list[str]) -> tuple[float | None,
     """Distance of rows and of columns in mm."""
     found = [data.get("PixelSpacing")]
     found += [_first(g, "PixelMeasuresSequence", "PixelSpacing") for g in _groups(data)]
-    given = next((f for f in found if f is not None and len(f) == 2), None)
+    given = next((pair for f in found if (pair := _lengths(f, 2))), None)
     if given is None and modality in _RADIOGRAPHS:
-        given = data.get("ImagerPixelSpacing")
-        if given is not None and len(given) == 2:
+        given = _lengths(data.get("ImagerPixelSpacing"), 2)
+        if given:
             notes.append(
                 "its spacing is that at the detector: in the patient lengths are somewhat shorter"
             )
-    if given is None or len(given) != 2:
-        return None, None
-    row, column = (float(value) for value in given)
-    return row, column
+    return (given[0], given[1]) if given else (None, None)
 
 
 def _between(data: Any, frames: int) -> Length:
     """Distance of the B-scans: as stated, or from their places in space."""
     found = [data.get("SpacingBetweenSlices")]
     found += [_first(g, "PixelMeasuresSequence", "SpacingBetweenSlices") for g in _groups(data)]
-    for value in found:
-        if value is not None and float(value) > 0:
-            return Scale.of([float(value), None, None]).bscan
+    for value in (length for f in found for length in _lengths(f, 1)):
+        if value > 0:
+            return Scale.of([value, None, None]).bscan
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
     places = [_first(g, "PlanePositionSequence", "ImagePositionPatient") for g in per_frame]
     if frames < 2 or len(places) != frames or any(p is None or len(p) != 3 for p in places):

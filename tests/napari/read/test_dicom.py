@@ -291,8 +291,57 @@ def test_empty_and_several_values_of_a_tag_are_taken_or_told(tmp_path: Path, tag
         if taken:
             np.testing.assert_array_equal(layer(path).data, image)
         else:
-            with pytest.raises(ValueError, match=r"a\.dcm is damaged"):
+            with pytest.raises(ValueError, match=rf"a\.dcm has a {tag} that is not one number"):
                 layer(path)
+
+
+def test_a_spacing_that_is_no_spacing_costs_the_mm_not_the_image(tmp_path: Path):
+    for tag, odd in (
+        ("PixelSpacing", "0.01"),
+        ("PixelSpacing", ["nan", "nan"]),
+        ("PixelSpacing", ["1", "2", "3"]),
+        ("SpacingBetweenSlices", ["0.1", "0.2"]),
+    ):
+        path, stack = opt(tmp_path / "a.dcm")
+        data = pydicom.dcmread(path)
+        del data.SharedFunctionalGroupsSequence
+        data.add_new(tag, "DS", odd)
+        data.save_as(path)
+        np.testing.assert_array_equal(layer(path).data, stack)
+        assert layer(path).metadata["scale"] == Scale().as_json()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_12_bits_are_found_at_either_end_of_16(tmp_path: Path, signed: bool):
+    path, image = radiograph(tmp_path / "a.dcm")
+    stored = image.astype(int) % 4096 - 2048 * signed
+    for high, noise in ((11, 0xF000), (15, 0x000F)):
+        data = pydicom.dcmread(path)
+        data.BitsStored, data.HighBit, data.PixelRepresentation = 12, high, int(signed)
+        bits = (stored & 0xFFF) << (high - 11) | noise
+        data.PixelData = bits.astype(np.uint16).tobytes()
+        data.save_as(tmp_path / "b.dcm")
+        np.testing.assert_array_equal(layer(tmp_path / "b.dcm").data, stored)
+
+
+def test_rescaling_by_a_small_slope_far_from_0_keeps_every_grey(tmp_path: Path):
+    path, image = radiograph(tmp_path / "a.dcm", RescaleSlope="0.001", RescaleIntercept="100000")
+    assert len(np.unique(layer(path).data)) == len(np.unique(image))
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_a_palette_of_16_bits_may_hold_levels_of_8(tmp_path: Path, factor: int):
+    path, _ = opt(tmp_path / "a.dcm")
+    data = pydicom.dcmread(path)
+    index = np.arange(np.prod([data.NumberOfFrames, data.Rows, data.Columns])) % 256
+    data.PhotometricInterpretation, data.PixelData = "PALETTE COLOR", index.astype("u1").tobytes()
+    data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
+    for name in ("Red", "Green", "Blue"):
+        data.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        levels = (np.arange(256) * factor).astype("<u2").tobytes()
+        setattr(data, f"{name}PaletteColorLookupTableData", levels)
+    data.save_as(path)
+    np.testing.assert_array_equal(layer(path).data[..., 0].ravel(), index)
 
 
 def test_a_dicom_that_asks_for_gigabytes_is_refused(tmp_path: Path):
