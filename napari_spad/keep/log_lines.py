@@ -13,7 +13,7 @@ from typing import IO, Any, ClassVar
 
 from napari_spad.desk import explain
 from spad.cases import parsed_json, replaced
-from spad.metrics import plain_text
+from spad.checkpoint import plain_text
 
 __all__ = ["LogLines", "append_lines", "export_log"]
 

@@ -18,8 +18,9 @@ from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
 from spad.borders import by_region, missing_columns, thickness_rows
 from spad.cases import write_bytes
+from spad.checkpoint import plain_text
 from spad.measuring import as_rows, page_pdf, table_csv
-from spad.metrics import plain_text, write_text
+from spad.metrics import write_text
 
 __all__ = ["Saving"]
 

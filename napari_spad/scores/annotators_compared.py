@@ -30,8 +30,8 @@ from napari_spad.desk import Desk, EngineError, explain, named, narrow, whose
 from napari_spad.layers import leading_index, structure_names
 from napari_spad.scores.compared_layers import comparable
 from napari_spad.scores.live_scores import LiveScores
-from spad.checkpoint import LabelClass
-from spad.metrics import class_table, pairwise_dice, plain_text, translate
+from spad.checkpoint import LabelClass, plain_text
+from spad.metrics import class_table, pairwise_dice, translate
 
 __all__ = ["Comparison"]
 

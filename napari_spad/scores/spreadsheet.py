@@ -16,7 +16,8 @@ from napari_spad.desk import Desk, EngineError, explain, setting, whose
 from napari_spad.layers import spacing_mm
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.table import DICE
-from spad.metrics import as_csv, plain_text, score_records, write_text
+from spad.checkpoint import plain_text
+from spad.metrics import as_csv, score_records, write_text
 
 __all__ = ["ScoreFile", "copy_table"]
 

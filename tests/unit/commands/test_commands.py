@@ -418,6 +418,10 @@ def test_batches_that_cannot_work_are_refused_before_they_start(
     out = tmp_path / "out"
     text = refused(capsys, "segment", model, tmp_path / "x", tmp_path / "y", "-o", out)
     assert "would both be written" in text
+    write(tmp_path / "z" / "a.uncertainty.tif")  # where the uncertainty of x/a.png would go, too
+    both = (tmp_path / "x", tmp_path / "z", "-o", out)
+    text = refused(capsys, "segment", model, *both, "--uncertainty")
+    assert "a.uncertainty.tif would both be written to" in text
     text = refused(capsys, "segment", model, tmp_path / "empty", tmp_path / "gone.png", "-o", out)
     assert "empty: has no" in text
     assert "gone.png: there is no such file" in text

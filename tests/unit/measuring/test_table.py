@@ -33,6 +33,13 @@ def test_the_table_has_a_row_a_structure_and_region_and_units_in_its_header() ->
     assert "structure" in table_csv([])
 
 
+def test_no_text_of_the_table_is_a_formula() -> None:
+    labels = np.ones((1, 4, 5), np.uint8)
+    rows = spad.measure(labels, label_classes(("background", "=1+1")), (None, 0.01, 0.01))
+    read = next(csv.DictReader(io.StringIO(table_csv(as_rows(rows, case="-2", number=-2.5)))))
+    assert (read["case"], read["structure"], read["number"]) == ("'-2", "'=1+1", "-2.5")
+
+
 def test_limits_of_agreement_are_those_of_bland_and_altman() -> None:
     found = limits_of_agreement([10, 20, 30, None], [12, 21, 36, 5])
     assert found.differences.tolist() == [2, 1, 6]

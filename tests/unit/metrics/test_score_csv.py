@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spad.checkpoint import plain_text
 from spad.checkpoint.labels import IGNORE, label_classes
 from spad.metrics.agreement import pairwise_dice
 from spad.metrics.differences import (
@@ -19,7 +20,7 @@ from spad.metrics.differences import (
     difference_map,
     largest_disagreement,
 )
-from spad.metrics.score_csv import as_csv, plain_text, score_records, write_text
+from spad.metrics.score_csv import as_csv, score_records, write_text
 
 CLASSES = label_classes(("background", "SRF", "IRF"))
 

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
         ScheduleConfig,
     )
     from spad.checkpoint.elsewhere import AT_SERVER, AtServer, at_server, refuse_at_server
-    from spad.checkpoint.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
+    from spad.checkpoint.labels import (
+        IGNORE,
+        MAX_CLASSES,
+        LabelClass,
+        label_classes,
+        named_like,
+        plain_text,
+    )
     from spad.checkpoint.network_config import PLAIN, NetworkConfig
     from spad.checkpoint.safetensors_file import (
         load,

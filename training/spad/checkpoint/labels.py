@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["IGNORE", "MAX_CLASSES", "LabelClass", "label_classes", "named_like"]
+__all__ = ["IGNORE", "MAX_CLASSES", "LabelClass", "label_classes", "named_like", "plain_text"]
 
 IGNORE = 255
 """Value of a pixel that no loss and no score looks at (and, in a clamp, of a free pixel)."""
@@ -154,3 +154,8 @@ def named_like(name: str, classes: Iterable[LabelClass]) -> LabelClass | None:
     words = set(re.findall(r"[^\W_]+", name.casefold()))
     meant = [c for c in structures if c.name.casefold() in words]
     return meant[0] if len(meant) == 1 else None
+
+
+def plain_text(text: str) -> str:
+    """A name that a spreadsheet takes for text, even where it looks like a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

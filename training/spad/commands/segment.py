@@ -124,7 +124,7 @@ def _job(args: argparse.Namespace) -> SegmentJob:
 def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:
     """Segment on the workers of a cluster what is not done yet; 1 if files failed."""
     images = input_files(args.files)
-    _refuse(images, args.out, overwrite=True)  # what is done is passed over, file by file
+    _refuse(images, args.out, True, args.uncertainty)  # what is done is passed over, file by file
     args.out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(args.out / "failures.jsonl")
     work = ((str(path.absolute()), job) for path in images)
@@ -225,7 +225,7 @@ def segment_files(
     """
     out = Path(out)
     images = input_files(inputs)
-    _refuse(images, out, overwrite)
+    _refuse(images, out, overwrite, uncertainty)
     out.mkdir(parents=True, exist_ok=True)
     failed = []
     for number, path in enumerate(images, start=1):
@@ -245,7 +245,7 @@ def segment_files(
     return failed
 
 
-def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
+def _refuse(images: list[Path], out: Path, overwrite: bool, uncertainty: bool) -> None:
     """Raise if results would replace an input, each other, or (unless asked) older results."""
     if not images:
         raise ValueError("there is nothing to segment; name image files or folders")
@@ -259,12 +259,14 @@ def _refuse(images: list[Path], out: Path, overwrite: bool) -> None:
         raise CaseError(problems)
     sources: dict[str, Path] = {}
     for path in images:
-        # Lower case, since some file systems tell no A from a.
-        if (other := sources.setdefault(path.stem.lower(), path)) != path:
-            problems.append(
-                f"{other} and {path} would both be written to {out / path.stem}.*; rename one or "
-                "segment them into two folders"
-            )
+        for file in targets(path, out)[: None if uncertainty else -1]:
+            # Lower case, since some file systems tell no A from a.
+            if (other := sources.setdefault(file.name.lower(), path)) != path:
+                problems.append(
+                    f"{other} and {path} would both be written to {file}; rename one or segment "
+                    "them into two folders"
+                )
+                break
     exist = [file for path in images for file in targets(path, out) if file.exists()]
     inodes = {(stat.st_dev, stat.st_ino) for stat in (path.stat() for path in images)}
     for file in exist:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-from spad.checkpoint import NOTICE
+from spad.checkpoint import NOTICE, plain_text
 from spad.measuring.measures import Measurement
 from spad.measuring.scale import Scale
 
@@ -88,6 +88,12 @@ def write_csv(rows: Iterable[Mapping[str, Any]], out: TextIO) -> None:
         if writer is None:
             writer = csv.DictWriter(out, list(row))
             writer.writeheader()
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        writer.writerow({k: _cell(v) for k, v in row.items()})
     if writer is None:
         csv.DictWriter(out, list(COLUMNS.values())).writeheader()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return plain_text(value) if isinstance(value, str) else value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from spad.metrics.live_confusion import LiveConfusion
     from spad.metrics.matching import class_table, match, translate, values_in
-    from spad.metrics.score_csv import as_csv, plain_text, score_records, write_text
+    from spad.metrics.score_csv import as_csv, score_records, write_text
     from spad.metrics.surface_distance import hd95
 
 __getattr__, __all__ = lazily(__name__)

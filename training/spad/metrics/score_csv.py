@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE, LabelClass
+from spad.checkpoint import IGNORE, LabelClass, plain_text
 from spad.metrics.dice import mean_scores, structure_scores
 from spad.metrics.live_confusion import LiveConfusion
 from spad.metrics.surface_distance import hd95
 
-__all__ = ["CONVENTIONS", "as_csv", "plain_text", "score_records", "write_text"]
+__all__ = ["CONVENTIONS", "as_csv", "score_records", "write_text"]
 
 CONVENTIONS: Mapping[str, str] = {
     "dice_iou_convention": "absent in both: empty and not in the mean; missed or invented: 0",
@@ -147,11 +147,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return plain_text(value) if isinstance(value, str) else str(value)
-
-
-def plain_text(text: str) -> str:
-    """Text that a spreadsheet takes for text, even where it looks like a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spad.cases import write_bytes
-from spad.metrics import plain_text
+from spad.checkpoint import plain_text
 from spad.train.experiments.arms import ADDED
 from spad.train.experiments.plot import plot
 from spad.train.experiments.table import (
