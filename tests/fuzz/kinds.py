@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 import struct
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -537,6 +538,12 @@ def slicer(folder: Path) -> Case:
         storage.SetFileName(str(folder / f"a{suffix}"))
         assert storage.WriteData(node)
         whole[f"a{suffix}"] = (folder / f"a{suffix}").read_bytes()
+    packed = zlib.compress(stack.tobytes())
+    whole["ap.mha"] = b"%s%d%s%s" % (
+        b"ObjectType = Image\nNDims = 3\nBinaryData = True\nCompressedData = True\n"
+        b"CompressedDataSize = ", len(packed), b"\nDimSize = 17 12 3\nElementType = MET_UCHAR\n"
+        b"ElementDataFile = LOCAL\n", packed,
+    )  # fmt: skip
 
     def case(rng: Random) -> bool:
         name = rng.choice(list(whole))

@@ -107,8 +107,12 @@ def test_a_packed_metaimage_that_is_cut_or_damaged_is_refused(scene, tmp_path, p
     for data in (b"", packed[: len(packed) // 2], packed[:-3], bytes(flipped), few):
         write(data)
         for load in (load_volume, load_segmentation):
-            with pytest.raises(ValueError, match=r"^a\.(mha|zraw) is damaged or cut short.*again"):
+            with pytest.raises(ValueError, match=rf"^{path.name} is damaged or cut short.*again"):
                 load(path)
+    if pixels_in != "LOCAL":
+        (tmp_path / pixels_in).unlink()
+        with pytest.raises(ValueError, match=r"a\.mhd says .*“a\.zraw”, which is not beside it"):
+            load_volume(path)
     write(packed, told="")  # ITK spoils it, or reads it
     try:
         np.testing.assert_array_equal(pixels(load_volume(path)), volume)

@@ -260,4 +260,4 @@ def test_retouch_repacked_and_cut_is_refused(
     packed = path.with_suffix(".zraw")
     packed.write_bytes(packed.read_bytes()[:-9])
     said = refused(["retouch"], retouch, tmp_path / "cases", capsys)
-    assert "reference.zraw is damaged or cut short" in said
+    assert "reference.mhd is damaged or cut short" in said

@@ -39,8 +39,13 @@ def refuse_cut_metaimage(path: Path) -> None:
         if name.lower().startswith("list") or "%" in name:
             return  # one file a slice
         pixels, at = path.parent / name, 0
+        if not pixels.is_file():
+            raise ValueError(
+                f"{path.name} says that its pixels are in “{name[:80]}”, which is not beside it; "
+                "copy both again"
+            )
     size = pixels.stat().st_size
-    with parsing(pixels):
+    with parsing(path):
         if pixels == path and "compresseddatasize" not in said:
             raise Refused("tells no CompressedDataSize, without which ITK spoils its pixels")
         packed = int(said.get("compresseddatasize", size - at))
