@@ -172,6 +172,65 @@ def test_a_damaged_header_costs_no_bscan(tmp_path: Path, content):
     assert (saved.folder / "layer.json.before").is_file() == said
 
 
+@pytest.mark.parametrize("dtype", ["|b1", "<i8", "<f4", "|i1"])
+def test_a_wrong_dtype_in_the_header_changes_no_label(tmp_path: Path, dtype):
+    saved = AutosavedLayer(tmp_path / "a")
+    save(saved, some_labels())
+    saved.save_header(header() | {"dtype": dtype})
+    back = AutosavedLayer(tmp_path / "a").load()
+    np.testing.assert_array_equal(back.labels, some_labels())
+    assert back.labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("value", [2**40, -3, 256])
+def test_values_that_the_layer_cannot_hold_are_lost_aloud(tmp_path: Path, value):
+    saved = AutosavedLayer(tmp_path / "a")
+    save(saved, some_labels())
+    odd = np.full(SHAPE[1:], value)
+    np.savez(tmp_path / "a" / "b-0002.npz", labels=odd, by_hand=np.zeros(108, np.uint8))
+    back = AutosavedLayer(tmp_path / "a").load()
+    assert back.problems[0].startswith(
+        "B-scan 3 of “eye – SPAD”: the labels could not be read back (its values"
+    )
+    assert [path.name for path in back.damaged] == ["b-0002.npz"]
+    np.testing.assert_array_equal(back.labels[[0, 1, 3, 4]], some_labels()[[0, 1, 3, 4]])
+
+
+def test_a_shape_without_end_and_a_place_without_end_cost_no_bscan(tmp_path: Path):
+    saved = AutosavedLayer(tmp_path / "a")
+    save(saved, some_labels())
+    saved.save_header(header((2**31 - 1, *SHAPE[1:])))
+    back = AutosavedLayer(tmp_path / "a").load()
+    np.testing.assert_array_equal(back.labels, some_labels())
+    assert "no layer has the shape (2147483647, 24, 36)" in back.problems[0]
+    (tmp_path / "a" / "layer.json").unlink()
+    stray = tmp_path / "a" / "b-999999999.npz"
+    stray.write_bytes((tmp_path / "a" / "b-0001.npz").read_bytes())
+    back = AutosavedLayer(tmp_path / "a").load()
+    np.testing.assert_array_equal(back.labels, some_labels())
+    assert back.damaged == [stray]
+
+
+@pytest.mark.parametrize("form", ["utf-8-sig", "utf-16"])
+def test_a_header_that_an_editor_saved_is_read(tmp_path: Path, form):
+    saved = AutosavedLayer(tmp_path / "a")
+    save(saved, some_labels())
+    file = tmp_path / "a" / "layer.json"
+    file.write_text(file.read_text("utf-8"), form)
+    back = AutosavedLayer(tmp_path / "a").load()
+    assert (back.header["name"], back.problems) == ("eye – SPAD", [])
+
+
+def test_a_folder_in_the_lock_s_place_hides_no_layer(tmp_path: Path):
+    session = Session(tmp_path)
+    session.begin()
+    save(session.new_layer(), some_labels())
+    session.close(properly=False)
+    (session.folder / "lock").unlink()
+    (session.folder / "lock").mkdir()
+    assert [kept.lost for kept in kept_layers(tmp_path)] == [True]
+
+
 def test_a_newer_header_is_said(tmp_path: Path):
     saved = AutosavedLayer(tmp_path / "a")
     save(saved, some_labels())

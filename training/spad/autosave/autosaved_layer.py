@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -206,19 +207,22 @@ class AutosavedLayer:
             except Exception as error:  # a flipped bit ends in any of a dozen kinds
                 problems.append(_lost(name, index, first, "the labels", error))
                 damaged.append(file)
+        planes = {i: labels.shape for i, (labels, _) in bscans.items()}
         try:
-            shape = fitting_shape(
-                header["shape"], {i: labels.shape for i, (labels, _) in bscans.items()}
-            )
+            shape = fitting_shape(header["shape"], planes)
+            if header["shape"] and not _fits_memory(shape):
+                problems.append(f"“{name}”: no layer has the shape {shape} of its {HEADER}")
+                shape = fitting_shape(None, planes)
         except ValueError as error:
             raise ValueError(f"the autosave in {self.folder} {error}") from error
-        dtypes = [header["dtype"], *(labels.dtype.str for labels, _ in bscans.values()), "|u1"]
-        header |= {"shape": list(shape), "dtype": next(filter(None, dtypes))}
-        labels, by_hand = np.zeros(shape, header["dtype"]), np.zeros(shape, np.uint8)
+        kinds = Counter(labels.dtype.str for labels, _ in bscans.values()).most_common(1)
+        dtype = kinds[0][0] if kinds else header["dtype"] or "|u1"
+        header |= {"shape": list(shape), "dtype": dtype}
+        labels, by_hand = np.zeros(shape, dtype), np.zeros(shape, np.uint8)
         out = Loaded(header, labels, by_hand, {}, problems, damaged)
         for index, (plane, marks) in bscans.items():
             try:
-                labels[index] = _fitting(plane, index, shape)
+                labels[index] = _as(dtype, _fitting(plane, index, shape))
                 by_hand[index] = np.unpackbits(marks, count=plane.size).reshape(plane.shape)
             except (ValueError, TypeError) as error:
                 problems.append(_lost(name, index, first, "the labels", error))
@@ -277,6 +281,10 @@ def _read_bscan(file: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     labels, marks = found["labels"], found["by_hand"]
     if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "uib":
         raise ValueError(f"it holds {labels.dtype} of shape {labels.shape}, and no label map")
+    if 8 * marks.size < labels.size:
+        raise ValueError(
+            f"it tells of {8 * marks.size} pixels what was by hand, and has {labels.size}"
+        )
     return labels, marks
 
 
@@ -306,6 +314,22 @@ def _fitting(plane: NDArray[Any], index: Index, shape: Index) -> NDArray[Any]:
     if len(index) != len(lead) or any(i >= n for i, n in zip(index, lead, strict=True)):
         raise ValueError(f"the layer's shape is {shape}, and has no such place")
     return plane
+
+
+def _fits_memory(shape: Index) -> bool:
+    try:
+        np.zeros(shape, np.uint8)
+    except (MemoryError, ValueError):  # of more bytes than there are, or than are numbered
+        return False
+    return True
+
+
+def _as(dtype: str, plane: NDArray[Any]) -> NDArray[Any]:
+    """Labels in the dtype of the layer, where it holds them all."""
+    out = plane.astype(dtype)
+    if not np.array_equal(out, plane):
+        raise ValueError(f"its values {plane.min()}..{plane.max()} are none of the layer's {dtype}")
+    return out
 
 
 def _digest(labels: NDArray[Any], marks: NDArray[Any]) -> bytes:

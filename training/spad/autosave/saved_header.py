@@ -15,6 +15,8 @@ __all__ = ["FORMAT", "HEADER", "fitting_shape", "read_header"]
 
 FORMAT = 1
 HEADER = "layer.json"
+LARGEST_VALUE = 2**16  # napari colours no larger ones, and breaks off amid a layer
+MOST_BSCANS = 100_000  # along an axis, where only the files' names tell
 NAMELESS = "labels without a name"
 TEXTS = ("image", "model", "origin", "notice", "annotator", "removed", "exported")
 
@@ -99,6 +101,7 @@ def fitting_shape(said: Index | None, planes: Mapping[Index, Index]) -> Index:
         raise ValueError("has neither a readable shape nor a B-scan that could be read")
     (axes, plane), _ = kinds.most_common(1)[0]
     places = [i for i, p in planes.items() if (len(i), p) == (axes, plane)]
+    places = [i for i in places if max(i, default=0) < MOST_BSCANS] or places
     return (*(max(i[axis] for i in places) + 1 for axis in range(axes)), *plane)
 
 
@@ -110,7 +113,7 @@ def _holds(shape: Index, index: Index, plane: Index) -> bool:
 
 def _parsed(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
-        found = parsed_json(path.read_text("utf-8"))
+        found = parsed_json(path.read_bytes())
     except (OSError, ValueError) as error:
         return {}, [f"{path} cannot be read ({type(error).__name__}: {file_error(error)})"]
     if not isinstance(found, dict):
@@ -161,6 +164,7 @@ def _is_class(entry: Any) -> bool:
     terminology = entry.get("terminology")
     return (
         type(value) is int
+        and abs(value) < LARGEST_VALUE
         and isinstance(name, str)
         and isinstance(color, list)
         and len(color) == 3

@@ -226,7 +226,7 @@ def _held(folder: Path) -> Iterator[bool]:
         with suppress(OSError):
             file = file or (folder / LOCK).open(mode)
     if file is None:
-        yield False
+        yield (folder / LOCK).is_dir()  # which no window has made
         return
     with file:
         try:
