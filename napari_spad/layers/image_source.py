@@ -22,6 +22,8 @@ __all__ = ["Part", "Source", "open_source", "part_at"]
 
 LARGEST_BSCAN = 64_000_000
 """Pixels; more than that is no B-scan, and its samples would not fit into memory."""
+NARROW = 16
+"""Of so many rows and four columns or fewer, the columns are channels."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,14 @@ class Source:
             raise
         except Exception as error:  # whatever the reader of a lazy layer raises
             raise OSError(
-                f"{where} cannot be read ({error}); is its file still there? Open it again"
+                f"{where} cannot be read ({str(error) or type(error).__name__}); is its file still "
+                "there? Open it again"
             ) from error
+        if pixels.shape[:2] != (part.height, part.width):
+            raise OSError(
+                f"{where} cannot be read (its reader gave {pixels.shape}, the layer says "
+                f"{(part.height, part.width)}); open its file again"
+            )
         if self.rgb:
             pixels = self._without_colours(pixels[..., :3])
         if pixels.dtype.kind not in "buif":
@@ -175,6 +183,12 @@ def open_source(layer: Image, viewer: ViewerModel, *, whole_stack: bool) -> Sour
     if 0 in shape:
         raise ValueError(f"“{layer.name}” is empty (shape {shape}); choose another image layer")
     height, width = shape[-2:]
+    if len(shape) > 2 and 2 <= width <= 4 and height >= NARROW:
+        raise ValueError(
+            f"“{layer.name}” has the shape {shape}: its last axis holds {width} channels, and no "
+            "B-scan has so few columns. Add one of them from napari's console, for instance "
+            f"viewer.add_image(viewer.layers[{layer.name!r}].data[..., 0]), and choose that"
+        )
     if height * width > LARGEST_BSCAN:
         raise ValueError(
             f"A B-scan of “{layer.name}” has {height}×{width} pixels, more than "

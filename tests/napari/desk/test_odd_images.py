@@ -266,6 +266,22 @@ def test_a_lazy_bscan_that_cannot_be_read_is_named():
         source.read(source.parts[0])
 
 
+def test_a_lazy_bscan_of_another_size_than_it_said_is_named():
+    data = da.from_array(np.zeros((3, 16, 24), np.uint8), chunks=(1, 16, 24))
+    source = opened(data, name="scan")
+    source.data = data.map_blocks(lambda b: b[:, :9], dtype=np.uint8)
+    with pytest.raises(OSError, match=r"B-scan 1 of “scan” cannot be read .*\(9, 24\).*\(16, 24\)"):
+        source.read(source.parts[0])
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_channels_in_the_last_axis_are_no_columns(channels: int):
+    image = np.zeros((24, 36, channels), np.uint8)
+    with pytest.raises(ValueError, match=rf"holds {channels} channels.*data\[\.\.\., 0\]"):
+        opened(image, rgb=False)
+    assert len(opened(image[:, :8], rgb=False).parts) == 24  # so few rows may be a try
+
+
 def test_scale_translation_rotation_and_units_go_with_the_result():
     source = opened(
         np.zeros((3, 20, 30), np.uint8),

@@ -105,6 +105,20 @@ def test_a_bad_slice_of_a_lazy_stack_costs_no_other(tiny, bscan):
     assert [s.done for s in steps][-1] == steps[-1].total == 15
 
 
+def test_a_slice_of_another_shape_or_type_than_its_stack_costs_no_other(tiny, bscan):
+    class Lies(Lazy):
+        def __getitem__(self, z):
+            found = super().__getitem__(z)
+            return {1: found[:-3], 2: found * 1j}.get(z, found)
+
+    image = bscan((4, *SHAPE), "float32")
+    steps, result = steps_of(tiny.steps(Lies(image)))
+    said = [s.said for s in steps if s.said]
+    assert [text[:9] for text in said] == ["B-scan 2 ", "B-scan 3 "]
+    assert all("cannot be read (its reader gave" in text for text in said)
+    assert np.array_equal(result.samples[:, [0, 3]], tiny.segment(image).samples[:, [0, 3]])
+
+
 def test_bad_slices_do_not_hold_up_a_batch(tiny, monkeypatch, bscan):
     from spad.inference.memory_ladder import Limits
 

@@ -102,8 +102,14 @@ class Stack:
             raise
         except Exception as error:  # whatever the reader of a lazy stack raises
             raise BadSlice(
-                f"B-scan {self._first + z} of the image cannot be read ({error})"
+                f"B-scan {self._first + z} of the image cannot be read "
+                f"({str(error) or type(error).__name__})"
             ) from error
+        if pixels.shape != self._slices.shape[1:] or pixels.dtype.kind not in "buif":
+            raise BadSlice(
+                f"B-scan {self._first + z} of the image cannot be read (its reader gave "
+                f"{pixels.shape} {pixels.dtype} for {tuple(self._slices.shape[1:])})"
+            )
         if self.lazy and pixels.dtype.kind == "f":
             _check(pixels, self._first + z)
         self._digests[z] = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
