@@ -227,17 +227,24 @@ class LiveScores:
             self._rows, self.remark = np.zeros(self._shape, np.uint8).reshape(depth), ""
             self.translation = {}
         else:
+            theirs = _pixels(other)
             self.translation, self.remark = class_table(
-                structure_names(other), other.data, self.classes, self.values
+                structure_names(other), theirs, self.classes, self.values
             )
-            self._rows = translate(np.asarray(other.data), self.translation, 0).reshape(depth)
+            self._rows = translate(theirs, self.translation, 0).reshape(depth)
+            if _turned(layer, other):
+                said = (
+                    f"“{other.name}” is shown turned or mirrored against the segmentation: they "
+                    "are compared pixel by pixel, as they are stored."
+                )
+                self.remark = f"{self.remark} {said}".strip()
         prediction = self._prediction()
         rows = self._rows[0] if prediction.ndim == 2 else self._rows
         self._confusion = LiveConfusion(prediction, rows, len(self.classes))
 
     def _prediction(self) -> Any:
         """Return the layer's data as classes; the data itself where they are the same."""
-        data = np.asarray(self.segmentation.data)  # type: ignore[union-attr]
+        data = _pixels(self.segmentation)
         if data.ndim > 3:
             data = data.reshape(-1, *data.shape[-2:])
         return data if self._dense else _Coded(data, self._coded)
@@ -247,6 +254,28 @@ class LiveScores:
         if self._dense:
             return values
         return translate(np.asarray(values), self._table, IGNORE)
+
+
+def _pixels(layer: Labels) -> NDArray[Any]:
+    """Read all labels of a layer; a ValueError in words where its reader cannot."""
+    try:
+        return np.asarray(layer.data)
+    except Exception as error:  # whatever the reader of a lazy layer raises
+        raise ValueError(
+            f"“{layer.name}” cannot be read ({str(error) or type(error).__name__}): no scores with "
+            "it; open its file again, or choose another"
+        ) from error
+
+
+def _turned(layer: Labels, other: Labels) -> bool:
+    """Whether rows or columns of two layers of one shape point to different sides on screen."""
+
+    def sides(one: Labels) -> NDArray[np.float64]:
+        start = np.asarray(one.data_to_world(np.zeros(one.ndim)))
+        steps = [np.asarray(one.data_to_world(axis)) - start for axis in np.eye(one.ndim)[-2:]]
+        return np.stack([step / np.linalg.norm(step) for step in steps])
+
+    return not np.allclose(sides(layer), sides(other), atol=0.01)
 
 
 class _Coded:
@@ -270,8 +299,8 @@ def _classes(
     names = {c["value"]: c["name"] for c in known} if known else structure_names(layer)
     if not names:
         names = structure_names(reference) if reference is not None else {}
-        theirs = values_in(reference.data) if reference is not None else ()
-        found = {*values_in(layer.data), *theirs}
+        theirs = values_in(_pixels(reference)) if reference is not None else ()
+        found = {*values_in(_pixels(layer)), *theirs}
         names |= {v: f"label {v}" for v in found - {0, IGNORE} - set(names)}
     if len(names) >= MAX_CLASSES:
         raise ValueError(

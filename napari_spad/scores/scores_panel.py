@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from napari.layers import Labels
@@ -164,6 +165,8 @@ class ScoresPanel(QGroupBox):
             self.live.watch(ours, theirs)
         except ValueError as error:
             self._problem = str(error)
+            with suppress(ValueError):  # sizes alone
+                self.live.watch(ours, None)
         if (layer := self.live.segmentation) is not None:
             self.row_actions.follow(layer, self.live.reference)
         self.menu.follow(layer)

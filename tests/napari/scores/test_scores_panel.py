@@ -82,6 +82,42 @@ def test_a_reference_that_does_not_fit_is_refused_in_words(open_dock, qtbot):
     assert "add a reference" in dock.scores.note.text()
 
 
+def test_a_lazy_reference_that_cannot_be_read_is_named_and_costs_the_scores_alone(open_dock, qtbot):
+    import dask.array as da
+    from dask import delayed
+
+    viewer, dock = with_reference(open_dock, qtbot)
+    good = viewer.layers["reference"].data
+
+    def plane(z):
+        if z == 3:
+            raise KeyError("chunk 3")
+        return good[z]
+
+    planes = [da.from_delayed(delayed(plane)(z), good.shape[1:], good.dtype) for z in range(4)]
+    lazy = viewer.add_labels(da.stack(planes), name="lazy")
+    dock.scores.reference.choose(lazy)
+    assert "“lazy” cannot be read ('chunk 3'): no scores with it" in dock.scores.note.text()
+    viewer.dims.set_current_step(0, 1)
+    viewer.layers["eye – SPAD"].paint((1, 5, 20), 2)
+    assert cell(dock, "SRF", 1) == "–"
+    assert float(cell(dock, "SRF", 4)) > 0
+    dock.scores.reference.choose(viewer.layers["reference"])
+    assert cell(dock, "IS/OS", 1) == "invented"
+
+
+@pytest.mark.parametrize(
+    ("placed", "said"), [({"scale": (0.1, -0.02, 0.02)}, True), ({"rotate": 20}, True),
+                         ({}, False), ({"scale": (1, 3, 2), "translate": (0, 5, 5)}, False)],
+)  # fmt: skip
+def test_a_reference_that_is_mirrored_on_screen_is_said_to_be(open_dock, qtbot, placed, said):
+    viewer, dock = with_reference(open_dock, qtbot)
+    other = viewer.add_labels(viewer.layers["reference"].data, name="other", **placed)
+    dock.scores.reference.choose(other)
+    assert ("turned or mirrored" in dock.scores.note.text()) is said
+    assert cell(dock, "SRF", 1) == "0.800"
+
+
 def test_undo_and_redo_are_followed_within_a_moment(open_dock, qtbot):
     viewer, dock = with_reference(open_dock, qtbot)
     layer = viewer.layers["eye – SPAD"]
