@@ -184,9 +184,12 @@ def _sizes(paths: Sequence[Path]) -> tuple[list[tuple[int, int]], Any]:
 def _reference(
     paths: Sequence[Path], sizes: Sequence[tuple[int, int]], masks: Path
 ) -> tuple[Any, dict[str, Any]]:
-    found = {composed(p.stem): p for p in _images(masks)}
+    maps = _images(masks)
+    found = {composed(p.stem): p for p in maps}
     if not any(composed(p.stem) in found for p in paths):
         return None, {}
+    for files in (maps, paths):
+        _refuse_namesakes(files)
 
     def reader(path: Path, size: tuple[int, int]) -> Callable[[], NDArray[Any]]:
         def read() -> NDArray[Any]:
@@ -214,6 +217,14 @@ def _reference(
         settings = reference_settings("reference", named_values(names))
         settings["colormap"].color_dict[PAD] = np.zeros(4)
     return _in_memory(readers, sizes, np.dtype(np.uint8), PAD), settings
+
+
+def _refuse_namesakes(paths: Sequence[Path]) -> None:
+    """Raise where nobody can tell which label map is whose."""
+    seen: dict[str, Path] = {}
+    for path in sorted(paths):
+        if (other := seen.setdefault(composed(path.stem), path)) is not path:
+            raise ValueError(f"{path}: {other.name} has the same name; remove or rename one")
 
 
 def _reader(path: Path, dtype: Any) -> Callable[[], NDArray[Any]]:

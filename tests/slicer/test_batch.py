@@ -141,6 +141,18 @@ def test_what_is_written_serves_as_a_reference_and_a_bad_one_costs_only_the_scor
     assert (out / "scan_002.seg.nrrd").is_file()
 
 
+def test_of_two_references_none_is_left_to_chance(engine, images, tmp_path, capsys):
+    out, references = tmp_path / "out", tmp_path / "references"
+    (images / "broken.png").unlink()
+    references.mkdir()
+    for name in ("scan_001.png", "scan_001.tif"):
+        Image.fromarray(np.zeros((20, 30), np.uint8)).save(references / name)
+    assert run(engine, images, out, "--references", str(references)) == 1
+    told = capsys.readouterr()
+    assert "holds scan_001.png, scan_001.tif: keep the one that is meant" in told.err
+    assert "1 of 2 done" in told.out
+
+
 def test_images_of_one_name_do_not_count_for_each_other(engine, images, tmp_path, capsys):
     out = tmp_path / "out"
     Image.open(images / "scan_001.png").save(tmp_path / "scan_001.tif")

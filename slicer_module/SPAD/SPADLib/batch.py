@@ -217,6 +217,9 @@ def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
     found = [f for s in LABELS if (f := references / f"{stem}{s}").is_file()]
     if not found:
         return f"no reference “{stem}” in {references}"
+    if len(found) > 1:
+        names = ", ".join(f.name for f in found)
+        raise ValueError(f"{references} holds {names}: keep the one that is meant")
     reference = Reference.of(load_segmentation(found[0]), result)
     comparison = LiveScores(result, reference)
     to_csv(comparison, target.with_name(f"{_stem(target, LABELS)}.scores.csv"))

@@ -450,6 +450,16 @@ def save(path: Path, data: np.ndarray) -> None:
     Picture.fromarray(data).save(path)
 
 
+@pytest.mark.parametrize("where", ["images", "masks"])
+def test_two_files_of_one_name_leave_no_label_map_to_chance(tmp_path: Path, where: str):
+    for folder in ("images", "masks"):
+        save(tmp_path / folder / "a.png", np.zeros((9, 12), np.uint8))
+    assert len(layers(tmp_path)) == 2
+    save(tmp_path / where / "a.tif", np.ones((9, 12), np.uint8))
+    with pytest.raises(ValueError, match=rf"{where}.a\.tif: a\.png has the same name"):
+        layers(tmp_path)
+
+
 def test_a_folder_is_sorted_as_people_count(tmp_path: Path):
     for name in ("b10", "b2", "B1", "a"):
         save(tmp_path / f"{name}.png", np.zeros((4, 5), np.uint8))
