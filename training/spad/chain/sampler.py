@@ -143,7 +143,7 @@ class Chains:
     p_0 : Tensor of float32, shape (B, n, K, H, W)
         ``p(x_0)`` at the end of each chain, after the last step.
     told : Tensor of float32, shape (B, K, H, W)
-        Sum over the chains of their priors at the last step (method, Eq. 29).
+        Sum over the chains of their priors at the last step.
     """
 
     def __init__(
