@@ -252,7 +252,7 @@ def test_a_sure_prior_ends_at_its_label_whatever_the_noise():
 
 
 @pytest.mark.parametrize("temperature", [1, 2.15])
-@pytest.mark.parametrize("times", [(250,), (250, 25), (40, 20)])
+@pytest.mark.parametrize("times", [(250,), (250, 25), (250, 120, 3)])
 def test_the_mean_holds_nothing_of_a_pixel_s_own_draws(times, temperature):
     logits = torch.randn(K, *SHAPE, generator=torch.Generator().manual_seed(4))
     told = (logits / temperature).softmax(0)
@@ -263,12 +263,20 @@ def test_the_mean_holds_nothing_of_a_pixel_s_own_draws(times, temperature):
             assert (p_0.mean(0) - told).abs().mean() > 0.05
 
 
-def test_the_mean_is_what_many_chains_come_to():
+@pytest.mark.parametrize(
+    ("times", "start"), [((250, 25), None), ((75, 38), 2), ((75,), 2), ((250, 90, 20), None)]
+)
+def test_the_mean_is_what_many_chains_come_to(times, start):
     """The law of total expectation, without a temperature."""
     logits = torch.randn(K, 1, 1, generator=torch.Generator().manual_seed(5)).expand(K, *SHAPE)
-    ends = [mean_of(logits, seed=seed) for seed in range(40)]
+    if start is not None:
+        start = torch.full((1, *SHAPE), start, dtype=torch.uint8)
+    ends = [mean_of(logits, times=times, start=start, seed=seed) for seed in range(40)]
     found = torch.stack([p_0 for _, p_0 in ends]).mean((0, 1, 3, 4))
-    torch.testing.assert_close(found, ends[0][0][:, 0, 0], atol=0.01, rtol=0)
+    means = torch.stack([mean for mean, _ in ends])
+    torch.testing.assert_close(found, means.mean((0, 2, 3)), atol=0.01, rtol=0)
+    if start is not None:
+        assert found[2] > logits.softmax(0)[2, 0, 0] + 0.05  # it remembers what it began with
 
 
 # Corrections

@@ -2,9 +2,10 @@
 
 Any grid of times may be visited, as the posterior of any two is exact (docs/method.md, section 1).
 The last step goes to s = 0 and hands out probabilities: drawing there, pixel by pixel, would only
-add noise. So would what each pixel's own last label tells of it, where many chains are averaged:
-their mean is of the prior, which has the same expectation and less variance (Rao-Blackwell). With
-all T times it is CCDM's ancestral chain.
+add noise. So would what the labels drawn for a pixel itself tell of it, where many chains are
+averaged: their mean is of the prior, which has the same expectation and less variance
+(Rao-Blackwell); of a pixel's own labels only the one counts that a restart begins with. With all T
+times it is CCDM's ancestral chain.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Chains:
     p_0 : Tensor of float32, shape (B, n, K, H, W)
         ``p(x_0)`` at the end of each chain, after the last step.
     told : Tensor of float32, shape (B, K, H, W)
-        Sum over the chains of their priors at the last step.
+        Sum over the chains of their priors at the last step, weighed by what a restart begins with.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ class Chains:
         jumps = schedule.jump(self._times, [*times[1:], 0], device=device)  # sent at once
         self._jumps = [jumps.of(number) for number in range(len(times))]
         self._x_t: Tensor
+        self._first: Tensor | None = None
         self.p_0 = torch.empty(b, n, num_classes, *shape, device=device)
         self.told = torch.empty(b, num_classes, *shape, device=device)
 
@@ -180,6 +182,7 @@ class Chains:
         """Do a step, the number-th of as many as there are times; in this order."""
         if number == 0:
             self._begin()
+            self._first = None if self._forgets[0] else self._x_t.clone()
         t, x_t = self._times[number], self._x_t
         # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
         alike = None
@@ -205,7 +208,11 @@ class Chains:
         """What some of the chains tell, and how each of them ends."""
         if self._temperature != 1:
             logits /= self._temperature
-        told = self._held(logits.softmax(2))
+        if self._first is None:
+            told = self._held(logits.softmax(2))
+        else:
+            first = self._first[:, part]
+            told = self._held(end(first, logits.clone(), self._jumps[0], self._temperature))
         if part.start:
             self.told += told.sum(1)
         else:
