@@ -163,12 +163,15 @@ def alternatives(desk: Desk) -> None:
 def fill_between(desk: Desk) -> None:
     """Accept the B-scans on either side of one, and have it filled."""
     dock, driver = desk.dock, desk.driver
-    layer = dock.results[-1].layer
+    result = dock.results[-1]
     driver.open_tab(dock.panels, "Correct")
-    for z in (6, 8):
-        dock.desk.go_to(layer, (z,))
+    done = {z for (z,) in dock.review.reviews.accepted(result)}
+    gaps = [z for z in range(1, len(result.layer.data) - 1) if not done & {z - 1, z, z + 1}]
+    gap = min(gaps, key=lambda z: abs(z - 7))
+    for z in (gap - 1, gap + 1):
+        dock.desk.go_to(result.layer, (z,))
         driver.press("A")
-    dock.desk.go_to(layer, (7,))
+    dock.desk.go_to(result.layer, (gap,))
     driver.press("G")
     driver.wait(lambda: "filled" in dock.footer.status.text(), 120, "the filling")
     desk.still("between")
