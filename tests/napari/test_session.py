@@ -34,7 +34,7 @@ def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settin
     driver.wait(lambda: dock.form.model.listed, 120, "PyTorch")
     dock.form.checkpoint.choose(shipped()["oct-phantom"])
     dock.form.samples.setValue(2)
-    session = Session(viewer, dock, driver, strokes=2, timeout=120)
+    session = Session(viewer, dock, driver, strokes=4, timeout=120)
     dock.keep.export_panel.folder.setText(str(tmp_path / "exports"))
     dock.training.cases.folder.choose(tmp_path / "set")
     first = STEPS[: STEPS.index(accept_and_next) + 1]
@@ -47,7 +47,7 @@ def test_a_session_on_phantoms_raises_dice_by_strokes(make_napari_viewer, settin
     assert len(list((tmp_path / "set" / "masks").glob("*.png"))) == 1
     assert jumped.bscan_dice > 0.4  # the model knows phantoms
     assert jumped.stack_dice == segmented.stack_dice
-    assert painted.counts.strokes == 2
+    assert painted.counts.strokes == 4
     assert painted.bscan_dice > jumped.bscan_dice
     assert painted.stack_dice > segmented.stack_dice
     by_hand = dock.results[-1].by_hand.data
