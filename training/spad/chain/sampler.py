@@ -182,7 +182,6 @@ class Chains:
         """Do a step, the number-th of as many as there are times; in this order."""
         if number == 0:
             self._begin()
-            self._first = None if self._forgets[0] else self._x_t.clone()
         t, x_t = self._times[number], self._x_t
         # Where x_t says nothing, one answer (to chain 0's noise) serves all chains of an image.
         alike = None
@@ -235,6 +234,7 @@ class Chains:
             u = self._uniform("first")
             start = self._start.unsqueeze(1).expand(u.shape)
             self._x_t = q_sample(start, self._jumps[0].alpha_bar_t[0], self._k, u)
+        self._first = None if self._forgets[0] else self._x_t.clone()
 
     def _drawn(self, number: int, x: Tensor, pi: Tensor | None, u: Tensor, part: slice) -> Tensor:
         """Label maps at the next time, of a part of the chains."""
