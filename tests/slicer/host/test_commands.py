@@ -31,6 +31,19 @@ def test_a_slow_command_shows_its_lines_and_does_not_keep_the_processor_busy():
     assert len(said) < 200  # it yields some fifty times a second, not as fast as it is asked
 
 
+def test_a_line_written_in_pieces_is_shown_when_it_is_whole():
+    code = """if True:
+        import sys, time
+        for piece in (b"caf\\xc3", b"\\xa9 ", b"1\\n", b"two\\rthr", b"ee\\r\\n", b"unended"):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
+            time.sleep(0.2)
+    """
+    shown = [s for s in run_command(python(code)) if s]
+    assert set(shown) <= {"café 1", "two", "three"}
+    assert shown[-1] == "three"
+
+
 def test_a_command_ends_when_its_reader_does(tmp_path):
     started = tmp_path / "started"
     code = f"import os, time\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = ["Overheard", "python_program", "run_command"]
+_ENDS = re.compile(rb"[\r\n]")
 
 
 def python_program(*names: str) -> str:
@@ -39,7 +41,9 @@ def python_program(*names: str) -> str:
 
 
 def run_command(command: list[str]) -> Iterator[str]:
-    """Run a command; yield its newest line as it comes, and "" while it says nothing.
+    """Run a command; yield its newest whole line as it comes, and "" while it says nothing.
+
+    A program may write a line in pieces (Python does, unbuffered); none of them is shown.
 
     Raises
     ------
@@ -49,17 +53,19 @@ def run_command(command: list[str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="spad-", ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log.txt")
         # Opened twice: through one handle, reading would move the place where the command writes.
-        with log.open("wb") as sink, log.open(encoding="utf-8", errors="replace") as source:
+        with log.open("wb") as sink, log.open("rb") as source:
             process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
                 command,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
+            begun = b""
             try:
                 while process.poll() is None:
-                    lines = source.read().splitlines()
-                    yield next((t for t in reversed(lines) if t.strip()), "")
+                    *lines, begun = _ENDS.split(begun + source.read())
+                    newest = next((t for t in reversed(lines) if t.strip()), b"")
+                    yield newest.decode("utf-8", "replace")
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(0.02)  # else the event loop would turn as fast as it can
             finally:
