@@ -71,6 +71,19 @@ def test_a_deformable_convolution_is_one_whose_weights_look_elsewhere():
         torch.testing.assert_close(conv(x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_where_a_deformable_convolution_looks_is_learnt_in_full_precision():
+    conv = DeformableConv(24, 7, 3)
+    x = torch.randn(2, 24, 32, 32)
+    learnt = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = conv(x)
+        out.square().mean().backward()
+        learnt.append(conv.offsets.weight.grad.clone())
+        conv.zero_grad()
+    torch.testing.assert_close(*learnt)
+
+
 @pytest.mark.parametrize("kind", ["swin-unet", "trans-unet", "d-lka", "dsc-amp"])
 def test_what_does_not_fit_in_one_pass_is_run_in_tiles(kind):
     config = NetworkConfig(kind=kind, widths=(8, 16, 16), blocks=1)

@@ -123,9 +123,11 @@ class DeformableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, h, w) to the same."""
-        k = self.kernel
-        offsets = self.offsets(x).float().view(len(x), k, k, 2, *x.shape[2:])
-        exact = x.float().contiguous()
+        k, exact = self.kernel, x.float().contiguous()
+        # A place a dozen pixels away is not bfloat16's; nor is this gradient, which oneDNN reads
+        # in part from fresh memory (3.12: dilated, channels no multiple of 16).
+        with torch.autocast(x.device.type, enabled=False):
+            offsets = self.offsets(exact).view(len(x), k, k, 2, *x.shape[2:])
         rows = [self._row(exact, offsets[:, i], i) for i in range(k)]
         return torch.stack(rows).sum(0).to(x.dtype)
 
