@@ -49,9 +49,10 @@ def test_a_field_is_smooth_within_its_length_and_independent_beyond_twice_it() -
     assert together[23:].abs().max() < 5 / math.sqrt(3000)
 
 
-def test_each_pixel_takes_a_class_with_its_probability() -> None:
+@pytest.mark.parametrize("length_px", [8.0, 30.0])  # pixels, and blocks of three that overhang
+def test_each_pixel_takes_a_class_with_its_probability(length_px: float) -> None:
     p, n = [0.5, 0.0, 0.35, 0.15], 3000
-    found = drawn(p, n)
+    found = drawn(p, n, length_px)
     for i, share in enumerate(p):
         error = ((found == i).float().mean(0) - share).abs().max()
         assert error <= 5 * math.sqrt(share * (1 - share) / n)
@@ -65,10 +66,11 @@ def test_neighbours_agree_and_maps_differ() -> None:
     assert (near[0] != near[1]).any()
 
 
-def test_a_sure_pixel_is_drawn_surely() -> None:
+@pytest.mark.parametrize("length_px", [8.0, 64.0])
+def test_a_sure_pixel_is_drawn_surely(length_px: float) -> None:
     labels = torch.arange(720).view(1, *SHAPE) % 3
     sure = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
-    found = coherent_draw(sure.unsqueeze(1), 8, words([[0]], 3))
+    found = coherent_draw(sure.unsqueeze(1), length_px, words([[0]], 3))
     assert torch.equal(found[0], labels.to(torch.uint8))
 
 
