@@ -124,10 +124,14 @@ class DeformableConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, h, w) to the same."""
         k, exact = self.kernel, x.float().contiguous()
-        # A place a dozen pixels away is not bfloat16's; nor is this gradient, which oneDNN reads
-        # in part from fresh memory (3.12: dilated, channels no multiple of 16).
-        with torch.autocast(x.device.type, enabled=False):
-            offsets = self.offsets(exact).view(len(x), k, k, 2, *x.shape[2:])
+        if x.device.type == "cpu":
+            # In bfloat16 oneDNN 3.12 reads a part of the gradient from fresh memory: dilated, and
+            # channels no multiple of 16. A place a dozen pixels away is not bfloat16's either.
+            with torch.autocast("cpu", enabled=False):
+                offsets = self.offsets(exact)
+        else:
+            offsets = self.offsets(x).float()
+        offsets = offsets.view(len(x), k, k, 2, *x.shape[2:])
         rows = [self._row(exact, offsets[:, i], i) for i in range(k)]
         return torch.stack(rows).sum(0).to(x.dtype)
 
