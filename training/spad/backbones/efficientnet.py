@@ -104,10 +104,10 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H / stride, W / stride), rounded up."""
-        h = x if self.expand is None else F.relu6(self.expand(x))
-        h = F.relu6(self.depthwise(h))
+        h = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        h = F.relu6(self.depthwise(h), inplace=True)
         out: Tensor = self.project(h)
-        return x + out if self.adds else out
+        return out.add_(x) if self.adds else out
 
 
 class EfficientNet(nn.Module):
@@ -169,7 +169,7 @@ class EfficientNet(nn.Module):
             rounded up.
         """
         maps = []
-        x = F.relu6(self.stem(image))
+        x = F.relu6(self.stem(image), inplace=True)
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in self._ends:

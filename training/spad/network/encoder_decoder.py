@@ -93,7 +93,8 @@ class Block(nn.Module):
         else:
             told = self.time(time).to(self.norm.weight.dtype)
             h = self.norm(x, *told.chunk(2, dim=1))
-        h = self.conv_2(F.silu(self.conv_1(h)))
+        h = F.silu(self.conv_1(h), inplace=not torch.is_grad_enabled())
+        h = self.conv_2(h)
         out: Tensor = h.add_(self.skip(x))
         return out
 
