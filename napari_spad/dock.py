@@ -23,9 +23,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, Tabs, data_folder, named
+from napari_spad.desk import Desk, FunctionWorker, Result, Tabs, data_folder, named
 from napari_spad.scores import ScoresPanel
 from napari_spad.segment import Footer, ReportButton, Segmenting, SegmentPanel
 from spad.checkpoint import NOTICE

@@ -12,11 +12,10 @@ import numpy as np
 from napari.layers import Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import FunctionWorker
 
 from napari_spad.borders.line_layers import add_lines, borders_of
 from napari_spad.borders.line_model import Borders
-from napari_spad.desk import Desk, explain
+from napari_spad.desk import Desk, FunctionWorker, explain
 from napari_spad.layers import placement
 from spad.borders import Lines, from_bits, to_bits
 
@@ -71,7 +70,7 @@ class KeptLines(QObject):
         self.tracked: dict[int, TrackedLines] = {}
         self._gone: list[TrackedLines] = []
         self._busy = busy
-        self._worker: FunctionWorker[Any] | None = None
+        self._worker: FunctionWorker | None = None
         self.trouble = ""
         self._timer = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._timer.timeout.connect(self._save)

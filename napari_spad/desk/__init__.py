@@ -6,20 +6,19 @@ from spad.lazy import lazily
 
 if TYPE_CHECKING:
     from napari_spad.desk.annotators import AnnotatorField, annotator, hand_over, whose
-    from napari_spad.desk.background import Background
+    from napari_spad.desk.background import (
+        Background,
+        EngineError,
+        FunctionWorker,
+        GeneratorWorker,
+        explain,
+    )
     from napari_spad.desk.choosers import CheckpointCombo, LayerCombo
     from napari_spad.desk.desk import Desk, data_folder
     from napari_spad.desk.keys import UNDO_HERE, Keys, typed
     from napari_spad.desk.question import Question
     from napari_spad.desk.result import Result, model_file, model_tag
-    from napari_spad.desk.run import (
-        Edits,
-        EngineError,
-        Finished,
-        Request,
-        explain,
-        segment_parts,
-    )
+    from napari_spad.desk.run import Edits, Finished, Request, segment_parts
     from napari_spad.desk.settings import setting
     from napari_spad.desk.tabs import Tabs
     from napari_spad.desk.widgets import Fold, form_layout, named, narrow

@@ -12,10 +12,11 @@ from napari.components import ViewerModel
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QSettings, QStandardPaths, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
+from napari_spad.desk.background import explain
 from napari_spad.desk.framing import Framing
 from napari_spad.desk.keys import typed
 from napari_spad.desk.result import Result
-from napari_spad.desk.run import Engine, Request, Run, explain
+from napari_spad.desk.run import Engine, Request, Run
 from napari_spad.layers import Edit, leading_index, numbered
 from spad.annotation import RunProgress
 from spad.doctor import note

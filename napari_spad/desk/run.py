@@ -5,7 +5,6 @@ Nothing of the engine is imported before it is needed: importing PyTorch takes s
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import GeneratorWorker
 
+from napari_spad.desk.background import EngineError, GeneratorWorker, explain
 from napari_spad.layers import FIRST, Part, Source, numbered
 from spad.annotation import RunProgress, followed, opened
 from spad.autosave import Packed
-from spad.inference import Engine, hosts
+from spad.inference import Engine
 
-__all__ = ["Edits", "Engine", "Finished", "Request", "Run", "explain"]
+__all__ = ["Edits", "Engine", "Finished", "Request", "Run"]
 
 
 Edits = Mapping[tuple[int, ...], Mapping[str, Any]]
@@ -84,31 +83,6 @@ class Finished:
         said = (*said, *made.get("said", ()))
         where = made["device"] + (" of the server" if "server" in made else "")
         return cls(part, segmentation, Packed.of(segmentation.samples), where, said)
-
-
-class EngineError(Exception):
-    """What went wrong in the worker, in words.
-
-    Not a `RuntimeError`: the worker class swallows those, and every torch error is one.
-    """
-
-
-def explain(error: BaseException) -> str:
-    """Return the error in words, with what to do about it."""
-    text = str(error).strip() or type(error).__name__
-    if isinstance(error, EngineError):
-        return text
-    if isinstance(error, OSError) and getattr(error, "winerror", None) == 1114:
-        return (
-            "Windows could not load PyTorch after the window was opened (error 1114). Start napari "
-            'with  python -c "import torch, napari; napari.Viewer(); napari.run()"  or install '
-            "the current Microsoft Visual C++ redistributable."
-        )
-    if isinstance(error, ImportError):
-        if error.name is None:  # raised by us, and says what to install
-            return text
-        return f"{text}. Install what is missing:  {sys.executable} -m pip install napari-spad"
-    return hosts.explain(error, safe="The image and your layers are safe.")
 
 
 def segment_parts(
@@ -232,7 +206,7 @@ class Run(QObject):
         self.request = request
         self._complete = False
         self._taken, self._cancelled = threading.Event(), threading.Event()
-        self._worker: GeneratorWorker[Any, Any, Any] | None = GeneratorWorker(
+        self._worker: GeneratorWorker | None = GeneratorWorker(
             _guarded, engine, request, self._taken, self._cancelled
         )
         self._worker.yielded.connect(self._on_yield)

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, annotator
+from napari_spad.desk import Desk, FunctionWorker, Result, annotator
 from napari_spad.keep.log_lines import LogLines
 from napari_spad.layers import Edit
 
@@ -79,7 +78,7 @@ class AnnotationLog(QObject):
         self._over = False
         self._visit: _Visit | None = None
         self._last = clock()
-        self._worker: FunctionWorker[Any] | None = None
+        self._worker: FunctionWorker | None = None
         self._arrive = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._arrive.timeout.connect(self._on_arrived)
         desk.edited.connect(self._on_edited)

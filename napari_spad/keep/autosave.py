@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import FunctionWorker
 
 from napari_spad.borders import KeptLines, TrackedLines
-from napari_spad.desk import Desk, Result, explain
+from napari_spad.desk import Desk, FunctionWorker, Result, explain
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer, now, places_of
 from napari_spad.layers import Edit, is_label_map
 from spad.autosave import AutosavedLayer, Session
@@ -67,7 +66,7 @@ class Autosave(QObject):
         self._busy = Lock()
         self.lines = KeptLines(desk, self.session, self._busy)
         self.lines.removed.connect(self._on_lines_removed)
-        self._worker: FunctionWorker[Any] | None = None
+        self._worker: FunctionWorker | None = None
         self._timer = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._timer.timeout.connect(self._save)
         desk.written.connect(self._on_written)

@@ -16,10 +16,10 @@ from qtpy.QtWidgets import (
     QPushButton,
     QVBoxLayout,
 )
-from superqt.utils import FunctionWorker
 
 from napari_spad.desk import (
     Desk,
+    FunctionWorker,
     LayerCombo,
     Question,
     Result,
@@ -50,7 +50,7 @@ class ExportPanel(QGroupBox):
     def __init__(self, desk: Desk, autosave: Autosave) -> None:
         super().__init__("Export")
         self.desk, self.settings, self.autosave = desk, desk.settings, autosave
-        self._worker: FunctionWorker[Any] | None = None
+        self._worker: FunctionWorker | None = None
         self._exporting: tuple[Labels, Any] | None = None  # the layer, and the labels as written
         self._make()
         self._lay_out()

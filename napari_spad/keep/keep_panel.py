@@ -17,9 +17,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, named
+from napari_spad.desk import Desk, FunctionWorker, named
 from napari_spad.keep.annotation_log import AnnotationLog
 from napari_spad.keep.autosave import RETRY_MS, Autosave
 from napari_spad.keep.closing import Closing

@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, explain
+from napari_spad.desk import Desk, FunctionWorker, Result, explain
 from napari_spad.keep.autosave import Autosave
 from napari_spad.layers import (
     FIRST,
@@ -73,7 +72,7 @@ class Recovery(QObject):
         super().__init__()
         self.desk, self.autosave, self.viewer = desk, autosave, desk.viewer
         self._waiting: list[_Waiting] = []
-        self._workers: list[FunctionWorker[Any]] = []
+        self._workers: list[FunctionWorker] = []
         self.viewer.layers.events.inserted.connect(self._on_inserted)
         self.viewer.layers.events.removed.connect(self._on_removed)
 

@@ -19,9 +19,8 @@ from qtpy.QtWidgets import (
     QPushButton,
     QVBoxLayout,
 )
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Question, explain, named
+from napari_spad.desk import Desk, FunctionWorker, Question, explain, named
 from napari_spad.keep.autosave import Autosave
 from napari_spad.keep.recovery import Recovery
 from spad.autosave import KEPT_BYTES, KEPT_DAYS, AutosavedLayer, kept_layers, prune, throw_away
@@ -69,7 +68,7 @@ class RecoveryPanel(QGroupBox):
         self.question = Question("question")
         self.copies: list[_Copy] = []
         self._asked = self._over = self._told = False
-        self._worker: FunctionWorker[Any] | None = None
+        self._worker: FunctionWorker | None = None
         self.list = named(QListWidget(), "kept_list")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setToolTip(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_spad.layers.colour_planes import may_be_colours
 from napari_spad.layers.geometry import bscan_sizes, leading_index, level_0, spacing_mm
 from napari_spad.layers.numbering import numbered
-from spad.cases import without_empty
+from spad.cases import foreign, without_empty
 from spad.inference import order_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ class Source:
             else f"“{self.name}”"
         )
         try:
-            pixels = np.asarray(self.data[part.region])
+            with foreign():
+                pixels = np.asarray(self.data[part.region])
         except MemoryError:
             raise
         except Exception as error:  # whatever the reader of a lazy layer raises

@@ -21,9 +21,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, EngineError, Result, explain, named
+from napari_spad.desk import Desk, EngineError, FunctionWorker, Result, explain, named
 from napari_spad.layers import FIRST, Edit, Source, bscan_sizes, open_source, part_at, segmented
 from napari_spad.learn.folder_row import FolderRow
 

@@ -15,6 +15,7 @@ from napari_spad.layers import level_0
 from napari_spad.scale import Facts
 from spad.annotation import check_sum
 from spad.autosave import Packed
+from spad.cases import foreign
 from spad.checkpoint import IGNORE, LabelClass
 from spad.measuring import Grid, LiveMeasures, propose_fovea
 
@@ -122,7 +123,16 @@ def pit_of(facts: Facts) -> Callable[[], tuple[float, float] | None]:
     if None in mm or shape[0] < 3 or isinstance(image, Labels) or image.rgb:
         return lambda: None
     lengths = [float(s or 0) for s in mm]
-    return lambda: propose_fovea(np.asarray(level_0(image)).reshape(shape), lengths)
+
+    def pit() -> tuple[float, float] | None:
+        try:
+            with foreign():
+                pixels = np.asarray(level_0(image))
+        except Exception:  # whatever the reader of a lazy layer raises: it costs the fovea alone
+            return None
+        return propose_fovea(pixels.reshape(shape), lengths)
+
+    return pit
 
 
 @lru_cache(maxsize=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from napari_spad.measure.maps import (
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
 from napari_spad.scale import source_of
+from spad.cases import foreign
 from spad.measuring import Grid, projection
 
 __all__ = ["EnFacePanel"]
@@ -130,7 +132,9 @@ class EnFacePanel(QWidget):
             lead = (0,) * (facts.image.ndim - 3)
             flat = np.zeros(facts.shape[::2], np.float32)  # where only labels are known
             if not isinstance(facts.image, Labels):
-                flat = projection(pixels[lead])
+                for z in range(len(flat)):
+                    with contextlib.suppress(Exception), foreign():  # of lazy layers: it stays dark
+                        flat[z] = projection(pixels[(*lead, slice(z, z + 1))])
             self._ground = pixels, greys(flat)
         return self._ground[1]
 
@@ -164,7 +168,12 @@ class EnFacePanel(QWidget):
         if facts is None or layer is None or isinstance(facts.image, Labels):
             return None
         at = leading_index(layer, self.desk.viewer)
-        image = np.asarray(level_0(facts.image)[at])
+        try:
+            with foreign():
+                image = np.asarray(level_0(facts.image)[at])
+        except Exception as error:  # whatever the reader of a lazy layer raises
+            self.view.empty = f"this B-scan cannot be read ({str(error) or type(error).__name__})"
+            return None
         image = image[..., :3].mean(-1) if facts.image.rgb else image
         line, layers = None, self.desk.viewer.layers
         for other in layers:

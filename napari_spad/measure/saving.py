@@ -17,7 +17,7 @@ from napari_spad.layers import level_0
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
 from spad.borders import by_region, missing_columns, thickness_rows
-from spad.cases import write_bytes
+from spad.cases import foreign, write_bytes
 from spad.checkpoint import plain_text
 from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import write_text
@@ -135,12 +135,9 @@ class Saving(QObject):
         facts, layer = measures.facts, live.segmentation
         if self._work.busy or facts is None or layer is None or measures.live is None:
             return
-        pixels = np.asarray(level_0(facts.image))
-        if getattr(facts.image, "rgb", False):
-            pixels = pixels[..., :3].mean(-1)
-        shape = facts.shape
+        image, shape = level_0(facts.image), facts.shape
+        rgb = getattr(facts.image, "rgb", False)
         page = {
-            "image": pixels.reshape(shape),
             "labels": measures.class_maps(),
             "classes": live.classes,
             "live": deepcopy(measures.live),  # strokes go on meanwhile
@@ -152,7 +149,14 @@ class Saving(QObject):
             "noted": [*filter(None, [measures.partly, missing_columns(measures.layers())])],
         }
         self._desk.say("drawing the page…")
-        self._work.start(lambda: page_pdf(**page), lambda pdf: self.write(path, pdf))
+
+        def drawn() -> bytes:
+            with foreign():
+                pixels = np.asarray(image)
+            pixels = pixels[..., :3].mean(-1) if rgb else pixels
+            return page_pdf(image=pixels.reshape(shape), **page)
+
+        self._work.start(drawn, lambda pdf: self.write(path, pdf))
 
     def _facts(self) -> dict[str, str]:
         """More lines of the page: who, with what, how much by hand."""

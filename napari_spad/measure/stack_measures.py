@@ -14,10 +14,9 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import FunctionWorker
 
 from napari_spad.borders import StackLines
-from napari_spad.desk import Desk, Result
+from napari_spad.desk import Desk, FunctionWorker, Result
 from napari_spad.layers import bscan_sizes, leading_index, segmented
 from napari_spad.measure.counting import (
     drawn_samples,

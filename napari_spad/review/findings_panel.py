@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, Result, named
+from napari_spad.desk import Desk, FunctionWorker, Result, named
 from napari_spad.layers import segmented, spacing_mm
 
 __all__ = ["FindingsPanel"]

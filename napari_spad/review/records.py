@@ -8,9 +8,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import FunctionWorker, GeneratorWorker
 
-from napari_spad.desk import Desk, Result, annotator
+from napari_spad.desk import Desk, FunctionWorker, GeneratorWorker, Result, annotator
 from napari_spad.layers import Edit, noted, segmented
 from spad.cases import file_error
 

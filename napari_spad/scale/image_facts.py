@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_spad.layers import is_straight, lengths_mm, level_0, numbered
 from napari_spad.scale.kept_facts import KeptFacts
+from spad.cases import foreign
 from spad.measuring import Scale
 
 if TYPE_CHECKING:
@@ -281,7 +282,9 @@ def _key(image: Any) -> str:
     """
     data = level_0(image)
     try:
-        middle = np.ascontiguousarray(data[tuple(n // 2 for n in data.shape[: image.ndim - 2])])
+        with foreign():
+            middle = data[tuple(n // 2 for n in data.shape[: image.ndim - 2])]
+            middle = np.ascontiguousarray(middle)
     except Exception:  # whatever the reader of a lazy layer raises
         return ""
     return sha256(f"{tuple(data.shape)} {middle.dtype}".encode() + middle.tobytes()).hexdigest()

@@ -24,9 +24,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import GeneratorWorker
 
-from napari_spad.desk import Desk, EngineError, explain, named, narrow, whose
+from napari_spad.desk import Desk, EngineError, GeneratorWorker, explain, named, narrow, whose
 from napari_spad.layers import leading_index, structure_names
 from napari_spad.scores.compared_layers import comparable
 from napari_spad.scores.live_scores import LiveScores
@@ -61,7 +60,7 @@ class Comparison(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Compare annotators")
         self._live, self._viewer = live, desk.viewer
-        self._worker: GeneratorWorker[Any, Any, Any] | None = None
+        self._worker: GeneratorWorker | None = None
         self.names: list[str] = []
         self.dice: NDArray[np.float64] = np.zeros((0, 0, 1))
         self.classes: tuple[LabelClass, ...] = ()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
-from superqt.utils import GeneratorWorker
 
+from napari_spad.desk import GeneratorWorker
 from spad.checkpoint import IGNORE
 from spad.metrics import hd95
 
@@ -23,7 +22,7 @@ class Distances(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._worker: GeneratorWorker[Any, Any, Any] | None = None
+        self._worker: GeneratorWorker | None = None
         self._turn = 0
 
     def start(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.layers import level_0, noted, structure_names
+from spad.cases import foreign
 from spad.checkpoint import IGNORE, MAX_CLASSES, LabelClass
 from spad.metrics import LiveConfusion, class_table, translate, values_in
 
@@ -259,7 +260,8 @@ class LiveScores:
 def _pixels(layer: Labels) -> NDArray[Any]:
     """Read all labels of a layer; a ValueError in words where its reader cannot."""
     try:
-        return np.asarray(layer.data)
+        with foreign():
+            return np.asarray(layer.data)
     except Exception as error:  # whatever the reader of a lazy layer raises
         raise ValueError(
             f"“{layer.name}” cannot be read ({str(error) or type(error).__name__}): no scores with "

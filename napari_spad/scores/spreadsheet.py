@@ -10,9 +10,8 @@ from typing import Any
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QTableWidget, QWidget
-from superqt.utils import GeneratorWorker
 
-from napari_spad.desk import Desk, EngineError, explain, setting, whose
+from napari_spad.desk import Desk, EngineError, GeneratorWorker, explain, setting, whose
 from napari_spad.layers import spacing_mm
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.table import DICE
@@ -64,7 +63,7 @@ class ScoreFile(QObject):
     def __init__(self, desk: Desk, live: LiveScores, parent: QWidget) -> None:
         super().__init__(parent)
         self._desk, self._live, self._parent = desk, live, parent
-        self._worker: GeneratorWorker[Any, Any, Any] | None = None
+        self._worker: GeneratorWorker | None = None
 
     def ask(self) -> None:
         """Ask where to, and save there."""

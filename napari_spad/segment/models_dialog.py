@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,7 +62,8 @@ class _Fetching(QObject):
         except Exception as error:
             outcome = error
         steps.close()
-        self.ended.emit(outcome)
+        with contextlib.suppress(RuntimeError):  # the program has ended, and the signals with it
+            self.ended.emit(outcome)
 
 
 class ModelsDialog(QDialog):

@@ -14,9 +14,8 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
 )
-from superqt.utils import FunctionWorker
 
-from napari_spad.desk import Desk, explain, form_layout, named, setting
+from napari_spad.desk import Desk, FunctionWorker, explain, form_layout, named, setting
 from spad.remote import Address, choose, greeting
 
 __all__ = ["ServerRow"]
@@ -39,7 +38,7 @@ class ServerRow(QFrame):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._settings = desk.settings
-        self._worker: FunctionWorker[str] | None = None
+        self._worker: FunctionWorker | None = None
         self.url = named(QLineEdit(setting(desk.settings, "server/url", "")), "server_url")
         self.url.setPlaceholderText("https://HOST:PORT")
         self.token = named(QLineEdit(setting(desk.settings, "server/token", "")), "server_token")

@@ -10,7 +10,7 @@ pytest.importorskip("pytestqt")
 from docked import press_segment, segment, shown_errors, stack
 from qtpy.QtCore import Qt
 
-from napari_spad.desk.run import explain
+from napari_spad.desk import explain
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -85,7 +85,9 @@ class Chunks:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("cut"), RuntimeError("blosc"), KeyError("c/2"), ValueError("x")], ids=repr
+    "error",
+    [OSError("cut"), RuntimeError("blosc"), KeyError("c/2"), ValueError("x"), SystemExit("out")],
+    ids=repr,
 )
 def test_a_bscan_that_cannot_be_read_costs_the_others_nothing(open_dock, engine, qtbot, error):
     viewer, dock = open_dock()

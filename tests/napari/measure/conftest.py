@@ -12,9 +12,10 @@ from measuring import MM, SHAPE
 def measured(open_dock, qtbot):
     """Open the tab Measure on a segmented stack."""
 
-    def opened(mm=MM, shape=SHAPE, **options):
+    def opened(mm=MM, shape=SHAPE, pixels=None, **options):
         viewer, dock = open_dock(**options)
-        pixels = np.random.default_rng(0).integers(0, 200, shape).astype("uint8")
+        if pixels is None:
+            pixels = np.random.default_rng(0).integers(0, 200, shape).astype("uint8")
         units = ["mm" if s else "pixel" for s in mm]
         scale = [s or 1 for s in mm]
         viewer.add_image(pixels, name="eye", scale=scale[-len(shape) :], units=units[-len(shape) :])

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
+from measuring import BAND, PIXEL_NL, SHAPE, total
 from qtpy.QtCore import QPoint, Qt
 
 from napari_spad.measure.enface_view import Drawing, EnFaceView
@@ -179,3 +180,26 @@ def test_the_panel_shows_the_fundus_and_the_bscan_flattened(measured):
     image.metadata["fundus"] = "nonsense"
     panel.refresh()
     assert panel.shown.findText("fundus") < 0
+
+
+@pytest.mark.parametrize("error", [OSError("disk gone"), SystemExit("out")], ids=repr)
+def test_a_bscan_that_cannot_be_read_is_dark_and_costs_no_number(measured, monkeypatch, error):
+    import dask.array as da
+    from dask import delayed
+
+    def plane(z):
+        if z == 3:
+            raise error
+        return np.full(SHAPE[1:], 100 + z, np.uint8)
+
+    planes = [da.from_delayed(delayed(plane)(z), SHAPE[1:], np.uint8) for z in range(4)]
+    _, dock = measured(pixels=da.stack(planes))
+    assert dock.measure.measures.problem == ""
+    assert total(dock, "SRF").volume_nl == pytest.approx(3 * BAND * PIXEL_NL)
+    panel = dock.measure.enface
+    rows = panel._projection().mean((1, 2))
+    assert rows[3] == 0 < rows[0] < rows[1] < rows[2]
+    gone = da.stack([planes[3]] * 4)
+    monkeypatch.setattr("napari_spad.measure.enface_panel.level_0", lambda _: gone)
+    assert panel._flat() is None
+    assert str(error) in panel.view.empty

@@ -26,7 +26,7 @@ from spad.checkpoint.labels import label_classes
 from spad.commands.segment import segment_files
 from spad.network import build
 from spad.phantom import CLASS_NAMES
-from spad.pictures import image_files
+from spad.pictures import image_files, pillow_files
 from spad.train.data import check, read_image
 from spad.train.data.cases import read_values
 
@@ -338,6 +338,25 @@ def test_too_little_memory_for_a_file_does_not_end_a_batch(
     said = capsys.readouterr().out
     assert "a.png: FAILED: a grid does not fit" in said
     assert "b.png: FAILED: CUDA out of memory" in said
+
+
+def test_a_decoder_that_would_end_the_program_costs_its_file_alone(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for name in "ab":
+        write(tmp_path / "in" / f"{name}.png")
+    upright = pillow_files.decoded
+
+    def decoded(path: Path, *, indexes: bool) -> Any:
+        if path.name == "a.png":
+            raise SystemExit("out")
+        return upright(path, indexes=indexes)
+
+    monkeypatch.setattr(pillow_files, "decoded", decoded)
+    assert main(["segment", str(model), str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    assert "a.png: FAILED: " in (said := capsys.readouterr().err)
+    assert "a.png: cannot be read (SystemExit: out)" in said
+    assert (tmp_path / "out" / "b.png").exists()
 
 
 @pytest.mark.parametrize(

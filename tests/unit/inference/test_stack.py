@@ -18,14 +18,15 @@ SHAPE = (37, 53)
 class Lazy:
     """A stack that gives one slice at a time, and may fail at some."""
 
-    def __init__(self, array, fails_at=()):
+    def __init__(self, array, fails_at=(), error=None):
         self.array, self.fails_at = array, fails_at
+        self.error = OSError("the disk is gone") if error is None else error
         self.shape, self.dtype, self.reads = array.shape, array.dtype, []
 
     def __getitem__(self, z):
         self.reads.append(z)
         if z in self.fails_at:
-            raise OSError("the disk is gone")
+            raise self.error
         return self.array[z]
 
 
@@ -103,6 +104,25 @@ def test_a_bad_slice_of_a_lazy_stack_costs_no_other(tiny, bscan):
     assert (result.uncertainty[[1, 3]] == 1).all()
     assert (result.probability[0, [1, 3]] == 1).all()
     assert [s.done for s in steps][-1] == steps[-1].total == 15
+
+
+class Panic(BaseException):
+    """As a decoder written in Rust raises."""
+
+
+@pytest.mark.parametrize("error", [SystemExit("decoder"), Panic("rust")], ids=repr)
+def test_a_reader_that_would_end_the_program_costs_its_slice_alone(tiny, bscan, error):
+    image = bscan((3, *SHAPE))
+    steps, result = steps_of(tiny.steps(Lazy(image, [1], error)))
+    (said,) = (s.said for s in steps if s.said)
+    assert said.startswith("B-scan 2 of the image cannot be read (")
+    assert f"{type(error).__name__}: {error}" in said
+    assert np.array_equal(result.samples[:, [0, 2]], tiny.segment(image).samples[:, [0, 2]])
+
+
+def test_a_person_ends_the_program_while_a_slice_is_read(tiny, bscan):
+    with pytest.raises(KeyboardInterrupt):
+        tiny.segment(Lazy(bscan((3, *SHAPE)), [1], KeyboardInterrupt()))
 
 
 def test_a_slice_of_another_shape_or_type_than_its_stack_costs_no_other(tiny, bscan):

@@ -89,18 +89,20 @@ def test_sampling_around_edits_and_colours_as_here(remote, here, bscan):
 class _Lazy:
     """Slices in a file, one of which is damaged."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, error):
         self._stack, self.shape, self.dtype = stack, stack.shape, stack.dtype
+        self._error = error
 
     def __getitem__(self, z):
         if z == 1:
-            raise OSError("damaged")
+            raise self._error
         return self._stack[z]
 
 
 @pytest.mark.filterwarnings("ignore:B-scan 2 of the image cannot be read")
-def test_a_slice_that_cannot_be_read_costs_the_others_nothing(remote, here, bscan):
-    lazy = _Lazy(np.stack([bscan(SHAPE, seed=z) for z in range(3)]))
+@pytest.mark.parametrize("error", [OSError("damaged"), SystemExit("out")], ids=repr)
+def test_a_slice_that_cannot_be_read_costs_the_others_nothing(remote, here, bscan, error):
+    lazy = _Lazy(np.stack([bscan(SHAPE, seed=z) for z in range(3)]), error)
     made, local = remote.segment(lazy), here.segment(lazy)
     assert_array_equal(made.labels, local.labels)
     assert made.uncertainty[1].min() == 1

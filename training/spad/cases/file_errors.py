@@ -1,4 +1,4 @@
-"""What the system says of a file, in a sentence that names it and says what to do."""
+"""What the system or a reader says of a file, in a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["file_error", "meant"]
+__all__ = ["file_error", "foreign", "meant"]
 
 _OTHER_PLACE = "free some space there, or choose another place"
 _PERMISSIONS = "change its permissions, or choose another place"
@@ -57,3 +57,19 @@ def meant(path: Path, beside: Path) -> Iterator[None]:
         if not ours:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def foreign() -> Iterator[None]:
+    """Around a reader that is not ours: all that it raises can be told, and costs one B-scan.
+
+    A chunk of a lazy stack may raise SystemExit, a decoder written in Rust a panic. No ``except
+    Exception`` sees them, so that a worker would end without a word, or the program with it. They
+    become an OSError; KeyboardInterrupt, by which a person ends the program, stays itself.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error

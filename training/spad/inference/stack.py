@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import foreign
+
 __all__ = ["BadSlice", "Stack", "checked_spacing", "order_of"]
 
 _NARROW = 16
@@ -53,7 +55,8 @@ class Stack:
         self.lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
         if np.ma.is_masked(image):
             raise ValueError("the image is a masked array: give its masked pixels a value (filled)")
-        stack = image if self.lazy else np.asarray(image)
+        with foreign():
+            stack = image if self.lazy else np.asarray(image)
         if any(s != s for s in stack.shape):  # dask's word for unknown is NaN
             raise ValueError(
                 f"an image of shape {stack.shape} has chunks of unknown size; call its "
@@ -97,7 +100,8 @@ class Stack:
             A slice of a lazy stack that cannot be read, or holds NaN or infinity.
         """
         try:
-            pixels = np.asarray(self._slices[z])
+            with foreign():
+                pixels = np.asarray(self._slices[z])
         except MemoryError:
             raise
         except Exception as error:  # whatever the reader of a lazy stack raises

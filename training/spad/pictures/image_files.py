@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import luminance
+from spad.cases import foreign, luminance
 from spad.pictures import pillow_files, tiff_files
 from spad.pictures.limits import Refused
 
@@ -150,7 +150,8 @@ def _may_be_turned(path: Path) -> bool:
 def in_words(path: Path) -> Iterator[None]:
     """Put a file's name before what is refused, and before what a decoder stumbles over."""
     try:
-        yield
+        with foreign():
+            yield
     except ImportError:
         raise
     except Refused as error:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import write_bytes
+from spad.cases import foreign, write_bytes
 from spad.checkpoint import Card, LabelClass, card_within
 from spad.inference import AnySegmenter, Segmentation, ServerError, Stack, Step
 from spad.remote.address import Address
@@ -194,7 +194,8 @@ class _Read:
 
     def __getitem__(self, z: int) -> NDArray[Any]:
         try:
-            return np.asarray(self._image[z], self.dtype)
+            with foreign():
+                return np.asarray(self._image[z], self.dtype)
         except MemoryError:
             raise
         except Exception:  # whatever its reader raises: the other slices go on
