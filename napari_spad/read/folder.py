@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, named_values, placed
 from napari_spad.read.pseudonym import pseudonym
-from spad.cases import CaseError, composed, is_length, label_names, read_json
+from spad.cases import CaseError, composed, is_dangling, is_length, label_names, read_json
 from spad.measuring import Scale
 from spad.pictures import SUFFIXES, image_files
 
@@ -94,6 +94,8 @@ def folder_stack(
         reference, named = _reference(paths, sizes, masks)
         if reference is not None:
             layers.append((reference, named | place, "labels"))
+    if gone := [*_gone(images), *(_gone(masks) if masks is not None else ())]:
+        metadata["notes"] = [*metadata.get("notes", ()), *gone]
     return layers
 
 
@@ -112,6 +114,12 @@ def _folder_of_images(folder: Path) -> tuple[Path, list[Path]]:
 def _images(folder: Path) -> list[Path]:
     found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     return sorted((p for p in found if not p.name.startswith(".")), key=_natural)
+
+
+def _gone(folder: Path) -> list[str]:
+    """What to say of images whose links lead to no file."""
+    links = (p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and is_dangling(p))
+    return [f"left out {p.parent.name}/{p.name}: its link leads to no file" for p in links]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -469,6 +469,18 @@ def test_a_folder_is_sorted_as_people_count(tmp_path: Path):
     assert {str(u) for u in image.units} == {"pixel"}
 
 
+def test_a_link_to_nothing_in_a_folder_is_left_out_with_a_word(tmp_path: Path):
+    for where in ("images", "masks"):
+        save(tmp_path / where / "a.png", np.ones((9, 12), np.uint8))
+        (tmp_path / where / "b.png").symlink_to(tmp_path / "gone")
+    image, reference = layers(tmp_path)
+    assert image.data.shape == reference.data.shape == (1, 9, 12)
+    assert image.metadata["notes"] == [
+        "left out images/b.png: its link leads to no file",
+        "left out masks/b.png: its link leads to no file",
+    ]
+
+
 def test_a_case_folder_brings_patients_splits_names_and_spacing(tmp_path: Path):
     for name in ("p1-1", "p1-2", "p2-1"):
         save(tmp_path / "images" / f"{name}.png", np.full((4, 5), 9, np.uint8))

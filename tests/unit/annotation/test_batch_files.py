@@ -15,6 +15,12 @@ def test_hidden_files_folders_and_what_does_not_open_are_no_images(tmp_path):
     assert [path.name for path in found] == ["a.png", "b.png"]
 
 
+def test_a_link_to_nothing_is_listed_so_that_it_is_told_and_one_to_a_folder_is_none(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone")
+    (tmp_path / "b.png").symlink_to(tmp_path)
+    assert [path.name for path in images_in(tmp_path, lambda path: True)] == ["a.png"]
+
+
 def test_results_are_named_after_their_image_and_two_of_one_name_do_not_meet():
     images = [Path("eye.png"), Path("Eye.tif"), Path("scan.nii.gz")]
     named = result_stems(images, lambda path: path.name.split(".")[0])

@@ -340,6 +340,20 @@ def test_too_little_memory_for_a_file_does_not_end_a_batch(
     assert "b.png: FAILED: CUDA out of memory" in said
 
 
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_link_to_nothing_in_a_folder_costs_the_others_nothing(
+    more: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").symlink_to(tmp_path / "gone.png")
+    argv = ["segment", str(model), str(tmp_path / "in"), "-o", str(tmp_path / "out"), *more]
+    assert main([*argv, "--samples", "1", "--steps", "1"]) == 1
+    said = capsys.readouterr().err
+    assert f"[2/2] {tmp_path / 'in' / 'b.png'}: FAILED: " in said
+    assert "its link leads to no file; mend or remove the link" in said
+    assert (tmp_path / "out" / "a.png").exists()
+
+
 def test_a_decoder_that_would_end_the_program_costs_its_file_alone(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -414,8 +428,16 @@ def test_nothing_is_overwritten(
     assert main(["segment", str(model), str(source), "-o", str(out), *map(str, fast)]) == 0
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     text = refused(capsys, "segment", model, source, "-o", out, *fast)
-    assert "a.png exists" in text
-    assert "a.spad.json exists" in text
+    remedy = "choose another output folder, or --overwrite"
+    assert text == f"spad: {out / 'a.png'} exists; {remedy}\n"
+    for name in ("b.png", "c.png", "new.png"):
+        write(tmp_path / name)
+    (out / "b.spad.json").write_text("{}")
+    (out / "c.tif").write_bytes(b"")
+    before |= {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    several = sorted(tmp_path.glob("*.png"))
+    text = refused(capsys, "segment", model, *several, "-o", out, *fast)
+    assert text == f"spad: {out / 'a.png'} exists, and results of 2 other files; {remedy}\n"
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     argv = ["segment", model, source, "-o", out, *fast, "--overwrite"]
     assert main([*map(str, argv)]) == 0

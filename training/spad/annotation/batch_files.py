@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from spad.cases import is_dangling
+
 __all__ = ["images_in", "result_stems"]
 
 
 def images_in(folder: Path, opens: Callable[[Path], bool]) -> list[Path]:
-    """List the files directly in a folder that the host opens, by name; hidden ones are none."""
+    """List the files directly in a folder that the host opens, by name; hidden ones are none.
+
+    A link whose target is gone is among them: it fails, and is told, as the file that it was.
+    """
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.startswith(".") and opens(path)
+        if (path.is_file() or is_dangling(path)) and not path.name.startswith(".") and opens(path)
     ]
 
 

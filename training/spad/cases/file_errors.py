@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["file_error", "foreign", "meant"]
+__all__ = ["file_error", "foreign", "is_dangling", "meant"]
 
 _OTHER_PLACE = "free some space there, or choose another place"
 _PERMISSIONS = "change its permissions, or choose another place"
@@ -27,6 +27,11 @@ REMEDIES = {
 """What to do, by what the system says of a file."""
 NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
 """What the system says of a file that is being written, without its name."""
+
+
+def is_dangling(path: Path) -> bool:
+    """Whether there is a link, but not what it leads to."""
+    return path.is_symlink() and not path.exists()
 
 
 def file_error(error: BaseException) -> str:

@@ -7,6 +7,7 @@ turns out to be bad is told and does not end the others.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -267,13 +268,22 @@ def _refuse(images: list[Path], out: Path, overwrite: bool, uncertainty: bool) -
                     "them into two folders"
                 )
                 break
-    exist = [file for path in images for file in targets(path, out) if file.exists()]
-    inodes = {(stat.st_dev, stat.st_ino) for stat in (path.stat() for path in images)}
-    for file in exist:
-        stat = file.stat()
-        if (stat.st_dev, stat.st_ino) in inodes:
-            problems.append(f"{file} is one of the inputs; choose another output folder")
-        elif not overwrite:
-            problems.append(f"{file} exists; choose another output folder, or --overwrite")
+    inodes = set()
+    for path in images:
+        with contextlib.suppress(OSError):  # a link to nothing, say: it fails in its turn
+            inodes.add(((stat := path.stat()).st_dev, stat.st_ino))
+    older: dict[Path, Path] = {}  # a result of each image
+    for path in images:
+        for file in filter(Path.exists, targets(path, out)):
+            stat = file.stat()
+            if (stat.st_dev, stat.st_ino) in inodes:
+                problems.append(f"{file} is one of the inputs; choose another output folder")
+            else:
+                older.setdefault(path, file)
+    if older and not overwrite:
+        others = len(older) - 1
+        also = f", and results of {count(others, 'other file')}" if others else ""
+        first = next(iter(older.values()))
+        problems.append(f"{first} exists{also}; choose another output folder, or --overwrite")
     if problems:
         raise CaseError(problems)

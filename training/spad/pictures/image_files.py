@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import foreign, luminance
+from spad.cases import foreign, is_dangling, luminance
 from spad.pictures import pillow_files, tiff_files
 from spad.pictures.limits import Refused
 
@@ -130,6 +130,8 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
 
 
 def _refuse_missing(path: Path) -> None:
+    if is_dangling(path):
+        raise FileNotFoundError(f"{path}: its link leads to no file; mend or remove the link")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     if path.suffix.lower() not in SUFFIXES:
