@@ -73,6 +73,54 @@ def test_orientations_of_colours_and_of_stacks(turn: int) -> None:
     np.testing.assert_array_equal(upright(stored(turn, colours), turn, colour=True), colours)
 
 
+def write_pages(path: Path, pages: list[NDArray[Any]], turns: list[int]) -> None:
+    """Pages with a tag each; without one where the turn is 0."""
+    with tifffile.TiffWriter(path) as file:
+        for page, turn in zip(pages, turns, strict=True):
+            tags = [(274, 3, 1, turn, True)] if turn else []
+            file.write(page, photometric="minisblack", metadata=None, extratags=tags)
+
+
+@pytest.mark.parametrize("turns", [[3, 0, 0], [1, 1, 3], [2, 3, 4], [0, 4, 0], [3, 3, 3]], ids=repr)
+def test_an_orientation_tag_turns_its_own_page_alone(
+    tmp_path: Path, alone: bool, turns: list[int]
+) -> None:
+    stack = np.stack([IMAGE, IMAGE + 1, IMAGE + 2])
+    pages = [stored(turn or 1, one) for one, turn in zip(stack, turns, strict=True)]
+    write_pages(tmp_path / "x.tif", pages, turns)
+    np.testing.assert_array_equal(image_files.read_file(tmp_path / "x.tif"), stack)
+    np.testing.assert_array_equal(
+        image_files.read_label_file(tmp_path / "x.tif", stack=True), stack
+    )
+    assert image_files.header(tmp_path / "x.tif") == (stack.shape, np.uint8)
+
+
+def test_pages_of_which_some_lie_on_their_side_are_a_stack_where_they_are_square(
+    tmp_path: Path, alone: bool
+) -> None:
+    square = IMAGE[:, :7]
+    for name, one in (("x.tif", square), ("y.tif", IMAGE)):
+        write_pages(tmp_path / name, [stored(6, one).reshape(one.shape), one], [6, 0])
+    np.testing.assert_array_equal(image_files.read_file(tmp_path / "x.tif"), [square, square])
+    with pytest.raises(ValueError, match=r"y\.tif: .*differ in size.*save each"):
+        image_files.read_file(tmp_path / "y.tif")
+    with pytest.raises(ValueError, match=r"y\.tif: .*differ in size.*save each"):
+        image_files.header(tmp_path / "y.tif")
+
+
+def test_channels_of_ome_are_no_stack(tmp_path: Path, alone: bool) -> None:
+    three = np.stack([IMAGE, IMAGE + 1, IMAGE + 2])
+    one = {"photometric": "minisblack", "ome": True}
+    tifffile.imwrite(tmp_path / "c.tif", three, metadata={"axes": "CYX"}, **one)
+    with pytest.raises(ValueError, match="save each channel as a file of its own"):
+        image_files.read_file(tmp_path / "c.tif")
+    tifffile.imwrite(tmp_path / "z.tif", three, metadata={"axes": "ZYX"}, **one)
+    np.testing.assert_array_equal(image_files.read_file(tmp_path / "z.tif"), three)
+    colours = np.repeat(IMAGE[..., None], 3, -1)
+    tifffile.imwrite(tmp_path / "s.tif", colours, photometric="rgb", ome=True)
+    np.testing.assert_array_equal(image_files.read_file(tmp_path / "s.tif"), IMAGE)
+
+
 def test_a_palette_gives_its_colours_as_image_and_its_indexes_as_label_map(
     tmp_path: Path, alone: bool
 ) -> None:

@@ -121,7 +121,7 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
             with pillow_files.opened(path) as file:
                 width, height = file.size
                 sixteen = "16" in file.mode or pillow_files.deep_png(file)
-                if file.format != "PNG" and pillow_files.turned(file) in (5, 6, 7, 8):
+                if file.format != "PNG" and pillow_files.turned(file) in pillow_files.LYING:
                     width, height = height, width
                 deep = "u2" if sixteen else {"F": "f4", "I": "f8"}.get(file.mode, "u1")
                 return (height, width), np.dtype(deep)

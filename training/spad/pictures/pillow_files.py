@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from spad.pictures.deep_png import cut_by_pillow, sixteen_bits
 from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
 
-__all__ = ["ORIENTATION", "decoded", "deep_png", "opened", "pillow", "turned", "upright"]
+__all__ = ["LYING", "ORIENTATION", "decoded", "deep_png", "opened", "pillow", "turned", "upright"]
 
 ORIENTATION = 274
 """Number of the tag, in EXIF as in TIFF."""
+LYING = (5, 6, 7, 8)
+"""Its values where rows are stored as columns."""
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # no other: some run programs, or open more files
 _GREYS = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _OTHERS = {  # how files begin that are often given the name of a picture
@@ -110,7 +112,7 @@ def upright(array: NDArray[Any], orientation: int, *, colour: bool) -> NDArray[A
     colour : bool
     """
     row = array.ndim - (3 if colour else 2)
-    if orientation in (5, 6, 7, 8):
+    if orientation in LYING:
         array = np.swapaxes(array, row, row + 1)
     if orientation in (3, 4, 7, 8):
         array = np.flip(array, row)
@@ -159,14 +161,17 @@ def _refuse_layout(file: Any, count: int) -> None:
     if file.tag_v2.get(284) == 2 and file.tag_v2.get(277, 1) > 1:
         raise Refused(_PLANES)
     told = str(file.tag_v2.get(270, ""))
+    axes = {}
     if told.startswith("ImageJ="):
         axes = {name: int(number) for name, number in _IMAGEJ.findall(told)}
-        if axes.get("channels", 1) > 1 or min(axes.get("slices", 1), axes.get("frames", 1)) > 1:
-            several = " and ".join(f"{n} {name}" for name, n in axes.items() if n > 1)
-            raise Refused(
-                f"has {several}; save each channel as a file of its own; if they are B-scans, save "
-                "them as slices (Fiji: Image › Properties)"
-            )
+    elif (channels := _CHANNELS.search(told)) and int(channels[1]) > file.tag_v2.get(277, 1):
+        axes = {"channels": int(channels[1])}  # OME's, pages of their own
+    if axes.get("channels", 1) > 1 or min(axes.get("slices", 1), axes.get("frames", 1)) > 1:
+        several = " and ".join(f"{n} {name}" for name, n in axes.items() if n > 1)
+        raise Refused(
+            f"has {several}; save each channel as a file of its own; if they are B-scans, save "
+            "them as slices (Fiji: Image › Properties)"
+        )
     numbers = [int(number) for number in _TOLD.findall(told)]  # ImageJ's images, or OME's Z and T
     if '"truncated": true' in told or math.prod(numbers) > count:
         raise Refused(
@@ -176,6 +181,7 @@ def _refuse_layout(file: Any, count: int) -> None:
 
 
 _IMAGEJ = re.compile(r"^(channels|slices|frames)=(\d{1,9})$", re.MULTILINE)
+_CHANNELS = re.compile(r"\bSizeC=\"(\d{1,9})\"")
 _TOLD = re.compile(r"(?:^images=|\bSize[ZT]=\")(\d{1,9})", re.MULTILINE)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.pictures.limits import Refused, refuse_bomb, refuse_large
-from spad.pictures.pillow_files import ORIENTATION, upright
+from spad.pictures.pillow_files import LYING, ORIENTATION, upright
 
 __all__ = ["LeftToPillow", "decoded", "header", "tifffile"]
 
@@ -80,9 +80,9 @@ def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
             raise LeftToPillow
         shape, axes = _axes(series)
         dtype = np.dtype(series.dtype)
-        tag = series.keyframe.tags.get(ORIENTATION)
+        turns = _turns(series, shape[0])
     shape = shape[: len(axes.removesuffix("S"))]
-    if tag is not None and tag.value in (5, 6, 7, 8):
+    if turns[0] in LYING:
         shape = (*shape[:-2], shape[-1], shape[-2])
     return shape, dtype
 
@@ -96,7 +96,7 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
     """
     with _series(path) as series:
         page = series.keyframe
-        photometric, tag = page.photometric.name, page.tags.get(ORIENTATION)
+        photometric = page.photometric.name
         if photometric not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE"):
             raise LeftToPillow  # CMYK, YCbCr, CIELab
         shape, axes = _axes(series)
@@ -110,6 +110,7 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
             if "imagecodecs" in str(error):  # LZW, JPEG and others
                 raise LeftToPillow from error
             raise
+        turns = _turns(series, shape[0])
         palette = page.colormap if photometric == "PALETTE" else None
         alpha = [int(one) in (1, 2) for one in page.extrasamples]
     if photometric == "MINISWHITE" and not indexes and array.dtype.kind == "u":
@@ -120,8 +121,34 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
     if palette is not None and not indexes:
         levels = palette >> 8 if palette.max() > 255 else palette  # some write 8 bits of the 16
         array, colour = levels.T[array].astype(np.uint8), True
-    orientation = 1 if tag is None else tag.value
-    return upright(array, orientation, colour=colour), colour
+    if len(turns) == 1:
+        return upright(array, turns[0], colour=colour), colour
+    each = [upright(one, turn, colour=colour) for one, turn in zip(array, turns, strict=True)]
+    return np.stack(each), colour
+
+
+def _turns(series: Any, depth: int) -> list[int]:
+    """How the pages lie: one number where it is one for all, else one for each of so many.
+
+    A tag tells of its own page and of no other (TIFF 6.0: each page has a directory of its own,
+    and where that lacks the tag, it is upright); so Pillow turns them, too.
+
+    Raises
+    ------
+    Refused
+        Some of the pages lie on their side, and are not square.
+    """
+    pages = list(series.pages)
+    if len(pages) != depth or any(page is None or page.is_virtual for page in pages):
+        pages = [series.keyframe]  # one page tells of a whole stack, as ImageJ writes it
+    tags = [page.aspage().tags.get(ORIENTATION) for page in pages]
+    turns = [1 if tag is None else tag.value for tag in tags]
+    if len({turn in LYING for turn in turns}) > 1 and len(set(series.keyframe.shape[:2])) > 1:
+        raise Refused(
+            "some of its pages lie on their side and others do not, so that they differ in size; "
+            "save each as a file of its own"
+        )
+    return turns if len(set(turns)) > 1 else turns[:1]
 
 
 def _axes(series: Any) -> tuple[tuple[int, ...], str]:
