@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import LayerData, image_layer, missing
 from napari_spad.read.pseudonym import pseudonym
+from spad.cases import foreign
 from spad.measuring import Length, Scale
 from spad.pictures import Refused, day, refuse_bomb, refuse_large
 
@@ -63,7 +64,8 @@ def read_dicom(path: str | Path) -> list[LayerData]:
             )
         try:
             _refuse_large(path, data)
-            pixels, rgb = _pixels(path, data)
+            with foreign():  # a decoder in Rust may panic
+                pixels, rgb = _pixels(path, data)
             return [_layer(data, pixels, rgb)]
         except Refused as error:
             raise ValueError(f"{path.name} {error}") from None
@@ -159,14 +161,11 @@ def _stored_bits(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     """Fill what the file calls padding with the darkest value, then rescale to the modality's."""
-    padding = _one(data, "PixelPaddingValue", math.nan)
-    if not math.isnan(padding) and pixels.dtype.kind in "iu":
-        low, high = sorted((padding, _one(data, "PixelPaddingRangeLimit", padding)))
-        outside = (pixels >= low) & (pixels <= high)
-        if outside.any() and not outside.all():
-            inside = pixels[~outside]
-            pixels = pixels.copy()
-            pixels[outside] = inside.max() if _inverted(data) else inside.min()
+    outside = _padding(data, pixels)
+    if outside.any() and not outside.all():
+        inside = pixels[~outside]
+        pixels = pixels.copy()
+        pixels[outside] = inside.max() if _inverted(data) else inside.min()
     if "ModalityLUTSequence" in data:
         from pydicom.pixels import apply_modality_lut
 
@@ -179,6 +178,17 @@ def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     small &= abs(intercept) < 2**20 * abs(slope)
     kind = np.float32 if small else np.float64  # holds every value
     return (pixels * kind(slope) + kind(intercept)).astype(kind)
+
+
+def _padding(data: Any, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where the file says that there are no values; each kind of pixels has tags of its own."""
+    kind = next((k for k in ("DoubleFloatPixel", "FloatPixel") if f"{k}Data" in data), "Pixel")
+    told = data.get(f"{kind}PaddingValue")
+    if isinstance(told, float) and not math.isfinite(told):
+        return np.asarray(~np.isfinite(pixels))
+    padding = _one(data, f"{kind}PaddingValue", math.nan)
+    low, high = sorted((padding, _one(data, f"{kind}PaddingRangeLimit", padding)))
+    return np.asarray((pixels >= low) & (pixels <= high))  # none of them where it is not told
 
 
 def _inverted(data: Any) -> bool:

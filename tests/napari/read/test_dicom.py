@@ -178,6 +178,38 @@ def test_rescaling_spare_bits_and_padding(tmp_path: Path):
     np.testing.assert_array_equal(layer(path).data, pixels.astype(int) - 2000)
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize(("tag", "dtype"), [("FloatPixel", "<f4"), ("DoubleFloatPixel", "<f8")])
+@pytest.mark.parametrize(
+    ("filled", "tags"),
+    [
+        ([-0.1, -0.1], {"PaddingValue": -0.1}),
+        ([-2000.5, -1000.0], {"PaddingValue": -1000.0, "PaddingRangeLimit": -2001.0}),
+        ([3.4e38, 3.4e38], {"PaddingValue": 3.4e38}),
+        ([np.nan, np.nan], {"PaddingValue": float("nan")}),
+        ([np.inf, -np.inf], {"PaddingValue": float("inf")}),
+    ],
+    ids=["one", "range", "far", "NaN", "infinite"],
+)
+def test_padding_of_floats_has_no_value(
+    tmp_path: Path, tag: str, dtype: str, photometric: str, filled: list[float], tags: Any
+):
+    path, _ = radiograph(tmp_path / "a.dcm", PhotometricInterpretation=photometric)
+    data = pydicom.dcmread(path)
+    pixels = np.random.default_rng(0).random((data.Rows, data.Columns)).astype(dtype) + 5
+    darkest = pixels[:, 2:].min() if photometric == "MONOCHROME2" else pixels[:, 2:].max()
+    pixels[:, :2] = filled
+    for gone in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(data, gone)
+    data.BitsAllocated = 8 * pixels.dtype.itemsize
+    setattr(data, f"{tag}Data", pixels.tobytes())
+    for end, value in tags.items():
+        setattr(data, f"{tag}{end}", value)
+    data.save_as(path)
+    np.testing.assert_array_equal(layer(path).data[:, 2:], pixels[:, 2:])
+    assert (layer(path).data[:, :2] == darkest).all()
+
+
 def test_spacing_at_the_detector_is_used_and_said(tmp_path: Path):
     path, _ = radiograph(tmp_path / "a.dcm")
     data = pydicom.dcmread(path)
