@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.pictures.cut_jpeg import is_cut, with_more
 from spad.pictures.deep_png import cut_by_pillow, sixteen_bits
 from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
 
@@ -144,6 +146,10 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
                 file.seek(number)
                 refuse_large(*file.size)
             frames.append(_frame(file, indexes))
+        if file.format in ("JPEG", "MPO") and (more := with_more(path.read_bytes())) is not None:
+            with pillow().open(io.BytesIO(more), formats=_FORMATS) as again:
+                if is_cut(frames[0], _frame(again, indexes)):
+                    raise ValueError("its end mark is there, but not all of the picture before it")
     if len({(frame.shape, frame.dtype) for frame in frames}) > 1:
         raise Refused("its pages differ in size, colour or depth; save each as a file of its own")
     array = frames[0] if len(frames) == 1 else np.stack(frames)
