@@ -127,3 +127,13 @@ def test_a_nifti_whose_header_would_be_read_as_pixels_is_refused(scene, tmp_path
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"“a\.nii” .*within its header"):
         load_volume(path)
+
+
+def test_a_palette_of_greys_is_grey(scene, tmp_path):
+    image = Image.fromarray(IMAGE, "L").convert("P")
+    image.putdata(IMAGE.ravel().tolist())
+    image.putpalette([255 - grey for grey in range(256) for _ in range(3)])
+    for name in ("x.png", "x.tif", "x.bmp"):
+        image.save(tmp_path / name)
+        np.testing.assert_array_equal(pixels(load_volume(tmp_path / name)), 255 - IMAGE[None])
+        np.testing.assert_array_equal(pixels(load_segmentation(tmp_path / name)), IMAGE[None])

@@ -217,3 +217,25 @@ def test_a_file_of_another_kind_is_not_called_damaged(
     with pytest.raises(ValueError, match=rf"x\..*{kind}.* PNG or TIFF") as caught:
         image_files.read_file(tmp_path / name)
     assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [3, 8, 11])
+@pytest.mark.parametrize("step", [1, 17], ids=["its indexes", "over all greys"])
+@pytest.mark.parametrize("windows", [True, False], ids=["Windows", "OS/2"])
+def test_a_bmp_of_16_greys_is_grey(tmp_path: Path, width: int, step: int, windows: bool) -> None:
+    labels = np.resize(np.arange(16, dtype=np.uint8)[::-1], (6, width))
+    rows = b""
+    for row in np.pad(labels, ((0, 0), (0, -width % 8)))[::-1]:  # from the lowest up, of 4 bytes
+        rows += (row[::2] << 4 | row[1::2]).tobytes()
+    if windows:
+        head = struct.pack("<I2i2H6I", 40, width, 6, 1, 4, 0, len(rows), 0, 0, 16, 0)
+    else:
+        head = struct.pack("<I4H", 12, width, 6, 1, 4)
+    for grey in range(16):
+        head += bytes([grey * step] * 3 + [0] * windows)
+    offset = 14 + len(head)
+    start = b"BM" + struct.pack("<I2HI", offset + len(rows), 0, 0, offset)
+    (tmp_path / "x.bmp").write_bytes(start + head + rows)
+    np.testing.assert_array_equal(image_files.read_file(tmp_path / "x.bmp"), labels * step)
+    np.testing.assert_array_equal(image_files.read_label_file(tmp_path / "x.bmp"), labels)
+    assert image_files.decoded(tmp_path / "x.bmp")[1] is False

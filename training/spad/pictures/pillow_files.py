@@ -205,6 +205,7 @@ def _frame(file: Any, indexes: bool) -> NDArray[Any]:
     orientation = 1 if tags else turned(file)  # Pillow turns a TIFF that it decodes
     levels = tags.get(320, ()) if file.mode == "P" and not indexes else ()
     few = bool(levels) and max(levels) < 256  # some write 8 bits of a palette's 16
+    dark = _dark_greys(file)
     frame = file
     if file.mode in ("LA", "La"):
         frame = file.convert("L")
@@ -213,6 +214,10 @@ def _frame(file: Any, indexes: bool) -> NDArray[Any]:
     array = np.asarray(frame)
     if few:
         array = np.reshape(levels, (3, -1)).astype(np.uint8).T[array]
+    if file.mode == "P" and not indexes and _is_grey(levels or file.getpalette()):
+        array = array[..., 0]
+    if dark:
+        array = array // np.uint8(17)
     if swapped:
         array = array.astype(np.int16 if max(bits) == 16 else array.dtype).byteswap()
     if file.mode == "I" and tags and kind == 1 and max(bits) == 32:
@@ -228,6 +233,30 @@ def _frame(file: Any, indexes: bool) -> NDArray[Any]:
     if spread > 1:
         array = array // np.uint8(spread)
     return upright(array, orientation, colour=array.ndim == 3)
+
+
+def _is_grey(palette: Any) -> bool:
+    """Whether a palette (R, G, B, ..., of TIFF all R first) holds greys alone."""
+    levels = np.asarray(palette)
+    planes = levels.reshape(3, -1) if isinstance(palette, tuple) else levels.reshape(-1, 3).T
+    return bool((planes == planes[0]).all())
+
+
+def _dark_greys(file: Any) -> bool:
+    """Let Pillow read a BMP of 4 bits whose greys are its indexes, which it spreads over 8 then.
+
+    It takes that for a file of 8 bits, and fails, or reads other pixels where the rows are short.
+    """
+    if file.format != "BMP" or file.mode != "L" or file.tile[0][0] != "raw":
+        return False
+    file.fp.seek(14)
+    told = file.fp.read(16)
+    at = 10 if told[0] == 12 else 14  # OS/2's header, and Windows'
+    if told[at] != 4:
+        return False
+    codec, where, offset, (_, *rest) = file.tile[0]
+    file.tile = [(codec, where, offset, ("L;4", *rest))]
+    return True
 
 
 def _swapped(file: Any) -> bool:

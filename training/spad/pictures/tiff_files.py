@@ -120,7 +120,8 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
         array, colour = array[..., 0], False  # grey with transparency
     if palette is not None and not indexes:
         levels = palette >> 8 if palette.max() > 255 else palette  # some write 8 bits of the 16
-        array, colour = levels.T[array].astype(np.uint8), True
+        colour = bool((levels != levels[0]).any())
+        array = (levels.T if colour else levels[0])[array].astype(np.uint8)
     if len(turns) == 1:
         return upright(array, turns[0], colour=colour), colour
     each = [upright(one, turn, colour=colour) for one, turn in zip(array, turns, strict=True)]
