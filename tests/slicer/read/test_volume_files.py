@@ -129,6 +129,18 @@ def test_a_nifti_whose_header_would_be_read_as_pixels_is_refused(scene, tmp_path
         load_volume(path)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_nifti_2_is_called_that_with_what_to_do(scene, tmp_path, name, order):
+    nibabel = pytest.importorskip("nibabel")
+    header = nibabel.Nifti2Header(endianness=order)
+    image = nibabel.Nifti2Image(np.ones((4, 20, 30), np.uint8), np.eye(4), header)
+    nibabel.save(image, tmp_path / name)
+    for load in (load_volume, load_segmentation):
+        with pytest.raises(ValueError, match=rf"“{name}” is NIfTI-2, .*save it as NIfTI-1 or NRRD"):
+            load(tmp_path / name)
+
+
 def test_a_palette_of_greys_is_grey(scene, tmp_path):
     image = Image.fromarray(IMAGE, "L").convert("P")
     image.putdata(IMAGE.ravel().tolist())

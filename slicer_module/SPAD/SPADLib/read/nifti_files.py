@@ -1,4 +1,4 @@
-"""Is a NIfTI file whole? Slicer's reader fills with zeros what is missing, and says nothing."""
+"""Is a NIfTI file one that Slicer reads, and whole? What is missing its reader fills with zeros."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ _BLOCK = 2**20
 _FAULTS = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, OverflowError, ValueError)
 
 
+class _Later(Exception):
+    """NIfTI-2."""
+
+
 def is_nifti(path: Path) -> bool:
     """Whether a file is NIfTI by its name."""
     return path.name.lower().endswith((".nii", ".nii.gz"))
@@ -27,7 +31,7 @@ def refuse_cut(path: Path) -> None:
     Raises
     ------
     ValueError
-        It is cut short or damaged, or holds gigabytes in a small file; with its name.
+        It is cut short or damaged, NIfTI-2, or holds gigabytes in a small file; with its name.
     OSError
         It cannot be opened.
     """
@@ -35,7 +39,7 @@ def refuse_cut(path: Path) -> None:
     packed = path.name.lower().endswith(".gz")
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
-            needed = _bytes_needed(file.read(544))
+            needed = _bytes_needed(file.read(352))
             if packed and needed > max(_PLENTY, _UNPACKED * own):
                 raise ValueError(f"says in {own} bytes that it holds {needed / 2**30:.1f} GB")
             held = own
@@ -43,6 +47,11 @@ def refuse_cut(path: Path) -> None:
                 held = file.tell()
                 while block := file.read(_BLOCK):
                     held += len(block)
+    except _Later:
+        raise ValueError(
+            f"“{path.name}” is NIfTI-2, which Slicer does not read: save it as NIfTI-1 or NRRD, or "
+            "open it in napari"
+        ) from None
     except _FAULTS as error:
         raise ValueError(
             f"“{path.name}” is damaged or cut short ({error}): copy or export it again"
@@ -63,9 +72,7 @@ def _bytes_needed(header: bytes) -> int:
             bits = struct.unpack_from(f"{order}h", header, 72)[0]
             offset = struct.unpack_from(f"{order}f", header, 108)[0]
         elif size == 540:
-            dims = struct.unpack_from(f"{order}8q", header, 16)
-            bits = struct.unpack_from(f"{order}h", header, 14)[0]
-            offset = struct.unpack_from(f"{order}q", header, 168)[0]
+            raise _Later
         else:
             continue
         shape = dims[1 : dims[0] + 1]
