@@ -36,6 +36,14 @@ def holds_bscans(folder: Path) -> bool:
     return any(_images(place) for place in (folder / "images", folder) if place.is_dir())
 
 
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty, or holds empty ones alone: then no other reader finds more."""
+    return all(
+        path.name.startswith(".") or (path.is_dir() and not any(path.iterdir()))
+        for path in folder.iterdir()
+    )
+
+
 def folder_stack(
     images: Path, masks: Path | None = None, *, split: str | None = None
 ) -> list[LayerData]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.borders import Lines, areas
+from spad.borders import Lines, areas, read_lines
 from spad.measuring import Scale
 from spad.pictures import CubeSize, read_scan
 
@@ -29,6 +29,7 @@ __all__ = [
     "bands",
     "fundus_picture",
     "image_layer",
+    "lines_told",
     "missing",
     "named_values",
     "placed",
@@ -51,6 +52,22 @@ def scan_layers(path: str | Path, size: CubeSize | None = None) -> list[LayerDat
     """
     scan = read_scan(path, size)
     return [image_layer(scan.pixels, "OCT", scan.scale, date=scan.date, notes=scan.notes)]
+
+
+def lines_told(path: str | Path) -> list[LayerData]:
+    """Say what a file of lines is for: alone, without their image, they cannot be shown.
+
+    Raises
+    ------
+    ValueError, OSError
+        Always; also as `spad.borders.read_lines`.
+    """
+    path = Path(path)
+    names = ", ".join(read_lines(path).names)
+    raise ValueError(
+        f"{path.name} holds lines ({names}), which lie over an image: open that, and then them, in "
+        "the tab Correct under “Lines between layers”, by “Add…”, “From a file…”"
+    )
 
 
 def placed(scale: Scale, axes: int) -> dict[str, Any]:

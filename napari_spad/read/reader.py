@@ -28,6 +28,8 @@ _BY_SUFFIX = {
     ".nii": ("nifti", "read_nifti"),
     ".nii.gz": ("nifti", "read_nifti"),
 }
+_LINES = {".lines.csv": b"bscan_", ".lines.npz": b"PK"}
+"""How files of lines begin, by how we name them; a spreadsheet may put a mark before it."""
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -67,10 +69,14 @@ def read(path: str | Path) -> list[Any]:
 def _reader_of(path: Path) -> tuple[str, str] | None:
     """Module and function that read a path."""
     if path.is_dir():
-        from napari_spad.read.folder import holds_bscans
+        from napari_spad.read.folder import holds_bscans, holds_nothing
 
-        return ("folder", "folder_stack") if holds_bscans(path) else None
+        ours = holds_bscans(path) or holds_nothing(path)
+        return ("folder", "folder_stack") if ours else None
     name = path.name.lower()
+    if start := next((_LINES[end] for end in _LINES if name.endswith(end)), b""):
+        with path.open("rb") as file:
+            return ("opened_layers", "lines_told") if start in file.read(9) else None
     suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
     if suffix == ".xml":
         from napari_spad.read.heyex_xml import is_heyex

@@ -24,6 +24,7 @@ from napari_spad.read.folder import folder_stack
 from napari_spad.read.opened_layers import bands
 from napari_spad.read.pseudonym import pseudonym
 from napari_spad.read.reader import get_reader, read
+from spad.borders import Lines, write_lines
 from spad.measuring import Scale
 
 
@@ -544,6 +545,31 @@ def test_files_that_are_broken_json_are_named(tmp_path: Path):
 def test_a_folder_without_images_is_left_to_others(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("x")
     assert get_reader(str(tmp_path)) is None
+
+
+def test_an_empty_folder_is_told_what_was_looked_for(tmp_path: Path):
+    for folder in (tmp_path / "a", tmp_path / "b" / "images", tmp_path / "b" / "masks"):
+        folder.mkdir(parents=True)
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"")
+    for name in ("a", "b"):
+        assert get_reader(str(tmp_path / name)) is not None
+        with pytest.raises(ValueError, match=r"holds no images \(\.png, .*\); give another folder"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("end", [".csv", ".npz"])
+def test_a_file_of_lines_is_told_where_it_is_opened_and_no_other_is_claimed(
+    tmp_path: Path, end: str
+):
+    ours, other = tmp_path / f"eye.lines{end}", tmp_path / f"other.lines{end}"
+    write_lines(Lines.of({"ILM": np.full((2, 5), 3, np.float32)}), ours)
+    if end == ".csv":  # as a spreadsheet saves it
+        ours.write_bytes(b"\xef\xbb\xbf" + ours.read_bytes().replace(b",", b";"))
+    other.write_text("index,axis-0,axis-1\n0,1.0,2.0\n")
+    assert get_reader(str(other)) is None
+    assert get_reader(str(ours)) is not None
+    with pytest.raises(ValueError, match=rf"eye\.lines\{end} holds lines \(ILM\).*“From a file…”"):
+        read(ours)
 
 
 def test_lines_that_cross_make_no_pixel_of_two_bands():
