@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import pytest
@@ -70,9 +71,21 @@ def test_a_worker_that_outlives_its_signals_ends_quietly(qtbot, capfd, fails):
     assert capfd.readouterr().err == ""
 
 
-def test_a_worker_leaves_pythons_warnings_as_they_were(qtbot):
-    before = warnings.showwarning
-    during = []
-    FunctionWorker(lambda: during.append(warnings.showwarning)).run()
-    assert during == [before]
-    assert warnings.showwarning is before
+def test_workers_that_overlap_leave_pythons_warnings_as_they_were(qtbot):
+    before = warnings.showwarning, list(warnings.filters)
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def work(mine, other):
+        mine.set()
+        warnings.warn("not shown", stacklevel=1)
+        return other.wait(5)
+
+    workers = [
+        FunctionWorker(work, first_is_in, second_is_in),
+        FunctionWorker(work, second_is_in, first_is_in),
+    ]
+    for worker in workers:
+        worker.start()
+    qtbot.waitUntil(lambda: first_is_in.is_set() and second_is_in.is_set(), timeout=5000)
+    qtbot.waitUntil(lambda: not any(worker.is_running for worker in workers), timeout=5000)
+    assert (warnings.showwarning, list(warnings.filters)) == before
