@@ -11,8 +11,8 @@ from faces import HERE, START_UPS, command_words, loaded_by, manifest, names, sc
 import spad
 
 RECORD = json.loads((HERE / "faces.json").read_text("utf-8"))
-LATER_PATTERNS = {"*.oct", "*.img"}
-"""Files that napari's reader has opened only since then; whatever was recorded must still be."""
+LATER_PATTERNS = {"*.oct", "*.img", "*.lines.csv", "*.lines.npz"}
+"""Files that napari's reader has taken only since then; whatever was recorded must still be."""
 NEEDS = {"the trainer": "cv2", "the plugin's dock": "napari"}
 
 
