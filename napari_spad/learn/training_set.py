@@ -284,7 +284,7 @@ class TrainingSet(QWidget):
         )
 
     def _write(self, job: _Job) -> tuple[Any, bool]:
-        """Write a job's cases; whether all. In a worker, which swallows RuntimeErrors."""
+        """Write a job's cases; whether all. In a worker."""
         try:
             adding = job.addition()
             for told in adding.steps():

@@ -239,7 +239,7 @@ class Reviews(QObject):
 
 
 def _judged(book: Any, jobs: Any) -> Generator[Any, None, None]:
-    """Judge B-scans one by one; what goes wrong is told in words, for the worker swallows it."""
+    """Judge B-scans one by one; what goes wrong is told in words, and costs no other."""
     from spad.annotation import expected_error, taught_by_phantoms
 
     try:

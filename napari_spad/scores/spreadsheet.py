@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QTableWidget, QWidget
 
-from napari_spad.desk import Desk, EngineError, GeneratorWorker, explain, setting, whose
+from napari_spad.desk import Desk, GeneratorWorker, setting, whose
 from napari_spad.layers import spacing_mm
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.table import DICE
@@ -126,14 +126,10 @@ def _write(
     """Count, and write; tells how far it is, and at last where the scores are."""
     found: list[dict[str, Any]] = []
     last: Any = None
-    try:
-        for record in records:
-            if record["bscan_from_1"] != last:
-                last = record["bscan_from_1"]
-                yield f"scores, {'whole stack' if last == 'all' else f'{last} B-scans'}…"
-            found.append(record)
-        write_text(path, as_csv(found, **constant))
-    except Exception as error:
-        # In words and no RuntimeError, which the worker class would swallow.
-        raise EngineError(explain(error)) from error
+    for record in records:
+        if record["bscan_from_1"] != last:
+            last = record["bscan_from_1"]
+            yield f"scores, {'whole stack' if last == 'all' else f'{last} B-scans'}…"
+        found.append(record)
+    write_text(path, as_csv(found, **constant))
     yield f"Scores are in {path}"

@@ -92,5 +92,5 @@ class ServerRow(QFrame):
 def _greeted(address: Address) -> str:
     try:
         return greeting(address)
-    except Exception as error:  # a worker's RuntimeError would never come back
+    except Exception as error:  # shown where the answer would be
         return explain(error)

@@ -70,6 +70,21 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(bench, qtbo
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("error", [RuntimeError("torch says"), SystemExit("out")], ids=repr)
+def test_whatever_ends_the_counting_is_told(bench, qtbot, tmp_path: Path, monkeypatch, error):
+    def records(*_, **__):
+        raise error
+        yield
+
+    monkeypatch.setattr("napari_spad.scores.spreadsheet.score_records", records)
+    _, desk, table, _ = bench()
+    failed: list[str] = []
+    desk.failed.connect(failed.append)
+    saved(table, tmp_path / "scores.csv", qtbot)
+    qtbot.waitUntil(lambda: bool(failed), timeout=5000)
+    assert str(error) in failed[0]
+
+
 def test_new_results_bear_the_annotator_s_name(bench, qtbot):
     _, desk, _, result = bench()
     assert whose(result.layer) == ""
