@@ -12,7 +12,7 @@ from spad.annotation import RunProgress
 from spad.checkpoint import IGNORE, LabelClass, read_card
 from spad.inference import drained
 from spad.remote import receive, send
-from spad.worker import Drafts, LessonPlan, Worker, WorkerError, counted, lesson
+from spad.worker import Drafts, LessonPlan, Worker, WorkerError, counted
 
 SHAPE = (32, 48)
 
@@ -189,11 +189,3 @@ def test_new_classes_reach_the_worker(worker, checkpoint, bscan, model):
     asked = plan(checkpoint, bscan, label_maps=[labels], classes=classes, options={"new_steps": 2})
     learnt, _ = finished(worker.learn(asked))
     assert read_card(learnt.out).classes == classes
-
-
-def test_lessons_are_kept_up_to_a_limit(tmp_path):
-    pairs = [(np.full(SHAPE, i, np.uint16), np.zeros(SHAPE, np.uint8)) for i in range(3)]
-    lesson._keep(tmp_path / "m.safetensors", pairs)
-    back = lesson._lessons(tmp_path / "m.lessons.npz")
-    assert [int(i.max()) for i, _ in back] == [0, 1, 2]
-    assert not list(tmp_path.glob("*.part"))

@@ -20,5 +20,6 @@ if TYPE_CHECKING:
     )
     from spad.worker.lesson_plan import LessonPlan, counted, shows_structure
     from spad.worker.process import Learnt, Worker, WorkerError
+    from spad.worker.rehearsal import Pairs, rehearsed
 
 __getattr__, __all__ = lazily(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import file_error, parsed_json, replaced
+from spad.cases import file_error
 from spad.checkpoint import IGNORE, LabelClass
 from spad.inference import Step, drained
-from spad.worker.learnt_models import lessons_of
+from spad.worker.rehearsal import Pairs, keep_cases, kept_cases, rehearsed
 
 if TYPE_CHECKING:
     from spad.inference import Segmenter
 
-__all__ = ["Pairs", "learn", "teach"]
+__all__ = ["learn", "teach"]
 
-_REHEARSED = 16  # B-scans at most
-_GUARDED = 4  # of them, on which the learnt model is scored too
+_GUARDED = 4  # B-scans of earlier cases at most, on which the learnt model is scored too
 
-Pairs = list[tuple[NDArray[Any], NDArray[np.uint8]]]
 Tell = Callable[[Step], None]
 
 
@@ -42,10 +39,11 @@ def learn(
     began = time.monotonic()
     pairs = _pairs(arrays, len(arrays) // 2)
     out = Path(content["out"])
-    earlier, said = [], []
+    cases: list[Pairs] = []
+    said = []
     if content["earlier"]:
         try:
-            earlier = _lessons(Path(content["earlier"]))
+            cases = kept_cases(Path(content["earlier"]))
         except Exception as error:  # a flipped bit ends in any of a dozen kinds
             said.append(
                 f"earlier lessons could not be read ({file_error(error)}): none is rehearsed"
@@ -56,11 +54,12 @@ def learn(
             said.append(step.said)
         tell(step)
 
+    earlier = [pair for case in cases for pair in case]
     learnt = _learnt(old, content, pairs, earlier, noted)
     out.parent.mkdir(parents=True, exist_ok=True)
     learnt.save(out)
-    _keep(out, [*pairs, *earlier][:_REHEARSED])
-    guarded = earlier[:_GUARDED]
+    keep_cases(out, rehearsed([pairs, *cases]))
+    guarded = [pair for case in rehearsed(cases, _GUARDED) for pair in case]
     return {
         "kind": "done",
         "out": str(out),
@@ -116,22 +115,6 @@ def _learnt(
         **content["options"],
     )
     return drained(steps, tell)
-
-
-def _lessons(path: Path) -> Pairs:
-    """Images and label maps of earlier lessons."""
-    with np.load(path, allow_pickle=False) as file:
-        count = int(parsed_json(str(file["about"]))["count"])
-        return [(file[f"image_{i}"], file[f"labels_{i}"]) for i in range(count)]
-
-
-def _keep(out: Path, pairs: Sequence[tuple[NDArray[Any], NDArray[np.uint8]]]) -> None:
-    """Keep what was learnt from beside the model, for the next case to rehearse."""
-    arrays = {f"image_{i}": image for i, (image, _) in enumerate(pairs)}
-    arrays |= {f"labels_{i}": labels for i, (_, labels) in enumerate(pairs)}
-    about = np.array(json.dumps({"count": len(pairs)}))
-    with replaced(lessons_of(out)) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, about=about, **arrays)  # type: ignore[arg-type]
 
 
 def _mean_dice(model: Segmenter, pairs: Pairs) -> float:

@@ -1,0 +1,69 @@
+"""What of earlier cases is kept beside a model that learnt."""
+
+import json
+
+import numpy as np
+import pytest
+
+from spad.worker import lessons_of, rehearsed
+from spad.worker.rehearsal import REHEARSED, keep_cases, kept_cases
+
+SHAPE = (4, 6)
+
+
+def case(first, count, empty=()):
+    """B-scans whose grey values count on from `first`; those of `empty` show no structure."""
+    return [
+        (np.full(SHAPE, first + i, np.uint16), np.full(SHAPE, 0 if i in empty else 1, np.uint8))
+        for i in range(count)
+    ]
+
+
+def numbers(cases):
+    return [[int(image.max()) for image, _ in one] for one in cases]
+
+
+def test_a_long_stack_is_kept_from_its_first_to_its_last_bscan():
+    (kept,) = numbers(rehearsed([case(0, 97)], 16))
+    assert len(kept) == 16
+    assert kept[0] == 3
+    assert kept[-1] == 93
+    assert set(np.diff(kept)) == {6}
+    assert [len(one) for one in rehearsed([case(0, 97), case(100, 97)])] == [REHEARSED // 2] * 2
+
+
+def test_each_case_has_as_many_places_as_the_others():
+    kept = rehearsed([case(100, 11), case(200, 2), case(300, 11)], 8)
+    assert numbers(kept) == [[101, 105, 109], [200, 201], [301, 305, 309]]
+    kept = rehearsed([case(i * 100, 3) for i in range(5)], 4)  # the oldest has gone
+    assert numbers(kept) == [[1], [101], [201], [301]]
+
+
+def test_bscans_that_show_nothing_are_not_kept_where_others_show_something():
+    kept = rehearsed([case(0, 6, empty=(0, 1, 5)), case(10, 2, empty=(0, 1)), []])
+    assert numbers(kept) == [[2, 3, 4], [10, 11]]
+
+
+def test_cases_come_back_as_they_were(tmp_path):
+    model = tmp_path / "m.safetensors"
+    keep_cases(model, [case(0, 3), case(10, 1)])
+    assert numbers(kept_cases(lessons_of(model))) == [[0, 1, 2], [10]]
+    assert [file.name for file in tmp_path.iterdir()] == ["m.lessons.npz"]
+
+
+@pytest.mark.parametrize("cases", [[2], [2, 2], [-1, 4]])
+def test_sizes_that_do_not_fit_are_refused(tmp_path, cases):
+    images = {
+        f"{kind}_{i}": np.zeros(SHAPE, np.uint8) for i in range(3) for kind in ("image", "labels")
+    }
+    np.savez(tmp_path / "m.lessons.npz", about=json.dumps({"count": 3, "cases": cases}), **images)
+    with pytest.raises(ValueError, match="do not make 3"):
+        kept_cases(tmp_path / "m.lessons.npz")
+
+
+def test_a_file_of_before_is_one_case(tmp_path):
+    images = {
+        f"{kind}_{i}": np.zeros(SHAPE, np.uint8) for i in range(3) for kind in ("image", "labels")
+    }
+    np.savez(tmp_path / "m.lessons.npz", about=json.dumps({"count": 3}), **images)
+    assert [len(one) for one in kept_cases(tmp_path / "m.lessons.npz")] == [3]
