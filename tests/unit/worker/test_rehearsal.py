@@ -24,8 +24,8 @@ def numbers(cases):
 
 
 def test_a_long_stack_is_kept_from_its_first_to_its_last_bscan():
-    (kept,) = numbers(rehearsed([case(0, 97)], 16))
-    assert len(kept) == 16
+    (kept,) = numbers(rehearsed([case(0, 97)]))
+    assert len(kept) == REHEARSED == 16
     assert kept[0] == 3
     assert kept[-1] == 93
     assert set(np.diff(kept)) == {6}

@@ -16,7 +16,7 @@ from spad.worker.lesson_plan import shows_structure
 
 __all__ = ["REHEARSED", "Pairs", "keep_cases", "kept_cases", "rehearsed"]
 
-REHEARSED = 60
+REHEARSED = 16
 """B-scans at most, of all cases together."""
 
 Pairs = list[tuple[NDArray[Any], NDArray[np.uint8]]]
