@@ -203,9 +203,9 @@ class CorrectPanel(QWidget):
             return
         painted = int(np.count_nonzero(result.painted(result.part(self.desk.place(result)))))
         self.count.setText(
-            f"{painted:,} pixels by hand in this B-scan (outlined in white)."
+            f"{painted:,} px by hand in this B-scan (outlined)."
             if painted
-            else "Paint where it is wrong: what you paint is never changed by the model."
+            else "Paint what is wrong; the model keeps it."
         )
 
     def disconnect_viewer(self) -> None:

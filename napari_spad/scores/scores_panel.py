@@ -242,6 +242,8 @@ class ScoresPanel(QGroupBox):
         text = self._problem or self._remark()
         self.note.setText(text)
         self.note.setVisible(bool(text))
+        line = self.note.fontMetrics().lineSpacing() + self.layout().spacing()
+        self.table.make_room(line if text else 0)
 
     def _remark(self) -> str:
         layer = self.live.segmentation
@@ -250,7 +252,7 @@ class ScoresPanel(QGroupBox):
         shape = tuple(layer.data.shape)
         if self.live.reference is None:
             wanted = " × ".join(map(str, shape))
-            return f"For scores add a reference: a Labels layer of {wanted}."
+            return f"For scores add a reference: {wanted}."
         done, place, count = segmented(layer), self.place, math.prod(shape[:-2])
         if done is not None and place is not None and place not in done:
             return "This B-scan is not segmented yet."

@@ -20,6 +20,8 @@ from spad.metrics import StructureScore, mean_scores
 __all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreTable"]
 
 NAME, DICE, IOU, HD95, AREA, EYE, LOCK = range(7)
+LEAST_PX, ONE_ROW_PX = 82, 58
+"""Of its height: the head and two structures, or one."""
 WIDEST = {DICE: "0.000", IOU: "0.000", HD95: "0.000", AREA: "Volume"}
 TIP = (
     "Click: paint with the structure, and see it alone (again, or Esc: all).\n"
@@ -71,7 +73,7 @@ class ScoreTable(QTableWidget):
         self.setToolTip(TIP)
         self.setShowGrid(False)
         self.setIconSize(QSize(14, 14))
-        self.setMinimumHeight(82)
+        self.make_room(0)
         self.setHorizontalHeaderLabels(["", "Dice", "IoU", "HD95", "Area", "", ""])
         header = self.horizontalHeader()
         header.setMinimumSectionSize(20)
@@ -84,6 +86,15 @@ class ScoreTable(QTableWidget):
             self.setColumnWidth(column, 20)
         self.cellClicked.connect(self._on_click)
         self.cellDoubleClicked.connect(self._on_double_click)
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more than the least; what room there is it is given."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def make_room(self, pixels: int) -> None:
+        """Be content with so much less, for what is said above; a row is always seen."""
+        self.setMinimumHeight(max(LEAST_PX - pixels, ONE_ROW_PX))
+        self.updateGeometry()
 
     # ------------------------------------------------------------------ rows
 

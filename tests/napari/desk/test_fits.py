@@ -29,6 +29,8 @@ WIDTH_PX = 320
 HEIGHT_PX = 600
 """What a laptop's 720 px leave of a maximised window: a task bar, a title bar, napari's menu, its
 status bar and the dock's own title take the rest."""
+A_ROW_PX = 34 + 24
+"""The score table's head and one structure."""
 CONTRAST = 4.5
 """WCAG 2.2, 1.4.3 (AA), for text. What cannot be used now it leaves out; that asks for less."""
 CONTRAST_DISABLED = 2.0
@@ -71,15 +73,20 @@ def _settle() -> None:
         QApplication.processEvents()
 
 
-def test_nothing_asks_for_more_than_a_narrow_column_of_a_laptops_screen(dock):
+@pytest.mark.parametrize("scored", [True, False], ids=["scored", "no reference yet"])
+def test_nothing_asks_for_more_than_a_narrow_column_of_a_laptops_screen(dock, qtbot, scored):
     dock.training.cases._show_stop(True)  # as while B-scans are added
+    if not scored:  # a remark stands above the scores
+        dock.viewer.layers.remove("reference")
+        qtbot.waitUntil(dock.scores.note.isVisible)
     assert dock.minimumSizeHint().width() <= WIDTH_PX
     assert content(dock).minimumSizeHint().width() <= WIDTH_PX
     fixed = dock.minimumSizeHint().height() - dock.findChild(QScrollArea).minimumSizeHint().height()
     for title, panel in panels(dock):
         assert panel.minimumSizeHint().width() <= WIDTH_PX - 8, title
-        needed = content(dock).minimumSizeHint().height() + fixed
+        needed = content(dock).layout().minimumHeightForWidth(WIDTH_PX) + fixed
         assert needed <= HEIGHT_PX, f"{title} needs {needed} px"
+        assert dock.scores.table.height() >= dock.scores.table.minimumHeight() >= A_ROW_PX
 
 
 def test_nothing_is_squeezed_or_cut_off(dock):
