@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spad.chain import few_launches, one_hot
+from spad.chain import few_launches, one_hot, sent
 from spad.checkpoint import IGNORE
 
 __all__ = ["learning_loss", "soft_dice", "truth"]
@@ -86,10 +86,12 @@ def learning_loss(
     own_weight : float
         Weight of such a pixel beside one of the person's.
     alike : Tensor of bool, shape (K,), optional
-        Background, and the structures that the lesson shows nowhere: they count as one class. A
-        B-scan without a structure does not say that there is none in others; and what a lesson does
-        not show, a few B-scans of earlier cases would teach worse than it is known.
+        On the host. Background, and the structures that the lesson shows nowhere: they count as
+        one class. A B-scan without a structure does not say that there is none in others; and what
+        a lesson does not show, a few B-scans of earlier cases would teach worse than it is known.
     """
+    if alike is not None:
+        logits, labels, own = _as_one(alike, logits, labels, own)
     weight = (labels != IGNORE).float()
     x_0 = truth(labels)
     if own is not None:
@@ -97,11 +99,22 @@ def learning_loss(
         weight = torch.where(heeded, own_weight, weight)
         x_0 = torch.where(heeded, own.long(), x_0)
     each = F.cross_entropy(logits, x_0, reduction="none")
-    judged = None
-    if alike is not None:
-        one = logits.masked_fill(~alike.view(1, -1, 1, 1), -torch.inf).logsumexp(1)
-        each = torch.where(alike[x_0], logits.logsumexp(1) - one, each)
-        judged = (~alike).expand(len(labels), -1)
     # method, Eq. 35
     mean = (each * weight).sum() / weight.sum().clamp_min(1e-6)
-    return mean + soft_dice(logits.softmax(1), labels, judged)
+    return mean + soft_dice(logits.softmax(1), labels)
+
+
+def _as_one(
+    alike: Tensor, logits: Tensor, labels: Tensor, own: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Some classes as the first one, the others after it: logits and both label maps."""
+    table = torch.full((256,), IGNORE, dtype=torch.uint8)
+    table[: len(alike)] = torch.where(alike, 0, (~alike).cumsum(0)).to(torch.uint8)
+    # On the host, where how many there are is known: a device would be waited for.
+    those, others, table = (
+        sent(x, logits.device) for x in (alike.nonzero()[:, 0], (~alike).nonzero()[:, 0], table)
+    )
+    one = logits.index_select(1, those).logsumexp(1, keepdim=True)
+    merged = torch.cat([one, logits.index_select(1, others)], 1)
+    labels, own = (None if x is None else table[x.long()] for x in (labels, own))
+    return merged, labels, own

@@ -99,7 +99,6 @@ def lesson(
     generator = torch.Generator().manual_seed(seed)
     window = window_of(about.size, network.config.stride, about.examples)
     steps = recipe.new_steps if about.new else recipe.steps
-    alike = alike.to(device)
     for step in range(steps):
         rate = min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
         for group, full in zip(optimiser.param_groups, rates, strict=True):

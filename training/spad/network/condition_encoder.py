@@ -8,6 +8,7 @@ read in and written out at stride 2 by space-to-depth; its logits alone are the 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,7 +48,7 @@ class ConditionEncoder(nn.Module):
         if self.backbone is None:
             maps = self.unet(stem)
         else:
-            seen = zip(self.lateral, self.backbone(image), strict=True)
+            seen = zip(self.lateral, self._seen(image), strict=True)
             maps = [lateral(x) for lateral, x in seen]
             if self.backbone.channels[0]:
                 maps[0] = maps[0] + stem
@@ -56,3 +57,10 @@ class ConditionEncoder(nn.Module):
             maps = self.unet.decode(maps)
         logits = F.pixel_shuffle(self.head(F.silu(self.norm(maps[0]))), _STEM)
         return logits, maps[min(1, len(maps) - 1)]
+
+    def _seen(self, image: Tensor) -> list[Tensor]:
+        """The backbone's maps, without a graph where it is frozen: a lesson's step is shorter."""
+        assert self.backbone is not None  # noqa: S101
+        learns = image.requires_grad or any(p.requires_grad for p in self.backbone.parameters())
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            return self.backbone(image)
