@@ -38,10 +38,13 @@ class Lessons:
         What the drafts needed until they were accepted, before learning and now.
     told : str
         The last lesson, in words.
+    seen : frozenset of tuple of int
+        The B-scans that it learnt from.
     """
 
     drafts: Drafts = field(default_factory=Drafts)
     told: str = ""
+    seen: frozenset[tuple[int, ...]] = frozenset()
 
 
 @dataclass
@@ -81,6 +84,13 @@ class Learning(QObject):
     def lessons(self, result: Result) -> Lessons:
         """What came of a result's lessons."""
         return self._lessons.setdefault(result, Lessons())
+
+    def unseen(self) -> int:
+        """How many B-scans of the result at work were accepted since its last lesson."""
+        result = self.desk.result
+        if result is None or not (lessons := self.lessons(result)).told:
+            return 0
+        return len(set(self.desk.accepted(result)) - lessons.seen)
 
     # ------------------------------------------------------------------ a lesson
 
@@ -133,6 +143,7 @@ class Learning(QObject):
                 before, after = (f"{dice:.2f}".removeprefix("0") for dice in guard)
                 told += f"; on B-scans of earlier cases: Dice {before} before, {after} now"
             self.lessons(result).told = "; ".join([told, *done.learnt.said])
+            self.lessons(result).seen = frozenset(part.index for part in taught.parts)
             self.changed.emit()
             return told
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_spad.desk import Desk, Keys, named
 from napari_spad.lessons.learning import Learning
 from napari_spad.segment import SegmentPanel
+from spad.worker import not_learnt
 
 __all__ = ["LessonsPanel"]
 
@@ -107,9 +108,10 @@ class LessonsPanel(QWidget):
         self.told.setVisible(any(lines))
 
     def _keep(self) -> None:
-        name, asked = QInputDialog.getText(
-            self, "Keep this model", "Its name in the list of models:"
-        )
+        text = "Its name in the list of models:"
+        if unseen := self.learning.unseen():
+            text = f"{not_learnt(unseen)} Cancel and press K to learn from it all first.\n\n{text}"
+        name, asked = QInputDialog.getText(self, "Keep this model", text)
         if asked:
             self.learning.keep(name)
 

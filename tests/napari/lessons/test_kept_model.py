@@ -67,6 +67,25 @@ def test_keep_chooses_the_model_for_this_result_too(desk, qtbot, tmp_path, monke
 
 
 @pytest.mark.gui
+def test_keep_says_how_many_bscans_the_last_lesson_has_not_seen(desk, qtbot, monkeypatch):
+    _, dock, result, _ = desk
+    asked = []
+    monkeypatch.setattr(
+        "napari_spad.lessons.lessons_panel.QInputDialog.getText",
+        lambda _parent, _title, text: asked.append(text) or ("", False),
+    )
+    dock.review.reviews.accept(result, (5,))
+    run(dock, qtbot, dock.lessons.learn.click)
+    dock.lessons.keep.click()
+    dock.review.reviews.accept(result, (2,))
+    dock.lessons.keep.click()
+    run(dock, qtbot, dock.lessons.learn.click)
+    dock.lessons.keep.click()
+    told = "1 B-scan that you accepted since its last lesson is not in this model."
+    assert [told in text for text in asked] == [False, True, False]
+
+
+@pytest.mark.gui
 def test_autosave_notes_the_learnt_model_and_the_first_one(desk, qtbot):
     from spad.autosave.saved_header import read_header
 

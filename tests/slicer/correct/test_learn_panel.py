@@ -272,6 +272,21 @@ def test_a_model_is_kept_with_its_lessons_and_chosen(
     assert said(panel) == f"Kept: {kept}, and the images that it learnt from in mine.lessons.npz"
 
 
+def test_a_model_that_has_not_seen_all_that_was_accepted_says_so_when_it_is_kept(
+    panel, panel_result, corrected, tmp_path
+):
+    learn(panel)
+    panel.review._go(2)
+    panel.ui.acceptButton.click()
+    settle(panel)
+    standin.dialogs.answer("save file", str(tmp_path / "mine"))
+    panel.ui.keepModelButton.click()
+    assert said(panel).endswith(
+        "1 B-scan that you accepted since its last lesson is not in this model. Press Learn, and "
+        "keep it again"
+    )
+
+
 def test_the_newest_models_are_kept(panel, panel_worker, corrected):
     from spad.worker import KEPT
 

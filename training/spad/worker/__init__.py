@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         remove,
         saved_models,
     )
-    from spad.worker.lesson_plan import LessonPlan, counted, shows_structure
+    from spad.worker.lesson_plan import LessonPlan, counted, not_learnt, shows_structure
     from spad.worker.process import Learnt, Worker, WorkerError
     from spad.worker.rehearsal import Pairs, rehearsed
 

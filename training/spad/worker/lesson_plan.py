@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE, LabelClass
 
-__all__ = ["LessonPlan", "counted", "shows_structure"]
+__all__ = ["LessonPlan", "counted", "not_learnt", "shows_structure"]
 
 OWN_WEIGHT = 0.2
 """Of a pixel that the model is sure of, in a B-scan that was painted in but not accepted."""
@@ -39,6 +39,12 @@ def counted(
     """
     counts = (np.asarray(labels) < classes) & (accepted | np.asarray(painted, bool))
     return np.where(counts, labels, IGNORE).astype(np.uint8)
+
+
+def not_learnt(count: int) -> str:
+    """What a desk says of B-scans that were accepted after the lesson, before a model is kept."""
+    bscans, are = ("B-scan", "is") if count == 1 else ("B-scans", "are")
+    return f"{count} {bscans} that you accepted since its last lesson {are} not in this model."
 
 
 def shows_structure(label_maps: Iterable[NDArray[np.uint8]]) -> bool:

@@ -16,6 +16,7 @@ from spad.worker import (
     WorkerError,
     copy_model,
     lessons_of,
+    not_learnt,
     prune,
     saved_models,
     shows_structure,
@@ -37,10 +38,11 @@ AS_I_ACCEPT = "SPAD/learnAsIAccept"
 
 @dataclass(frozen=True)
 class _Step:
-    """One lesson: the model chosen before it, the one that learnt, and what its drafts changed."""
+    """One lesson: the model chosen before it, the one that learnt, from what, and what changed."""
 
     before: str
     model: Path
+    bscans: tuple[int, ...]
     changed: list[Change]
 
 
@@ -172,7 +174,7 @@ class LearnPanel:
         self.desk.tell("writing")  # once: one press, one step back
         changed, anew = draft_anew(result, outcome, state.drafts)
         before, model = self.desk.parameters.checkpoint, outcome.learnt.out
-        state.lessons.append(_Step(before, model, changed))
+        state.lessons.append(_Step(before, model, taught.bscans, changed))
         self.form.models.open(model)
         used = (model, taught.plan.checkpoint, Path(before))
         self.form.models.forget(prune(learnt_folder(), used))
@@ -270,7 +272,8 @@ class LearnPanel:
 
     def keep(self) -> None:
         """Ask for a file, and keep the model that has learnt in it."""
-        model = self._last().model
+        last, result = self._last(), self.desk.need_result()
+        model = last.model
         name = f"{self.desk.engine.read_card(model).name}.safetensors"
         path = qt.QFileDialog.getSaveFileName(
             self.ui.keepModelButton, "Keep the model", name, "Checkpoints (*.safetensors)"
@@ -280,7 +283,10 @@ class LearnPanel:
             self.form.models.open(kept)
             lessons = lessons_of(kept)
             beside = f", and the images that it learnt from in {lessons.name}"
-            self.desk.say(f"Kept: {kept}{beside if lessons.is_file() else ''}")
+            said = f"Kept: {kept}{beside if lessons.is_file() else ''}"
+            if unseen := len(result.accepted(self.desk.labels) - set(last.bscans)):
+                said += f". {not_learnt(unseen)} Press Learn, and keep it again"
+            self.desk.say(said)
 
     # ------------------------------------------------------------------ what is shown
 
