@@ -43,6 +43,7 @@ QUIET_MS = 200
 """And the whole layer, when this long nothing came."""
 HD95_MS = 350
 """HD95 waits for a pause this long; it is too slow to follow every stroke."""
+SPACING_PX = 4
 
 
 class ScoresPanel(QGroupBox):
@@ -129,7 +130,7 @@ class ScoresPanel(QGroupBox):
         row.addWidget(self.more)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(4)
+        layout.setSpacing(SPACING_PX)
         layout.addLayout(form)
         layout.addLayout(row)
         layout.addWidget(self.note)
@@ -242,8 +243,7 @@ class ScoresPanel(QGroupBox):
         text = self._problem or self._remark()
         self.note.setText(text)
         self.note.setVisible(bool(text))
-        line = self.note.fontMetrics().lineSpacing() + self.layout().spacing()
-        self.table.make_room(line if text else 0)
+        self.table.make_room(self.note.fontMetrics().lineSpacing() + SPACING_PX if text else 0)
 
     def _remark(self) -> str:
         layer = self.live.segmentation
