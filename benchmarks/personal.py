@@ -6,7 +6,9 @@ Each eye (patient) in turn is the next one. The others are learnt from one after
 each from the model that the one before has left, with what that one kept to rehearse, as a person
 does who keeps the model of each eye for the next. Scored as `benchmarks/learning.py` does: the
 first draft of the next eye after each of them, and at last, with one and three of its own B-scans
-given, the others before and after. With ``--guard CASES``, what the last model has forgotten.
+given, the others before and after. With ``--guard CASES``, what the last model has forgotten; with
+``--untaught FOLDER NAME=CLASS``, how the first draft before the first of them and after the last
+shows what another reference of the same images outlines and no lesson does.
 """
 
 from __future__ import annotations
@@ -56,6 +58,9 @@ def main() -> None:
     parser.add_argument("--score", nargs="+", required=True, metavar="NAME=CLASS,CLASS")
     parser.add_argument("--eyes", nargs="+", help="only these patients are the next one")
     parser.add_argument("--guard", type=Path, help="cases that it must not forget")
+    parser.add_argument(
+        "--untaught", nargs=2, metavar=("FOLDER", "NAME=CLASS"), help="a structure not taught"
+    )
     parser.add_argument("--options", nargs="+", default=[], metavar="option=value", help="recipe")
     args = parser.parse_args()
     base = spad.load(args.model)
@@ -64,12 +69,21 @@ def main() -> None:
     task = task_of(args, dict(folder.names), base)
     eyes = {name: eye for name, (_, eye) in read_eyes(folder, None).items()}
     guard = Guard(args.guard, base, 0) if args.guard else None
+    untaught = untaught_of(args, base) if args.untaught else None
     rows = []
     for name in args.eyes or eyes:
-        row = next_eye(base, eyes, name, task, args, guard)
+        row = next_eye(base, eyes, name, task, args, guard, untaught)
         rows.append(row)
         print(f"{name} | {told(row)}", flush=True)
     print(f"mean | {told([tuple(np.mean(column, 0)) for column in zip(*rows, strict=True)])}")
+
+
+def untaught_of(args: argparse.Namespace, base: Segmenter) -> tuple[dict[str, list[Any]], Task]:
+    """Each eye with the other reference, and what is scored in it."""
+    folder = open_folder(Path(args.untaught[0]))
+    asked = argparse.Namespace(new=None, teach=[], score=[args.untaught[1]])
+    eyes = {name: eye for name, (_, eye) in read_eyes(folder, None).items()}
+    return eyes, task_of(asked, dict(folder.names), base)
 
 
 def next_eye(
@@ -79,6 +93,7 @@ def next_eye(
     task: Task,
     args: argparse.Namespace,
     guard: Guard | None,
+    untaught: tuple[dict[str, list[Any]], Task] | None,
 ) -> list[tuple[float, ...]]:
     """Pooled and per image: the first drafts, then before and after each number of its own."""
     options = options_of(args.options)
@@ -98,6 +113,8 @@ def next_eye(
         row.append(scores(learnt, rest, task))
     if guard is not None:
         row.append((guard.score(model),))
+    if untaught is not None:
+        row += [scores(m, untaught[0][name], untaught[1]) for m in (base, model)]
     return row
 
 

@@ -14,7 +14,14 @@ from safetensors.torch import save as to_bytes
 
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
-from spad.checkpoint.safetensors_file import load, read_card, save, save_with_card, sha256
+from spad.checkpoint.safetensors_file import (
+    load,
+    load_origin,
+    read_card,
+    save,
+    save_with_card,
+    sha256,
+)
 
 CARD = Card(
     name="tiny",
@@ -52,6 +59,16 @@ def test_what_is_saved_is_loaded(path):
     for name, tensor in weights().items():
         assert torch.equal(tensors[name], tensor)
         assert tensors[name].dtype == tensor.dtype
+
+
+def test_what_a_model_was_before_its_first_lesson_is_kept_apart(path):
+    save(path, CARD, {"a": torch.ones(2)})
+    assert load_origin(path) is None
+    save(path, CARD, {"a": torch.ones(2)}, origin={"a": torch.zeros(2)})
+    assert load(path)[1]["a"].tolist() == [1, 1]
+    assert load_origin(path)["a"].tolist() == [0, 0]
+    assert set(load(path)[1]) == set(load_origin(path)) == {"a"}
+    assert load_origin(path)["a"].dtype == torch.float32
 
 
 def test_halves_are_stored_and_float32_comes_back(path):

@@ -233,19 +233,19 @@ def test_every_kind_stays_on_its_device_and_waits_for_nothing(request, kind, way
 
 def test_a_lesson_waits_for_nothing(request, monkeypatch):
     """Its way back apart, which asks for a real card."""
-    network, learner = networks(**SMALL), networks(**SMALL).train()
+    learner = networks(**SMALL).train()
     request.getfixturevalue("card_of_8_0")
-    for each in (network, learner):
-        each.to(GPU)
+    learner.to(GPU)
     monkeypatch.setattr(torch, "randint", really(torch.randint))
     images = torch.zeros(4, 1, 64, 64, device=GPU)
     labels = torch.zeros(4, 64, 64, dtype=torch.uint8, device=GPU)
-    alike = torch.ones(network.num_classes, dtype=torch.bool, device=GPU)
+    before = torch.zeros(4, learner.num_classes, 64, 64, device=GPU)
+    alike = [True, False] + [True] * (learner.num_classes - 2)
     about = updates.Lesson([], [], (64, 64), cosine_schedule(), [120, 40])
     recipe = Recipe(denoiser_factor=0.1)
     with Watch() as watch:
         loss = updates._loss(
-            network, learner, images, labels, alike, about, recipe, torch.Generator().manual_seed(0)
+            learner, images, labels, before, alike, about, recipe, torch.Generator().manual_seed(0)
         )
     assert loss.device == GPU
     assert watch.waits == []

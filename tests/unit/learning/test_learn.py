@@ -48,7 +48,7 @@ def test_what_is_taught_is_found_and_the_old_model_stays_as_it_is(model, bscan):
     old.card = replace(old.card, training={"licence": "MIT"})
     image, labels = taught(bscan)
     before = state(old)
-    learnt = old.learn([image], [labels], steps=60, learning_rate=1e-2, old_bscans=0)
+    learnt = old.learn([image], [labels], steps=60, learning_rate=1e-2, old_bscans=0, reach=10)
 
     def right(segmenter):
         return ((segmenter.segment(image).labels == 2) == (labels == 2)).mean()
@@ -98,7 +98,7 @@ def test_the_outcome_lies_between_old_and_learnt_weights(model, bscan):
     old = model()
     image, labels = taught(bscan)
     far, half, twice = (
-        state(old.learn([image] * n, [labels] * n, old_bscans=b, **QUICK))
+        state(old.learn([image] * n, [labels] * n, old_bscans=b, reach=10, **QUICK))
         for n, b in ((1, 0), (1, 1), (2, 6))
     )
     before = state(old)
@@ -135,7 +135,7 @@ def test_nothing_is_learnt_from_bscans_that_show_no_structure(model, bscan):
 def test_what_a_lesson_shows_nowhere_is_not_unlearnt():
     logits = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(3))
     labels = torch.tensor([[[1, 0], [IGNORE, IGNORE]]], dtype=torch.uint8)
-    alike = torch.tensor([True, False, True, True])
+    alike = [True, False, True, True]
     logits.requires_grad_(True)
     loss = learning_loss(logits, labels, alike=alike)
     p = logits.softmax(1)[0]
@@ -152,9 +152,9 @@ def test_earlier_cases_guard_what_the_lesson_shows_and_teach_nothing_else(
 ):
     seen = []
 
-    def spy(logits, labels, own, weight, alike):
-        seen.append(alike.tolist())
-        return learning_loss(logits, labels, own, weight, alike)
+    def spy(logits, labels, before, alike, **options):
+        seen.append(alike)
+        return learning_loss(logits, labels, before, alike, **options)
 
     monkeypatch.setattr(updates, "learning_loss", spy)
     image, labels = taught(bscan)
@@ -167,8 +167,8 @@ def test_earlier_cases_guard_what_the_lesson_shows_and_teach_nothing_else(
 def test_what_an_earlier_case_shows_beyond_the_lesson_counts_as_background():
     logits = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(3))
     labels = torch.tensor([[[2, 3], [0, 1]]], dtype=torch.uint8)
-    alike = torch.tensor([True, True, False, True])
-    as_background = torch.where(alike[labels.long()], 0, labels)
+    alike = [True, True, False, True]
+    as_background = torch.where(labels == 2, labels, 0)
     loss = learning_loss(logits, labels, alike=alike)
     torch.testing.assert_close(loss, learning_loss(logits, as_background, alike=alike))
     p = logits.softmax(1)[0]
@@ -180,14 +180,76 @@ def test_what_an_earlier_case_shows_beyond_the_lesson_counts_as_background():
 def test_the_model_s_own_pixels_count_as_much_as_the_option_says():
     logits = torch.zeros(1, 4, 2, 2)
     labels = torch.tensor([[[1, 255], [255, 255]]], dtype=torch.uint8)
-    own = torch.tensor([[[3, 2], [255, 255]]], dtype=torch.uint8)
+    before = torch.zeros(1, 4, 2, 2)
+    before[0, 3, 0, 0] = 1  # the person says something else
+    before[0, 2, 0, 1] = 0.95
+    before[0, 2, 1, 0] = 0.85  # not sure
     logits[0, 2, 0, 1] = 5.0
     alone = learning_loss(logits, labels)
-    both = learning_loss(logits, labels, own, 0.5)
+    both = learning_loss(logits, labels, before, own_weight=0.5)
     sure = -torch.log_softmax(logits[0, :, 0, 1], 0)[2]
     unsure = torch.log(torch.tensor(4.0))
     dice = alone - unsure
     torch.testing.assert_close(both, (unsure + 0.5 * sure) / 1.5 + dice)
+
+
+def test_what_a_lesson_does_not_show_stays_in_the_shares_that_it_had():
+    logits = torch.randn(1, 4, 1, 4, generator=torch.Generator().manual_seed(3))
+    logits.requires_grad_(True)
+    labels = torch.tensor([[[1, 0, 255, 0]]], dtype=torch.uint8)
+    alike = [True, False, True, True]
+    before = torch.tensor([[0.1, 0.5, 0.2, 0.2], [0.6, 0, 0, 0.4], [0.2, 0.8, 0, 0], [0, 0, 0, 0]])
+    before = before.T[None, :, None]
+    without, kept = (
+        learning_loss(logits, labels, before, alike, kept_weight=w) for w in (0.0, 1.0)
+    )
+    p = logits[:, [0, 2, 3]].log_softmax(1)[0, :, 0]
+    shift = -(0.6 * p[0, 1] + 0.4 * p[2, 1])  # not where it is 1; all of the third is background
+    # The third pixel counts as much as the old model gave to these; the last one it did not see.
+    torch.testing.assert_close(kept - without, (shift - 0.2 * p[0, 2]) / 1.2)
+    (kept - without).backward()
+    assert logits.grad[0, 1].abs().max() < 1e-6  # it says nothing of what the lesson shows
+
+
+def test_a_lesson_asks_the_old_model_once_an_example(model, bscan, monkeypatch):
+    asked = []
+    true = updates._asked
+    monkeypatch.setattr(updates, "_asked", lambda n, e: asked.append(e) or true(n, e))
+    image, labels = taught(bscan)
+    model().learn([image], [labels], earlier=[(image, labels)], steps=20, batch=2)
+    assert len(asked) == 2
+
+
+def distance(segmenter, other):
+    """Of the weights, as a share of the other's that can learn."""
+    a, b = state(segmenter), state(other)
+    learns = [k for k in b if not k.startswith("encoder.unet.encoder") and a[k].shape == b[k].shape]
+    gone = torch.stack([(a[k] - b[k]).norm() for k in learns]).norm()
+    return float(gone / torch.stack([b[k].norm() for k in learns]).norm())
+
+
+def test_lesson_after_lesson_stays_within_reach_of_the_first_model(model, bscan, tmp_path):
+    image, labels = taught(bscan)
+    hard = {"steps": 10, "learning_rate": 0.05, "old_bscans": 0, "batch": 1}
+    first = now = model("unet")
+    assert distance(now.learn([image], [labels], reach=10, **hard), first) > 0.04
+    for _ in range(2):
+        now = now.learn([image], [labels], reach=0.02, **hard)
+        assert distance(now, first) == pytest.approx(0.02, rel=1e-2)
+        now.save(tmp_path / "mine.safetensors")  # and what it came from
+        now = open_segmenter(tmp_path / "mine.safetensors", device="cpu")
+    assert set(load(tmp_path / "mine.safetensors")[1]) == set(state(first))
+
+
+def test_after_a_new_structure_the_reach_begins_anew(model, bscan):
+    image, labels = taught(bscan, value=4)
+    first = model("unet")
+    classes = (*first.card.classes, LabelClass(4, "ONL", (1, 2, 3)))
+    hard = {"learning_rate": 0.05, "batch": 1, "reach": 0.02, "old_bscans": 0}
+    wide = first.learn([image], [labels], classes=classes, new_steps=10, **hard)
+    assert distance(wide, first) > 0.03  # what it shares with the first; the heads are wider
+    again = wide.learn([image], [labels], steps=10, **hard)
+    assert distance(again, wide) == pytest.approx(0.02, rel=1e-2)
 
 
 def test_a_new_structure_is_painted_learnt_saved_and_named(model, bscan, tmp_path):
@@ -314,10 +376,11 @@ def test_a_view_keeps_image_and_labels_together_and_marks_what_lies_beyond():
     labels = torch.zeros(64, 96, dtype=torch.uint8)
     image[..., 20:40, 30:60] = 1.0
     labels[20:40, 30:60] = 3
-    example = Example(image, labels)
+    before = (labels == 3)[None, None].to(torch.float16)
+    example = Example(image, labels, before)
     generator = torch.Generator().manual_seed(0)
     for _ in range(10):
-        x, y = views([example, example], (32, 64), generator)
+        x, y, told = views([example, example], (32, 64), generator)
         assert x.shape == (2, 1, 32, 64)
         assert y.shape == (2, 32, 64)
         assert set(y.unique().tolist()) <= {0, 3, 255}
@@ -326,8 +389,10 @@ def test_a_view_keeps_image_and_labels_together_and_marks_what_lies_beyond():
         known = y != 255
         bright = (x[:, 0] > 0) == inside
         assert bright[known].float().mean() > 0.9
+        assert ((told[:, 0] > 0.5) == inside)[known].float().mean() > 0.9
     tiny = Example(torch.zeros(1, 1, 16, 16), torch.zeros(16, 16, dtype=torch.uint8))
-    _, y = views([tiny], (32, 64), generator)
+    _, y, told = views([tiny], (32, 64), generator)
+    assert told.shape == (1, 0, 32, 64)
     assert (y == 255).any()
     assert (y == 0).any()
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spad.checkpoint.network_config import PLAIN, NetworkConfig
     from spad.checkpoint.safetensors_file import (
         load,
+        load_origin,
         read_card,
         save,
         save_with_card,

@@ -24,7 +24,9 @@ from spad.checkpoint.safetensors_header import card_within
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load", "read_card", "save", "save_with_card", "sha256"]
+__all__ = ["load", "load_origin", "read_card", "save", "save_with_card", "sha256"]
+
+_ORIGIN = "origin."  # begins the names of what a model was before its first lesson
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:
@@ -75,23 +77,42 @@ def load(path: str | os.PathLike[str]) -> tuple[Card, dict[str, torch.Tensor]]:
     OSError, ValueError
         As `read_card`; a ValueError also if a weight is not finite, or the file has none.
     """
+    return _read(path, origin=False)
+
+
+def load_origin(path: str | os.PathLike[str]) -> dict[str, torch.Tensor] | None:
+    """What learns from corrections as it was before the first lesson; None if there was none.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `load`.
+    """
+    return _read(path, origin=True)[1] or None
+
+
+def _read(path: str | os.PathLike[str], *, origin: bool) -> tuple[Card, dict[str, torch.Tensor]]:
+    """The card, and the network's tensors or those of its origin."""
     refuse_at_server(path)
     card = read_card(path)
 
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
+    tensors = {}
     try:
-        stored = load_file(path, device="cpu")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            for name in file.keys():  # noqa: SIM118  (no mapping)
+                if name.startswith(_ORIGIN) is not origin:
+                    continue
+                stored = file.get_tensor(name)
+                dtype = torch.float32 if stored.is_floating_point() else stored.dtype
+                # A copy, since the library maps the file: it could not be replaced on Windows.
+                tensors[name.removeprefix(_ORIGIN)] = stored.to(dtype, copy=True)
     except SafetensorError as error:  # cannot be: the header was checked
         raise ValueError(f"{path}: safetensors refuses it ({error}); get the file again") from error
-    tensors = {}
-    for name, tensor in stored.items():
-        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-        # A copy, since the library maps the file: it could not be replaced on Windows.
-        tensors[name] = tensor.to(dtype, copy=True)
-        if not torch.isfinite(tensors[name]).all():
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
             raise ValueError(
                 f"{path}: tensor {name!r} holds NaN or infinity; the training failed or the file "
                 "is damaged, use another checkpoint"
@@ -104,6 +125,7 @@ def save(
     card: Card,
     tensors: Mapping[str, torch.Tensor],
     *,
+    origin: Mapping[str, torch.Tensor] | None = None,
     half: bool = True,
 ) -> None:
     """Write a checkpoint, atomically: `path` holds the old file or the whole new one.
@@ -117,6 +139,8 @@ def save(
     card : Card
     tensors : mapping of torch.Tensor
         On any device.
+    origin : mapping of torch.Tensor, optional
+        See `load_origin`.
     half : bool
         Store floating-point tensors as float16, else as float32.
 
@@ -132,7 +156,8 @@ def save(
 
     path = Path(path)
     stored = {}
-    for name, tensor in tensors.items():
+    before = {f"{_ORIGIN}{name}": tensor for name, tensor in (origin or {}).items()}
+    for name, tensor in (dict(tensors) | before).items():
         dtype = tensor.dtype
         if tensor.is_floating_point():
             dtype = torch.float16 if half else torch.float32

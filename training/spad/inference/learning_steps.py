@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spad.cases import luminance
 from spad.chain import times_of_use
@@ -36,8 +37,9 @@ def learning_steps(
     earlier: Sequence[tuple[Any, NDArray[np.uint8]]],
     seed: int,
     inverted: bool,
+    origin: Mapping[str, Tensor] | None,
     recipe: Recipe,
-) -> Generator[Step, None, tuple[Card, Network]]:
+) -> Generator[Step, None, tuple[Card, Network, dict[str, Tensor]]]:
     """See :meth:`spad.inference.AnySegmenter.learn_steps`."""
     network, card = model.network, model.card
     if classes is not None:
@@ -49,6 +51,7 @@ def learning_steps(
         model.schedule,
         [t for t in times_of_use(model.schedule, card.sampling) if not model.schedule.forgets(t)],
         new=len(card.classes) > len(model.card.classes),
+        origin=origin,
     )
     if not any((example.labels != IGNORE).any() for example in about.examples):
         raise ValueError("no pixel of the label maps counts; correct a B-scan, or accept one")
@@ -62,7 +65,7 @@ def learning_steps(
                     done = next(run)
                 except StopIteration as stop:
                     release(device, KEPT)
-                    return _named(card, about), stop.value
+                    return _named(card, about), *stop.value
                 yield Step(done, total, 0, None)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or (recipe.batch == 1 and device == CPU):

@@ -54,6 +54,8 @@ class Segmenter(AnySegmenter):
         Of the checkpoint file; empty for a model that was never saved.
     limits : Limits, optional
         How much of a run is done at once.
+    origin : mapping of str to Tensor, optional
+        Of a model that has learnt from corrections: what learns as it was before the first lesson.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class Segmenter(AnySegmenter):
         device: torch.device,
         sha256: str = "",
         limits: Limits | None = None,
+        origin: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.card = card
         self.device = device
         self.sha256 = sha256
         self._limits = limits or Limits()
+        self._origin = origin
         self._model = Model(card, network, device)
 
     def _steps(
@@ -111,13 +115,14 @@ class Segmenter(AnySegmenter):
         options: Mapping[str, Any],
         **asked: Any,
     ) -> Generator[Step, None, Self]:
-        card, network = yield from learning_steps(
-            self._model, images, label_maps, recipe=Recipe(**options), **asked
+        card, network, origin = yield from learning_steps(
+            self._model, images, label_maps, origin=self._origin, recipe=Recipe(**options), **asked
         )
-        return type(self)(card, network, self.device, limits=self._limits)
+        return type(self)(card, network, self.device, limits=self._limits, origin=origin)
 
     def _save(self, path: Path) -> None:
-        checkpoint.save(path, self.card, self._model.network.state_dict())
+        tensors = self._model.network.state_dict()
+        checkpoint.save(path, self.card, tensors, origin=self._origin)
         self.sha256 = checkpoint.sha256(path)
 
     def _provenance(self, request: Request, runner: Runner, said: list[str]) -> dict[str, Any]:
@@ -211,9 +216,11 @@ def load(path: str | Path, device: str = "auto") -> Segmenter:
     file = checkpoint.model_path(path)
     card, tensors = checkpoint.load(file)
     network = build(card.network, len(card.classes), tensors)
-    sha256 = checkpoint.sha256(file)
+    sha256, origin = checkpoint.sha256(file), checkpoint.load_origin(file)
     return placed(
-        lambda place: Segmenter(card, network, place, sha256), target, else_cpu=device == "auto"
+        lambda place: Segmenter(card, network, place, sha256, origin=origin),
+        target,
+        else_cpu=device == "auto",
     )
 
 

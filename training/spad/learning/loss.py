@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -70,51 +70,85 @@ def truth(labels: Tensor, judged: Tensor | None = None) -> Tensor:
 def learning_loss(
     logits: Tensor,
     labels: Tensor,
-    own: Tensor | None = None,
+    before: Tensor | None = None,
+    alike: Sequence[bool] | None = None,
+    *,
+    kept_weight: float = 0.0,
     own_weight: float = 0.0,
-    alike: Tensor | None = None,
+    own_confidence: float = 0.9,
 ) -> Tensor:
-    """Cross-entropy and soft Dice of what a person said; and little of what the model is sure of.
+    """Cross-entropy and soft Dice of what a person said, beside what the old model knew.
 
     Parameters
     ----------
     logits : Tensor of float32, shape (B, K, H, W)
     labels : Tensor of uint8, shape (B, H, W)
         255 where the person said nothing.
-    own : Tensor of uint8, shape (B, H, W), optional
-        The old model's own labels, 255 where it is not sure; heeded where ``labels`` is 255.
+    before : Tensor of float32, shape (B, K, H, W), optional
+        The old model's probabilities; 0 beyond the image.
+    alike : sequence of bool, one a class, optional
+        Background, and the structures that the lesson shows nowhere: they count as one class. A
+        B-scan without a structure does not say that there is none in others; and what a lesson does
+        not show, a few B-scans of earlier cases would teach worse than it is known.
+    kept_weight : float
+        Of the old model's shares among those, wherever a person has not said that it is another.
     own_weight : float
-        Weight of such a pixel beside one of the person's.
-    alike : Tensor of bool, shape (K,), optional
-        On the host. Background, and the structures that the lesson shows nowhere: they count as
-        one class. A B-scan without a structure does not say that there is none in others; and what
-        a lesson does not show, a few B-scans of earlier cases would teach worse than it is known.
+        Of a pixel that is 255 and of which the old model is sure, beside one of a person's.
+    own_confidence : float
+        From which probability on it is sure.
     """
+    own = None
+    if before is not None and own_weight:
+        share, most = before.max(1)
+        own = torch.where((labels == IGNORE) & (share >= own_confidence), most, IGNORE)
+    kept = None
     if alike is not None:
-        logits, labels, own = _as_one(alike, logits, labels, own)
+        logits, labels, own, kept = _as_one(alike, logits, labels, own, before)
     weight = (labels != IGNORE).float()
     x_0 = truth(labels)
     if own is not None:
-        heeded = (labels == IGNORE) & (own != IGNORE)
-        weight = torch.where(heeded, own_weight, weight)
-        x_0 = torch.where(heeded, own.long(), x_0)
+        weight = torch.where(own != IGNORE, own_weight, weight)
+        x_0 = torch.where(own != IGNORE, own.long(), x_0)
     each = F.cross_entropy(logits, x_0, reduction="none")
     # method, Eq. 35
     mean = (each * weight).sum() / weight.sum().clamp_min(1e-6)
-    return mean + soft_dice(logits.softmax(1), labels)
+    loss = mean + soft_dice(logits.softmax(1), labels)
+    return loss if kept is None else loss + kept_weight * kept
 
 
 def _as_one(
-    alike: Tensor, logits: Tensor, labels: Tensor, own: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Some classes as the first one, the others after it: logits and both label maps."""
-    table = torch.full((256,), IGNORE, dtype=torch.uint8)
-    table[: len(alike)] = torch.where(alike, 0, (~alike).cumsum(0)).to(torch.uint8)
-    # On the host, where how many there are is known: a device would be waited for.
-    those, others, table = (
-        sent(x, logits.device) for x in (alike.nonzero()[:, 0], (~alike).nonzero()[:, 0], table)
-    )
-    one = logits.index_select(1, those).logsumexp(1, keepdim=True)
-    merged = torch.cat([one, logits.index_select(1, others)], 1)
-    labels, own = (None if x is None else table[x.long()] for x in (labels, own))
-    return merged, labels, own
+    alike: Sequence[bool],
+    logits: Tensor,
+    labels: Tensor,
+    own: Tensor | None,
+    before: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Some classes as the first one, the others after it; and how far they shift among themselves.
+
+    Returns
+    -------
+    logits, labels, own :
+        Of the fewer classes.
+    kept : Tensor, shape ()
+        Cross-entropy of their shares among themselves against those before, where none of the
+        others is said to be.
+    """
+    order = sorted(range(len(alike)), key=lambda k: not alike[k])
+    count = sum(alike)
+    numbers = [max(order.index(k) - count + 1, 0) for k in range(len(alike))]
+    numbers += [IGNORE] * (256 - len(numbers))
+    at = sent(torch.tensor(order), logits.device)
+    table = sent(torch.tensor(numbers, dtype=torch.uint8), logits.device)
+    ordered = logits.index_select(1, at)
+    apart = ordered[:, :count]
+    one = apart.logsumexp(1, keepdim=True)
+    merged = torch.cat([one, ordered[:, count:]], 1)
+    labels = table[labels.long()]
+    own = None if own is None else table[own.long()]
+    if before is None:
+        return merged, labels, own, None
+    shares = before.index_select(1, at[:count])
+    inside = shares.sum(1)
+    weight = ((labels == 0) | (labels == IGNORE)) * inside
+    shift = one[:, 0] - (apart * shares).sum(1) / inside.clamp_min(1e-6)
+    return merged, labels, own, (shift * weight).sum() / weight.sum().clamp_min(1e-6)

@@ -33,6 +33,11 @@ class Recipe(Checked):
         old ones count as so many B-scans: what was learnt of one reaches the others, what was known
         before is not lost, and the more is shown the more is learnt. A model with a new structure
         keeps none.
+    reach : float
+        How far lesson after lesson may lead from the model of before the first, as a share of the
+        norm of the weights that learn. A new structure may lead anywhere, and begins anew.
+    kept_weight : float
+        Of keeping what the lesson does not show as the old model has it; 0: it may shift.
     own_weight : float
         Weight, beside a pixel of a person's, of one that is 255 and that the old model is sure of;
         0: such a pixel does not count.
@@ -49,6 +54,8 @@ class Recipe(Checked):
     encoder_factor: Annotated[float, Within(0, 1)] = 0.0
     denoiser_factor: Annotated[float, Within(0, 1)] = 1.0
     old_bscans: Annotated[float, Within(0, 1000)] = 3.0
+    reach: Annotated[float, Within(0, 1000)] = 0.09
+    kept_weight: Annotated[float, Within(0, 100)] = 1.0
     own_weight: Annotated[float, Within(0, 1)] = 0.0
     own_confidence: Annotated[float, Within(0.5, 1)] = 0.9
     earlier_share: Annotated[float, Within(0, 0.9)] = 0.25

@@ -8,15 +8,15 @@ mean of old and learnt weights, see :class:`spad.learning.recipe.Recipe`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spad.chain import NoiseSchedule, q_sample, sent
-from spad.checkpoint import IGNORE
 from spad.learning.loss import learning_loss
 from spad.learning.recipe import Recipe
 from spad.learning.views import Example, views, window_of
@@ -45,6 +45,8 @@ class Lesson:
         Below T, at which a chain asks the denoiser.
     new : bool
         Whether it has a structure that the model did not know.
+    origin : mapping of str to Tensor, optional
+        What learns, by name, as it was before this model's first lesson; by default as it is now.
     """
 
     examples: list[Example]
@@ -53,11 +55,12 @@ class Lesson:
     schedule: NoiseSchedule
     times: list[int]
     new: bool = False
+    origin: Mapping[str, Tensor] | None = None
 
 
 def lesson(
     network: Network, about: Lesson, recipe: Recipe, *, device: torch.device, seed: int
-) -> Generator[int, None, Network]:
+) -> Generator[int, None, tuple[Network, dict[str, Tensor]]]:
     """Learn; to cancel, stop iterating.
 
     Parameters
@@ -79,6 +82,8 @@ def lesson(
     -------
     Network
         On the device, in evaluation mode.
+    dict of str to Tensor
+        The origin for its next lesson, on the CPU.
 
     Raises
     ------
@@ -88,17 +93,18 @@ def lesson(
     learner = copy.deepcopy(network).to(device).requires_grad_(False)
     optimiser = torch.optim.AdamW(_parts(learner, recipe))
     alike = _alike(about, network.num_classes)
-    if alike.all():
+    if all(alike):
         raise ValueError(
             "nothing to learn from: these B-scans show no structure, and it does not follow that "
             "others show none; accept one that shows some, or paint in it"
         )
     rates = [group["lr"] for group in optimiser.param_groups]
-    learnt = [p for group in optimiser.param_groups for p in group["params"]]
-    begun = [p.detach().clone() for p in learnt]
+    learnt = {n: p for n, p in learner.named_parameters() if p.requires_grad}
+    begun = {n: p.detach().clone() for n, p in learnt.items()}
     generator = torch.Generator().manual_seed(seed)
     window = window_of(about.size, network.config.stride, about.examples)
     steps = recipe.new_steps if about.new else recipe.steps
+    asked = cache(partial(_asked, network))
     for step in range(steps):
         rate = min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
         for group, full in zip(optimiser.param_groups, rates, strict=True):
@@ -106,31 +112,50 @@ def lesson(
         chosen = _chosen(about, recipe, generator)
         # torch's modes are thread-wide: never hold them across a yield, where the host runs.
         with torch.inference_mode(False), torch.enable_grad():
-            images, labels = views(chosen, window, generator)
-            unsaid = bool((labels == IGNORE).any())  # asked of a device the host would wait
-            images, labels = (sent(x, device) for x in (images, labels))
-            asked = network if unsaid and recipe.own_weight and not about.new else None
-            loss = _loss(asked, learner, images, labels, alike, about, recipe, generator)
+            shown = views([asked(example) for example in chosen], window, generator)
+            images, labels, before = (sent(x, device) for x in shown)
+            loss = _loss(learner, images, labels, before, alike, about, recipe, generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(learnt, _CLIP)
+            nn.utils.clip_grad_norm_(learnt.values(), _CLIP)
             optimiser.step()
         yield step + 1
-    if not about.new:
-        with torch.no_grad():
-            # method, Eq. 36
-            old = recipe.old_bscans / (recipe.old_bscans + len(about.examples))
-            for now, before in zip(learnt, begun, strict=True):
-                now.lerp_(before, old)
-    return learner.eval()
+    learner.requires_grad_(False)
+    if about.new:
+        return learner.eval(), {n: p.cpu() for n, p in learnt.items()}
+    known = about.origin or {}
+    origin = {n: known[n].to(device) if n in known else p for n, p in begun.items()}
+    # method, Eq. 36
+    old = recipe.old_bscans / (recipe.old_bscans + len(about.examples))
+    for name, now in learnt.items():
+        now.lerp_(begun[name], old)
+    _keep_within(recipe.reach, learnt, origin)
+    return learner.eval(), {n: p.cpu() for n, p in origin.items()}
 
 
-def _alike(about: Lesson, count: int) -> Tensor:
-    """Background, and the structures that the person showed in no B-scan of the case; bool (K,)."""
-    alike = torch.ones(count, dtype=torch.bool)
-    for one in about.examples:
-        alike[one.labels[(one.labels > 0) & (one.labels != IGNORE)].long()] = False
-    return alike
+def _keep_within(reach: float, learnt: Mapping[str, Tensor], origin: Mapping[str, Tensor]) -> None:
+    """Draw weights back towards their origin, if they are farther from it than a share of it."""
+    gone, norm = (
+        float(torch.stack([x.norm() for x in those]).norm())
+        for those in ([p - origin[n] for n, p in learnt.items()], list(origin.values()))
+    )
+    if gone > reach * norm:
+        for name, now in learnt.items():
+            now.lerp_(origin[name], 1 - reach * norm / gone)
+
+
+def _alike(about: Lesson, count: int) -> list[bool]:
+    """Background, and the structures that the person showed in no B-scan of the case."""
+    shown = {value for one in about.examples for value in torch.unique(one.labels).tolist()}
+    return [value == 0 or value not in shown for value in range(count)]
+
+
+def _asked(network: Network, example: Example) -> Example:
+    """What the old model says of an example, beside it; it is asked once, not for each view."""
+    device = next(network.parameters()).device
+    with torch.no_grad(), autocast(device):
+        shares = _logits(network.encode(sent(example.image, device))).softmax(1)
+    return replace(example, before=shares.to("cpu", torch.float16))
 
 
 def _parts(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
@@ -168,24 +193,28 @@ def _chosen(about: Lesson, recipe: Recipe, generator: torch.Generator) -> list[E
 
 
 def _loss(
-    asked: Network | None,
     learner: Network,
     images: Tensor,
     labels: Tensor,
-    alike: Tensor,
+    before: Tensor,
+    alike: list[bool],
     about: Lesson,
     recipe: Recipe,
     generator: torch.Generator,
 ) -> Tensor:
-    """A step's loss; ``asked`` is the old model, where its own answers count too."""
-    own = None
-    if asked is not None:
-        with torch.no_grad(), autocast(images.device):
-            share, of_all = _logits(asked.encode(images)).softmax(1).max(1)
-        own = torch.where(share >= recipe.own_confidence, of_all, IGNORE).to(torch.uint8)
+    """A step's loss; ``before`` are the old model's probabilities."""
+    judged = partial(
+        learning_loss,
+        labels=labels,
+        before=before,
+        alike=alike,
+        kept_weight=recipe.kept_weight,
+        own_weight=0.0 if about.new else recipe.own_weight,
+        own_confidence=recipe.own_confidence,
+    )
     with autocast(images.device):
         condition = learner.encode(images)
-    loss = learning_loss(_logits(condition), labels, own, recipe.own_weight, alike)
+    loss = judged(_logits(condition))
     if not (learner.diffuses and about.times and recipe.denoiser_factor):
         return loss
     # The denoiser meets what a chain would bring it: the encoder's own answer, noised again.
@@ -201,7 +230,7 @@ def _loss(
     t = t / about.schedule.steps
     with autocast(images.device):
         prior = learner.denoise(x_t.unsqueeze(1), t, condition)
-    return loss + learning_loss(prior.squeeze(1), labels, own, recipe.own_weight, alike)
+    return loss + judged(prior.squeeze(1))
 
 
 def _logits(condition: Condition) -> Tensor:

@@ -28,7 +28,7 @@ _ON_STRUCTURE = 0.8  # share of the views that are laid around a pixel of a stru
 _AROUND = 0.8  # how far from a view's centre that pixel may lie, as a share of its sides
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """A corrected B-scan on the network's grid.
 
@@ -38,10 +38,13 @@ class Example:
         In [-1, 1].
     labels : Tensor of uint8, shape (h, w)
         Class values; 255 where nobody said anything.
+    before : Tensor of float16, shape (1, K, h, w), optional
+        What the old model says: probabilities.
     """
 
     image: Tensor
     labels: Tensor
+    before: Tensor | None = None
 
 
 def window_of(size: tuple[int, int], stride: int, examples: list[Example]) -> tuple[int, int]:
@@ -55,7 +58,7 @@ def window_of(size: tuple[int, int], stride: int, examples: list[Example]) -> tu
 
 def views(
     examples: list[Example], window: tuple[int, int], generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """One random view of each example.
 
     Returns
@@ -64,8 +67,10 @@ def views(
         On the CPU.
     labels : Tensor of uint8, shape (B, H, W)
         255 beyond an example's edge.
+    before : Tensor of float32, shape (B, K, H, W)
+        0 beyond an example's edge; without classes where the old model was not asked.
     """
-    images, labels = [], []
+    images, labels, before = [], [], []
     for example in examples:
         at = _places(example, window, generator)
         images.append(
@@ -77,7 +82,11 @@ def views(
         shifted = example.labels[None, None].float() - IGNORE
         seen = F.grid_sample(shifted, at, mode="nearest", padding_mode="zeros", align_corners=False)
         labels.append((seen[0] + IGNORE).round().to(torch.uint8))
-    return _toned(torch.cat(images), generator), torch.cat(labels)
+        shares = seen[:, :0] if example.before is None else example.before.float()
+        before.append(
+            F.grid_sample(shares, at, mode="bilinear", padding_mode="zeros", align_corners=False)
+        )
+    return _toned(torch.cat(images), generator), torch.cat(labels), torch.cat(before)
 
 
 def _places(example: Example, window: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -63,4 +63,5 @@ class ConditionEncoder(nn.Module):
         assert self.backbone is not None  # noqa: S101
         learns = image.requires_grad or any(p.requires_grad for p in self.backbone.parameters())
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            return self.backbone(image)
+            maps: list[Tensor] = self.backbone(image)
+        return maps
