@@ -205,7 +205,7 @@ class CorrectPanel(QWidget):
         self.count.setText(
             f"{painted:,} px by hand in this B-scan (outlined)."
             if painted
-            else "Paint what is wrong; the model keeps it."
+            else "The model never changes what you paint."
         )
 
     def disconnect_viewer(self) -> None:

@@ -39,7 +39,7 @@ class Lessons:
     told : str
         The last lesson, in words.
     seen : frozenset of tuple of int
-        The B-scans that it learnt from.
+        The B-scans that it learnt from whole.
     """
 
     drafts: Drafts = field(default_factory=Drafts)
@@ -143,7 +143,9 @@ class Learning(QObject):
                 before, after = (f"{dice:.2f}".removeprefix("0") for dice in guard)
                 told += f"; on B-scans of earlier cases: Dice {before} before, {after} now"
             self.lessons(result).told = "; ".join([told, *done.learnt.said])
-            self.lessons(result).seen = frozenset(part.index for part in taught.parts)
+            self.lessons(result).seen = frozenset(
+                part.index for part in taught.parts[: taught.whole]
+            )
             self.changed.emit()
             return told
 

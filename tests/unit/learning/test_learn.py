@@ -241,6 +241,15 @@ def test_lesson_after_lesson_stays_within_reach_of_the_first_model(model, bscan,
     assert set(load(tmp_path / "mine.safetensors")[1]) == set(state(first))
 
 
+def test_an_origin_of_another_network_is_left_out(model, bscan):
+    image, labels = taught(bscan)
+    old = model("unet")
+    plain = state(old.learn([image], [labels], **QUICK))
+    old._origin = {"encoder.head.weight": torch.zeros(1, 2), "nothing": torch.zeros(3)}
+    odd = state(old.learn([image], [labels], **QUICK))
+    assert all(plain[k].equal(odd[k]) for k in plain)
+
+
 def test_after_a_new_structure_the_reach_begins_anew(model, bscan):
     image, labels = taught(bscan, value=4)
     first = model("unet")

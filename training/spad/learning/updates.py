@@ -123,8 +123,8 @@ def lesson(
     learner.requires_grad_(False)
     if about.new:
         return learner.eval(), {n: p.cpu() for n, p in learnt.items()}
-    known = about.origin or {}
-    origin = {n: known[n].to(device) if n in known else p for n, p in begun.items()}
+    known = {n: p.to(device) for n, p in (about.origin or {}).items() if n in begun}
+    origin = begun | {n: p for n, p in known.items() if p.shape == begun[n].shape}
     # method, Eq. 36
     old = recipe.old_bscans / (recipe.old_bscans + len(about.examples))
     for name, now in learnt.items():

@@ -38,11 +38,11 @@ AS_I_ACCEPT = "SPAD/learnAsIAccept"
 
 @dataclass(frozen=True)
 class _Step:
-    """One lesson: the model chosen before it, the one that learnt, from what, and what changed."""
+    """One lesson: the model before it, the one that learnt, from what whole, and what changed."""
 
     before: str
     model: Path
-    bscans: tuple[int, ...]
+    whole: tuple[int, ...]
     changed: list[Change]
 
 
@@ -174,7 +174,8 @@ class LearnPanel:
         self.desk.tell("writing")  # once: one press, one step back
         changed, anew = draft_anew(result, outcome, state.drafts)
         before, model = self.desk.parameters.checkpoint, outcome.learnt.out
-        state.lessons.append(_Step(before, model, taught.bscans, changed))
+        whole = taught.bscans[: taught.plan.accepted]
+        state.lessons.append(_Step(before, model, whole, changed))
         self.form.models.open(model)
         used = (model, taught.plan.checkpoint, Path(before))
         self.form.models.forget(prune(learnt_folder(), used))
@@ -284,7 +285,7 @@ class LearnPanel:
             lessons = lessons_of(kept)
             beside = f", and the images that it learnt from in {lessons.name}"
             said = f"Kept: {kept}{beside if lessons.is_file() else ''}"
-            if unseen := len(result.accepted(self.desk.labels) - set(last.bscans)):
+            if unseen := len(result.accepted(self.desk.labels) - set(last.whole)):
                 said += f". {not_learnt(unseen)} Press Learn, and keep it again"
             self.desk.say(said)
 
