@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import superqt.utils
 
 from spad.inference import hosts
+from spad.quiet import unwarned
 
 __all__ = ["Background", "EngineError", "FunctionWorker", "GeneratorWorker", "explain"]
 
@@ -38,31 +37,6 @@ def explain(error: BaseException) -> str:
     return hosts.explain(error, safe="The image and your layers are safe.")
 
 
-class _Unwarned:
-    """Python's filter of warnings is one for all threads: the first turns it, the last one back."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._before = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._before = warnings.catch_warnings()
-                self._before.__enter__()
-                warnings.simplefilter("ignore")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._before.__exit__(None, None, None)
-
-
-_unwarned = _Unwarned()
-
-
 class _Ending:
     """What superqt's workers lack: they end however their work does, and may outlive the window.
 
@@ -80,7 +54,7 @@ class _Ending:
         self._tell("started")
         self._running = True
         try:
-            with _unwarned:  # napari would show each warning; what matters is returned
+            with unwarned:  # napari would show each warning; what matters is returned
                 result = self.work()
             if isinstance(result, Exception):  # so superqt hands on a generator's RuntimeError
                 raise result

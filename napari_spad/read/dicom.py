@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from napari_spad.read.pseudonym import pseudonym
 from spad.cases import foreign
 from spad.measuring import Length, Scale
 from spad.pictures import Refused, day, refuse_bomb, refuse_large
+from spad.quiet import unwarned
 
 __all__ = ["read_dicom"]
 
@@ -46,8 +46,7 @@ def read_dicom(path: str | Path) -> list[LayerData]:
         from pydicom.errors import InvalidDicomError
     except ImportError as error:
         raise missing("pydicom", path, error) from None
-    with warnings.catch_warnings():  # they quote what the header says
-        warnings.simplefilter("ignore")
+    with unwarned:  # warnings quote what the header says
         try:
             data = pydicom.dcmread(path)
         except InvalidDicomError:

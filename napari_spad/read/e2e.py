@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import struct
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from napari_spad.read.opened_layers import (
 )
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
+from spad.quiet import unwarned
 
 __all__ = ["MM_PER_DEGREE", "read_e2e"]
 
@@ -51,8 +51,7 @@ def read_e2e(path: str | Path) -> list[LayerData]:
     log = logging.getLogger("eyepy")
     before, log.disabled = log.disabled, True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with unwarned:
             _refuse_loops(path)
             with HeE2eReader(path) as reader:
                 found = [_series_layers(one) for one in reader.series]

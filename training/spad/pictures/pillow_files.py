@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from spad.pictures.cut_jpeg import is_cut, with_more
 from spad.pictures.deep_png import cut_by_pillow, sixteen_bits
 from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
+from spad.quiet import unwarned
 
 __all__ = ["LYING", "ORIENTATION", "decoded", "deep_png", "opened", "pillow", "turned", "upright"]
 
@@ -60,8 +60,7 @@ def pillow() -> Any:
 def opened(path: Path) -> Iterator[Any]:
     """An image of Pillow, not decoded yet, of no more than `LARGEST_IMAGE` pixels."""
     image = pillow()
-    with path.open("rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of bombs, which are refused here, and of odd EXIF
+    with path.open("rb") as stream, unwarned:  # of bombs, refused here, and of odd EXIF
         try:
             # Not by its name: Pillow then maps a TIFF into memory, and one that is turned wrongly.
             file = image.open(stream, formats=_FORMATS)
