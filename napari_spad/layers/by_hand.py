@@ -75,7 +75,8 @@ class Hand:
     mask : array of uint8, shape of the layer's data
         1 where by hand; written in place.
     on_edit : callable
-        Called with an `Edit` after each change by a person.
+        Called with an `Edit` for each change by a person: of what is taken back or made again after
+        it, of a stroke sometimes before napari has written it.
     """
 
     def __init__(
@@ -157,6 +158,9 @@ class Hand:
             self.layer.data_setitem(where, step.before)
         finally:
             self._takes_back = None
+        made = self._done[-1]
+        if made.takes_back is step:  # else locked structures held all of it
+            self._tell("undo", made.places, made.after, by_model=made.by_model)
         return True
 
     def undo_if(self, index: tuple[int, ...], fits: Callable[[NDArray[Any]], bool]) -> bool:
@@ -201,9 +205,7 @@ class Hand:
         self._done.append(step)
         self._undone.clear()
         marks[marked] = then
-        if back is not None:
-            self._tell("undo", places, after, by_model=by_model)
-        elif not self._by_model:
+        if back is None and not self._by_model:  # what is taken back is told once it is written
             self._tell("stroke", places, after, by_model=False)
 
     def _undo(self) -> None:

@@ -36,6 +36,23 @@ def test_an_edit_makes_an_accepted_b_scan_an_edited_one_until_it_is_undone(revie
     assert queue.state[(3,)] == "edited"
 
 
+def test_an_edit_taken_back_on_its_b_scan_alone_is_judged_by_the_labels_left(review, qtbot):
+    viewer, dock, panel = review()
+    layer, queue = dock.desk.result.layer, queue_of(dock, panel)
+    press(viewer, qtbot, "N")
+    layer.data_setitem((np.array([3]), np.array([0]), np.array([0])), 5)
+    press(viewer, qtbot, "A")
+    viewer.dims.set_current_step(0, 3)
+    dock.desk.undo_here()
+    assert queue.state[(3,)] == "edited"  # what was accepted is not there any more
+    layer.undo()
+    assert queue.state[(3,)] == "accepted"
+    layer.data_setitem((np.array([3]), np.array([1]), np.array([0])), 5)
+    assert queue.state[(3,)] == "edited"
+    dock.desk.undo_here()  # and here it is again
+    assert queue.state[(3,)] == "accepted"
+
+
 def test_the_queue_sets_aside_what_phantoms_alone_have_taught(review, engine):
     from spad.annotation import expected_error
 
