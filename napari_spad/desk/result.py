@@ -28,6 +28,7 @@ from napari_spad.layers import (
     give_classes,
     leading_index,
     noted,
+    open_source,
     part_at,
     result_names,
     segmentation_layer,
@@ -100,7 +101,7 @@ class Result:
         self, viewer: ViewerModel, source: Source, classes: Sequence[LabelClass], model: str
     ) -> None:
         self._viewer = viewer
-        self.image = source.layer
+        self.image, self._pixels = source.layer, source.data
         self.model, self.origin = model, ""
         self.classes = tuple(classes)
         self.written = np.zeros(source.shape, np.uint8)
@@ -215,7 +216,39 @@ class Result:
     def fits(self, source: Source, model: str) -> bool:
         """Whether another B-scan of this source, by this model, belongs here."""
         shapes = {source.shape, self.written.shape, self.layer.data.shape}
-        return self.image is source.layer and self.model == model and len(shapes) == 1
+        same = self.image is source.layer and self.model == model and len(shapes) == 1
+        return same and self._made_of(source)
+
+    def _made_of(self, source: Source) -> bool:
+        """Whether the image holds the pixels that were segmented."""
+        if source.data is not self._pixels:
+            hashes = {tuple(r["bscan"]): str(r.get("image_sha256", "")) for r in self.runs}
+            if not hashes or not source.shows(hashes):
+                return False
+            self._pixels = source.data
+        return True
+
+    def open_image(self) -> Source:
+        """Open its image, the B-scans from the one on screen outwards.
+
+        Raises
+        ------
+        ValueError
+            The image does not fit the result any more.
+        """
+        source = open_source(self.image, self._viewer, whole_stack=True)
+        mine = f"“{self.layer.name}”"
+        if not source.shape == self.layer.data.shape == self.written.shape:
+            raise ValueError(
+                f"{mine} has shape {self.layer.data.shape}, its image “{source.name}” "
+                f"{source.shape}; segment the image anew"
+            )
+        if not self._made_of(source):
+            raise ValueError(
+                f"the pixels of “{source.name}” were replaced since {mine} was made of them; "
+                "segment the image anew, or add the new pixels as a layer of their own"
+            )
+        return source
 
     def add_class(self, name: str) -> LabelClass:
         """Add a structure that the model does not know, with the next value and a free colour.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ __all__ = ["Part", "Source", "open_source", "part_at"]
 
 LARGEST_BSCAN = 64_000_000
 """Pixels; more than that is no B-scan, and its samples would not fit into memory."""
+LOOKED_AT = 3
+"""B-scans of a lazy image that are read to know it again."""
 NARROW = 16
 """Of so many rows and four columns or fewer, the columns are channels."""
 
@@ -141,6 +145,28 @@ class Source:
         if known is not pixels:
             self._note("pixels without a value (3.4e38) are taken as the darkest")
         return known
+
+    def shows(self, hashes: Mapping[tuple[int, ...], str]) -> bool:
+        """Whether its B-scans have these pixels; of an image that lies in a file the first few.
+
+        Parameters
+        ----------
+        hashes : mapping of tuple to str
+            SHA-256 by place, as the runs on them noted it.
+        """
+        lazy = not isinstance(self.data, np.ndarray)
+        for index in list(hashes)[: LOOKED_AT if lazy else None]:
+            try:
+                pixels = self.read(part_at(self.layer, index, self.shape[-2:]))
+            except Exception:  # a lazy layer's reader raises anything
+                return False
+            if hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest() != hashes[index]:
+                return False
+        return True
+
+    def replaced(self) -> bool:
+        """Whether its layer has been given another array meanwhile."""
+        return level_0(self.layer) is not self.data
 
     def _without_colours(self, pixels: NDArray[Any]) -> NDArray[Any]:
         if (pixels == pixels[..., :1]).all():

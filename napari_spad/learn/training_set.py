@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, EngineError, FunctionWorker, Result, explain, named
-from napari_spad.layers import FIRST, Edit, Source, bscan_sizes, open_source, part_at, segmented
+from napari_spad.layers import FIRST, Edit, Source, bscan_sizes, part_at, segmented
 from napari_spad.learn.folder_row import FolderRow
 
 __all__ = ["TrainingSet", "png_bytes"]
@@ -271,7 +271,7 @@ class TrainingSet(QWidget):
         folder = self.folder.path
         if folder is None:
             return None
-        source = open_source(result.image, self.desk.viewer, whole_stack=True)
+        source = result.open_image()
         patient = result.image.metadata.get("patient")
         return _Job(
             folder,

@@ -161,7 +161,7 @@ class Learning(QObject):
         refuse_other_structures(result.layer.name, known, theirs, model=model)
         return LessonRequest(
             checkpoint=origin,
-            source=self.form.source_of(result),
+            source=result.open_image(),
             **self.form.choices(),
             worker=self.worker,
             taught=taught,
@@ -182,12 +182,12 @@ class Learning(QObject):
 
     def _open_parts(self, result: Result) -> list[Part]:
         """What to draft anew, from the B-scan on screen outwards."""
-        parts = self.form.source_of(result).parts
+        parts = result.open_image().parts
         return [part for part in parts if is_open(self.desk, result, part)]
 
     def _segmented_here(self, result: Result) -> int:
         """How many B-scans of the stack on screen a model has segmented."""
-        return sum(part.index in result.packed for part in self.form.source_of(result).parts)
+        return sum(part.index in result.packed for part in result.open_image().parts)
 
     def _take_model(self, result: Result, request: LessonRequest, learnt: Learnt) -> None:
         old = model_file(result.model)
@@ -227,7 +227,7 @@ class Learning(QObject):
             return
         origin, done = model_file(result.origin), _Drafted()
         try:
-            source = self.form.source_of(result)
+            source = result.open_image()
             source.parts = tuple(self._open_parts(result))
             done.stay = self._segmented_here(result) - len(source.parts)
             tag = model_tag(origin)

@@ -163,7 +163,7 @@ class SegmentPanel(QWidget):
         """
         from spad.annotation import refuse_other_structures
 
-        source = self.source_of(result)
+        source = result.open_image()
         request = self._request(source, edits=edits, onward=onward)
         theirs = self.engine.read_card(request.checkpoint).classes
         model = f"the model “{request.checkpoint.stem}”"
@@ -173,22 +173,6 @@ class SegmentPanel(QWidget):
         parts = {part.index: part for part in source.parts}
         source.parts = tuple(parts[index] for index in edits)
         return request
-
-    def source_of(self, result: Result) -> Source:
-        """Open a result's image, its B-scans from the one on screen outwards.
-
-        Raises
-        ------
-        ValueError
-            The image does not fit the result any more.
-        """
-        source = open_source(result.image, self.viewer, whole_stack=True)
-        if not source.shape == result.layer.data.shape == result.written.shape:
-            raise ValueError(
-                f"“{result.layer.name}” has shape {result.layer.data.shape}, its image "
-                f"“{source.name}” {source.shape}; segment the image anew"
-            )
-        return source
 
     def _request(self, source: Source, **options: Any) -> Request:
         checkpoint = self.model.checkpoint

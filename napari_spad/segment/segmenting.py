@@ -87,6 +87,8 @@ class Segmenting:
         if complete:
             said = [f"done on {self._device} in {duration(self.desk.seconds)}"]
             notes = [*source.notes, *self._told]
+            if source.replaced():
+                notes.append("its pixels were replaced meanwhile; this is of those before")
             said += notes
             if notes and not self.desk.stopped:
                 self.desk.inform(f"“{source.name}”: {'; '.join(notes)}.")

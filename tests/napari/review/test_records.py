@@ -163,3 +163,17 @@ def test_a_record_that_cannot_be_written_is_told(review, qtbot, tmp_path, monkey
     monkeypatch.undo()
     close(panel)
     assert record(tmp_path)["annotators"][""]
+
+
+def test_pixels_that_were_replaced_are_not_taken_for_those_that_were_segmented(review, qtbot):
+    viewer, dock, _ = review()
+    layer, result = viewer.layers["eye"], dock.desk.result
+    layer.data = layer.data.copy()  # the same, in another array
+    assert result.open_image().data is layer.data
+    layer.data = layer.data[::-1].copy()
+    with pytest.raises(ValueError, match="the pixels of “eye” were replaced since"):
+        result.open_image()
+    dock.form.whole.setChecked(False)
+    dock.form.button.click()  # one B-scan of the new pixels: into a layer of its own
+    qtbot.waitUntil(lambda: not dock.running, timeout=15_000)
+    assert len(dock.desk.results) == 2
