@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os.path
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
 from napari_spad.desk import Desk, Finished, Request, Result, model_file, model_tag, setting
@@ -18,7 +19,15 @@ from napari_spad.layers import Part
 from napari_spad.lessons.kept_model import keep_model
 from napari_spad.lessons.taught import LessonRequest, Taught, is_open
 from napari_spad.segment import SegmentPanel
-from spad.worker import Drafts, Learnt, WorkerError, new_path, prune, shows_structure
+from spad.worker import (
+    Drafts,
+    Learnt,
+    WorkerError,
+    new_path,
+    not_learnt,
+    prune,
+    shows_structure,
+)
 
 __all__ = ["Learning", "Lessons"]
 
@@ -38,13 +47,13 @@ class Lessons:
         What the drafts needed until they were accepted, before learning and now.
     told : str
         The last lesson, in words.
-    seen : frozenset of tuple of int
-        The B-scans that it learnt from whole.
+    whole : mapping of tuple to array of uint8, shape (H, W)
+        The label maps of the B-scans that it learnt from whole.
     """
 
     drafts: Drafts = field(default_factory=Drafts)
     told: str = ""
-    seen: frozenset[tuple[int, ...]] = frozenset()
+    whole: Mapping[tuple[int, ...], NDArray[np.uint8]] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,12 +94,12 @@ class Learning(QObject):
         """What came of a result's lessons."""
         return self._lessons.setdefault(result, Lessons())
 
-    def unseen(self) -> int:
-        """How many B-scans of the result at work were accepted since its last lesson."""
+    def not_learnt(self) -> str:
+        """What the model at work has not learnt of what is accepted, in words; else nothing."""
         result = self.desk.result
         if result is None or not (lessons := self.lessons(result)).told:
-            return 0
-        return len(set(self.desk.accepted(result)) - lessons.seen)
+            return ""
+        return not_learnt(Taught.of(self.desk, result).accepted, lessons.whole)
 
     # ------------------------------------------------------------------ a lesson
 
@@ -143,9 +152,7 @@ class Learning(QObject):
                 before, after = (f"{dice:.2f}".removeprefix("0") for dice in guard)
                 told += f"; on B-scans of earlier cases: Dice {before} before, {after} now"
             self.lessons(result).told = "; ".join([told, *done.learnt.said])
-            self.lessons(result).seen = frozenset(
-                part.index for part in taught.parts[: taught.whole]
-            )
+            self.lessons(result).whole = taught.accepted
             self.changed.emit()
             return told
 

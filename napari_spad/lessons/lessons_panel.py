@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 from napari_spad.desk import Desk, Keys, named
 from napari_spad.lessons.learning import Learning
 from napari_spad.segment import SegmentPanel
-from spad.worker import not_learnt
 
 __all__ = ["LessonsPanel"]
 
@@ -109,8 +108,8 @@ class LessonsPanel(QWidget):
 
     def _keep(self) -> None:
         text = "Its name in the list of models:"
-        if unseen := self.learning.unseen():
-            text = f"{not_learnt(unseen)} Cancel and press K to learn from it all first.\n\n{text}"
+        if said := self.learning.not_learnt():
+            text = f"{said} Cancel and press K to learn from it all first.\n\n{text}"
         name, asked = QInputDialog.getText(self, "Keep this model", text)
         if asked:
             self.learning.keep(name)

@@ -64,6 +64,12 @@ class Taught:
         return cls(tuple(parts), tuple(label_maps), whole, pixels)
 
     @property
+    def accepted(self) -> dict[tuple[int, ...], NDArray[np.uint8]]:
+        """Label maps of those that count whole, by place."""
+        places = [part.index for part in self.parts[: self.whole]]
+        return dict(zip(places, self.label_maps[: self.whole], strict=True))
+
+    @property
     def told(self) -> str:
         """From how much, in words."""
         some = len(self.parts) - self.whole

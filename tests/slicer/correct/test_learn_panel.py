@@ -333,6 +333,19 @@ def test_a_bscan_that_shows_no_structure_starts_no_lesson_by_itself(
         assert [plan.accepted for plan in panel_worker.plans] == plans
 
 
+def test_what_was_taught_and_then_changed_counts_as_not_learnt(
+    panel, panel_result, corrected, tmp_path
+):
+    learn(panel)
+    paint(panel_result, 0, slice(0, 4), slice(0, 5), 2)
+    settle(panel)
+    panel.review.review.mark(0, "accepted")
+    settle(panel)
+    standin.dialogs.answer("save file", str(tmp_path / "mine"))
+    panel.ui.keepModelButton.click()
+    assert "1 B-scan that you accepted since its last lesson" in said(panel)
+
+
 def test_an_accepted_bscan_waits_for_the_lesson_that_goes_on(
     panel, panel_result, panel_worker, corrected
 ):

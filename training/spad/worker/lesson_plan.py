@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,29 @@ def counted(
     return np.where(counts, labels, IGNORE).astype(np.uint8)
 
 
-def not_learnt(count: int) -> str:
-    """What a desk says of B-scans that were accepted after the lesson, before a model is kept."""
+def not_learnt(
+    accepted: Mapping[Any, NDArray[np.uint8]], taught: Mapping[Any, NDArray[np.uint8]]
+) -> str:
+    """What a desk says, before a model is kept, of B-scans accepted after its last lesson.
+
+    Parameters
+    ----------
+    accepted, taught : mapping to arrays of uint8, shape (H, W)
+        Label maps by the B-scan's place, as of :func:`counted`: those that would teach whole now,
+        and those that did.
+
+    Returns
+    -------
+    str
+        Empty where it has learnt them all, as they are.
+    """
+    count = sum(
+        place not in taught or not np.array_equal(labels, taught[place])
+        for place, labels in accepted.items()
+    )
     bscans, are = ("B-scan", "is") if count == 1 else ("B-scans", "are")
-    return f"{count} {bscans} that you accepted since its last lesson {are} not in this model."
+    said = f"{count} {bscans} that you accepted since its last lesson {are} not in this model."
+    return said if count else ""
 
 
 def shows_structure(label_maps: Iterable[NDArray[np.uint8]]) -> bool:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import qt
+from numpy.typing import NDArray
 
 from spad.annotation import duration
 from spad.worker import (
@@ -22,7 +24,15 @@ from spad.worker import (
     shows_structure,
 )
 from SPADLib.correct.around_edits import source_of
-from SPADLib.correct.lesson import Lesson, Outcome, draft_anew, learning, learnt_folder, lesson
+from SPADLib.correct.lesson import (
+    Lesson,
+    Outcome,
+    draft_anew,
+    label_maps,
+    learning,
+    learnt_folder,
+    lesson,
+)
 from SPADLib.desk import Desk, RunBox
 from SPADLib.host import one_shot_timer, python_program
 from SPADLib.scene import Change, Result
@@ -42,7 +52,7 @@ class _Step:
 
     before: str
     model: Path
-    whole: tuple[int, ...]
+    whole: dict[int, NDArray[np.uint8]]
     changed: list[Change]
 
 
@@ -174,7 +184,9 @@ class LearnPanel:
         self.desk.tell("writing")  # once: one press, one step back
         changed, anew = draft_anew(result, outcome, state.drafts)
         before, model = self.desk.parameters.checkpoint, outcome.learnt.out
-        whole = taught.bscans[: taught.plan.accepted]
+        whole = dict(
+            list(zip(taught.bscans, taught.plan.label_maps, strict=True))[: taught.plan.accepted]
+        )
         state.lessons.append(_Step(before, model, whole, changed))
         self.form.models.open(model)
         used = (model, taught.plan.checkpoint, Path(before))
@@ -285,8 +297,9 @@ class LearnPanel:
             lessons = lessons_of(kept)
             beside = f", and the images that it learnt from in {lessons.name}"
             said = f"Kept: {kept}{beside if lessons.is_file() else ''}"
-            if unseen := len(result.accepted(self.desk.labels) - set(last.whole)):
-                said += f". {not_learnt(unseen)} Press Learn, and keep it again"
+            maps, accepted = label_maps(result)
+            if new := not_learnt({z: maps[z] for z in accepted & set(maps)}, last.whole):
+                said += f". {new} Press Learn, and keep it again"
             self.desk.say(said)
 
     # ------------------------------------------------------------------ what is shown

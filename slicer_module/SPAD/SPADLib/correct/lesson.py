@@ -32,7 +32,15 @@ from SPADLib.desk import Done, Request, events
 from SPADLib.host import data_folder
 from SPADLib.scene import Change, Result, Source
 
-__all__ = ["Lesson", "Outcome", "draft_anew", "learning", "learnt_folder", "lesson"]
+__all__ = [
+    "Lesson",
+    "Outcome",
+    "draft_anew",
+    "label_maps",
+    "learning",
+    "learnt_folder",
+    "lesson",
+]
 
 
 def learnt_folder() -> Path:
@@ -110,15 +118,7 @@ def lesson(
     first, new = result.classes[: len(known)], result.classes[len(known) :]
     model = f"the model “{checkpoint.stem}”"
     refuse_other_structures(result.segmentation.GetName(), first, known, model=model)
-    labels = result.labels()
-    accepted, painted = result.accepted(labels), result.by_hand(labels, sure=True)
-    labels[result.own()] = IGNORE  # of no structure: it is not background either
-    maps = {}
-    count = len(result.classes)
-    for z in (*sorted(accepted), *sorted(_any(painted) - accepted)):
-        one = counted(labels[z], painted[z], accepted=z in accepted, classes=count)
-        if (one != IGNORE).any():
-            maps[z] = one
+    maps, accepted = label_maps(result)
     if not maps:
         raise ValueError(
             "Nothing is accepted, nor painted by hand, that could be learnt from: correct a B-scan "
@@ -140,6 +140,20 @@ def lesson(
     )
     anew = sorted(result.segmented - accepted - _any(result.by_hand()))
     return Lesson(plan, tuple(maps), tuple(anew))
+
+
+def label_maps(result: Result) -> tuple[dict[int, NDArray[np.uint8]], set[int]]:
+    """What a result would teach now, by B-scan, and which of them are accepted and come first."""
+    labels = result.labels()
+    accepted, painted = result.accepted(labels), result.by_hand(labels, sure=True)
+    labels[result.own()] = IGNORE  # of no structure: it is not background either
+    maps = {}
+    count = len(result.classes)
+    for z in (*sorted(accepted), *sorted(_any(painted) - accepted)):
+        one = counted(labels[z], painted[z], accepted=z in accepted, classes=count)
+        if (one != IGNORE).any():
+            maps[z] = one
+    return maps, accepted
 
 
 def learning(
