@@ -33,6 +33,7 @@ from napari_spad.desk import (
 from napari_spad.keep.autosave import Autosave
 from napari_spad.keep.export import FORMATS, export, file_name, targets
 from napari_spad.layers import is_label_map
+from napari_spad.write import sidecar_of
 
 __all__ = ["ExportPanel", "tried"]
 
@@ -127,12 +128,15 @@ class ExportPanel(QGroupBox):
         target = folder / file_name(layer.name, form)
         files = list(targets(target, form, layer.data.shape).values())
         exist = [file for file in files if file.exists()]
+        # Of an export in another format: what it says of that one would be lost.
+        exist = exist or [beside for file in files if (beside := sidecar_of(file)).exists()]
         if not exist:
             self._start_export(layer, target)
             return
         what = f"“{exist[0].name}” exists" if len(exist) == 1 else f"{len(exist)} files exist"
+        other = exist[0].name.endswith(".spad.json")
         self.question.ask(
-            f"{what} there.",
+            f"{what} there{', the sidecar of another format' if other else ''}.",
             {
                 "Replace": lambda: self._start_export(layer, target),
                 "Keep both": lambda: self._start_export(layer, _free(target, form.suffix)),

@@ -24,6 +24,8 @@ __all__ = [
     "grid_of",
     "layer_name",
     "palette",
+    "refuse_long_name",
+    "sidecar_of",
     "smallest",
     "spacing_mm",
     "write_sidecar",
@@ -176,11 +178,12 @@ def refuse_long_name(path: str) -> None:
     """Refuse a label image whose name, or whose sidecar's, is too long; nothing is written then."""
     from spad.cases import refuse_long_names
 
-    refuse_long_names(Path(path), _sidecar_of(path))
+    refuse_long_names(Path(path), sidecar_of(Path(path)))
 
 
-def _sidecar_of(path: str) -> Path:
-    return Path(path).with_name(f"{label_stem(Path(path))}.spad.json")
+def sidecar_of(path: Path) -> Path:
+    """The sidecar of a label image; those of one name in several formats share it."""
+    return path.with_name(f"{label_stem(path)}.spad.json")
 
 
 def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> str:
@@ -211,7 +214,7 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
         edited=None if by_hand is None else edited_pixels(labels, by_hand, classes),
         facts=metadata,
     )
-    beside = _sidecar_of(path)
+    beside = sidecar_of(Path(path))
     with replaced(beside) as file:
         file.write_bytes(json_bytes(content))
     return str(beside)

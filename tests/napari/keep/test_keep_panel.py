@@ -110,6 +110,23 @@ def test_files_that_exist_are_asked_about(desk, panel, qtbot, tmp_path, suffix):
         assert not tifffile.imread(out / "eye – SPAD.tif").any()
 
 
+def test_another_formats_sidecar_is_asked_about_too(desk, panel, qtbot, tmp_path):
+    result = segment(desk, desk.viewer.add_image(stack(), name="eye"))
+    out = tmp_path / "out"
+    export(panel, qtbot, ".tif", out)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    stroke(result, 1)
+    export(panel, qtbot, ".nrrd", out)
+    asked = panel.export_panel.question
+    assert "SPAD.spad.json” exists there, the sidecar of another format." in asked.text.text()
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    asked.buttons["Keep both"].click()
+    qtbot.waitUntil(lambda: panel.export_panel._worker is None, timeout=15_000)
+    assert {n: (out / n).read_bytes() for n in before} == before
+    own = json.loads((out / "eye – SPAD 2.spad.json").read_text("utf-8"))
+    assert own["labels"] == "eye – SPAD 2.nrrd"
+
+
 def test_an_export_that_fails_says_why(desk, panel, qtbot, tmp_path):
     segment(desk, desk.viewer.add_image(stack(), name="eye"))
     failed = []
