@@ -24,7 +24,7 @@ from napari_spad.borders.line_layers import (
 )
 from napari_spad.borders.line_model import Borders
 from napari_spad.desk import Desk, named, setting
-from napari_spad.layers import level_0
+from napari_spad.layers import is_image, level_0
 from spad.borders import Lines, areas, lines_name
 
 __all__ = ["AddMenu"]
@@ -72,16 +72,13 @@ class AddMenu(QToolButton):
         return [(f"The device's: {', '.join(lines.names)}"[:60], lines) for lines in some]
 
     def _image(self) -> Image:
-        """The image that new lines belong to: the active one, else the topmost."""
-        fit = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Image) and layer.ndim in (2, 3) and "spad" not in layer.metadata
-        ]
+        """The image that new lines belong to: the active one, that at work, else the topmost."""
+        fit = [layer for layer in self.viewer.layers if is_image(layer) and layer.ndim in (2, 3)]
         if not fit:
             raise ValueError("Lines lie over a B-scan or a stack of them: open an image first")
-        active = self.viewer.layers.selection.active
-        return active if active in fit else fit[-1]
+        active, result = self.viewer.layers.selection.active, self.desk.result
+        wanted = (active, None if result is None else result.image, fit[-1])
+        return next(layer for layer in wanted if layer in fit)
 
     def _shape(self, image: Image) -> tuple[int, int, int]:
         shape = (1, *level_0(image).shape[: image.ndim])[-3:]

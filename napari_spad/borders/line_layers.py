@@ -15,7 +15,7 @@ from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 
 from napari_spad.borders.line_model import Borders
-from napari_spad.layers import level_0, placement
+from napari_spad.layers import is_image, level_0, placement
 from spad.borders import LINE_COLORS, Lines
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def image_of(borders: Borders, viewer: ViewerModel) -> Image | None:
     fitting = [
         layer
         for layer in reversed(viewer.layers)
-        if isinstance(layer, Image)
-        and "spad" not in layer.metadata
+        if is_image(layer)
         and (1, *level_0(layer).shape[: layer.ndim])[-max(3, layer.ndim) :] == shape
     ]
     called = next((la.name for la in viewer.layers if borders_of(la) is borders), "")

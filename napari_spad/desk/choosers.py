@@ -35,7 +35,11 @@ class LayerCombo(QComboBox):
         Shown where there is none.
     optional : bool
         Whether no layer is a choice, and the first one. Otherwise the topmost layer is chosen
-        until the user chooses.
+        where none was.
+    follows : callable, optional
+        Which layer of the box a layer of the viewer stands for, or None. Given, the choice is the
+        layer that is new, or for which the active one stands, until the user chooses: his stays
+        while it is there.
     """
 
     layer_changed = Signal(object)
@@ -47,16 +51,21 @@ class LayerCombo(QComboBox):
         empty: str,
         *,
         optional: bool = False,
+        follows: Callable[[Layer], Layer | None] | None = None,
     ) -> None:
         super().__init__()
         narrow(self)
         self._viewer, self._accepts, self._empty = viewer, accepts, empty
-        self._optional = optional
+        self._optional, self._follows = optional, follows
         self._layer: Layer | None = None
+        self._users = False  # whether the choice is the user's
         self._named: list[Layer] = []
         self._events = viewer.layers.events
         for name in ("inserted", "removed", "reordered"):
             getattr(self._events, name).connect(self.refresh)
+        if follows is not None:
+            self._events.inserted.connect(self._on_inserted)
+            viewer.layers.selection.events.active.connect(self._on_active)
         self.activated.connect(self._on_activated)
         self.refresh()
 
@@ -64,6 +73,11 @@ class LayerCombo(QComboBox):
     def layer(self) -> Any:
         """The chosen layer or None."""
         return self._layer
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Those to choose from, the topmost first."""
+        return list(self._named)
 
     def choose(self, layer: Layer | None) -> None:
         """Choose a layer; one that is not in the list changes nothing."""
@@ -82,15 +96,36 @@ class LayerCombo(QComboBox):
         if self._layer in self._named:
             self._fill()
         else:
-            self._set(self._named[0] if self._named and not self._optional else None)
+            self._users = False
+            topmost = self._named[0] if self._named and not self._optional else None
+            self._set(self._meant() or topmost)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
         for name in ("inserted", "removed", "reordered"):
             getattr(self._events, name).disconnect(self.refresh)
+        if self._follows is not None:
+            self._events.inserted.disconnect(self._on_inserted)
+            self._viewer.layers.selection.events.active.disconnect(self._on_active)
         for layer in self._named:
             layer.events.name.disconnect(self._rename)
         self._named, self._layer = [], None
+
+    def _on_inserted(self, event: Any) -> None:
+        if event.value in self._named and not self._users:
+            self._set(event.value)
+
+    def _on_active(self, _event: Any = None) -> None:
+        if (meant := self._meant()) is not None and not self._users:
+            self._set(meant)
+
+    def _meant(self) -> Layer | None:
+        """The layer of the box that the viewer's active layer stands for."""
+        active = self._viewer.layers.selection.active
+        if active is None or self._follows is None:
+            return None
+        meant = self._follows(active)
+        return meant if meant in self._named else None
 
     def _rename(self, _event: Any = None) -> None:
         self._fill()
@@ -116,6 +151,7 @@ class LayerCombo(QComboBox):
 
     def _on_activated(self, index: int) -> None:
         place = index - (self.count() - len(self._named))
+        self._users = place >= 0
         self._set(self._named[place] if place >= 0 else None)
 
 

@@ -166,6 +166,10 @@ class Desk(QObject):
         where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
         self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
 
+    def result_of(self, layer: Any) -> Result | None:
+        """The result whose labels, uncertainty, or what is by hand in it, a layer is."""
+        return next((result for result in self.results if layer in result.layers), None)
+
     def undo_here(self) -> None:
         """Take back the last step on the B-scan on screen, whatever was done on others since."""
         result = self.result
@@ -184,10 +188,9 @@ class Desk(QObject):
             self.result_changed.emit(result)
 
     def _on_active(self, _event: Any = None) -> None:
-        active = self.viewer.layers.selection.active
-        for result in self.results:
-            if active is not None and active in result.layers:
-                self._set_result(result)
+        result = self.result_of(self.viewer.layers.selection.active)
+        if result is not None:
+            self._set_result(result)
 
     def _on_layer_removed(self, event: Any) -> None:
         removed = event.value

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         class_features,
         colormap,
         give_classes,
+        is_image,
         is_label_map,
         noted,
         segmented,

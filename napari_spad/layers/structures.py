@@ -17,11 +17,19 @@ __all__ = [
     "class_features",
     "colormap",
     "give_classes",
+    "is_image",
     "is_label_map",
     "noted",
     "segmented",
     "structure_names",
 ]
+
+
+def is_image(layer: Layer) -> bool:
+    """Whether a layer is an image that somebody opened, no map of a result's uncertainty."""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and "spad" not in layer.metadata
 
 
 def is_label_map(layer: Layer) -> bool:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_spad.desk import Desk, Result, named
-from napari_spad.layers import Source, open_source
+from napari_spad.layers import Source, is_image, open_source
 from napari_spad.learn.batch import Batch, Choices, LayerItem, image_files
 from napari_spad.learn.folder_row import FolderRow
 
@@ -81,11 +80,7 @@ class BatchPanel(QWidget):
         try:
             choices = self._choices()
             taken = {id(r.image) for r in self.desk.results if r.model == choices.model}
-            found = [
-                layer
-                for layer in self.desk.viewer.layers
-                if isinstance(layer, Image) and "spad" not in layer.metadata
-            ]
+            found = [layer for layer in self.desk.viewer.layers if is_image(layer)]
             if not found:
                 raise ValueError("Open an image first: File › Open, or File › Open Sample › SPAD")
             left = [layer for layer in found if id(layer) not in taken]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers import is_straight, lengths_mm, level_0, numbered
+from napari_spad.layers import is_image, is_straight, lengths_mm, level_0, numbered
 from napari_spad.scale.kept_facts import KeptFacts
 from spad.cases import foreign
 from spad.measuring import Scale
@@ -245,21 +245,14 @@ def source_of(layer: Any, layers: Sequence[Any]) -> Any:
     napari.layers.Image or None
         None where no image has the layer's size.
     """
-    if _is_source(layer):
+    if is_image(layer):
         return layer
     places = {id(la): at for at, la in enumerate(layers)}
     here = places.get(id(layer), len(places))
-    images = [la for la in layers if _is_source(la) and _shape(la) == _shape(layer)]
+    images = [la for la in layers if is_image(la) and _shape(la) == _shape(layer)]
     images = [la for la in images if _grid(la) == _grid(layer)] or images
     away = {id(la): places[id(la)] - here for la in images}
     return min(images, key=lambda la: (away[id(la)] > 0, abs(away[id(la)])), default=None)
-
-
-def _is_source(layer: Any) -> bool:
-    """Whether a layer is an image that somebody opened, no map of a result's uncertainty."""
-    from napari.layers import Image
-
-    return isinstance(layer, Image) and "spad" not in layer.metadata
 
 
 def _shape(layer: Any) -> tuple[int, ...] | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -34,11 +33,15 @@ from napari_spad.layers import (
     Source,
     as_bscans,
     as_colours,
+    is_image,
     level_0,
     may_be_colours,
     open_source,
 )
 from napari_spad.segment.model_panel import ModelPanel
+
+if TYPE_CHECKING:
+    from napari.layers import Image
 
 __all__ = ["SegmentPanel"]
 
@@ -63,6 +66,7 @@ class SegmentPanel(QWidget):
         self.viewer, self.engine, self.settings = desk.viewer, desk.engine, desk.settings
         self.model = ModelPanel(desk)
         self.checkpoint, self.device = self.model.checkpoints, self.model.devices
+        self._came: Result | None = None  # the last one, until another layer is active
         self._make_choices()
         self._make_button()
         self._lay_out()
@@ -71,12 +75,13 @@ class SegmentPanel(QWidget):
         self.model.card_changed.connect(self._take_settings)
         self.image.layer_changed.connect(self._on_image)
         desk.busy_changed.connect(self._on_busy)
+        desk.result_added.connect(self._note_result)
         self._on_busy(False)
 
     # ------------------------------------------------------------------ what it looks like
 
     def _make_choices(self) -> None:
-        self.image = LayerCombo(self.viewer, _is_image, "no image yet")
+        self.image = LayerCombo(self.viewer, is_image, "no image yet", follows=self._image_of)
         self.image.setObjectName("image")
         self.one = named(QRadioButton("This B-scan"), "this_bscan")
         self.whole = named(QRadioButton("Whole stack"), "whole_stack")
@@ -205,6 +210,17 @@ class SegmentPanel(QWidget):
         with QSignalBlocker(self.samples):
             self.samples.setValue(samples)
 
+    def _image_of(self, active: Any) -> Any:
+        """The image that an active layer stands for: itself, or that of its result."""
+        result = self.desk.result_of(active)
+        if result is not None and result is self._came:
+            return None  # it made itself active: that is nobody's choice of an image
+        self._came = None
+        return active if is_image(active) or result is None else result.image
+
+    def _note_result(self, result: Result) -> None:
+        self._came = result
+
     def _on_image(self, layer: Image | None) -> None:
         stack = layer is not None and layer.ndim > 2
         self.one.setEnabled(stack)
@@ -248,10 +264,13 @@ class SegmentPanel(QWidget):
         *stack, height, width = map(str, shape[: layer.ndim])
         many = "s" * (stack != ["1"])
         bscans = f"{' × '.join(stack)} B-scan{many} of " if stack else ""
-        self.desk.say(f"Ready: {bscans}{height} × {width} pixels.")
+        named = f"“{layer.name}”, " if len(self.image.layers) > 1 else ""
+        self.desk.say(f"Ready: {named}{bscans}{height} × {width} pixels.")
 
     def _on_busy(self, busy: bool) -> None:
         self.button.setEnabled(not busy and self.image.layer is not None)
+        if not busy:
+            self._propose_model(self.image.layer)  # the image may have come amid the run
 
 
 def _spin(name: str, low: int, high: int) -> QSpinBox:
@@ -259,7 +278,3 @@ def _spin(name: str, low: int, high: int) -> QSpinBox:
     box.setRange(low, high)
     box.setMinimumWidth(40)
     return box
-
-
-def _is_image(layer: Any) -> bool:
-    return isinstance(layer, Image) and "spad" not in layer.metadata  # not our uncertainty

@@ -85,7 +85,8 @@ class Segmenting:
         self._current = None
         source = request.source
         if complete:
-            said = [f"done on {self._device} in {duration(self.desk.seconds)}"]
+            of = f"“{source.name}” is " if len(self.form.image.layers) > 1 else ""
+            said = [f"{of}done on {self._device} in {duration(self.desk.seconds)}"]
             notes = [*source.notes, *self._told]
             if source.replaced():
                 notes.append("its pixels were replaced meanwhile; this is of those before")

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
-from docked import segment, shown_errors, stack
+from docked import press_segment, segment, shown_errors, stack
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -58,7 +58,7 @@ def test_a_phantom_is_for_the_phantoms_model_until_a_person_chooses(
     dock._open_sample()
     assert dock.form.checkpoint.currentText() == "oct-phantom"
     real = viewer.add_image(stack(), name="real")
-    dock.form.image.choose(real)
+    assert dock.form.image.layer is real
     assert dock.form.checkpoint.path == engine.checkpoint
     assert settings.value("checkpoint") is None  # the next session's is no phantoms' model
     dock.form.checkpoint.choose(engine.checkpoint)
@@ -99,12 +99,94 @@ def test_image_choices_follow_the_viewer(open_dock, qtbot):
     viewer.add_image(stack(), name="two")
     viewer.add_points(np.zeros((1, 2)))
     assert [dock.form.image.itemText(i) for i in range(dock.form.image.count())] == ["two", "one"]
-    assert dock.form.image.layer is one
+    assert dock.form.image.currentText() == "two"
+    assert dock.form.whole.isEnabled()
+    dock.form.image.choose(one)
     one.name = "first"
     assert dock.form.image.currentText() == "first"
     viewer.layers.remove(one)
     assert dock.form.image.currentText() == "two"
     assert dock.form.whole.isEnabled()
+
+
+def by_hand(combo, text: str) -> None:
+    """Choose as a person does in the box."""
+    combo.setCurrentIndex(combo.findText(text))
+    combo.activated.emit(combo.currentIndex())
+
+
+def test_what_is_segmented_is_the_image_that_came_last_or_was_made_active(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(stack(), name="eye A")
+    segment(dock, qtbot)
+    assert dock.footer.status.text().startswith("done on cpu")  # there is no other image
+    viewer.add_image(stack((24, 40)), name="eye B")
+    assert dock.form.image.currentText() == "eye B"
+    assert dock.footer.status.text() == "Ready: “eye B”, 24 × 40 pixels."
+    segment(dock, qtbot)
+    assert engine.calls[-1]["shape"] == (24, 40)
+    assert dock.footer.status.text().startswith("“eye B” is done on cpu")
+    for active in ("eye A", "eye B – SPAD", "eye A – SPAD", "eye B", "eye A – uncertainty"):
+        viewer.layers.selection.active = viewer.layers[active]
+        assert dock.form.image.currentText() == active[:5]
+    viewer.add_labels(np.zeros((24, 40), np.uint8), name="reference")
+    viewer.add_points(np.zeros((1, 2)))
+    assert dock.form.image.currentText() == "eye A"  # neither is of an image
+    for name in ("eye C", "eye D", "eye E"):
+        viewer.add_image(stack((24, 36)), name=name)
+    assert dock.form.image.currentText() == "eye E"
+    viewer.layers.remove("eye E")
+    assert dock.form.image.currentText() == "eye D"
+
+
+def test_the_image_that_a_person_chose_stays_while_it_is_there(open_dock):
+    viewer, dock = open_dock()
+    for name in ("eye A", "eye B"):
+        viewer.add_image(stack((24, 36)), name=name)
+    by_hand(dock.form.image, "eye A")
+    viewer.add_image(stack((24, 36)), name="eye C")
+    viewer.layers.selection.active = viewer.layers["eye B"]
+    assert dock.form.image.currentText() == "eye A"
+    viewer.layers.remove("eye A")
+    assert dock.form.image.currentText() == "eye B"  # the active one, not the topmost
+    viewer.layers.selection.active = viewer.layers["eye C"]
+    assert dock.form.image.currentText() == "eye C"
+
+
+def test_a_result_that_comes_takes_no_image_opened_meanwhile_out_of_the_choice(
+    open_dock, engine, qtbot
+):
+    viewer, dock = open_dock()
+    viewer.add_image(stack((24, 36)), name="eye A")
+    engine.seconds_a_step = 0.1
+    press_segment(dock, qtbot)
+    viewer.add_image(stack((24, 36)), name="eye B")
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    qtbot.waitUntil(lambda: "eye A – uncertainty" in viewer.layers, timeout=5000)
+    qtbot.wait(300)  # the result's labels have become the active layer
+    assert dock.form.image.currentText() == "eye B"
+    assert dock.footer.status.text().startswith("“eye A” is done on cpu")
+    viewer.layers.selection.active = viewer.layers["eye B"]
+    viewer.layers.selection.active = viewer.layers["eye A – SPAD"]
+    assert dock.form.image.currentText() == "eye A"
+
+
+def test_an_image_that_came_amid_a_run_has_its_model_proposed(
+    open_dock, engine, tmp_path, monkeypatch, qtbot
+):
+    phantoms = tmp_path / "oct-phantom.safetensors"
+    phantoms.write_bytes(b"fake")
+    ours = {"fake": engine.checkpoint, "oct-phantom": phantoms}
+    monkeypatch.setattr(type(engine), "shipped", lambda self: ours)
+    viewer, dock = open_dock()
+    viewer.add_image(stack((24, 36)), name="eye A")
+    engine.seconds_a_step = 0.1
+    press_segment(dock, qtbot)
+    dock._open_sample()
+    assert dock.form.checkpoint.path == engine.checkpoint
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    assert dock.form.checkpoint.path == phantoms
+    assert "done on cpu" in dock.footer.status.text()
 
 
 def test_three_planes_are_asked_about_and_the_answer_is_kept(open_dock, engine, qtbot):
