@@ -89,7 +89,7 @@ class SpadDock(QWidget):
         self._segmenting = Segmenting(self.desk, self.form)
         self._lay_out()
         self.desk.framing.canvas = self._canvas
-        self.desk.result_added.connect(lambda result: self.scores.show_segmentation(result.layer))
+        self.desk.result_changed.connect(self._score)
         self.desk.written.connect(lambda result, at: self.scores.take_note(result.layer, at))
         self.footer.status.linkActivated.connect(self._open_sample)
         self.form.button.clicked.connect(self.segment)
@@ -278,6 +278,10 @@ class SpadDock(QWidget):
         if self._frozen:
             gc.unfreeze()
             self._frozen = False
+
+    def _score(self, result: Result | None) -> None:
+        if result is not None:
+            self.scores.show_segmentation(result.layer)
 
     def _open_sample(self, _link: str = "") -> None:
         from napari_spad.read import phantom_stack

@@ -88,11 +88,13 @@ class AreaTools:
             found &= np.asarray(result.layer.data[part.region]) == 0
         rows, columns = np.nonzero(found)
         count = self._write(result, [(part, (rows, columns, np.full(len(rows), value)))])
-        self.desk.say(
-            f"{result.name_of(value)} filled to the edge: {count:,} pixels. Ctrl+Z takes it back."
+        name = result.name_of(value)
+        said = (
+            f"{name} filled to the edge: {count:,} pixels. Ctrl+Z takes it back."
             if count
-            else f"All of it is {result.name_of(value)} already, or protected: nothing changed."
+            else f"All of it is {name} already, or protected: nothing changed."
         )
+        self.desk.say(f"{self.desk.about(result)}{said}")
 
     def _in_samples(
         self, result: Result, part: Part, at: tuple[int, int], value: int, tolerance: float
@@ -167,7 +169,7 @@ class AreaTools:
             said = f"{name} {'here' if asked == 1 else 'anywhere'}: nothing changed."
         if accepted:
             said += f" {accepted} accepted B-scan{'s' * (accepted > 1)} stayed."
-        self.desk.say(said)
+        self.desk.say(f"{self.desk.about(result)}{said}")
 
     def _write(self, result: Result, changes: list[tuple[Part, Pixels]]) -> int:
         """Write pixels as a person's one stroke; give how many changed."""

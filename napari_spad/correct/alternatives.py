@@ -82,7 +82,8 @@ class Alternatives:
             shown.at = (shown.at + step) % len(shown.found)
         self._shown = shown
         self._draw(shown)
-        one, name = shown.found[shown.at], result.name_of(shown.value)
+        one = shown.found[shown.at]
+        name = f"{self.desk.about(result)}{result.name_of(shown.value)}"
         samples = result.packed[shown.index].shape[0]
         self.desk.say(
             f"{name}, alternative {shown.at + 1} of {len(shown.found)}: {one.pixels:,} pixels "
@@ -104,8 +105,8 @@ class Alternatives:
         # Not in the model's name: what a person chose, later sampling must keep.
         result.layer.data_setitem(index, one.labels[where])
         self.desk.say(
-            f"{result.name_of(shown.value)}: alternative taken, {one.changed:,} pixels changed. "
-            f"{typed('Ctrl+Z')} takes it back."
+            f"{self.desk.about(result)}{result.name_of(shown.value)}: alternative taken, "
+            f"{one.changed:,} pixels changed. {typed('Ctrl+Z')} takes it back."
         )
 
     def leave(self, *_: Any) -> None:
@@ -126,7 +127,9 @@ class Alternatives:
         self.leave()
         index = self.desk.place(result)
         if index not in result.packed:
-            self.desk.say("This B-scan was not sampled yet: press Segment first.")
+            self.desk.say(
+                f"{self.desk.about(result)}This B-scan was not sampled yet: press Segment first."
+            )
             return None
         part = result.part(index)
         labels, samples = np.asarray(result.layer.data[part.region]), result.packed[index].samples()

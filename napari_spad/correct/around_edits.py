@@ -50,8 +50,8 @@ class Resampling:
         painted = result.painted(part)
         if not painted.any():
             self.desk.say(
-                "Nothing in this B-scan is changed by hand yet, so the model would say the same "
-                "again. Paint a stroke first, where it is wrong."
+                f"{self.desk.about(result)}Nothing in this B-scan is changed by hand yet, so the "
+                "model would say the same again. Paint a stroke first, where it is wrong."
             )
             return
         within: NDArray[np.bool_] | None = None
@@ -98,7 +98,10 @@ class Resampling:
             return
         made = result.painted(result.part(index)).any() or index in (segmented(result.layer) or ())
         if not made:
-            self.desk.say("This B-scan is not segmented yet: there is nothing to carry on.")
+            self.desk.say(
+                f"{self.desk.about(result)}This B-scan is not segmented yet: there is nothing to "
+                "carry on."
+            )
             return
         step = 1 if count > 0 else -1
         last = result.layer.data.shape[-3] - 1
@@ -200,7 +203,7 @@ class Resampling:
 
         def on_end(complete: bool) -> str:
             told = said[-1] if said else "Nothing was changed."
-            return told if complete else f"cancelled; {told}"
+            return self.desk.about(result) + (told if complete else f"cancelled; {told}")
 
         self.desk.run(request, on_part, on_end)
 

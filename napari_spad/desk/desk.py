@@ -17,7 +17,7 @@ from napari_spad.desk.framing import Framing
 from napari_spad.desk.keys import typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run
-from napari_spad.layers import Edit, leading_index, numbered
+from napari_spad.layers import Edit, is_image, leading_index, numbered
 from spad.annotation import RunProgress
 from spad.doctor import note
 
@@ -50,7 +50,8 @@ class Desk(QObject):
     results : list of Result
         In the order in which they were made.
     result : Result or None
-        The one at work: that of the active layer, else the last one that was.
+        The one at work: that of the active layer, of an active image the last one at work or the
+        newest; else the last one that was.
     accepted : callable
         Gives the places of a result's B-scans that a person took for right; the review sets it.
         No run changes them.
@@ -87,6 +88,7 @@ class Desk(QObject):
         self.savers: list[Callable[[], str]] = []
         self.results: list[Result] = []
         self.result: Result | None = None
+        self._worked: list[Result] = []  # `results`, that at work last
         self._run: Run | None = None
         self._part_done: Callable[[Any], None] | None = None
         self._all_done: Callable[[bool], str] | None = None
@@ -125,6 +127,11 @@ class Desk(QObject):
         self._stopped = error if isinstance(error, str) else explain(error)
         self.fail(error)
 
+    def about(self, result: Result) -> str:
+        """What to say before words on a result, where another could be meant: its layer's name."""
+        images = [la for la in self.viewer.layers if is_image(la) and la is not result.image]
+        return f"“{result.layer.name}”: " if images or len(self.results) > 1 else ""
+
     # ------------------------------------------------------------------ where we are
 
     def place(self, result: Result | None = None) -> tuple[int, ...]:
@@ -149,6 +156,7 @@ class Desk(QObject):
     def add_result(self, result: Result) -> None:
         """Take in a result: from now on its edits are told."""
         self.results.append(result)
+        self._worked.append(result)
         result.hand_edited = lambda edit: self._on_edit(result, edit)
         self.result_added.emit(result)
         self._set_result(result)
@@ -159,12 +167,12 @@ class Desk(QObject):
             return
         done = "taken back" if edit.kind == "undo" else "made again"
         if self.place(result) in edit.bscans:
-            self.say(f"The last step is {done}.")
+            self.say(f"{self.about(result)}The last step is {done}.")
             return
         # Seen, not only done: undo takes back what was last, on whichever B-scan.
         self.go_to(result.layer, edit.bscans[0])
         where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
-        self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.")
+        self.say(f"{self.about(result)}B-scan {where}: {done}. {here} undoes on one B-scan only.")
 
     def result_of(self, layer: Any) -> Result | None:
         """The result whose labels, uncertainty, or what is by hand in it, a layer is."""
@@ -177,18 +185,25 @@ class Desk(QObject):
             return
         place = self.place(result)
         where = f"B-scan {numbered(place[-1])}" if place else "this B-scan"
+        of = self.about(result)
         if result.hand.undo_at(place):
-            self.say(f"The last step on {where} is taken back; {typed('Ctrl+Z')} makes it again.")
+            again = typed("Ctrl+Z")
+            self.say(f"{of}The last step on {where} is taken back; {again} makes it again.")
         else:
-            self.say(f"There is nothing on {where} alone that can be taken back.")
+            self.say(f"{of}There is nothing on {where} alone that can be taken back.")
 
     def _set_result(self, result: Result | None) -> None:
+        if result is not None:
+            self._worked.remove(result)
+            self._worked.append(result)
         if result is not self.result:
             self.result = result
             self.result_changed.emit(result)
 
     def _on_active(self, _event: Any = None) -> None:
-        result = self.result_of(self.viewer.layers.selection.active)
+        active = self.viewer.layers.selection.active
+        theirs = (r for r in reversed(self._worked) if r.image is active)
+        result = self.result_of(active) or next(theirs, None)
         if result is not None:
             self._set_result(result)
 
@@ -197,10 +212,11 @@ class Desk(QObject):
         for result in [r for r in self.results if r.layer is removed]:
             result.stop()
             self.results.remove(result)
+            self._worked.remove(result)
             self._orphans.append(result)
             self._tidy.start()
             if self.result is result:
-                self._set_result(self.results[-1] if self.results else None)
+                self._set_result(self._worked[-1] if self._worked else None)
 
     def _remove_orphans(self) -> None:
         """Take away what belonged to results whose labels are gone; autosave keeps it with them."""

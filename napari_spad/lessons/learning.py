@@ -112,7 +112,7 @@ class Learning(QObject):
         if taught.parts:
             self._learn(result, taught)
         else:
-            self.desk.say(NOTHING)
+            self.desk.say(f"{self.desk.about(result)}{NOTHING}")
 
     def _at_work(self) -> Result | None:
         if self.desk.busy:
@@ -154,7 +154,7 @@ class Learning(QObject):
             self.lessons(result).told = "; ".join([told, *done.learnt.said])
             self.lessons(result).whole = taught.accepted
             self.changed.emit()
-            return told
+            return self.desk.about(result) + told
 
         self.desk.run(request, on_part, on_end)
 
@@ -258,7 +258,7 @@ class Learning(QObject):
             told = f"back to “{origin.stem}”; {_told(done)}"
             self.lessons(result).told = told if complete else f"{told}; the rest was cancelled"
             self.changed.emit()
-            return self.lessons(result).told
+            return self.desk.about(result) + self.lessons(result).told
 
         if source.parts:
             self.desk.run(request, on_part, on_end)

@@ -127,13 +127,13 @@ class ReviewPanel(QWidget):
         """Accept the B-scan on screen, and show the next."""
         if (at := self._here()) is not None:
             self.reviews.accept(*at)
-            self.next(f"{self._name(at[1])} is accepted. ")
+            self.next(f"{self.desk.about(at[0])}{self._name(at[1])} is accepted. ")
 
     def skip(self) -> None:
         """Put the B-scan on screen at the end, and show the next."""
         if (at := self._here()) is not None:
             self.reviews.skip(*at)
-            self.next(f"{self._name(at[1])} is skipped. ")
+            self.next(f"{self.desk.about(at[0])}{self._name(at[1])} is skipped. ")
 
     def next(self, done: str = "") -> None:
         """Show the worst B-scan that was not looked at yet, and say before it what was done."""
@@ -150,7 +150,9 @@ class ReviewPanel(QWidget):
             error = f"expected error {queue.error[there]:.2f}{state}"
             self.desk.say(f"{done}{self._name(there)}: {error}.")
         elif queue.error and queue.count("accepted") == len(queue.error):
-            self.desk.say(f"All {len(queue.error)} segmented B-scans are accepted.")
+            self.desk.say(
+                f"{self.desk.about(result)}All {len(queue.error)} segmented B-scans are accepted."
+            )
         else:
             self.desk.say(f"{done}No other B-scan is left to review.")
 
@@ -160,7 +162,10 @@ class ReviewPanel(QWidget):
         if result is None:
             self.desk.say("There is nothing to review yet: press Segment first.")
         elif place not in self.reviews.bench(result).queue.error:
-            self.desk.say(f"{self._name(place)} is not segmented yet: press Segment first.")
+            self.desk.say(
+                f"{self.desk.about(result)}{self._name(place)} is not segmented yet: press Segment "
+                "first."
+            )
         else:
             return result, place
         return None

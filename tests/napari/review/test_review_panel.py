@@ -115,6 +115,57 @@ def test_a_click_on_a_row_or_on_the_strip_goes_there(review, qtbot):
     assert shown(viewer) == 4
 
 
+def test_an_image_made_active_puts_its_last_result_to_work(review, qtbot):
+    viewer, dock, panel = review()
+    dock.complete()
+    first = dock.results[0]
+    panel.go((0,))
+    panel.accept()
+    assert dock.footer.status.text().startswith("B-scan 0 is accepted")  # no other is there
+    viewer.add_image(stack((25, 35, 15, 65, 95)), name="other eye")
+    assert dock.desk.result is first  # that one has no result
+    panel.go((1,))
+    panel.accept()
+    assert dock.footer.status.text().startswith("“eye – SPAD”: B-scan 1 is accepted")
+    viewer.layers.selection.active = viewer.layers["other eye"]
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=15_000)
+    second = dock.results[-1]
+    second.show_all()
+    qtbot.waitUntil(lambda: len(queue_of(dock, panel).error) == 5, timeout=15_000)
+    assert dock.desk.result is second
+
+    viewer.layers.selection.active = viewer.layers["eye"]
+    assert dock.desk.result is first
+    assert dock.scores.segmentation.layer is first.layer
+    assert dock.keep.export_panel.layer.layer is first.layer
+    viewer.dims.set_current_step(0, 2)
+    press(viewer, qtbot, "A")
+    assert (2,) in dock.desk.accepted(first)
+    assert not list(dock.desk.accepted(second))
+    assert dock.footer.status.text().startswith("“eye – SPAD”: B-scan 2 is accepted")
+
+
+def test_of_an_images_results_the_one_at_work_last_is_put_to_work(review, qtbot):
+    viewer, dock, _ = review()
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=15_000)
+    first, second = dock.results
+    second.show_all()
+    image, other = (
+        viewer.layers["eye"],
+        viewer.add_image(stack((25, 35, 15, 65, 95)), name="other eye"),
+    )
+    viewer.layers.selection.active = image
+    assert dock.desk.result is second  # the newest
+    viewer.layers.selection.active = first.layer
+    viewer.layers.selection.active = other
+    viewer.layers.selection.active = image
+    assert dock.desk.result is first
+    viewer.layers.remove(first.layer)
+    assert dock.desk.result is second
+
+
 def test_a_b_scan_that_is_not_segmented_cannot_be_accepted(review, qtbot):
     viewer, dock, panel = review(segment=False)
     dock.form.one.setChecked(True)
