@@ -4,6 +4,9 @@ The format has no word for B-scan, row and column, and converters disagree. The 
 file is taken first, as SimpleITK and nnU-Net do: (x, y, z) is read as (z, y, x). Two things can be
 seen in the pixels themselves and are undone, each with a note: channels that are equal, and B-scans
 on their side, whose layers run down the columns. Upside down or mirrored cannot be seen.
+
+A label map that SPAD exported, from napari or from 3D Slicer, comes back as one: with its names and
+colours, its B-scans as they were, and from napari in the place where its layer lay.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing
+from napari_spad.layers import class_features, colormap
+from napari_spad.read.opened_layers import AXES, LayerData, NamedValue, image_layer, missing, placed
+from spad.cases import Layout, read_json
 from spad.measuring import Scale
-from spad.pictures import Refused, refuse_bomb, refuse_header
+from spad.pictures import Refused, label_stem, refuse_bomb, refuse_header
 
 __all__ = ["read_nifti"]
 
@@ -26,10 +31,13 @@ CLEAR = 0.5
 ratio (`spad.annotation.across`); in between, nothing is turned."""
 _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _LOOKED_AT = 8
+_LABEL = 1002
+"""NIfTI's intent code of a label map; ours are of the name SPAD besides."""
+_FACTS = ("scale", "eye", "fovea", "first")
 
 
 def read_nifti(path: str | Path) -> list[LayerData]:
-    """Layer of a NIfTI file.
+    """Layer of a NIfTI file: of labels where SPAD exported it, else an image.
 
     Raises
     ------
@@ -62,6 +70,8 @@ def read_nifti(path: str | Path) -> list[LayerData]:
     if not pixels.size:
         raise ValueError(f"{path.name} has no voxels (shape {pixels.shape}); export it again")
     notes: list[str] = []
+    if (labels := _label_map(path, image, pixels, notes)) is not None:
+        return [labels]
     spacing = _spacing(zooms, unit, notes)
     if pixels.dtype.names:  # RGB as a structure
         pixels = np.stack([pixels[n] for n in pixels.dtype.names[:3]])
@@ -78,6 +88,90 @@ def read_nifti(path: str | Path) -> list[LayerData]:
     pixels, spacing = pixels.T, spacing[::-1]
     pixels, spacing = _upright(pixels, spacing, notes)
     return [image_layer(pixels, "OCT (NIfTI)", Scale.of(spacing), notes=notes)]
+
+
+def _label_map(path: Path, image: Any, pixels: NDArray[Any], notes: list[str]) -> LayerData | None:
+    """Layer data of a label map that SPAD exported; None of any other file."""
+    header = image.header
+    ours = int(header.get("intent_code", 0)) == _LABEL and b"SPAD" in header["intent_name"].item()
+    told = _sidecar(path, pixels.T.shape, notes, of_name=not ours)
+    if not (ours or told) or pixels.ndim > 3 or pixels.dtype.kind not in "ui":
+        return None
+    labels = pixels.T.reshape((1, 1, *pixels.T.shape)[-3:])
+    if ours:
+        labels = labels.reshape(told.get("shape") or labels.shape[labels.shape[0] == 1 :])
+        place = _place(path, image, labels.ndim)
+    else:  # 3D Slicer's: its volume's B-scans, where this module opens the volume itself
+        layout = Layout.of(told["layout"])
+        labels = layout.stack(labels)
+        labels = labels.reshape(labels.shape[labels.shape[0] == 1 :])
+        place = placed(Scale.of(layout.order(told["spacing_mm"])[-labels.ndim :]), labels.ndim)
+    metadata = dict(told.get("metadata", {}))
+    if notes:
+        metadata["notes"] = notes
+    settings = {"name": told.get("name", "labels (NIfTI)"), "metadata": metadata, "opacity": 0.5}
+    return (np.array(labels), settings | told.get("looks", {}) | place, "labels")
+
+
+def _sidecar(
+    path: Path, shape: tuple[int, ...], notes: list[str], *, of_name: bool
+) -> dict[str, Any]:
+    """What the sidecar beside a label map tells; nothing where there is none, or it is of another.
+
+    Where `of_name`, it has to name this very file; else one that was exported with it will do.
+    """
+    beside = path.with_name(f"{label_stem(path)}.spad.json")
+    if not beside.is_file():
+        return {}
+    try:
+        told = read_json(beside)
+        if of_name and told["labels"] != path.name:
+            return {}
+        known = [n for n in told["shape"] if n != 1] == [n for n in shape if n != 1]
+        if not known or len(told["shape"]) not in (2, 3):
+            raise ValueError(f"it tells of shape {told['shape']}")
+        classes: list[Any] = []
+        for one in told["classes"]:
+            red, green, blue = map(int, one["color"])
+            classes.append(NamedValue(int(one["value"]), str(one["name"]), (red, green, blue)))
+        facts = {k: v for k, v in (told.get("facts") or {}).items() if k in _FACTS}
+        made = {key: told[key] for key in ("image", "classes", "provenance")}
+        spacing = [float(mm) for mm in told.get("spacing_mm") or ()]
+        layout = str(told.get("layout") or "k")
+        Layout.of(layout)
+        looks = {"features": class_features(classes), "colormap": colormap(classes)}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        notes.append(f"{beside.name} is left out, which is odd or of another file ({error})")
+        return {}
+    return {
+        "name": f"{made['image']} – labels",
+        "shape": told["shape"],
+        "spacing_mm": spacing if len(spacing) == 3 else [None] * 3,
+        "layout": layout,
+        "looks": looks,
+        "metadata": {"spad": made, "annotator": str(told.get("annotator", "")), **facts},
+    }
+
+
+def _place(path: Path, image: Any, axes: int) -> dict[str, Any]:
+    """Where the layer lay that `napari_spad.write` exported: the way back of its grid."""
+    to_lps = np.diag([-1.0, -1.0, 1.0])
+    exact = [float(str(number)) for number in np.asarray(image.affine, np.float32).ravel()]
+    affine = np.reshape(exact, (4, 4))  # 0.004, not what 32 bits make of it
+    steps = (to_lps @ affine[:3, :3])[::-1, ::-1][3 - axes :, 3 - axes :]
+    origin = (to_lps @ affine[:3, 3])[::-1][3 - axes :] + 0.0
+    lengths = np.sqrt((steps**2).sum(0))
+    if not (np.isfinite(affine).all() and lengths.all()):
+        raise ValueError(f"{path.name}: its header gives its voxels no place; export it again")
+    straight = np.array_equal(steps, np.diag(np.diag(steps))) and (np.diag(steps) > 0).all()
+    unit = "mm" if image.header.get_xyzt_units()[0] == "mm" else "pixel"
+    place = {"scale": np.diag(steps) if straight else lengths, "units": [unit] * axes}
+    if straight:
+        place["translate"] = origin
+    else:
+        place["affine"] = np.eye(axes + 1)
+        place["affine"][:axes] = np.column_stack([steps / lengths, origin])
+    return {**place, "axis_labels": AXES[-axes:]}
 
 
 def _spacing(zooms: list[float], unit: str, notes: list[str]) -> list[float | None]:

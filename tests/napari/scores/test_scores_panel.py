@@ -9,11 +9,34 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from conftest import CLASSES
-from docked import cell, with_reference
+from docked import cell, shown_errors, with_reference
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
+
+
+def test_an_exported_nifti_opened_again_is_scored_by_its_names_in_its_place(
+    open_dock, qtbot, tmp_path
+):
+    pytest.importorskip("nibabel")
+    from napari_spad.read.reader import read
+    from napari_spad.write.volume_files import write_nifti
+
+    viewer, dock = with_reference(open_dock, qtbot)
+    dock.complete()
+    ours = dock.results[0].layer
+    dice = cell(dock, "SRF", 1)
+    data, meta, _ = ours.as_layer_data_tuple()
+    write_nifti(str(tmp_path / "a.nii.gz"), data, meta)
+    for values, looks, kind in read(tmp_path / "a.nii.gz"):
+        back = getattr(viewer, f"add_{kind}")(values, **looks)
+    np.testing.assert_array_equal(back.extent.world, ours.extent.world)
+    assert dock.scores.segmentation.layer is back
+    assert dock.scores.reference.currentText() == "reference"
+    assert cell(dock, "SRF", 1) == dice
+    assert [run["bscan"] for run in back.metadata["spad"]["provenance"]] == [[z] for z in range(4)]
+    assert not shown_errors()
 
 
 def test_the_table_compares_with_the_reference(open_dock, qtbot):

@@ -19,10 +19,12 @@ from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
 import napari_spad
-from napari_spad.layers.structures import class_features, colormap
+from napari_spad.layers.structures import class_features, colormap, structure_names
+from napari_spad.read.reader import read
 from napari_spad.write.image_files import write_tiff
 from napari_spad.write.volume_files import write_nifti, write_nrrd, write_seg_nrrd
 from spad.__main__ import main
+from spad.cases import Layout
 from spad.checkpoint.labels import label_classes
 
 CLASSES = label_classes(("background", "SRF", "IRF", "IS/OS"))
@@ -106,6 +108,103 @@ def test_pixels_lie_where_the_layer_has_them(tmp_path: Path, placed):
         expected = np.asarray(layer.data_to_world(index))[::-1] * mm
         np.testing.assert_allclose(nrrd_world(header, index), expected, atol=1e-6)
         np.testing.assert_allclose(nifti_world(image, index), expected, atol=1e-5)
+
+
+TURNED = {
+    "flipped": {"scale": (0.12, -0.004, 0.011)},
+    "rotated": {"rotate": (10, 20, 30)},
+    "affine": {"affine": [[1, 0, 0, 5], [0, 0, 1, 6], [0, 1, 0, 7], [0, 0, 0, 1]]},
+    "pixels": {"units": ("pixel",) * 3, "scale": (1, 1, 1)},
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "placed"),
+    [
+        *((shape, {}) for shape in ((4, 20, 30), (1, 20, 30), (3, 20, 30), (20, 30))),
+        *((shape, placed) for placed in TURNED.values() for shape in ((4, 20, 30), (1, 20, 30))),
+    ],
+)
+def test_an_exported_nifti_comes_back_as_the_layer_that_it_was(tmp_path: Path, shape, placed):
+    data = some_labels(shape)
+    options = {"scale": SCALE[-data.ndim :], "translate": SHIFT[-data.ndim :]} | placed
+    meta = settings(data, **options)
+    meta["metadata"] |= {"annotator": "Ann", "eye": "OD", "patient": "secret"}
+    write_nifti(str(tmp_path / "a.nii.gz"), data, meta)
+    ((values, looks, kind),) = read(tmp_path / "a.nii.gz")
+    assert kind == "labels"
+    back = Labels(values, **looks)
+    np.testing.assert_array_equal(back.data, data)
+    layer = Labels(data, **{"units": ("mm",) * data.ndim} | options)
+    for index in ((0,) * data.ndim, tuple(n - 1 for n in shape)):
+        expected = layer.data_to_world(index)
+        np.testing.assert_allclose(back.data_to_world(index), expected, rtol=1e-6, atol=1e-7)
+    assert back.units == layer.units
+    if not placed:  # as numbers, too: 32 bits of the header have not eaten at them
+        np.testing.assert_array_equal(back.scale, layer.scale)
+        np.testing.assert_array_equal(back.translate, layer.translate)
+    assert structure_names(back) == {c.value: c.name for c in CLASSES}
+    for one in CLASSES[1:]:
+        np.testing.assert_allclose(back.get_color(one.value)[:3], np.array(one.color) / 255)
+    assert back.name == "eye – labels"
+    assert [c["name"] for c in back.metadata["spad"]["classes"]] == [c.name for c in CLASSES]
+    assert (back.metadata["annotator"], back.metadata["eye"]) == ("Ann", "OD")
+    assert "patient" not in back.metadata
+
+
+def test_an_exported_nifti_without_its_sidecar_is_still_a_label_map_in_its_place(tmp_path: Path):
+    data = some_labels()
+    write_nifti(str(tmp_path / "a.nii"), data, settings(data))
+    (tmp_path / "a.spad.json").unlink()
+    ((values, looks, kind),) = read(tmp_path / "a.nii")
+    assert kind == "labels"
+    np.testing.assert_array_equal(values, data)
+    np.testing.assert_array_equal(looks["translate"], SHIFT)
+    assert looks["name"] == "labels (NIfTI)"
+    assert not looks["metadata"]
+
+
+@pytest.mark.parametrize(
+    "odd", ["[1]", "{", '{"shape": [4, 30, 20]}', '{"shape": [4, 20, 30], "classes": [{}]}']
+)
+def test_an_odd_sidecar_is_left_out_and_that_is_said(tmp_path: Path, odd):
+    data = some_labels()
+    write_nifti(str(tmp_path / "a.nii"), data, settings(data))
+    (tmp_path / "a.spad.json").write_text(odd)
+    ((values, looks, kind),) = read(tmp_path / "a.nii")
+    assert kind == "labels"
+    np.testing.assert_array_equal(values, data)
+    assert "a.spad.json is left out" in looks["metadata"]["notes"][0]
+
+
+def test_a_nifti_of_3d_slicer_s_comes_back_by_its_sidecar(tmp_path: Path):
+    data = some_labels()
+    layout = Layout.of("jT")
+    volume = layout.volume(data)
+    image = nibabel.Nifti1Image(volume.T, np.diag([0.12, 0.004, 0.011, 1]))
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    classes = [c.as_json() for c in CLASSES]
+    kji = {"k": 0.011, "j": 0.12, "i": 0.004}
+    told = {
+        "labels": "a.nii.gz", "image": "OCT", "shape": list(volume.shape), "classes": classes,
+        "spacing_mm": list(kji.values()), "provenance": [], "layout": "jT",
+    }  # fmt: skip
+    (tmp_path / "a.spad.json").write_text(json.dumps(told))
+    ((values, looks, kind),) = read(tmp_path / "a.nii.gz")
+    assert kind == "labels"
+    np.testing.assert_array_equal(values, data)
+    np.testing.assert_allclose(looks["scale"], layout.order(list(kji.values())))
+
+
+def test_an_image_beside_the_sidecar_of_its_labels_stays_an_image(tmp_path: Path):
+    data = some_labels()
+    write_tiff(str(tmp_path / "eye.tif"), data, settings(data))
+    image = nibabel.Nifti1Image(data.T, np.eye(4))
+    image.header.set_intent("label", name="atlas")  # another program's
+    nibabel.save(image, tmp_path / "eye.nii.gz")
+    ((_, looks, kind),) = read(tmp_path / "eye.nii.gz")
+    assert (kind, looks["name"]) == ("image", "OCT (NIfTI)")
 
 
 def test_one_bscan_is_a_volume_of_one_slice(tmp_path: Path):
