@@ -29,8 +29,8 @@ from napari_spad.desk import Desk, EngineError, GeneratorWorker, explain, named,
 from napari_spad.layers import leading_index, structure_names
 from napari_spad.scores.compared_layers import comparable
 from napari_spad.scores.live_scores import LiveScores
-from spad.checkpoint import LabelClass, plain_text
-from spad.metrics import class_table, pairwise_dice, translate
+from spad.checkpoint import IGNORE, LabelClass, plain_text
+from spad.metrics import class_table, nothing_known, pairwise_dice, translate
 
 __all__ = ["Comparison"]
 
@@ -205,6 +205,8 @@ def _pairs(
             labels = np.asarray(labels)
             table, _ = class_table(names, labels, classes, values)
             coded = translate(labels, table, 0)
+            if nothing_known(labels, table):
+                coded[...] = IGNORE  # with nobody a Dice of 0
             maps.append(coded.reshape(-1, *coded.shape[-2:]))
         yield from pairwise_dice(maps, len(classes))
     except Exception as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_spad.layers import level_0, noted, structure_names
 from spad.cases import foreign
 from spad.checkpoint import IGNORE, MAX_CLASSES, LabelClass
-from spad.metrics import LiveConfusion, class_table, translate, values_in
+from spad.metrics import LiveConfusion, class_table, nothing_known, translate, values_in
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -65,6 +65,7 @@ class LiveScores:
         self._on_change, self._on_stale = on_change, on_stale
         self.segmentation: Labels | None = None
         self.reference: Labels | None = None
+        self._foreign: Labels | None = None  # in place of a reference: nothing in it is known here
         self.classes: tuple[LabelClass, ...] = ()
         self.values: tuple[int, ...] = ()
         self.translation: dict[int, int] = {}
@@ -111,7 +112,7 @@ class LiveScores:
                 event.disconnect(self._on_quiet_change)
         for event in self._reference_events():
             event.disconnect(self._on_reference)
-        self.segmentation = self.reference = self._confusion = None
+        self.segmentation = self.reference = self._foreign = self._confusion = None
         self.classes, self.values, self.remark = (), (), ""
         self._rebuild = self._reference_edited = False
 
@@ -120,9 +121,10 @@ class LiveScores:
         return (events.set_data, events.data)
 
     def _reference_events(self) -> tuple[Any, ...]:
-        if self.reference is None:
+        layer = self.reference or self._foreign
+        if layer is None:
             return ()
-        events = self.reference.events
+        events = layer.events
         return (events.paint, events.data, events.set_data)
 
     # ------------------------------------------------------------------ what happens to it
@@ -166,7 +168,7 @@ class LiveScores:
             return False
         if self._rebuild or self.segmentation.data.shape != self._shape:
             edited = self._reference_edited
-            self.watch(self.segmentation, self.reference)
+            self.watch(self.segmentation, self.reference or self._foreign)
             self._reference_edited = edited
             changed = True
         else:
@@ -224,21 +226,24 @@ class LiveScores:
         self._dense = self.values == tuple(range(len(self.values)))
         self._table = dict(zip(self.values, range(256), strict=False))
         depth = (-1, *self._shape[-2:])
-        if other is None:
-            self._rows, self.remark = np.zeros(self._shape, np.uint8).reshape(depth), ""
-            self.translation = {}
-        else:
+        self.translation, self.remark = {}, ""
+        self._rows = np.zeros(self._shape, np.uint8).reshape(depth)
+        if other is not None:
             theirs = _pixels(other)
-            self.translation, self.remark = class_table(
+            table, self.remark = class_table(
                 structure_names(other), theirs, self.classes, self.values
             )
-            self._rows = translate(theirs, self.translation, 0).reshape(depth)
-            if _turned(layer, other):
-                said = (
-                    f"“{other.name}” is shown turned or mirrored against the segmentation: they "
-                    "are compared pixel by pixel, as they are stored."
-                )
-                self.remark = f"{self.remark} {said}".strip()
+            if nothing_known(theirs, table):
+                self.reference, self._foreign = None, other  # until somebody paints in it
+            else:
+                self.translation = table
+                self._rows = translate(theirs, table, 0).reshape(depth)
+                if _turned(layer, other):
+                    said = (
+                        f"“{other.name}” is shown turned or mirrored against the segmentation: "
+                        "they are compared pixel by pixel, as they are stored."
+                    )
+                    self.remark = f"{self.remark} {said}".strip()
         prediction = self._prediction()
         rows = self._rows[0] if prediction.ndim == 2 else self._rows
         self._confusion = LiveConfusion(prediction, rows, len(self.classes))

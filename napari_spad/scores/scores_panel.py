@@ -190,9 +190,12 @@ class ScoresPanel(QGroupBox):
             self.live.glance(leading_index(layer, self.viewer))
 
     def _on_quiet(self) -> None:
+        before = self.live.reference
         try:
             self.live.settle()
         except ValueError:  # the layer's data were replaced by something else
+            self._watch()
+        if self.live.reference is not before:  # what was painted in it made it one, or none
             self._watch()
 
     def _on_slice(self, _event: Any = None) -> None:
@@ -252,7 +255,7 @@ class ScoresPanel(QGroupBox):
         shape = tuple(layer.data.shape)
         if self.live.reference is None:
             wanted = " × ".join(map(str, shape))
-            return f"For scores add a reference: {wanted}."
+            return self.live.remark or f"For scores add a reference: {wanted}."
         done, place, count = segmented(layer), self.place, math.prod(shape[:-2])
         if done is not None and place is not None and place not in done:
             return "This B-scan is not segmented yet."

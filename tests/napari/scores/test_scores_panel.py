@@ -105,6 +105,33 @@ def test_a_reference_that_does_not_fit_is_refused_in_words(open_dock, qtbot):
     assert "add a reference" in dock.scores.note.text()
 
 
+def test_a_reference_of_foreign_values_alone_is_no_reference(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot)
+    ours = dock.results[0].layer
+    with_some = cell(dock, "Mean", 1)
+    strange = viewer.add_labels(
+        np.full(ours.data.shape, 300, np.uint16), name="strange", scale=ours.scale
+    )
+    dock.scores.reference.choose(strange)
+    said = "Nothing to compare: no structure here is in the reference, only 300."
+    assert dock.scores.note.text() == said
+    assert dock.scores.live.reference is None
+    table = dock.scores.table
+    texts = [table.item(row, 1).text() for row in range(table.rowCount())]
+    assert not {"invented", "0.000"} & set(texts)
+    assert not dock.scores.differences.isEnabled()
+    painted = tuple(axis.ravel() for axis in np.mgrid[:1, 6:12, :36])
+    strange.data_setitem(painted, 1)  # somebody paints a structure in it
+    qtbot.waitUntil(lambda: dock.scores.live.reference is strange, timeout=5000)
+    assert dock.scores.note.text() == "In the reference only, counted as background: 300."
+    assert dock.scores.differences.isEnabled()
+    assert cell(dock, "IRF", 1) == "invented"  # where only some are foreign, as ever
+    strange.data_setitem(painted, 300)
+    qtbot.waitUntil(lambda: dock.scores.note.text() == said, timeout=5000)
+    dock.scores.reference.choose(viewer.layers["reference"])
+    assert cell(dock, "Mean", 1) == with_some
+
+
 def test_a_lazy_reference_that_cannot_be_read_is_named_and_costs_the_scores_alone(open_dock, qtbot):
     import dask.array as da
     from dask import delayed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spad.checkpoint.labels import IGNORE, MAX_CLASSES, label_classes
-from spad.metrics.matching import class_table, match, translate, values_in
+from spad.metrics.matching import class_table, match, nothing_known, translate, values_in
 
 CLASSES = label_classes(["background", "SRF", "IRF", "PED"])
 
@@ -54,6 +54,18 @@ def test_matching_by_value_is_said_only_where_there_were_names():
         "No names agree: structures are matched by value."
     )
     assert class_table({}, data, CLASSES)[1] == "In the reference only, counted as background: 5."
+
+
+@pytest.mark.parametrize("names", [{}, {300: "drusen"}])
+def test_a_map_of_foreign_values_alone_is_nothing_to_compare(names):
+    data = np.array([[0, 300, 301]], np.int16)
+    table, remark = class_table(names, data, CLASSES)
+    only = "drusen, 301" if names else "300, 301"
+    assert nothing_known(data, table)
+    assert remark == f"Nothing to compare: no structure here is in the reference, only {only}."
+    for empty in ([[0, IGNORE]], [[0, 0]]):  # there, too, is nothing, which can be compared
+        table, remark = class_table({}, np.array(empty), CLASSES)
+        assert (nothing_known(np.array(empty), table), remark) == (False, "")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])

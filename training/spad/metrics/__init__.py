@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         largest_disagreement,
     )
     from spad.metrics.live_confusion import LiveConfusion
-    from spad.metrics.matching import class_table, match, translate, values_in
+    from spad.metrics.matching import class_table, match, nothing_known, translate, values_in
     from spad.metrics.score_csv import as_csv, score_records, write_text
     from spad.metrics.surface_distance import hd95
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE, MAX_CLASSES, LabelClass, named_like
 
-__all__ = ["class_table", "match", "translate", "values_in"]
+__all__ = ["class_table", "match", "nothing_known", "translate", "values_in"]
 
 
 def values_in(data: Any) -> list[int]:
@@ -107,12 +107,19 @@ def class_table(
         else:
             table[value] = code
     said = []
+    listed = ", ".join(unknown[:4]) + (" …" if len(unknown) > 4 else "")
+    if nothing_known(data, table):
+        return table, f"Nothing to compare: no structure here is in the reference, only {listed}."
     if unknown:
-        listed = ", ".join(unknown[:4]) + (" …" if len(unknown) > 4 else "")
         said.append(f"In the reference only, counted as background: {listed}.")
     if any(v for v in theirs) and not named:
         said.append("No names agree: structures are matched by value.")
     return table, " ".join(said)
+
+
+def nothing_known(data: Any, table: Mapping[int, int]) -> bool:
+    """Whether a label map holds structures, and none of them is in the table of `class_table`."""
+    return set(table) <= {IGNORE} and bool(set(values_in(data)) - {0, IGNORE})
 
 
 def translate(data: NDArray[Any], table: Mapping[int, int], other: int) -> NDArray[np.uint8]:
