@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, un
 
 from napari_spad.desk import Desk, Finished, Request, Result, model_file, model_tag, setting
 from napari_spad.layers import Part
-from napari_spad.lessons.kept_model import keep_model
+from napari_spad.lessons.kept_model import BadName, keep_model
 from napari_spad.lessons.taught import LessonRequest, Taught, is_open
 from napari_spad.segment import SegmentPanel
 from spad.worker import (
@@ -265,21 +265,24 @@ class Learning(QObject):
         else:
             self.desk.say(f"back to “{origin.stem}”; no B-scan is to be drafted anew")
 
-    def keep(self, name: str) -> None:
-        """Keep the model that has learnt under a name, and choose it."""
+    def keep(self, name: str) -> str:
+        """Keep the model that has learnt under a name, and choose it; give why it cannot be one."""
         result = self._at_work()
         if result is None or not self.can_go_back(result):
-            return
+            return ""
         learnt = model_file(result.model)
         try:
             kept = keep_model(learnt, self.desk.folder / "models", name)
+        except BadName as error:
+            return str(error)
         except Exception as error:
             self.desk.fail(error)
-            return
+            return ""
         result.model = model_tag(kept)
         self.form.use(kept, instead_of=self._temporary(learnt))
         self.desk.say(f"“{kept.stem}” is kept, and chosen: the next case may start from it")
         self._tell(result)
+        return ""
 
     def _tell(self, result: Result) -> None:
         self.desk.result_described.emit(result)

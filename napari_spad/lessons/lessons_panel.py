@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QInputDialog,
     QLabel,
+    QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -110,9 +111,12 @@ class LessonsPanel(QWidget):
         text = "Its name in the list of models:"
         if said := self.learning.not_learnt():
             text = f"{said} Cancel and press K to learn from it all first.\n\n{text}"
-        name, asked = QInputDialog.getText(self, "Keep this model", text)
-        if asked:
-            self.learning.keep(name)
+        normal, name, why = QLineEdit.EchoMode.Normal, "", ""
+        while True:  # what was typed stays, until it can be a name or the person gives up
+            label = f"{why}\n\n{text}".lstrip()
+            name, asked = QInputDialog.getText(self, "Keep this model", label, normal, name)
+            if not asked or not (why := self.learning.keep(name)):
+                return
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer, and end the process that learns."""

@@ -48,7 +48,7 @@ def test_keep_chooses_the_model_for_this_result_too(desk, qtbot, tmp_path, monke
     dock.review.reviews.accept(result, (5,))
     run(dock, qtbot, dock.lessons.learn.click)
     learnt = model_file(result.model)
-    asked = iter([("mine", False), ("mine", True), ("mine", True)])
+    asked = iter([("mine", False), ("mine", True)])
     monkeypatch.setattr(
         "napari_spad.lessons.lessons_panel.QInputDialog.getText", lambda *_: next(asked)
     )
@@ -59,11 +59,37 @@ def test_keep_chooses_the_model_for_this_result_too(desk, qtbot, tmp_path, monke
     assert kept.read_bytes() == learnt.read_bytes()
     assert dock.form.checkpoint.path == kept
     assert result.model == model_tag(kept)
-    dock.lessons.keep.click()
-    assert "There is a model “mine” already" in said(dock)
     dock.form.one.setChecked(True)
     run(dock, qtbot, dock.segment)
     assert len(dock.results) == 1
+
+
+@pytest.mark.gui
+@pytest.mark.usefixtures("quiet")
+def test_a_name_that_is_bad_or_taken_is_asked_for_again_with_what_was_typed(
+    desk, qtbot, tmp_path, monkeypatch
+):
+    _, dock, result, _ = desk
+    dock.review.reviews.accept(result, (5,))
+    run(dock, qtbot, dock.lessons.learn.click)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.safetensors").write_bytes(b"another")
+    answers = iter(["a/b", "mine", "mine 2"])
+    dialogs = []
+
+    def get_text(_parent, _title, label, _echo, text):
+        dialogs.append((label.partition("\n")[0], text))
+        return next(answers), True
+
+    monkeypatch.setattr("napari_spad.lessons.lessons_panel.QInputDialog.getText", get_text)
+    dock.lessons.keep.click()
+    ask = "Its name in the list of models:"
+    why = "“a/b” cannot be a model's name: give 1 to 80 letters, digits, spaces or -_.()+,"
+    taken = "There is a model “mine” already: give another name"
+    assert dialogs == [(ask, ""), (why, "a/b"), (taken, "mine")]
+    assert model_file(result.model) == tmp_path / "models" / "mine 2.safetensors"
+    assert (tmp_path / "models" / "mine.safetensors").read_bytes() == b"another"
+    assert "“mine 2” is kept" in said(dock)
 
 
 @pytest.mark.gui
@@ -72,7 +98,7 @@ def test_keep_says_how_many_bscans_the_last_lesson_has_not_seen(desk, qtbot, mon
     asked = []
     monkeypatch.setattr(
         "napari_spad.lessons.lessons_panel.QInputDialog.getText",
-        lambda _parent, _title, text: asked.append(text) or ("", False),
+        lambda _parent, _title, text, *_: asked.append(text) or ("", False),
     )
     dock.review.reviews.accept(result, (5,))
     run(dock, qtbot, dock.lessons.learn.click)
