@@ -131,6 +131,7 @@ class Learning(QObject):
             self.desk.fail(error)
             return
         done = _Drafted()
+        known = len(self.desk.engine.read_card(request.checkpoint).classes)
 
         def on_part(event: Learnt | Finished) -> None:
             if result not in self.desk.results:
@@ -141,7 +142,7 @@ class Learning(QObject):
                 request.anew[:] = self._open_parts(result)
                 done.stay = self._segmented_here(result) - len(request.anew)
             else:
-                self._take_draft(result, event, done)
+                self._take_draft(result, event, done, known)
 
         def on_end(complete: bool) -> str:
             if done.learnt is None:
@@ -209,7 +210,9 @@ class Learning(QObject):
         """A learnt model that was not kept under a name leaves the list for its successor."""
         return path if path.parent == self.desk.folder / "learnt" else None
 
-    def _take_draft(self, result: Result, event: Finished, done: _Drafted) -> None:
+    def _take_draft(
+        self, result: Result, event: Finished, done: _Drafted, known: int = 256
+    ) -> None:
         part, drafts = event.part, self.lessons(result).drafts
         if not is_open(self.desk, result, part):  # corrected or accepted meanwhile
             done.stay += 1
@@ -217,7 +220,7 @@ class Learning(QObject):
         before = np.array(result.layer.data[part.region])
         result.put(event, undoable=True)
         if done.learnt is not None:
-            drafts.put(part.index, before, np.asarray(event.segmentation.labels))
+            drafts.put(part.index, before, np.asarray(event.segmentation.labels), known)
         done.new += 1
         self.desk.written.emit(result, part.index)
 

@@ -93,3 +93,15 @@ def test_what_is_saved_knows_it(desk, qtbot, monkeypatch, tmp_path):
     write_tiff(str(tmp_path / "a.tif"), data, meta)
     sidecar = json.loads((tmp_path / "a.spad.json").read_text("utf-8"))
     assert [c["name"] for c in sidecar["classes"]] == list(NAMES)
+
+
+def test_drafts_are_not_judged_by_a_structure_that_no_model_knew(desk, qtbot, monkeypatch):
+    _, dock, result, _ = desk
+    dock.review.reviews.accept(result, (5,))
+    run(dock, qtbot, dock.lessons.learn.click)
+    add(dock, monkeypatch, "ERM")
+    result.layer.data_setitem((np.full(4, 2), np.arange(4), np.arange(4)), 6)
+    dock.review.reviews.accept(result, (2,))
+    assert dock.lessons.told.text().endswith(
+        "now 0 px; structures that it did not know before are not counted (4 px now)."
+    )

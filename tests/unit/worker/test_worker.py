@@ -183,6 +183,27 @@ def test_drafts_say_what_each_model_needed_and_whether_learning_hurts():
     assert not drafts.accept((2,), truth)
 
 
+def test_no_model_is_judged_by_a_structure_that_it_did_not_know():
+    drafts, truth = Drafts(), np.ones((10, 10), np.uint8)
+    before, after = truth.copy(), truth.copy()
+    before[:2], after[:1] = 0, 0
+    truth[5:] = 3  # new: of both drafts these 50 pixels have to be painted
+    drafts.put((1,), before, after, known=3)
+    drafts.accept((1,), truth)
+    assert drafts.needed == (20, 10)
+    assert drafts.told == (
+        "The model's drafts of 1 B-scan needed 20 px of correction, now 10 px; structures that it "
+        "did not know before are not counted (50 px now)."
+    )
+    after[5:] = 3
+    after[4] = 3  # learnt, and once too much
+    drafts.put((1,), before, after, known=3)
+    drafts.accept((1,), truth)
+    assert drafts.needed == (20, 10)
+    assert not drafts.hurts
+    assert "(10 px now)" in drafts.told
+
+
 def test_new_classes_reach_the_worker(worker, checkpoint, bscan, model):
     classes = (*model().card.classes, LabelClass(4, "ONL", (9, 9, 9)))
     labels = np.full(SHAPE, 4, np.uint8)

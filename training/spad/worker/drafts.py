@@ -22,22 +22,36 @@ class Drafts:
 
     _before: dict[Hashable, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
     _after: dict[Hashable, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
-    _needed: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    _needed: dict[Hashable, tuple[int, int, int]] = field(default_factory=dict)
+    _known: int = 256
 
-    def put(self, place: Hashable, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+    def put(
+        self,
+        place: Hashable,
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+        known: int = 256,
+    ) -> None:
         """Take in both models' drafts of a B-scan that nobody has corrected, (H, W) each.
 
-        The first draft of it stays the one before learning, however often is learnt.
+        The first draft of it stays the one before learning, however often is learnt. That model
+        knew the first `known` structures, background with them: it is not judged by others.
         """
         self._before.setdefault(place, _packed(before))
         self._after[place] = _packed(after)
+        self._known = min(known, self._known)
 
     def accept(self, place: Hashable, labels: NDArray[np.uint8]) -> bool:
         """Compare a B-scan's drafts with what was accepted; whether there were any."""
         if place not in self._after:
             return False
         before, after = _unpacked(self._before[place]), _unpacked(self._after[place])
-        self._needed[place] = int((before != labels).sum()), int((after != labels).sum())
+        new = np.max([before, after, labels], axis=0) >= self._known
+        self._needed[place] = (
+            int(((before != labels) & ~new).sum()),
+            int(((after != labels) & ~new).sum()),
+            int(((after != labels) & new).sum()),
+        )
         return True
 
     def forget(self) -> None:
@@ -45,12 +59,20 @@ class Drafts:
         self._before.clear()
         self._after.clear()
         self._needed.clear()
+        self._known = 256
 
     @property
     def needed(self) -> tuple[int, int]:
-        """Pixels that were changed of the accepted B-scans' drafts: before learning, and now."""
-        before, after = zip(*self._needed.values(), strict=True) if self._needed else ((), ())
-        return sum(before), sum(after)
+        """Pixels that were changed of the accepted B-scans' drafts: before learning, and now.
+
+        Of the structures that the model knew before; the others it could but leave out.
+        """
+        before, after, _ = self._sums()
+        return before, after
+
+    def _sums(self) -> tuple[int, int, int]:
+        before, after, new = np.sum([(0, 0, 0), *self._needed.values()], axis=0).tolist()
+        return before, after, new
 
     @property
     def hurts(self) -> bool:
@@ -63,9 +85,11 @@ class Drafts:
         """What both needed, in words; empty before a B-scan was accepted."""
         if not self._needed:
             return ""
-        before, after = self.needed
+        before, after, new = self._sums()
         of = f"{len(self._needed)} B-scans" if len(self._needed) > 1 else "1 B-scan"
-        return f"The model's drafts of {of} needed {before:,} px of correction, now {after:,} px."
+        told = f"The model's drafts of {of} needed {before:,} px of correction, now {after:,} px"
+        rest = f"; structures that it did not know before are not counted ({new:,} px now)."
+        return told + (rest if new else ".")
 
 
 def _packed(labels: NDArray[np.uint8]) -> tuple[bytes, tuple[int, ...]]:

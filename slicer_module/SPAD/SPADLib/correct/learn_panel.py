@@ -182,7 +182,7 @@ class LearnPanel:
     def _take(self, result: Result, taught: Lesson, outcome: Outcome) -> str:
         state = self._taught.setdefault(result.segmentation.GetID(), _Taught())
         self.desk.tell("writing")  # once: one press, one step back
-        changed, anew = draft_anew(result, outcome, state.drafts)
+        changed, anew = draft_anew(result, outcome, state.drafts, taught.known)
         before, model = self.desk.parameters.checkpoint, outcome.learnt.out
         whole = dict(
             list(zip(taught.bscans, taught.plan.label_maps, strict=True))[: taught.plan.accepted]

@@ -59,11 +59,14 @@ class Lesson:
         That teach; those that are accepted, and count whole, come first.
     anew : tuple of int
         Segmented, neither accepted nor by hand.
+    known : int
+        How many structures, background with them, the model knew before.
     """
 
     plan: LessonPlan
     bscans: tuple[int, ...]
     anew: tuple[int, ...]
+    known: int
 
     @property
     def told(self) -> str:
@@ -139,7 +142,7 @@ def lesson(
         seed=seed,
     )
     anew = sorted(result.segmented - accepted - _any(result.by_hand()))
-    return Lesson(plan, tuple(maps), tuple(anew))
+    return Lesson(plan, tuple(maps), tuple(anew), len(known))
 
 
 def label_maps(result: Result) -> tuple[dict[int, NDArray[np.uint8]], set[int]]:
@@ -208,7 +211,9 @@ def learning(
             remove(learnt.out)
 
 
-def draft_anew(result: Result, outcome: Outcome, told: Drafts) -> tuple[list[Change], set[int]]:
+def draft_anew(
+    result: Result, outcome: Outcome, told: Drafts, known: int
+) -> tuple[list[Change], set[int]]:
     """Take over drafts, but where a person has accepted or painted meanwhile.
 
     Parameters
@@ -217,6 +222,8 @@ def draft_anew(result: Result, outcome: Outcome, told: Drafts) -> tuple[list[Cha
     outcome : Outcome
     told : Drafts
         Gets both drafts of each B-scan, for the score of the lesson.
+    known : int
+        As of the `Lesson`.
 
     Returns
     -------
@@ -231,7 +238,7 @@ def draft_anew(result: Result, outcome: Outcome, told: Drafts) -> tuple[list[Cha
     anew = {first + n for first, run in runs.items() for n in range(len(run.labels))} - stay
     now = result.labels()
     for z in anew:
-        told.put(z, before[z], now[z])
+        told.put(z, before[z], now[z], known)
     return changed, anew
 
 
