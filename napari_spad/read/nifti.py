@@ -22,7 +22,7 @@ from napari_spad.layers import class_features, colormap
 from napari_spad.read.opened_layers import AXES, LayerData, NamedValue, image_layer, missing, placed
 from spad.cases import Layout, read_json
 from spad.measuring import Scale
-from spad.pictures import Refused, label_stem, refuse_bomb, refuse_header
+from spad.pictures import Refused, label_stem, refuse_bomb, refuse_cut_gzip, refuse_header
 
 __all__ = ["read_nifti"]
 
@@ -57,6 +57,8 @@ def read_nifti(path: str | Path) -> list[LayerData]:
         voxels = math.prod(map(int, image.shape))
         refuse_bomb(voxels * int(image.header["bitpix"]) // 8, path.stat().st_size)
         refuse_header(int(image.dataobj.offset), int(image.header.sizeof_hdr))
+        if path.name.lower().endswith(".gz"):
+            refuse_cut_gzip(path)
         pixels = np.asanyarray(image.dataobj)
         zooms = [float(z) for z in image.header.get_zooms()]
         unit = image.header.get_xyzt_units()[0]

@@ -437,6 +437,22 @@ def test_a_damaged_nifti_is_named(tmp_path: Path, content: bytes):
         read(tmp_path / "bad.nii.gz")
 
 
+def test_a_packed_nifti_of_which_one_bit_flipped_or_the_check_sum_is_gone_is_refused(
+    tmp_path: Path,
+):
+    path = nifti(tmp_path / "a.nii.gz", np.stack([bscan()] * 5).T, (0.011, 0.004, 0.12))
+    good = path.read_bytes()
+    damaged = [good[:-1], good[:-9]]
+    for at in range(40, len(good) - 9, len(good) // 20):
+        flipped = bytearray(good)
+        flipped[at] ^= 4
+        damaged.append(bytes(flipped))
+    for data in damaged:
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"a\.nii\.gz cannot be read .*damaged, cut short"):
+            read(path)
+
+
 def test_a_nifti_whose_header_would_be_read_as_pixels_is_refused(tmp_path: Path):
     path = nifti(tmp_path / "a.nii", bscan().T, (0.011, 0.004))
     data = bytearray(path.read_bytes())

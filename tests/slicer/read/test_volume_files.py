@@ -120,6 +120,28 @@ def test_a_packed_metaimage_that_is_cut_or_damaged_is_refused(scene, tmp_path, p
         assert "tells no CompressedDataSize" in str(error)  # noqa: PT017
 
 
+@pytest.mark.parametrize("name", ["a.nrrd", "a.nhdr"])
+def test_a_packed_nrrd_of_which_one_bit_flipped_or_the_check_sum_is_gone_is_refused(
+    scene, tmp_path, name
+):
+    noise = np.random.default_rng(0).integers(0, 12, (4, 20, 30), np.uint8)
+    path = written(noise, tmp_path / name)
+    np.testing.assert_array_equal(pixels(load_volume(path)), noise)
+    packed = path if name == "a.nrrd" else tmp_path / "a.raw.gz"
+    good = packed.read_bytes()
+    stream = good.find(b"\x1f\x8b")
+    damaged = [good[:-1], good[:-9]]
+    for at in range(stream + 12, len(good) - 9, len(good) // 20):
+        flipped = bytearray(good)
+        flipped[at] ^= 4
+        damaged.append(bytes(flipped))
+    for data in damaged:
+        packed.write_bytes(data)
+        for load in (load_volume, load_segmentation):
+            with pytest.raises(ValueError, match=rf"^{name} is damaged or cut short.*again"):
+                load(path)
+
+
 def test_a_nifti_whose_header_would_be_read_as_pixels_is_refused(scene, tmp_path):
     path = written(np.ones((4, 20, 30), np.uint8), tmp_path / "a.nii")
     data = bytearray(path.read_bytes())

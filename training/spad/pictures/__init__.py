@@ -19,7 +19,11 @@ if TYPE_CHECKING:
         refuse_header,
         refuse_large,
     )
-    from spad.pictures.metaimage import refuse_cut_metaimage
+    from spad.pictures.packed_files import (
+        refuse_cut_gzip,
+        refuse_cut_metaimage,
+        refuse_cut_nrrd,
+    )
     from spad.pictures.scan_files import SCANS, read_scan
     from spad.pictures.scans import Scan, day, parsing
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from spad.checkpoint import LabelClass
 from spad.pictures.image_files import class_values, in_words, read_label_file
 from spad.pictures.limits import Refused, refuse_bomb, refuse_header
+from spad.pictures.packed_files import refuse_cut_gzip, refuse_cut_nrrd
 
 __all__ = ["LABELS", "label_stem", "read_labels"]
 
@@ -83,6 +84,8 @@ def _nifti(path: Path) -> NDArray[Any]:
     image = nibabel.load(path)
     refuse_bomb(math.prod(image.shape) * int(image.header["bitpix"]) // 8, path.stat().st_size)
     refuse_header(int(image.dataobj.offset), int(image.header.sizeof_hdr))
+    if path.name.lower().endswith(".gz"):
+        refuse_cut_gzip(path)
     array = np.asanyarray(image.dataobj)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -94,6 +97,7 @@ def _nrrd(path: Path) -> tuple[NDArray[Any], Mapping[str, Any]]:
     nrrd = _library("nrrd", "pynrrd", path)
     header = nrrd.read_header(str(path))
     refuse_bomb(math.prod(map(int, header["sizes"])), path.stat().st_size)
+    refuse_cut_nrrd(path)
     array, header = nrrd.read(str(path), index_order="C")
     return array, header
 

@@ -10,9 +10,6 @@ from pathlib import Path
 
 __all__ = ["is_nifti", "refuse_cut"]
 
-_PLENTY = 2**30  # bytes
-_UNPACKED = 64
-_BLOCK = 2**20
 _FAULTS = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, OverflowError, ValueError)
 
 
@@ -35,18 +32,16 @@ def refuse_cut(path: Path) -> None:
     OSError
         It cannot be opened.
     """
+    from spad.pictures import refuse_bomb, refuse_cut_gzip
+
     own = path.stat().st_size
     packed = path.name.lower().endswith(".gz")
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
             needed = _bytes_needed(file.read(352))
-            if packed and needed > max(_PLENTY, _UNPACKED * own):
-                raise ValueError(f"says in {own} bytes that it holds {needed / 2**30:.1f} GB")
-            held = own
-            if packed:  # to its end, where the check sum stands
-                held = file.tell()
-                while block := file.read(_BLOCK):
-                    held += len(block)
+        if packed:
+            refuse_bomb(needed, own)
+        held = refuse_cut_gzip(path) if packed else own
     except _Later:
         raise ValueError(
             f"“{path.name}” is NIfTI-2, which Slicer does not read: save it as NIfTI-1 or NRRD, or "

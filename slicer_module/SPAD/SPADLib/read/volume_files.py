@@ -17,8 +17,9 @@ from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture
 __all__ = ["IMAGES", "LABELS", "added", "load_segmentation", "load_volume"]
 
 METAIMAGES = (".mha", ".mhd")
+NRRD = (".nrrd", ".nhdr")
 SCANS = (".oct", ".img")  # those of spad.pictures: this is read before the engine is installed
-IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", *METAIMAGES, *SCANS, *PICTURES)
+IMAGES = (*NRRD, ".nii", ".nii.gz", *METAIMAGES, *SCANS, *PICTURES)
 LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff", ".bmp")
 
 
@@ -106,6 +107,11 @@ def _alone(path: Path) -> Iterator[Path]:
         from spad.pictures import refuse_cut_metaimage
 
         refuse_cut_metaimage(path)
+    if path.name.lower().endswith(NRRD):
+        from spad.pictures import parsing, refuse_cut_nrrd
+
+        with parsing(path):
+            refuse_cut_nrrd(path)
     if not is_nifti(path):
         yield path
         return

@@ -1,7 +1,12 @@
-"""Is a packed MetaImage whole? ITK leaves to chance what is missing of it, and says nothing."""
+"""Is a packed file whole? Its readers leave to chance what is missing or damaged of it.
+
+ITK fills a packed MetaImage with what lies in memory, and says nothing. Of gzip, nibabel and
+pynrrd, ITK and teem read as far as the last voxel, before the check sum that would tell.
+"""
 
 from __future__ import annotations
 
+import gzip
 import math
 import re
 import zlib
@@ -10,12 +15,70 @@ from pathlib import Path
 from spad.pictures.limits import Refused, refuse_bomb
 from spad.pictures.scans import parsing
 
-__all__ = ["refuse_cut_metaimage"]
+__all__ = ["refuse_cut_gzip", "refuse_cut_metaimage", "refuse_cut_nrrd"]
 
 _HEAD = 2**16  # bytes; headers are shorter
 _BLOCK = 2**16
+_UNPACKED_BLOCK = 2**20
 _EITHER = 47  # of zlib's window bits: zlib or gzip
 _BYTES = {"char": 1, "short": 2, "int": 4, "long": 4, "long_long": 8, "float": 4, "double": 8}
+
+
+def refuse_cut_gzip(path: Path, begins: int = 0) -> int:
+    """Unpack a gzip stream to its end, where its check sum and its length stand; keep nothing.
+
+    Parameters
+    ----------
+    path : Path
+    begins : int, optional
+        Where in the file the stream begins.
+
+    Returns
+    -------
+    int
+        Bytes that came out.
+
+    Raises
+    ------
+    Refused
+        It unfolds to gigabytes, of a small file.
+    EOFError, zlib.error, gzip.BadGzipFile
+        It is cut short or damaged; for the caller to put into words.
+    OSError
+        It cannot be opened.
+    """
+    held, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(begins)
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            while block := unpacked.read(_UNPACKED_BLOCK):
+                held += len(block)
+                refuse_bomb(held, size)
+    return held
+
+
+def refuse_cut_nrrd(path: Path) -> None:
+    """`refuse_cut_gzip` of an NRRD's pixels, in it or beside it; of one that is not packed nothing.
+
+    Raises
+    ------
+    Refused, EOFError, zlib.error, OSError
+        As `refuse_cut_gzip`.
+    """
+    said: dict[str, str] = {}
+    with path.open("rb") as file:
+        while line := file.readline(_HEAD).strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            if not value.startswith("="):  # a key of the writer's own
+                said[name.strip().lower()] = value.strip()
+        at = file.tell()
+    if said.get("encoding", "").lower() not in ("gzip", "gz"):
+        return
+    beside = said.get("data file", said.get("datafile"))
+    if beside is None:
+        refuse_cut_gzip(path, at)
+    elif not beside.startswith("LIST") and "%" not in beside and "line skip" not in said:
+        refuse_cut_gzip(path.parent / beside)
 
 
 def refuse_cut_metaimage(path: Path) -> None:
