@@ -44,6 +44,18 @@ def test_a_run_is_drawn_beside_another_model(whole: Path, tmp_path: Path) -> Non
         assert image.width > 6 * 2 * DPI
 
 
+def test_pictures_that_exist_are_replaced_only_where_asked_for(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.png").write_bytes(b"another's")
+    words = ["figures", str(whole), "--images", "1", "--steps", "1", "-o", str(tmp_path)]
+    assert main(words) == 2
+    assert "rows.png exists; choose another name, or --overwrite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.png"]
+    assert main([*words, "--overwrite"]) == 0
+    assert colours(tmp_path / "rows.png") > 100
+
+
 def test_what_was_logged_is_read(whole: Path) -> None:
     run = read_run(whole)
     assert run.dice["mean"].steps.tolist() == [15, 30]

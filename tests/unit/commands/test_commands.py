@@ -501,6 +501,17 @@ def test_a_model_is_scored_by_equal_names(
     assert content["model"] == {"name": "untrained", "sha256": checkpoint.sha256(model)}
     assert [row["name"] for row in content["structures"]] == list(CLASS_NAMES[1:])
     assert content["hd95_unit"] == "mm"
+    report.write_bytes(b"another's")
+    assert f"{report} exists; choose another name, or --overwrite" in refused(
+        capsys, "evaluate", model, phantoms, *FAST, "-o", report
+    )
+    assert report.read_bytes() == b"another's"
+    assert "is a folder; name a file in it" in refused(
+        capsys, "evaluate", model, phantoms, *FAST, "-o", tmp_path, "--overwrite"
+    )
+    words = ["evaluate", str(model), str(phantoms), *FAST, "-o", str(report), "--overwrite"]
+    assert main(words) == 0
+    assert json.loads(report.read_text()) == content
 
 
 def renamed(phantoms: Path, name: str) -> Path:

@@ -9,8 +9,10 @@ from pathlib import Path
 from spad.commands.options import (
     add_cases,
     add_model,
+    add_overwrite,
     add_sampling,
     mapping_of,
+    refuse_existing,
     sampling,
     say,
 )
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, metavar="REPORT.json", help="write the scores here"
     )
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from spad.train.data import check, class_table
     from spad.train.evaluation import evaluate, merge_classes
 
+    refuse_existing([args.out] if args.out else [], args)
     path = model_on(args.model, args.device)
     card = read_card(path)
     names, merged = merge_classes([one.name for one in card.classes], args.merge)

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 import spad
 from spad.cases import open_folder
 from spad.checkpoint import IGNORE
-from spad.commands.options import add_sampling, mapping_of, positive
+from spad.commands.options import (
+    add_overwrite,
+    add_sampling,
+    mapping_of,
+    positive,
+    refuse_existing,
+)
 from spad.inference import AnySegmenter, frame_of, normalise
 from spad.train.data import check, class_table, read_image, read_labels
 from spad.train.experiments import Picture, RunData, read_run
@@ -24,6 +30,7 @@ from spad.train.method import perturb, target_map
 
 __all__ = ["add_arguments", "run"]
 
+_NAMES = ("curve.png", "rows.png")
 _MOST = 32  # rows; more make a picture that nobody can open
 
 
@@ -38,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="val", help="which split of --cases (val)")
     parser.add_argument("--images", type=positive, default=4, metavar="N", help="rows (4)")
     add_sampling(parser)
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.images > _MOST:
         raise ValueError(f"{args.images} images asked for; choose 1 to {_MOST}")
+    out = args.out or args.run_folder / "figures"
+    refuse_existing([out / name for name in _NAMES], args)
     draw.new_figure(1, 1)  # says at once that matplotlib is missing
     run = read_run(args.run_folder)
     models = _models([args.run_folder, *args.others], args.device)
@@ -64,15 +74,14 @@ def run(args: argparse.Namespace) -> int:
         _picture(run, n, one, list(models.values()), options) for n, one in enumerate(chosen)
     ]
 
-    out = args.out or args.run_folder / "figures"
     out.mkdir(parents=True, exist_ok=True)
     p = run.config.perturbation
     on = run.config.method != "unet" and (p.semantic or p.boundary)
     title = f"as trained on at first, σ = {p.sigma_0:g}" if on else "as trained on, unperturbed"
-    for name, figure in (
-        ("curve.png", draw.curve(run)),
-        ("rows.png", draw.rows(pictures, run.card.classes, list(models), trained=title)),
-    ):
+    figures = (
+        draw.curve(run), draw.rows(pictures, run.card.classes, list(models), trained=title)
+    )  # fmt: skip
+    for name, figure in zip(_NAMES, figures, strict=True):
         figure.savefig(out / name)
         print(out / name)
     return 0

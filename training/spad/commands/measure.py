@@ -21,7 +21,14 @@ from spad.cohort import (
     measure_file,
     measured,
 )
-from spad.commands.options import add_workers, among_workers, length, say
+from spad.commands.options import (
+    add_overwrite,
+    add_workers,
+    among_workers,
+    length,
+    refuse_existing,
+    say,
+)
 from spad.measuring import (
     agreement_plot,
     as_day,
@@ -68,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", type=Path, help="the visits, or both readers, drawn: a .pdf or .png"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_overwrite(parser)
     add_workers(parser)
 
 
@@ -140,9 +147,7 @@ def _write(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def _refuse(args: argparse.Namespace) -> None:
-    for path in filter(None, (args.out, args.plot)):
-        if path.exists() and not args.overwrite:
-            raise ValueError(f"{path} exists; choose another name, or --overwrite")
+    refuse_existing(filter(None, (args.out, args.plot)), args)
     if args.visits is not None and args.against:
         raise ValueError("--visits and --against are two questions; ask one after the other")
     if among_workers(args) and (args.visits is not None or args.against):

@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "add_device",
     "add_draws",
     "add_model",
+    "add_overwrite",
     "add_sampling",
     "add_workers",
     "among_workers",
@@ -27,6 +28,7 @@ __all__ = [
     "mapping_of",
     "positive",
     "rank",
+    "refuse_existing",
     "sampling",
     "say",
     "seed",
@@ -66,6 +68,20 @@ def add_draws(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Option ``--device``."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Option ``--overwrite``, for `refuse_existing`."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def refuse_existing(paths: Iterable[Path], args: argparse.Namespace) -> None:
+    """Raise a ValueError, before anything is computed, for output that would replace a file."""
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file in it")
+        if path.exists() and not args.overwrite:
+            raise ValueError(f"{path} exists; choose another name, or --overwrite")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
