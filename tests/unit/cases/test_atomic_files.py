@@ -13,6 +13,7 @@ from spad.cases.atomic_files import (
     read_json,
     refuse_long_names,
     replaced,
+    replaced_together,
     set_aside,
     write_bytes,
     write_json,
@@ -69,6 +70,32 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
         with pytest.raises(OSError, match="No space"):
             write(path, b"new")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.json", b"old")]
+
+
+def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path):
+    old, new, last = (tmp_path / name for name in ("old.png", "new.tif", "last.json"))
+    old.write_bytes(b"old")
+
+    def write_three(data: bytes, fault: type[BaseException] | None = None) -> None:
+        with replaced_together(old, new, last) as besides:
+            assert [b.suffix for b in besides] == [".png", ".tif", ".json"]
+            for beside in besides:
+                beside.write_bytes(data)
+            if fault:
+                raise fault
+
+    for fault in (OSError, KeyboardInterrupt):
+        with pytest.raises(fault):
+            write_three(b"new", fault)
+        assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("old.png", b"old")]
+    last.mkdir()  # which no file replaces
+    with pytest.raises(OSError, match=r"last\.json"):
+        write_three(b"new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.json", "old.png"]
+    last.rmdir()
+    write_three(b"newer")
+    assert [p.read_bytes() for p in (old, new, last)] == [b"newer"] * 3
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_name_that_is_too_long_is_refused_in_words(tmp_path: Path):

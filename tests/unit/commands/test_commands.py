@@ -174,6 +174,33 @@ def test_phantoms_are_refused(phantoms: Path, tmp_path: Path, capsys: Any) -> No
     assert "at least 32" in refused(capsys, "phantom", tmp_path / "n", "--size", 8, 64)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_phantoms_that_cannot_all_be_written_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, there: bool
+) -> None:
+    out = tmp_path / "p"
+    if there:
+        out.mkdir()
+    words = ["phantom", str(out), "--train", "2", "--val", "1", "--size", "32", "64"]
+    real, calls = image_files.png_bytes, []
+
+    def full(*given: Any) -> bytes:
+        calls.append(given)
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device")
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_files, "png_bytes", full)
+        assert "No space" in refused(capsys, *words)
+    assert list(tmp_path.rglob("*")) == [out] * there
+    assert main(words) == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "cases.json", "images", "labels.json", "masks", "split.json",
+    ]  # fmt: skip
+    assert len(open_folder(out).splits["train"]) == 2
+
+
 # --- train
 
 
@@ -288,13 +315,47 @@ def test_a_full_disk_names_the_folder_and_what_to_do(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spad.cohort.segmenting_file.write_bytes", full)
     write(tmp_path / "scan.png")
     out = tmp_path / "out"
-    assert main(["segment", str(model), str(tmp_path / "scan.png"), "-o", str(out)]) == 1
+    words = ["segment", str(model), str(tmp_path / "scan.png"), "-o", str(out), "--uncertainty"]
+    with monkeypatch.context() as patch:
+        patch.setattr("spad.cohort.segmenting_file.Path.write_bytes", full)
+        assert main(words) == 1
     said = capsys.readouterr().err
     assert "No space left on device; free some space there, or name another folder" in said
     assert str(out) in said
+    assert list(out.iterdir()) == []
+    assert main(words) == 0  # nothing is in the way
+
+
+@pytest.mark.parametrize("end", [".uncertainty.tif", ".spad.json"])
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")])
+def test_a_result_of_which_a_file_cannot_be_written_is_taken_back(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, workers: tuple[str, ...]
+) -> None:
+    """Or the older one stays, whole: labels of one run beside the sidecar of another lie."""
+    scan, out = tmp_path / "scan.png", tmp_path / "out"
+    write(scan)
+    words = ["segment", str(model), str(scan), "-o", str(out), "--uncertainty", "--seed"]
+    (out / f"scan{end}").mkdir(parents=True)  # which no file replaces
+    (out / f"scan{end}" / "mine").touch()
+    assert main([*words, "1", "--overwrite", *workers]) == 1
+    assert [p.name for p in out.iterdir() if p.name != "failures.jsonl"] == [f"scan{end}"]
+    (out / f"scan{end}" / "mine").unlink()
+    (out / f"scan{end}").rmdir()
+    assert main([*words, "1", *workers]) == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    real = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name.endswith(end):
+            raise OSError(28, "No space left on device")
+        return real(path, data)
+
+    if not workers:  # another process would not be patched
+        monkeypatch.setattr(Path, "write_bytes", full)
+        assert main([*words, "2", "--overwrite"]) == 1
+        assert {p.name: p.read_bytes() for p in out.iterdir()} == before
 
 
 def test_the_result_is_that_of_the_engine(model: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         read_json,
         refuse_long_names,
         replaced,
+        replaced_together,
         reserved_name,
         set_aside,
         write_bytes,

@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "read_json",
     "refuse_long_names",
     "replaced",
+    "replaced_together",
     "reserved_name",
     "set_aside",
     "write_bytes",
@@ -124,6 +125,23 @@ def replaced(path: Path) -> Iterator[Path]:
             _put(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_together(*paths: Path) -> Iterator[list[Path]]:
+    """`replaced` for files that belong together: each in its turn, when all of them are written.
+
+    Of a fault nothing is left that was not there before. A process that is killed amid the turns
+    leaves the first ones.
+    """
+    new = [path for path in paths if not os.path.lexists(path)]
+    try:
+        with ExitStack() as last_first:
+            yield [last_first.enter_context(replaced(path)) for path in reversed(paths)][::-1]
+    except BaseException:  # Ctrl-C too
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _put(fresh: Path, path: Path) -> None:

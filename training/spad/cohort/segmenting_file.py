@@ -14,7 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import case_spacing, file_error, read_json, sidecar, write_bytes, write_json
+from spad.cases import (
+    case_spacing,
+    file_error,
+    json_bytes,
+    read_json,
+    replaced_together,
+    sidecar,
+)
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.inference import AnySegmenter, is_out_of_memory
@@ -170,7 +177,7 @@ def write_result(
     key: str = "",
     scale: Scale | None = None,
 ) -> Path:
-    """Write one result; the sidecar comes last and so tells of a complete one.
+    """Write one result, whole or not at all; the sidecar comes last and tells that it is complete.
 
     Parameters
     ----------
@@ -211,12 +218,15 @@ def write_result(
         provenance={**result.provenance, **({"key": key} if key else {})},
         facts={"scale": scale.as_json()} if scale is not None and scale != Scale() else None,
     )
+    files = {target: data}
+    if uncertainty:
+        levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
+        files[out / f"{path.stem}.uncertainty.tif"] = levels
+    files[out / f"{path.stem}.spad.json"] = json_bytes(content)
     try:
-        write_bytes(target, data)
-        if uncertainty:
-            levels = image_files.tiff_bytes(np.asarray(result.uncertainty, np.float32))
-            write_bytes(out / f"{path.stem}.uncertainty.tif", levels)
-        write_json(out / f"{path.stem}.spad.json", content)
+        with replaced_together(*files) as besides:
+            for beside, written in zip(besides, files.values(), strict=True):
+                beside.write_bytes(written)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

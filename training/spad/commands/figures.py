@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import spad
-from spad.cases import open_folder
+from spad.cases import open_folder, replaced_together
 from spad.checkpoint import IGNORE
 from spad.commands.options import (
     add_overwrite,
@@ -81,9 +81,11 @@ def run(args: argparse.Namespace) -> int:
     figures = (
         draw.curve(run), draw.rows(pictures, run.card.classes, list(models), trained=title)
     )  # fmt: skip
-    for name, figure in zip(_NAMES, figures, strict=True):
-        figure.savefig(out / name)
-        print(out / name)
+    files = [out / name for name in _NAMES]
+    with replaced_together(*files) as besides:
+        for figure, beside in zip(figures, besides, strict=True):
+            figure.savefig(beside)
+    print(*files, sep="\n")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spad.cases import CaseError
 from spad.commands.options import seed
 
 __all__ = ["add_arguments", "run"]
@@ -34,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the folder, which must be new or empty."""
     from spad.phantom import CLASS_NAMES
-    from spad.train.data import phantom_cases, write_folder
+    from spad.train.data import phantom_cases, target_problems, whole_folder, write_folder
 
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise ValueError(f"{args.out} exists and is not empty; choose another folder")
+    if problems := target_problems(args.out):
+        raise CaseError(problems)
     made = phantom_cases(
         args.train,
         args.val,
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         disease=args.disease,
         raters=args.raters,
     )
-    count = write_folder(args.out, made, dict(enumerate(CLASS_NAMES)))
+    with whole_folder(args.out) as folder:
+        count = write_folder(folder, made, dict(enumerate(CLASS_NAMES)))
     of = f" ({args.raters} readings of each image)" if args.raters else ""
     print(f"{args.out}: {count} phantoms{of}")
     return 0

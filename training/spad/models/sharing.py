@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spad.cases import replaced, without_paths, write_bytes, write_json
+from spad.cases import json_bytes, replaced_together, without_paths
 from spad.checkpoint import Card, read_card, refuse_at_server, save_with_card, sha256
 from spad.models.listing import licence_of
 from spad.models.manifest import FILE, Entry, as_manifest
@@ -69,21 +69,22 @@ def share(
         licence=licence.strip(), classes=tuple(one.name for one in card.classes),
     )  # fmt: skip
     target = folder / f"{entry.stem}.safetensors"
-    for file in (target, folder / "README.md", folder / FILE):
+    files = (target, folder / "README.md", folder / FILE)
+    for file in files:
         if file.exists():
             raise ValueError(f"{file} exists and is not overwritten; choose an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    if card == read_card(model):
-        with replaced(target) as beside:
+    with replaced_together(*files) as (beside, readme, manifest):
+        if card == read_card(model):
             shutil.copyfile(model, beside)
-    else:
-        save_with_card(model, card, target)
-    entry = replace(
-        entry, sha256=sha256(target), size=target.stat().st_size, urls=(target.name,),
-        card=card.as_json(),
-    )  # fmt: skip
-    write_bytes(folder / "README.md", _readme(card, entry).encode())
-    write_json(folder / FILE, as_manifest((entry,)))
+        else:
+            save_with_card(model, card, beside)
+        entry = replace(
+            entry, sha256=sha256(beside), size=beside.stat().st_size, urls=(target.name,),
+            card=card.as_json(),
+        )  # fmt: skip
+        readme.write_bytes(_readme(card, entry).encode())
+        manifest.write_bytes(json_bytes(as_manifest((entry,))))
     return target, entry
 
 

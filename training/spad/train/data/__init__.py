@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         model_mapping,
         parse_mapping,
     )
-    from spad.train.data.folder_writing import write_folder
+    from spad.train.data.folder_writing import target_problems, whole_folder, write_folder
     from spad.train.data.inspection import Facts, Inspector, shown_classes
     from spad.train.data.phantoms import (
         VALIDATION_SEEDS,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from spad.cases import CaseError, NewCase, faults, file_error
-from spad.train.data import write_folder
+from spad.train.data import target_problems, whole_folder, write_folder
 from spad.train.imports.report import Report
 
 __all__ = ["Progress", "check_folders", "transfer"]
@@ -38,13 +36,10 @@ def check_folders(src: Path, read: Sequence[Path], dst: Path) -> None:
     problems = []
     if not src.is_dir():
         problems.append(f"{src}: there is no such folder; name the folder of the data set")
-    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
-        problems.append(f"{dst}: exists and is not empty; choose another folder")
+    problems += target_problems(dst)
     for folder in read:
         if folder.resolve() in (dst.resolve(), *dst.resolve().parents):
             problems.append(f"{dst}: lies within {folder}, which is read; choose another folder")
-    if (partial := _partial(dst)).exists():
-        problems.append(f"{partial}: is left of an import that was killed; remove it")
     if problems:
         raise CaseError(problems)
 
@@ -100,26 +95,5 @@ def transfer(
             yield read(entry, False)
             progress("written", number, len(entries))
 
-    with _whole(dst) as folder:
+    with whole_folder(dst) as folder:
         write_folder(folder, cases(), names)
-
-
-def _partial(dst: Path) -> Path:
-    dst = dst.resolve()
-    return dst.with_name(f"{dst.name}.partial")
-
-
-@contextmanager
-def _whole(dst: Path) -> Iterator[Path]:
-    """Give a folder beside `dst` that becomes `dst` at the end, and vanishes on a fault."""
-    dst = dst.resolve()
-    partial = _partial(dst)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if dst.exists():
-            dst.rmdir()  # it is empty; a rename onto a folder fails on Windows
-        partial.rename(dst)
-    except BaseException:  # Ctrl-C too
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
