@@ -198,6 +198,25 @@ def test_the_verb_refuses_to_stand_open(capsys, monkeypatch):
     assert "belong together" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [
+    "--port 0", "--port -1", "--port 65536", "--port 99999999", "--waiting -1", "--waiting 0",
+    "--waiting-each 0", "--minutes -5", "--minutes 0", "--minutes nan", "--minutes inf",
+    "--request-mb 0", "--request-mb nan", "--model-mb -1", "--linger-s -1", "--linger-s nan",
+])  # fmt: skip
+def test_numbers_with_which_nobody_would_be_served_are_refused(capsys, monkeypatch, words):
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError(words)
+
+    monkeypatch.setattr("uvicorn.run", started)
+    monkeypatch.setattr("spad.serving.service.Service.__init__", started)
+    assert main(["serve", *words.split()]) == 2
+    assert f"spad: {words}: give a number " in capsys.readouterr().err
+
+
+def test_no_model_taken_and_no_wait_for_a_lost_line_are_limits():
+    assert Limits(model_mb=0, linger_s=0, waiting=1, minutes=0.1).minutes == 0.1
+
+
 def test_what_is_no_server_of_spad_is_told(monkeypatch):
     assert segmenter.Line is http_line.Line
     line = http_line.Line(http_line.Address.of("http://127.0.0.1:9", ""))

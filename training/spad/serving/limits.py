@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class Limits:
         Of one run, from its first step.
     linger_s : float
         So long a run, or its result, waits for a desk that does not listen.
+
+    Raises
+    ------
+    ValueError
+        A limit that no run, or no desk, could keep.
     """
 
     request_mb: float = 1024.0
@@ -46,6 +52,17 @@ class Limits:
     waiting_each: int = 16
     minutes: float = 60.0
     linger_s: float = 90.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would start a server that then refuses everybody."""
+        for name, value in asdict(self).items():
+            good, wanted = value >= 1, "of at least 1"
+            if name in ("model_mb", "linger_s"):
+                good, wanted = value >= 0, "of at least 0"
+            elif name in ("request_mb", "minutes"):
+                good, wanted = value > 0, "above 0"
+            if not (good and math.isfinite(value)):
+                raise ValueError(f"--{name.replace('_', '-')} {value:g}: give a number {wanted}")
 
 
 def refuse_large(arrays: Sequence[tuple[np.dtype[Any], Sequence[int]]], limits: Limits) -> None:

@@ -13,6 +13,7 @@ from spad.serving.tokens import Tokens
 
 __all__ = ["add_arguments", "run"]
 
+_LAST_PORT = 65535
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -49,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
     ImportError
         The extra is missing.
     """
+    names = ("request_mb", "model_mb", "waiting", "waiting_each", "minutes", "linger_s")
+    limits = Limits(**{name: getattr(args, name) for name in names})
+    if not 1 <= args.port <= _LAST_PORT:
+        raise ValueError(f"--port {args.port}: give a number from 1 to {_LAST_PORT}")
     tokens = Tokens.read(args.tokens)
     if args.host not in LOOPBACK and not len(tokens):
         raise ValueError(
@@ -68,8 +73,6 @@ def run(args: argparse.Namespace) -> int:
     from spad.serving.device_process import devices_here
     from spad.serving.service import Service
 
-    names = ("request_mb", "model_mb", "waiting", "waiting_each", "minutes", "linger_s")
-    limits = Limits(**{name: getattr(args, name) for name in names})
     models = {**shipped(), **{Path(m).stem: model_path(m) for m in args.model}}
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     devices = devices_here() if args.device == "auto" else args.device.split(",")
