@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spad.cases import CaseError, NewCase
+from spad.checkpoint import model_path, read_card, save_with_card
 from spad.checkpoint.card import Card
 from spad.phantom import bscan
 from spad.train.config import ConfigError, load_config
@@ -179,6 +181,18 @@ def test_the_card_names_the_data_of_the_model_that_it_goes_on_from(run: Path) ->
         ("oct_kermany_lesions", "CC BY 4.0"),
         ("phantoms", "BSD-3-Clause"),
     ]
+
+
+@pytest.mark.parametrize(("stored", "told"), [([{"bscans": 2}], [{"bscans": 2}]), (5, None)])
+def test_the_card_tells_what_the_model_had_learnt_that_it_goes_on_from(
+    run: Path, tmp_path: Path, stored: object, told: object
+) -> None:
+    start = model_path("oct-lesions")
+    card = read_card(start)
+    card = replace(card, training={**card.training, "learnt": stored})
+    save_with_card(start, card, tmp_path / "learnt.safetensors")
+    trained = prepared(run, f"init={tmp_path / 'learnt.safetensors'}").card
+    assert trained.training.get("learnt") == told
 
 
 def test_the_cards_statistics_are_those_of_the_training_images(run: Path) -> None:

@@ -13,6 +13,7 @@ from spad.checkpoint import (
     ScheduleConfig,
     label_classes,
     load,
+    load_origin,
     save,
 )
 from spad.commands import main
@@ -77,3 +78,52 @@ def test_a_model_that_lacks_a_tensor_is_refused_by_name(tmp_path, capsys):
 def test_one_model_has_no_mean(tmp_path, capsys):
     assert main(["average", written(tmp_path, "a", 1), "-o", str(tmp_path / "c.safetensors")]) == 2
     assert "two or more" in capsys.readouterr().err
+
+
+def learnt(tmp_path, name, value, lessons, origin, data=()):
+    """A model that has learnt: its records, and what it was before."""
+    card = replace(
+        CARD, name=f"{name}, learnt",
+        training={"steps": 3, "data": [{"name": d} for d in data], "learnt": list(lessons)},
+    )  # fmt: skip
+    path = tmp_path / f"{name}.safetensors"
+    tensors = {"a": torch.full((2, 2), float(value)), "n": torch.tensor(5)}
+    save(path, card, tensors, origin={"a": torch.full((2, 2), float(origin))}, half=False)
+    return str(path)
+
+
+A, B, C = ({"bscans": n, "pixels": 9, "earlier_bscans": 0} for n in (1, 2, 3))
+
+
+def test_the_mean_of_models_that_learnt_tells_of_all_lessons_and_keeps_their_beginning(
+    tmp_path, capsys
+):
+    first = learnt(tmp_path, "x", 2, [A, A, B], 1, ["one"])
+    models = [
+        first, learnt(tmp_path, "y", 4, [A, C], 1, ["one", "two"]),
+        written(tmp_path, "base", 1, replace(CARD, training={"licence": "MIT"})), first,
+    ]  # fmt: skip
+    out = tmp_path / "mean.safetensors"
+    assert main(["average", *models, "-o", str(out)]) == 0
+    assert capsys.readouterr().err == ""
+    card = load(out)[0]
+    assert card.name == "mean of x, learnt, y, learnt and tiny"
+    assert card.training["learnt"] == [A, A, B, C]
+    assert card.training["data"] == [{"name": "one"}, {"name": "two"}]
+    assert torch.equal(load_origin(out)["a"], torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_beginning_that_is_not_one_for_all_is_left_out_and_that_is_said(tmp_path, capsys, turned):
+    base = written(tmp_path, "base", 7, replace(CARD, name="b" * 60, training={"learnt": 5}))
+    for other in (learnt(tmp_path, "y", 4, [B], 3), base):
+        models = [learnt(tmp_path, "x", 2, [A], 1), other]
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}.safetensors"
+        assert main(["average", *(models[::-1] if turned else models), "-o", str(out)]) == 0
+        assert "began to learn from other weights" in capsys.readouterr().err
+        assert load_origin(out) is None
+        assert A in load(out)[0].training["learnt"]
+    named = replace(CARD, name="c" * 60)
+    models = [base, written(tmp_path, "c", 1, named)]
+    assert main(["average", *models, "-o", str(tmp_path / "n.safetensors")]) == 0
+    assert load(tmp_path / "n.safetensors")[0].name == "mean of 2 models"

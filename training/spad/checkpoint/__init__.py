@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InputConfig,
         SamplingConfig,
         ScheduleConfig,
+        joined_records,
     )
     from spad.checkpoint.elsewhere import AT_SERVER, AtServer, at_server, refuse_at_server
     from spad.checkpoint.labels import (

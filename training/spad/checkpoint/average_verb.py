@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spad.checkpoint.by_name import model_path
-from spad.checkpoint.card import Card
-from spad.checkpoint.safetensors_file import load, save
+from spad.checkpoint.card import Card, joined_records
+from spad.checkpoint.safetensors_file import load, load_origin, save
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["add_arguments", "averaged", "run"]
+
+_LONGEST = 80  # characters of a card's name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mean, with the first model's card."""
+    """Write the mean, with a card that tells of all."""
     if args.out.exists():
         raise ValueError(f"{args.out} exists; choose another name")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save(args.out, *averaged([model_path(name) for name in args.models]))
+    card, tensors, origin = averaged([model_path(name) for name in args.models])
+    save(args.out, card, tensors, origin=origin)
     print(f"{args.out}: the mean of {len(args.models)} models")
     return 0
 
 
-def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
+def averaged(
+    paths: Sequence[Path],
+) -> tuple[Card, dict[str, Tensor], Mapping[str, Tensor] | None]:
     """Mean of the weights of models that went on from a common one.
 
     It costs no time when used, unlike an ensemble, and is often better than each of them where
@@ -49,9 +55,12 @@ def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
     Returns
     -------
     card : Card
-        The first one's, without scores and licence, which were another model's; ``training`` says
-        of what it is the mean.
+        The first one's, without scores and licence, which were another model's; the name is of all,
+        and so are ``data`` and ``learnt`` of ``training``, which says of what it is the mean.
     tensors : dict of torch.Tensor
+    origin : mapping of torch.Tensor, optional
+        What learns as it was before the first lesson, where it is one for all of them: a model that
+        has had no lesson is its own beginning. Where it is not, that is warned of.
 
     Raises
     ------
@@ -63,6 +72,7 @@ def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
     card, total = load(paths[0])
     kinds = {name: tensor.dtype for name, tensor in total.items()}
     total = {name: tensor.double() for name, tensor in total.items()}
+    cards = [card]
     for path in paths[1:]:
         other, tensors = load(path)
         for what in ("network", "classes", "schedule", "input"):
@@ -76,9 +86,39 @@ def averaged(paths: Sequence[Path]) -> tuple[Card, dict[str, Tensor]]:
                 f"{path} and {paths[0]} hold other tensors, though their cards agree; one is "
                 "damaged: take it from where it came"
             )
+        cards.append(other)
         for name in total:
             total[name] += tensors[name].double()
     mean = {name: (tensor / len(paths)).to(kinds[name]) for name, tensor in total.items()}
-    told = {k: v for k, v in card.training.items() if k != "licence"}
-    told["mean of"] = f"the weights of {len(paths)} models"
-    return replace(card, training=told, scores={}), mean
+    return _card_of(cards), mean, _one_origin(paths)
+
+
+def _card_of(cards: Sequence[Card]) -> Card:
+    """The first card, with the names, the data and the lessons of all."""
+    told = {k: v for k, v in cards[0].training.items() if k != "licence"}
+    for what in ("data", "learnt"):
+        if records := joined_records(*(card.training.get(what) for card in cards)):
+            told[what] = records
+    told["mean of"] = f"the weights of {len(cards)} models"
+    *others, last = dict.fromkeys(card.name for card in cards)
+    name = f"mean of {', '.join(others)} and {last}" if others else last
+    if len(name) > _LONGEST:
+        name = f"mean of {len(cards)} models"
+    return replace(cards[0], name=name, training=told, scores={})
+
+
+def _one_origin(paths: Sequence[Path]) -> Mapping[str, Tensor] | None:
+    """What the models were before their first lessons, if that is the same; None without any."""
+    known = next(filter(None, map(load_origin, paths)), None)
+    if known is None:
+        return None
+    for path in paths:
+        begun = load_origin(path) or load(path)[1]
+        if not all(n in begun and begun[n].equal(tensor) for n, tensor in known.items()):
+            warnings.warn(
+                f"{path} began to learn from other weights than the first that learnt, so the mean "
+                "keeps none of them: lessons with it count as its first",
+                stacklevel=3,
+            )
+            return None
+    return known

@@ -25,6 +25,7 @@ __all__ = [
     "NetworkConfig",
     "SamplingConfig",
     "ScheduleConfig",
+    "joined_records",
 ]
 
 FORMAT = 1
@@ -165,8 +166,8 @@ class Card(Checked):
         2 to 64, values 0 (background), 1, 2, ... in this order, each with a name of its own.
     network, schedule, input, sampling : dataclasses of this module
     training : mapping
-        Method, preset, steps, seed, command, `data` (a list of name, licence, source), `licence`
-        of the weights. Free-form.
+        Method, preset, steps, seed, command, `data` (a list of name, licence, source), `learnt`
+        (a list of what each lesson was of), `licence` of the weights. Free-form.
     scores : mapping
         What was measured, and on what. Free-form; a score that does not exist is None.
     notice : str
@@ -327,3 +328,22 @@ def _outline(content: Mapping[str, Any], indent: str) -> list[str]:
 
 def _brief(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def joined_records(*lists: object) -> list[dict[str, Any]]:
+    """`data` or `learnt` of several cards as one list: what they have in common, once.
+
+    Parameters
+    ----------
+    *lists : object
+        As they stand in the cards, which are free-form there: what is no list of records has none.
+    """
+    found: list[dict[str, Any]] = []
+    for one in lists:
+        known = list(found)
+        for record in one if isinstance(one, list) else []:
+            if record in known:
+                known.remove(record)
+            elif isinstance(record, dict):
+                found.append(record)
+    return found

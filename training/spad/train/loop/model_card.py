@@ -10,7 +10,7 @@ import numpy as np
 from spad import phantom
 from spad.annotation import LIMIT, measures, summary
 from spad.cases import Case, CaseFolder
-from spad.checkpoint import Card, LabelClass
+from spad.checkpoint import Card, LabelClass, joined_records
 from spad.inference import normalise
 from spad.train.config import Config
 from spad.train.data import endless, read_image
@@ -28,6 +28,7 @@ def unscored_card(
     start: Card | None,
 ) -> Card:
     """The card of a run's model, but for the scores; `start` is that of what it goes on from."""
+    learnt = joined_records(start.training.get("learnt") if start else None)
     return Card(
         name=config.name,
         classes=classes,
@@ -42,6 +43,7 @@ def unscored_card(
             "steps": config.optimiser.steps,
             "batch": config.optimiser.batch,
             "data": _origin(config, folders, start),
+            **({"learnt": learnt} if learnt else {}),
             **({"encoder": owed} if (owed := credit(config.network, config.sam)) else {}),
             "cases": {"training": len(training), "validation": len(validation)},
             "mapping": {f.path.name: dict(config.classes) for f in folders},
@@ -59,9 +61,7 @@ def _origin(
     if data.phantoms:
         source = f"procedural, spad.phantom version {phantom.PHANTOM_VERSION}, made while training"
         found.append({"name": "phantoms", "licence": "BSD-3-Clause", "source": source})
-    earlier = start.training.get("data") if start else None
-    known = earlier if isinstance(earlier, list) else []  # a card is free-form there
-    return found + [one for one in known if isinstance(one, dict) and one not in found]
+    return joined_records(found, start.training.get("data") if start else None)
 
 
 def _statistics(config: Config, cases: Sequence[Case]) -> dict[str, object]:
