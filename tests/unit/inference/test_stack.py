@@ -87,6 +87,18 @@ def test_each_slice_of_a_lazy_stack_is_read_once_and_when_its_turn_comes(tiny, c
     assert Counter(lazy.reads) == {0: 1, 1: 1, 2: 1, 3: 1}
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_tensor_that_numpy_does_not_take_is_refused_with_what_to_do(tiny, bscan, ndim):
+    image = torch.from_numpy(np.stack([bscan((40, 60))] * 2)[0 if ndim == 2 else slice(None)])
+    for tensor in (image.bfloat16(), image.float().requires_grad_(), image.to("meta")):
+        with pytest.raises(ValueError, match=r"no array \(.*\.detach\(\)\.cpu\(\)\.float\(\)"):
+            tiny.segment(tensor)
+        with pytest.raises(ValueError, match="no array"):
+            tiny.learn([tensor], [np.zeros((40, 60), np.uint8)])
+    whole = image.float().requires_grad_().detach().cpu().float().numpy()
+    assert np.array_equal(tiny.segment(whole).labels, tiny.segment(image.float()).labels)
+
+
 def test_a_bad_slice_of_a_lazy_stack_costs_no_other(tiny, bscan):
     image = bscan((5, *SHAPE), "float32")
     whole = tiny.segment(image)

@@ -55,8 +55,7 @@ class Stack:
         self.lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
         if np.ma.is_masked(image):
             raise ValueError("the image is a masked array: give its masked pixels a value (filled)")
-        with foreign():
-            stack = image if self.lazy else np.asarray(image)
+        stack = image if self.lazy else _in_memory(image)
         if any(s != s for s in stack.shape):  # dask's word for unknown is NaN
             raise ValueError(
                 f"an image of shape {stack.shape} has chunks of unknown size; call its "
@@ -127,6 +126,18 @@ class Stack:
         if len(self.shape) == 2:
             return self._digests[0].hex()
         return hashlib.sha256(b"".join(d for _, d in sorted(self._digests.items()))).hexdigest()
+
+
+def _in_memory(image: Any) -> NDArray[Any]:
+    try:
+        with foreign():
+            return np.asarray(image)
+    except (TypeError, RuntimeError) as error:  # of a tensor: bfloat16, on a GPU, with gradients
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"NumPy takes the image for no array ({said[0]}); convert it, a tensor of PyTorch by "
+            "image.detach().cpu().float().numpy()"
+        ) from error
 
 
 def checked_spacing(given: Any) -> tuple[float, ...] | None:
