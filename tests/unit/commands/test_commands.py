@@ -309,6 +309,18 @@ def test_images_and_stacks_are_segmented(model: Path, tmp_path: Path) -> None:
     assert "Not a medical device" in beside["notice"]
 
 
+def test_a_folder_that_is_named_as_an_image_is_no_input(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").mkdir()
+    assert main(["segment", str(model), str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    (tmp_path / "out" / "c.spad.json").mkdir()
+    words = ["--spacing", "0", "4", "11", "-o", str(tmp_path / "out.csv")]
+    assert main(["measure", str(tmp_path / "out"), *words]) == 0
+    assert "1 result, " in capsys.readouterr().err
+
+
 def test_a_full_disk_names_the_folder_and_what_to_do(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

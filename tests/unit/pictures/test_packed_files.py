@@ -51,6 +51,13 @@ def test_a_packed_label_map_that_is_damaged_or_cut_is_refused(tmp_path: Path, na
             read_labels(path)
 
 
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.png"])
+def test_a_folder_of_a_files_name_is_called_one(tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder, not a file; rename it"):
+        read_labels(tmp_path / name)
+
+
 def test_streams_one_after_the_other_are_one_file(tmp_path: Path):
     """As pigz and bgzip pack."""
     path = written(tmp_path / "a.nii.gz")

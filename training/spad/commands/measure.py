@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spad.annotation import images_in
 from spad.cases import CaseError, file_error, read_json, replaced, write_bytes
 from spad.cohort import (
     Ledger,
@@ -242,7 +243,7 @@ def _sidecars(paths: list[Path]) -> list[Path]:
     problems = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.endswith(_END))
+            inside = images_in(path, lambda file: file.name.endswith(_END))
             if not inside:
                 problems.append(f"{path}: has no NAME{_END}; name a folder of exported results")
             found += inside

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from spad.annotation import images_in
 from spad.cases import CaseError, file_error, refuse_long_names
 from spad.checkpoint import read_card, sha256
 from spad.cohort import (
@@ -156,11 +157,7 @@ def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     suffixes = (*image_files.SUFFIXES, *SCANS)
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.iterdir()
-                if file.suffix.lower() in suffixes and not file.name.startswith(".")
-            )
+            inside = images_in(path, lambda file: file.suffix.lower() in suffixes)
             if not inside:
                 within = path / "images"  # of a case folder
                 remedy = f"give {within}" if within.is_dir() else "correct the path"

@@ -32,6 +32,7 @@ __all__ = [
     "read_file",
     "read_label_file",
     "read_rgb",
+    "refuse_missing",
     "tiff_bytes",
 ]
 
@@ -129,11 +130,18 @@ def header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any]
     return read.shape, read.dtype
 
 
-def _refuse_missing(path: Path) -> None:
+def refuse_missing(path: Path) -> None:
+    """Raise an OSError that says what is there instead of a file."""
     if is_dangling(path):
         raise FileNotFoundError(f"{path}: its link leads to no file; mend or remove the link")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder, not a file; rename it, or name a file in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+
+
+def _refuse_missing(path: Path) -> None:
+    refuse_missing(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: not a {', '.join(SUFFIXES)} file; convert it to PNG or TIFF")
 

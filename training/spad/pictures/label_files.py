@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.checkpoint import LabelClass
-from spad.pictures.image_files import class_values, in_words, read_label_file
+from spad.pictures.image_files import class_values, in_words, read_label_file, refuse_missing
 from spad.pictures.limits import Refused, refuse_bomb, refuse_header
 from spad.pictures.packed_files import refuse_cut_gzip, refuse_cut_nrrd
 
@@ -63,8 +63,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
         raise ValueError(f"{path}: is none of {', '.join(LABELS)}; export the result as one")
     if name.endswith((".tiff", ".tif", ".png")):
         return read_label_file(path, stack=True), ()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
+    refuse_missing(path)
     with in_words(path):
         if name.endswith((".nii", ".nii.gz")):
             array = _nifti(path)
