@@ -52,9 +52,20 @@ def test_the_mean_is_written_with_the_first_card_and_nobodys_scores_or_licence(t
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"classes": label_classes(["background", "IRF"])}, "differ in classes"),
-        ({"input": InputConfig(size=(64, 64))}, "differ in input"),
-        ({"network": NetworkConfig(kind="unet")}, "differ in network"),
+        (
+            {"classes": label_classes(["background", "IRF"])},
+            "differ in classes (background, IRF and background, SRF);",
+        ),
+        (
+            {"classes": (CARD.classes[0], replace(CARD.classes[1], color=(1, 2, 3)))},
+            "differ in classes (colours or terms of alike names);",
+        ),
+        (
+            {"input": InputConfig(size=(64, 64), statistics={"histogram": [0.5] * 16})},
+            "differ in input (size (64, 64) and (256, 256), statistics);",
+        ),
+        ({"network": NetworkConfig(kind="unet")}, "differ in network (kind unet and "),
+        ({"schedule": ScheduleConfig(steps=9)}, "differ in schedule (steps 9 and "),
     ],
 )
 def test_models_that_have_no_mean_are_refused_by_name(tmp_path, capsys, changes, words):

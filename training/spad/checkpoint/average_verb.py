@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spad.checkpoint.by_name import model_path
 from spad.checkpoint.card import Card, joined_records
@@ -76,10 +76,10 @@ def averaged(
     for path in paths[1:]:
         other, tensors = load(path)
         for what in ("network", "classes", "schedule", "input"):
-            if getattr(other, what) != getattr(card, what):
+            if (theirs := getattr(other, what)) != (first := getattr(card, what)):
                 raise ValueError(
-                    f"{path} and {paths[0]} differ in {what} ({getattr(other, what)} and "
-                    f"{getattr(card, what)}); average models that went on from a common one"
+                    f"{path} and {paths[0]} differ in {what} ({_difference(theirs, first)}); "
+                    "average models that went on from a common one"
                 )
         if {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in total.items()}:
             raise ValueError(
@@ -91,6 +91,19 @@ def averaged(
             total[name] += tensors[name].double()
     mean = {name: (tensor / len(paths)).to(kinds[name]) for name, tensor in total.items()}
     return _card_of(cards), mean, _one_origin(paths)
+
+
+def _difference(one: Any, other: Any) -> str:
+    """What differs of two parts of cards, in a line: no histogram, and nothing that is alike."""
+    if isinstance(one, tuple):
+        names = [", ".join(c.name for c in classes) for classes in (one, other)]
+        return " and ".join(names) if names[0] != names[1] else "colours or terms of alike names"
+    pairs = {f.name: (getattr(one, f.name), getattr(other, f.name)) for f in fields(one)}
+    return ", ".join(
+        name if isinstance(a, Mapping) else f"{name} {a} and {b}"
+        for name, (a, b) in pairs.items()
+        if a != b
+    )
 
 
 def _card_of(cards: Sequence[Card]) -> Card:
