@@ -196,6 +196,22 @@ def test_a_broken_manifest_hides_no_model(web, entry, tmp_path, monkeypatch):
     assert "away: SPAD_MODELS names it" in faults[1]
 
 
+def test_a_model_whose_manifest_cannot_be_written_is_not_shared_by_half(
+    checkpoint_file, tmp_path, monkeypatch
+):
+    def full(*_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    folder = tmp_path / "site"
+    with monkeypatch.context() as patch:
+        patch.setattr("spad.models.sharing.json_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            share(checkpoint_file, folder, licence="MIT")
+    assert list(folder.iterdir()) == []
+    share(checkpoint_file, folder, licence="MIT")  # nothing is in the way
+    assert len(list(folder.iterdir())) == 3
+
+
 def test_a_shared_folder_is_a_model_card_a_manifest_and_a_folder_of_models(
     web, checkpoint_file, tmp_path, monkeypatch
 ):
