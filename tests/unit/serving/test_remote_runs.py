@@ -118,6 +118,21 @@ def test_what_does_not_fit_is_refused_in_the_words_of_here(remote, here, bscan):
         assert str(theirs.value) == str(ours.value)
     with pytest.raises(ValueError, match="NaN or infinity"):
         remote.segment(np.full(SHAPE, np.nan))
+    image, labels = bscan(SHAPE), np.ones(SHAPE, np.uint8)
+    hidden = np.ma.masked_array(labels, labels == 1)
+    for images, label_maps, seed in (
+        ([image], [labels] * 2, 0),
+        ([image] * 2, [labels, hidden], 0),
+        ([image, np.full(SHAPE, np.nan)], [labels] * 2, 0),
+        ([image], [labels * 9], 0),
+        ([image], [labels], None),
+        ([image], [labels * 255], 0),
+    ):
+        with pytest.raises(ValueError) as ours:  # noqa: PT011
+            here.learn(images, label_maps, seed=seed)
+        with pytest.raises(ValueError) as theirs:  # noqa: PT011
+            remote.learn(images, label_maps, seed=seed)
+        assert str(theirs.value) == str(ours.value)
 
 
 def test_learning_there_gives_the_model_of_here_and_it_runs_there(remote, here, bscan, tmp_path):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from spad.cases import luminance
@@ -19,7 +16,7 @@ from spad.inference.letterbox import frame_of, normalise
 from spad.inference.memory_ladder import CPU, KEPT, moved, release
 from spad.inference.model import Model
 from spad.inference.segmentation import Step
-from spad.inference.stack import Stack
+from spad.inference.stack import BScans
 from spad.learning import Example, Lesson, Recipe, lesson, widened
 from spad.network import Network
 
@@ -30,11 +27,10 @@ _LEARNT = ", learnt"
 
 def learning_steps(
     model: Model,
-    images: Sequence[Any],
-    label_maps: Sequence[NDArray[np.uint8]],
+    bscans: BScans,
     *,
     classes: Sequence[LabelClass] | None,
-    earlier: Sequence[tuple[Any, NDArray[np.uint8]]],
+    earlier: BScans,
     seed: int,
     inverted: bool,
     origin: Mapping[str, Tensor] | None,
@@ -45,15 +41,15 @@ def learning_steps(
     if classes is not None:
         card, network = widened(card, network, classes)
     about = Lesson(
-        _examples(card, images, label_maps, inverted=inverted),
-        _examples(card, [i for i, _ in earlier], [m for _, m in earlier], inverted=inverted),
+        _examples(card, bscans, inverted=inverted),
+        _examples(card, earlier, inverted=inverted),
         card.input.size,
         model.schedule,
         [t for t in times_of_use(model.schedule, card.sampling) if not model.schedule.forgets(t)],
         new=len(card.classes) > len(model.card.classes),
         origin=origin,
     )
-    if not any((example.labels != IGNORE).any() for example in about.examples):
+    if not about.examples:
         raise ValueError("no pixel of the label maps counts; correct a B-scan, or accept one")
     device = model.device
     total = recipe.new_steps if about.new else recipe.steps
@@ -92,43 +88,24 @@ def _named(card: Card, about: Lesson) -> Card:
         "pixels": sum(int((e.labels != IGNORE).sum()) for e in about.examples),
         "earlier_bscans": len(about.earlier),
     }
-    before = card.training.get("learnt", [])
+    known = card.training.get("learnt")
+    before = known if isinstance(known, list) else []  # a card is free-form there
     name = card.name if card.name.endswith(_LEARNT) else card.name[: 80 - len(_LEARNT)] + _LEARNT
     training = {k: v for k, v in card.training.items() if k != "licence"}
     training["learnt"] = [*before, record]
     return replace(card, name=name, training=training, scores={})
 
 
-def _examples(
-    card: Card, images: Sequence[Any], label_maps: Sequence[Any], *, inverted: bool
-) -> list[Example]:
-    """Corrected B-scans on the network's grid."""
-    if len(images) != len(label_maps):
-        raise ValueError(
-            f"{len(images)} images and {len(label_maps)} label maps; give one of each a B-scan"
-        )
+def _examples(card: Card, bscans: BScans, *, inverted: bool) -> list[Example]:
+    """Corrected B-scans on the network's grid, but for those that say nothing."""
     examples = []
-    for number, (image, labels) in enumerate(zip(images, label_maps, strict=True), start=1):
-        colours = np.ndim(image) == 3
-        stack = Stack(image, colours)
-        _check_label_map(np.asarray(labels), stack.shape, len(card.classes), number)
-        pixels = stack.read(0)
-        grey = normalise(luminance(pixels) if colours else pixels, card.input, inverted=inverted)
-        frame = frame_of(stack.plane, card.input, card.network.stride)
-        on_grid = torch.from_numpy(frame.labels(np.asarray(labels), IGNORE))
-        examples.append(Example(frame.image(grey), on_grid))
+    for image, labels in bscans:
+        if (labels == IGNORE).all():
+            continue
+        grey = luminance(image) if image.ndim == 3 else image
+        frame = frame_of((labels.shape[0], labels.shape[1]), card.input, card.network.stride)
+        on_grid = torch.from_numpy(frame.labels(labels, IGNORE))
+        examples.append(
+            Example(frame.image(normalise(grey, card.input, inverted=inverted)), on_grid)
+        )
     return examples
-
-
-def _check_label_map(labels: NDArray[Any], shape: tuple[int, ...], count: int, number: int) -> None:
-    if labels.shape != shape or labels.dtype != np.uint8:
-        raise ValueError(
-            f"label map {number} has shape {labels.shape} and type {labels.dtype}; its image asks "
-            f"for {shape} and uint8"
-        )
-    values = np.unique(labels)
-    if (wrong := values[(values >= count) & (values != IGNORE)]).size:
-        raise ValueError(
-            f"label map {number} holds the values {wrong.tolist()}; the model has classes "
-            f"0..{count - 1} (and 255 for what does not count); give new classes as `classes`"
-        )

@@ -6,7 +6,6 @@ and the chains restart from ``start``. They are held during the run, and put bac
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from spad.chain import times_of_use
 from spad.checkpoint import IGNORE
 from spad.inference.model import Model
-from spad.inference.stack import Stack
+from spad.inference.stack import Stack, whole_number
 
 __all__ = ["Request", "checked", "held_pixels", "restore_edits"]
 
@@ -81,10 +80,10 @@ def checked(
         As it says there.
     """
     card = model.card
-    n = _whole("samples", card.sampling.samples if samples is None else samples)
-    steps = _whole("steps", card.sampling.steps if steps is None else steps)
-    seed, t0 = _whole("seed", seed), None if t0 is None else _whole("t0", t0)
-    first_slice = _whole("first_slice", first_slice)
+    n = whole_number("samples", card.sampling.samples if samples is None else samples)
+    steps = whole_number("steps", card.sampling.steps if steps is None else steps)
+    seed, t0 = whole_number("seed", seed), None if t0 is None else whole_number("t0", t0)
+    first_slice = whole_number("first_slice", first_slice)
     if not 1 <= n <= MAX_SAMPLES:
         raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
     if seed < 0:
@@ -93,7 +92,7 @@ def checked(
         raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
     stack = Stack(image, rgb, first_slice)
     if current is not None:
-        current, last = _whole("current", current), first_slice + stack.depth - 1
+        current, last = whole_number("current", current), first_slice + stack.depth - 1
         if not first_slice <= current <= last:
             raise ValueError(f"current is {current}; the slices are {first_slice} to {last}")
         current -= first_slice
@@ -112,14 +111,6 @@ def checked(
         n, times = 1, [0]
     by_slice = {name: e.reshape(stack.depth, *stack.plane) for name, e in edits.items()}
     return Request(stack, n, seed, first_slice, rgb, inverted, times, t0, current, by_slice)
-
-
-def _whole(name: str, value: Any) -> int:
-    """Give a setting as Python's int (JSON takes no NumPy ones)."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} is {value!r}; give a whole number") from None
 
 
 def _check_edits(

@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from spad.checkpoint import Card, LabelClass
-from spad.inference.stack import checked_spacing
+from spad.inference.stack import (
+    BScans,
+    checked_bscans,
+    checked_spacing,
+    refuse_masked,
+    whole_number,
+)
 
 __all__ = [
     "IN_MEMORY_BYTES",
@@ -187,6 +193,8 @@ class AnySegmenter(ABC):
             Even the least at once does not fit into the CPU's memory.
         """
         edits = {"clamp": clamp, "region": region, "start": start}
+        for name, edit in edits.items():
+            refuse_masked(name, edit)
         return self._steps(
             image,
             checked_spacing(spacing_mm),
@@ -232,13 +240,14 @@ class AnySegmenter(ABC):
         images : sequence of arrays of any real dtype, shape (H, W), or (H, W, 3) for colours
             B-scans of one case, of any sizes.
         label_maps : sequence of arrays of uint8, shape (H, W)
-            Class value of each pixel, 255 where it does not count.
+            Class value of each pixel, 255 where it does not count. A B-scan that is all 255 is left
+            out.
         classes : sequence of LabelClass, optional
             The segmenter's own, then new ones.
         earlier : sequence of (image, label map), optional
             B-scans of earlier cases, so that they are not forgotten.
         seed : int
-            The same seed gives the same model on one device.
+            In 0..2^64-1; the same seed gives the same model on one device.
         inverted : bool
             High values are dark (MONOCHROME1).
         **options
@@ -257,17 +266,21 @@ class AnySegmenter(ABC):
         Raises
         ------
         ValueError
-            No pixel counts, no structure is shown, or images, label maps, classes or options that
-            do not fit.
+            No pixel counts, no structure is shown, or images, label maps, classes, seed or options
+            that do not fit.
         MemoryError
             Even one view at once does not fit into the CPU's memory.
         """
+        seed = whole_number("seed", seed)
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed is {seed}; choose one from 0 to {2**64 - 1}")
+        count = max(len(self.card.classes), len(classes or ()))
+        before = [image for image, _ in earlier], [labels for _, labels in earlier]
         return self._learn_steps(
-            images,
-            label_maps,
+            checked_bscans(images, label_maps, count),
             options,
             classes=classes,
-            earlier=earlier,
+            earlier=checked_bscans(*before, count, earlier=True),
             seed=seed,
             inverted=inverted,
         )
@@ -297,16 +310,15 @@ class AnySegmenter(ABC):
     @abstractmethod
     def _learn_steps(
         self,
-        images: Sequence[Any],
-        label_maps: Sequence[NDArray[np.uint8]],
+        bscans: BScans,
         options: Mapping[str, Any],
         *,
         classes: Sequence[LabelClass] | None,
-        earlier: Sequence[tuple[Any, NDArray[np.uint8]]],
+        earlier: BScans,
         seed: int,
         inverted: bool,
     ) -> Generator[Step, None, Self]:
-        """:meth:`learn_steps`."""
+        """:meth:`learn_steps`, of B-scans that were checked."""
 
     @abstractmethod
     def _save(self, path: Path) -> None:

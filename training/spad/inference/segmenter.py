@@ -10,7 +10,7 @@ letterboxed (:mod:`spad.inference.letterbox`), encoded once for all its chains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -33,7 +33,7 @@ from spad.inference.memory_ladder import KEPT, Limits, placed, release
 from spad.inference.model import Model
 from spad.inference.request import Request, checked, held_pixels
 from spad.inference.segmentation import AnySegmenter, Segmentation, Step
-from spad.inference.stack import BadSlice, order_of
+from spad.inference.stack import BadSlice, BScans, order_of
 from spad.inference.store import Store
 from spad.learning import Recipe
 from spad.network import Network, build, devices, pick_device
@@ -110,13 +110,12 @@ class Segmenter(AnySegmenter):
 
     def _learn_steps(
         self,
-        images: Sequence[Any],
-        label_maps: Sequence[NDArray[np.uint8]],
+        bscans: BScans,
         options: Mapping[str, Any],
         **asked: Any,
     ) -> Generator[Step, None, Self]:
         card, network, origin = yield from learning_steps(
-            self._model, images, label_maps, origin=self._origin, recipe=Recipe(**options), **asked
+            self._model, bscans, origin=self._origin, recipe=Recipe(**options), **asked
         )
         return type(self)(card, network, self.device, limits=self._limits, origin=origin)
 

@@ -1,18 +1,35 @@
-"""An image as slices: told apart from what is none, and read one by one, each once."""
+"""An image as slices: told apart from what is none, and read one by one, each once.
+
+Beside it what else of a request is checked without a model, so also where a server has it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import foreign
+from spad.checkpoint import IGNORE
 
-__all__ = ["BadSlice", "Stack", "checked_spacing", "order_of"]
+__all__ = [
+    "BScans",
+    "BadSlice",
+    "Stack",
+    "checked_bscans",
+    "checked_spacing",
+    "order_of",
+    "refuse_masked",
+    "whole_number",
+]
 
+BScans = Sequence[tuple[NDArray[Any], NDArray[np.uint8]]]
+"""Images (H, W), or (H, W, 3) of colours, and label maps (H, W), 255 where they do not count."""
 _NARROW = 16
 """Rows from which on a B-scan of 3 or 4 columns is none."""
 
@@ -53,8 +70,7 @@ class Stack:
         arrayish = hasattr(getattr(image, "dtype", None), "kind")
         in_memory = isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
         self.lazy = len(getattr(image, "shape", ())) > 2 and arrayish and not in_memory
-        if np.ma.is_masked(image):
-            raise ValueError("the image is a masked array: give its masked pixels a value (filled)")
+        refuse_masked("the image", image)
         stack = image if self.lazy else _in_memory(image)
         if any(s != s for s in stack.shape):  # dask's word for unknown is NaN
             raise ValueError(
@@ -154,6 +170,63 @@ def checked_spacing(given: Any) -> tuple[float, ...] | None:
             "a stack first that of its B-scans, each above 0, or None where they are not known"
         )
     return found
+
+
+def checked_bscans(
+    images: Sequence[Any], label_maps: Sequence[Any], count: int, *, earlier: bool = False
+) -> BScans:
+    """B-scans of a lesson in memory, each with its label map; a ValueError names the one that errs.
+
+    Parameters
+    ----------
+    images : sequence of arrays of any real dtype, shape (H, W), or (H, W, 3) for colours
+    label_maps : sequence of arrays of uint8, shape (H, W)
+    count : int
+        Values from here on are no class.
+    earlier : bool
+        They are of earlier cases, for what is said of them.
+    """
+    if len(images) != len(label_maps):
+        raise ValueError(
+            f"{len(images)} images and {len(label_maps)} label maps; give one of each a B-scan"
+        )
+    kind = "earlier " if earlier else ""
+    checked = []
+    for number, (image, labels) in enumerate(zip(images, label_maps, strict=True), start=1):
+        try:
+            stack = Stack(image, np.ndim(image) == 3)
+            pixels = stack.read(0)
+        except ValueError as error:
+            raise ValueError(f"{kind}image {number}: {error}") from error
+        refuse_masked(name := f"{kind}label map {number}", labels)
+        values = np.asarray(labels)
+        if values.shape != stack.shape or values.dtype != np.uint8:
+            raise ValueError(
+                f"{name} has shape {values.shape} and type {values.dtype}; its image asks for "
+                f"{stack.shape} and uint8"
+            )
+        found = np.unique(values)
+        if (wrong := found[(found >= count) & (found != IGNORE)]).size:
+            raise ValueError(
+                f"{name} holds the values {wrong.tolist()}; the model has classes 0..{count - 1} "
+                "(and 255 for what does not count); give new classes as `classes`"
+            )
+        checked.append((pixels, values))
+    return checked
+
+
+def refuse_masked(name: str, array: Any) -> None:
+    """A ValueError for an array with masked pixels: below their mask they have values, too."""
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name} is a masked array: give its masked pixels a value (filled)")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Give a setting as Python's int (JSON takes no NumPy ones)."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; give a whole number") from None
 
 
 def order_of(depth: int, current: int | None) -> list[int]:

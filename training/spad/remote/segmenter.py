@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spad.cases import foreign, write_bytes
 from spad.checkpoint import Card, LabelClass, card_within
-from spad.inference import AnySegmenter, Segmentation, ServerError, Stack, Step
+from spad.inference import AnySegmenter, BScans, Segmentation, ServerError, Stack, Step
 from spad.remote.address import Address
 from spad.remote.http_line import Line, engine_version
 from spad.remote.running import Message, RemoteRun
@@ -123,24 +123,20 @@ class RemoteSegmenter(AnySegmenter):
 
     def _learn_steps(
         self,
-        images: Sequence[Any],
-        label_maps: Sequence[NDArray[np.uint8]],
+        bscans: BScans,
         options: Mapping[str, Any],
         *,
         classes: Sequence[LabelClass] | None,
-        earlier: Sequence[tuple[Any, NDArray[np.uint8]]],
+        earlier: BScans,
         seed: int,
         inverted: bool,
     ) -> Generator[Step, None, Self]:
-        pairs = [*zip(images, label_maps, strict=True), *earlier]
-        now, before = pairs[: len(images)], pairs[len(images) :]
-        arrays = [np.asarray(one) for part in (now, before) for half in (0, 1) for one in
-                  (pair[half] for pair in part)]  # fmt: skip
+        arrays = [pair[half] for part in (bscans, earlier) for half in (0, 1) for pair in part]
         content = {
             "kind": "teach",
-            "bscans": len(now),
+            "bscans": len(bscans),
             "classes": None if classes is None else [c.as_json() for c in classes],
-            "seed": _plain(seed),
+            "seed": seed,
             "inverted": inverted,
             "options": options,
         }
