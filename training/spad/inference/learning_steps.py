@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,9 +21,10 @@ from spad.inference.stack import BScans
 from spad.learning import Example, Lesson, Recipe, lesson, widened
 from spad.network import Network
 
-__all__ = ["learning_steps"]
+__all__ = ["learning_steps", "with_gradients"]
 
 _LEARNT = ", learnt"
+_Outcome = TypeVar("_Outcome")
 
 
 def learning_steps(
@@ -36,7 +38,7 @@ def learning_steps(
     origin: Mapping[str, Tensor] | None,
     recipe: Recipe,
 ) -> Generator[Step, None, tuple[Card, Network, dict[str, Tensor]]]:
-    """See :meth:`spad.inference.AnySegmenter.learn_steps`."""
+    """See :meth:`spad.inference.AnySegmenter.learn_steps`; to be run :func:`with_gradients`."""
     network, card = model.network, model.card
     if classes is not None:
         card, network = widened(card, network, classes)
@@ -76,6 +78,19 @@ def learning_steps(
             device, instead = CPU, "on the CPU"
             network = moved(network, CPU)  # which is asked, too, where it is sure
         yield Step(0, total, 0, None, f"not enough memory: learning {instead}")
+
+
+def with_gradients(run: Generator[Step, None, _Outcome]) -> Generator[Step, None, _Outcome]:
+    """Run a generator where gradients can be recorded, whatever the host's mode is."""
+    # torch's modes are thread-wide: never hold them across a yield, where the host runs.
+    while True:
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                step = next(run)
+        except StopIteration as stop:
+            outcome: _Outcome = stop.value
+            return outcome
+        yield step
 
 
 def _named(card: Card, about: Lesson) -> Card:

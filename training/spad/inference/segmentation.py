@@ -267,7 +267,7 @@ class AnySegmenter(ABC):
         ------
         ValueError
             No pixel counts, no structure is shown, or images, label maps, classes, seed or options
-            that do not fit.
+            that do not fit. After the last step: the weights that it led to are no numbers.
         MemoryError
             Even one view at once does not fit into the CPU's memory.
         """

@@ -27,7 +27,7 @@ from spad.cases import luminance
 from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
 from spad.inference.batches import Runner, Slice
 from spad.inference.ensemble import Outcome
-from spad.inference.learning_steps import learning_steps
+from spad.inference.learning_steps import learning_steps, with_gradients
 from spad.inference.letterbox import Frame, frame_of, normalise
 from spad.inference.memory_ladder import KEPT, Limits, placed, release
 from spad.inference.model import Model
@@ -114,9 +114,10 @@ class Segmenter(AnySegmenter):
         options: Mapping[str, Any],
         **asked: Any,
     ) -> Generator[Step, None, Self]:
-        card, network, origin = yield from learning_steps(
+        run = learning_steps(
             self._model, bscans, origin=self._origin, recipe=Recipe(**options), **asked
         )
+        card, network, origin = yield from with_gradients(run)
         return type(self)(card, network, self.device, limits=self._limits, origin=origin)
 
     def _save(self, path: Path) -> None:

@@ -35,7 +35,8 @@ class Recipe(Checked):
         keeps none.
     reach : float
         How far lesson after lesson may lead from the model of before the first, as a share of the
-        norm of the weights that learn. A new structure may lead anywhere, and begins anew.
+        norm of the weights that have learnt in any of them. A new structure may lead anywhere,
+        and begins anew.
     kept_weight : float
         Of keeping what the lesson does not show as the old model has it; 0: it may shift.
     own_weight : float

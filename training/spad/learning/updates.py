@@ -8,6 +8,7 @@ mean of old and learnt weights, see :class:`spad.learning.recipe.Recipe`.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -46,7 +47,8 @@ class Lesson:
     new : bool
         Whether it has a structure that the model did not know.
     origin : mapping of str to Tensor, optional
-        What learns, by name, as it was before this model's first lesson; by default as it is now.
+        What has learnt, by name, as it was before this model's first lesson; by default as it is
+        now.
     """
 
     examples: list[Example]
@@ -61,7 +63,7 @@ class Lesson:
 def lesson(
     network: Network, about: Lesson, recipe: Recipe, *, device: torch.device, seed: int
 ) -> Generator[int, None, tuple[Network, dict[str, Tensor]]]:
-    """Learn; to cancel, stop iterating.
+    """Learn; to cancel, stop iterating. To be iterated where gradients can be recorded.
 
     Parameters
     ----------
@@ -88,7 +90,8 @@ def lesson(
     Raises
     ------
     ValueError
-        The network has nothing that could learn, or no example shows a structure.
+        The network has nothing that could learn, or no example shows a structure; or, after the
+        last step, it has led to weights that are no numbers.
     """
     learner = copy.deepcopy(network).to(device).requires_grad_(False)
     optimiser = torch.optim.AdamW(_parts(learner, recipe))
@@ -110,38 +113,61 @@ def lesson(
         for group, full in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = full * rate
         chosen = _chosen(about, recipe, generator)
-        # torch's modes are thread-wide: never hold them across a yield, where the host runs.
-        with torch.inference_mode(False), torch.enable_grad():
-            shown = views([asked(example) for example in chosen], window, generator)
-            images, labels, before = (sent(x, device) for x in shown)
-            loss = _loss(learner, images, labels, before, alike, about, recipe, generator)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(learnt.values(), _CLIP)
-            optimiser.step()
+        shown = views([asked(example) for example in chosen], window, generator)
+        images, labels, before = (sent(x, device) for x in shown)
+        loss = _loss(learner, images, labels, before, alike, about, recipe, generator)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(learnt.values(), _CLIP)
+        optimiser.step()
         yield step + 1
     learner.requires_grad_(False)
+    if not torch.stack([p.isfinite().all() for p in learnt.values()]).all():
+        raise ValueError(
+            f"the lesson led to weights that are no numbers (NaN or infinity): learning_rate "
+            f"{recipe.learning_rate:g} is too large for {steps} steps; choose a smaller one (by "
+            f"default it is {Recipe().learning_rate:g})"
+        )
     if about.new:
         return learner.eval(), {n: p.cpu() for n, p in learnt.items()}
-    known = {n: p.to(device) for n, p in (about.origin or {}).items() if n in begun}
-    origin = begun | {n: p for n, p in known.items() if p.shape == begun[n].shape}
+    weights = dict(learner.named_parameters())
+    origin = begun | {
+        n: p.to(weights[n])
+        for n, p in (about.origin or {}).items()
+        if n in weights and p.shape == weights[n].shape and p.is_floating_point()
+    }
     # method, Eq. 36
     old = recipe.old_bscans / (recipe.old_bscans + len(about.examples))
     for name, now in learnt.items():
         now.lerp_(begun[name], old)
-    _keep_within(recipe.reach, learnt, origin)
+    _keep_within(recipe.reach, weights, learnt, origin)
     return learner.eval(), {n: p.cpu() for n, p in origin.items()}
 
 
-def _keep_within(reach: float, learnt: Mapping[str, Tensor], origin: Mapping[str, Tensor]) -> None:
-    """Draw weights back towards their origin, if they are farther from it than a share of it."""
-    gone, norm = (
-        float(torch.stack([x.norm() for x in those]).norm())
-        for those in ([p - origin[n] for n, p in learnt.items()], list(origin.values()))
+def _keep_within(
+    reach: float,
+    weights: Mapping[str, Tensor],
+    learnt: Mapping[str, Tensor],
+    origin: Mapping[str, Tensor],
+) -> None:
+    """Draw what has learnt back to its origin, if all that has an origin is too far from it.
+
+    Too far is more than a share of the origin's norm. What this lesson left alone, and an earlier
+    one did not, stays where it is, and counts.
+    """
+    gone, left, norm = (
+        float(torch.stack([x.norm() for x in those]).norm()) if those else 0.0
+        for those in (
+            [p - origin[n] for n, p in learnt.items()],
+            [weights[n] - p for n, p in origin.items() if n not in learnt],
+            list(origin.values()),
+        )
     )
-    if gone > reach * norm:
+    share = reach * norm
+    most = math.sqrt(max(0.0, share * share - left * left))
+    if gone > most:
         for name, now in learnt.items():
-            now.lerp_(origin[name], 1 - reach * norm / gone)
+            now.lerp_(origin[name], 1 - most / gone)
 
 
 def _alike(about: Lesson, count: int) -> list[bool]:
