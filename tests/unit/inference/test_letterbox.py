@@ -129,6 +129,50 @@ def test_a_label_map_of_the_network_s_size_passes_unchanged():
     assert np.array_equal(frame_of(SIZE, INSIDE, 8).labels(labels, 0), labels)
 
 
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_of_strokes_no_pixel_is_lost_and_where_nothing_was_said_nothing_else_changes(h, w, seed):
+    frame = frame_of((h, w), INSIDE, 8)
+    draw = np.random.default_rng(seed)
+    labels = np.where(draw.random((h, w)) < 0.002, draw.integers(0, 5, (h, w)), 255)
+    labels = labels.astype(np.uint8)
+    labels[draw.integers(h)], labels[:, draw.integers(w)] = draw.integers(0, 5, 2)
+    nearest, out = frame.labels(labels, 255), frame.strokes(labels)
+    assert out.dtype == np.uint8
+    assert np.array_equal(out[nearest != 255], nearest[nearest != 255])
+    around = np.pad(out, 1, constant_values=255)
+    for y, x in np.argwhere(labels != 255):
+        # The cell under the pixel's centre (in exact integer arithmetic).
+        row = (2 * y + 1) * frame.inner[0] // (2 * h)
+        column = (2 * x + 1) * frame.inner[1] // (2 * w)
+        assert out[row, column] != 255 or labels[y, x] in around[row : row + 3, column : column + 3]
+    for row, column in np.argwhere(out != nearest):
+        top, left = -(-row * h // frame.inner[0]) - 1, -(-column * w // frame.inner[1]) - 1
+        below = (row + 1) * h // frame.inner[0] + 1, (column + 1) * w // frame.inner[1] + 1
+        assert out[row, column] in labels[max(top, 0) : below[0], max(left, 0) : below[1]]
+
+
+def test_a_structure_goes_before_background_where_two_strokes_share_a_cell():
+    frame = frame_of((640, 960), INSIDE, 8)  # of a cell's ten rows the sixth is looked at
+    labels = np.full((640, 960), 255, np.uint8)
+    labels[32], labels[33], labels[31] = 0, 2, 0
+    out = frame.strokes(labels)
+    assert (out[3] == 2).all()
+    assert (np.delete(out, 3, 0) == 255).all()
+
+
+def test_strokes_as_thick_as_a_cell_and_whole_maps_are_the_nearest_labels():
+    y, x = np.indices((500, 700))
+    whole = ((x // 40 + y // 30) % 4).astype(np.uint8)
+    painted = np.full_like(whole, 255)
+    for row, column, radius in ((80, 90, 8), (200, 300, 30), (400, 600, 9)):
+        near = (y - row) ** 2 + (x - column) ** 2 < radius**2
+        painted[near] = row % 3
+    frame = frame_of((500, 700), INSIDE, 8)
+    assert min(500 / frame.inner[0], 700 / frame.inner[1]) > 7
+    for labels in (whole, painted):
+        assert np.array_equal(frame.strokes(labels), frame.labels(labels, 255))
+
+
 @pytest.mark.parametrize("shape", [(301, 443), (640, 960), (40, 50), (64, 96)])
 def test_labels_and_image_land_on_the_same_pixels(shape):
     labels = np.zeros(shape, np.uint8)

@@ -94,6 +94,15 @@ def test_an_inverted_image_is_segmented_as_its_negative(tiny, bscan):
     assert (tiny.segment(255 - image).labels != tiny.segment(image).labels).any()
 
 
+def test_a_fixed_line_thinner_than_the_network_s_grid_tells_of_its_neighbours(tiny, bscan):
+    image = bscan((6 * 32, 6 * 48))
+    clamp = np.full(image.shape, 255, np.uint8)
+    clamp[77] = 1  # of each six rows the fourth is looked at
+    plain, fixed = tiny.segment(image).samples, tiny.segment(image, clamp=clamp).samples
+    assert (fixed[:, 77] == 1).all()
+    assert (np.delete(fixed, 77, 1) != np.delete(plain, 77, 1)).any()
+
+
 def test_the_host_s_arrays_are_left_alone(tiny, bscan):
     image, start = bscan(SHAPE, dtype="float32"), np.ones(SHAPE, np.uint8)
     clamp = np.full(SHAPE, 255, np.uint8)

@@ -98,3 +98,12 @@ def test_masked_pixels_are_refused_wherever_a_person_s_labels_are_given(model, b
             old.segment(image, **{"start": labels} | {edit: masked})
     whole = np.ma.masked_array(labels, False)
     assert same(old.learn([image], [labels], **QUICK), old.learn([image], [whole], **QUICK))
+
+
+@pytest.mark.parametrize("place", [np.s_[41], np.s_[101, 77], np.s_[100:102, 76]])
+def test_a_stroke_thinner_than_the_network_s_grid_is_learnt(model, bscan, place):
+    shape = 6 * SHAPE[0], 6 * SHAPE[1]
+    labels = np.full(shape, IGNORE, np.uint8)
+    labels[place] = 2
+    learnt = model().learn([bscan(shape)], [labels], **QUICK)
+    assert learnt.card.training["learnt"][0]["pixels"] == (SHAPE[1] if place == 41 else 1)

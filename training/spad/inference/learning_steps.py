@@ -119,7 +119,7 @@ def _examples(card: Card, bscans: BScans, *, inverted: bool) -> list[Example]:
             continue
         grey = luminance(image) if image.ndim == 3 else image
         frame = frame_of((labels.shape[0], labels.shape[1]), card.input, card.network.stride)
-        on_grid = torch.from_numpy(frame.labels(labels, IGNORE))
+        on_grid = torch.from_numpy(frame.strokes(labels))
         examples.append(
             Example(frame.image(normalise(grey, card.input, inverted=inverted)), on_grid)
         )

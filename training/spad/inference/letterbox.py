@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import without_empty
-from spad.checkpoint import InputConfig
+from spad.checkpoint import IGNORE, InputConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +74,29 @@ class Frame:
         columns = ((np.arange(w) + 0.5) * self.shape[1] / w).astype(np.intp)
         out = np.full((ph, pw), padding, dtype=labels.dtype)
         out[:h, :w] = labels[rows[:, None], columns]
+        return out
+
+    def strokes(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Label map (H, W), 255 where nobody said anything, as :meth:`labels`; no stroke is lost.
+
+        One thinner than a cell of the grid may lie between the pixels that are looked at. Where the
+        cell of a pixel is 255, and none of the eight around it has that pixel's value, the cell
+        takes it; of several values the greatest, so a structure's. Thicker ones are as they were.
+        """
+        out: NDArray[np.uint8] = self.labels(labels, IGNORE)
+        places = np.nonzero(labels != IGNORE)
+        sides = zip(places, self.shape, self.inner, strict=True)
+        rows, columns = ((2 * at + 1) * inner // (2 * side) for at, side, inner in sides)
+        free = out[rows, columns] == IGNORE
+        values, rows, columns = labels[places][free], rows[free], columns[free]
+        around = np.pad(out, 1, constant_values=IGNORE)
+        shown = np.zeros(len(values), bool)
+        for y, x in np.ndindex(3, 3):
+            shown |= around[rows + y, columns + x] == values
+        lost = rows[~shown], columns[~shown]
+        greatest = np.zeros_like(out)
+        np.maximum.at(greatest, lost, values[~shown])
+        out[lost] = greatest[lost]
         return out
 
     def restore(self, maps: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.cases import luminance
-from spad.checkpoint import IGNORE, NOTICE, Card, InputConfig
+from spad.checkpoint import NOTICE, Card, InputConfig
 from spad.inference.batches import Runner, Slice
 from spad.inference.ensemble import Outcome
 from spad.inference.learning_steps import learning_steps, with_gradients
@@ -231,15 +231,17 @@ def _prepared(request: Request, frame: Frame, config: InputConfig, z: int) -> Sl
     return Slice(
         request.first_slice + z,
         frame.image(normalise(grey, config, inverted=request.inverted)),
-        start=_on_grid(frame, fixed.get("start"), 0),
-        clamp=_on_grid(frame, held_pixels(fixed), IGNORE),
-        hints=_on_grid(frame, fixed.get("clamp"), IGNORE),
+        start=_batch(fixed.get("start"), partial(frame.labels, padding=0)),
+        clamp=_batch(held_pixels(fixed), frame.strokes),
+        hints=_batch(fixed.get("clamp"), frame.strokes),
     )
 
 
-def _on_grid(frame: Frame, labels: NDArray[np.uint8] | None, padding: int) -> Tensor | None:
+def _batch(
+    labels: NDArray[np.uint8] | None, on_grid: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> Tensor | None:
     """A label map (H, W) as a batch of one on the network's grid."""
-    return None if labels is None else torch.from_numpy(frame.labels(labels, padding))[None]
+    return None if labels is None else torch.from_numpy(on_grid(labels))[None]
 
 
 def _version() -> str:
