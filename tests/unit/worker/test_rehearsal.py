@@ -47,7 +47,7 @@ def test_bscans_that_show_nothing_are_not_kept_where_others_show_something():
 def test_cases_come_back_as_they_were(tmp_path):
     model = tmp_path / "m.safetensors"
     keep_cases(model, [case(0, 3), case(10, 1)])
-    assert numbers(kept_cases(lessons_of(model))) == [[0, 1, 2], [10]]
+    assert numbers(kept_cases(lessons_of(model), 2)) == [[0, 1, 2], [10]]
     assert [file.name for file in tmp_path.iterdir()] == ["m.lessons.npz"]
 
 
@@ -58,7 +58,26 @@ def test_sizes_that_do_not_fit_are_refused(tmp_path, cases):
     }
     np.savez(tmp_path / "m.lessons.npz", about=json.dumps({"count": 3, "cases": cases}), **images)
     with pytest.raises(ValueError, match="do not make 3"):
-        kept_cases(tmp_path / "m.lessons.npz")
+        kept_cases(tmp_path / "m.lessons.npz", 2)
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "said"),
+    [
+        (np.full(SHAPE, np.nan), None, "image 2: .* NaN"),
+        (np.zeros(3), None, "image 2: .* neither a B-scan"),
+        (np.full(SHAPE, "x"), None, "image 2: .* not real numbers"),
+        (None, np.zeros((4, 5), np.uint8), r"label map 2 has shape \(4, 5\)"),
+        (None, np.zeros(SHAPE), "label map 2 has .* type float64"),
+        (None, np.full(SHAPE, 2, np.uint8), r"label map 2 holds the values \[2\]"),
+    ],
+)
+def test_what_no_lesson_could_take_is_refused_as_a_damaged_file_is(tmp_path, image, labels, said):
+    ((good, ones),) = case(0, 1)
+    odd = good if image is None else image, ones if labels is None else labels
+    keep_cases(tmp_path / "m.safetensors", [[(good, ones)], [odd]])
+    with pytest.raises(ValueError, match=said):
+        kept_cases(tmp_path / "m.lessons.npz", 2)
 
 
 def test_a_file_of_before_is_one_case(tmp_path):
@@ -66,4 +85,4 @@ def test_a_file_of_before_is_one_case(tmp_path):
         f"{kind}_{i}": np.zeros(SHAPE, np.uint8) for i in range(3) for kind in ("image", "labels")
     }
     np.savez(tmp_path / "m.lessons.npz", about=json.dumps({"count": 3}), **images)
-    assert [len(one) for one in kept_cases(tmp_path / "m.lessons.npz")] == [3]
+    assert [len(one) for one in kept_cases(tmp_path / "m.lessons.npz", 2)] == [3]

@@ -1,6 +1,7 @@
 """The process that learns: asked, cancelled, crashed, and what both desks say of it."""
 
 import io
+import json
 import os
 import signal
 import time
@@ -83,7 +84,22 @@ def test_what_does_not_fit_comes_back_in_words_and_the_worker_lives_on(worker, c
     torn = checkpoint.parent / "torn.npz"
     torn.write_bytes(b"PK\x03\x04 torn")
     learnt, _ = finished(worker.learn(plan(checkpoint, bscan, earlier=torn)))
+    assert "torn.npz, could not be read" in learnt.said[0]
     assert "none is rehearsed" in learnt.said[0]
+    other = checkpoint.parent / "other.npz"  # of a model of more classes
+    about = json.dumps({"count": 1, "cases": [1]})
+    np.savez(other, about=about, image_0=bscan(SHAPE), labels_0=np.full(SHAPE, 9, np.uint8))
+    learnt, _ = finished(worker.learn(plan(checkpoint, bscan, earlier=other)))
+    assert "other.npz, could not be read (label map 1 holds the values [9]" in learnt.said[0]
+    assert learnt.earlier == 0
+    with np.load(learnt.out.with_suffix(".lessons.npz")) as kept:
+        assert json.loads(str(kept["about"])) == {"count": 1, "cases": [1]}
+    np.savez(other, about=about, image_0=bscan(SHAPE), labels_0=np.full(SHAPE, 4, np.uint8))
+    wide = (*read_card(checkpoint).classes, LabelClass(4, "ONL", (1, 2, 3)))
+    fits = plan(checkpoint, bscan, earlier=other, classes=wide, options={"new_steps": 2})
+    learnt, _ = finished(worker.learn(fits))
+    assert learnt.earlier == 1
+    assert not learnt.said
 
 
 def test_closing_the_run_kills_the_worker_and_no_model_is_made(worker, checkpoint, bscan):

@@ -26,6 +26,6 @@ if TYPE_CHECKING:
         room_for,
     )
     from spad.inference.segmenter import Segmenter
-    from spad.inference.stack import BScans, Stack, checked_spacing, order_of
+    from spad.inference.stack import BScans, Stack, checked_bscans, checked_spacing, order_of
 
 __getattr__, __all__ = lazily(__name__)

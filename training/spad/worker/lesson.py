@@ -42,11 +42,13 @@ def learn(
     cases: list[Pairs] = []
     said = []
     if content["earlier"]:
+        file = Path(content["earlier"])
         try:
-            cases = kept_cases(Path(content["earlier"]))
+            cases = kept_cases(file, max(len(old.card.classes), len(content["classes"] or ())))
         except Exception as error:  # a flipped bit ends in any of a dozen kinds
             said.append(
-                f"earlier lessons could not be read ({file_error(error)}): none is rehearsed"
+                f"earlier lessons, {file.name}, could not be read ({file_error(error)}): none is "
+                "rehearsed"
             )
 
     def noted(step: Step) -> None:
@@ -92,8 +94,7 @@ def teach(
 
 def _pairs(arrays: Sequence[NDArray[Any]], count: int) -> Pairs:
     """Images, then as many label maps."""
-    label_maps = (a.astype(np.uint8) for a in arrays[count:])
-    return list(zip(arrays[:count], label_maps, strict=True))
+    return list(zip(arrays[:count], arrays[count:], strict=True))
 
 
 def _learnt(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import parsed_json, replaced
+from spad.inference import checked_bscans
 from spad.worker.learnt_models import lessons_of
 from spad.worker.lesson_plan import shows_structure
 
@@ -52,13 +53,19 @@ def rehearsed(cases: Sequence[Pairs], count: int = REHEARSED) -> list[Pairs]:
     ]
 
 
-def kept_cases(path: Path) -> list[Pairs]:
+def kept_cases(path: Path, classes: int) -> list[Pairs]:
     """The cases that :func:`keep_cases` kept, the newest first.
+
+    Parameters
+    ----------
+    path : Path
+    classes : int
+        Of the model that comes of it; values from here on are no class.
 
     Raises
     ------
     Exception
-        The file is damaged; a flipped bit ends in any of a dozen kinds.
+        The file is damaged, which ends in any of a dozen kinds, or holds what no lesson could take.
     """
     with np.load(path, allow_pickle=False) as file:
         about = parsed_json(str(file["about"]))
@@ -67,6 +74,7 @@ def kept_cases(path: Path) -> list[Pairs]:
     sizes = [int(n) for n in about.get("cases", [count])]  # version 0.1 knew one case alone
     if sum(sizes) != count or min(sizes, default=0) < 0:
         raise ValueError(f"cases of {sizes} B-scans do not make {count}")
+    pairs = list(checked_bscans([i for i, _ in pairs], [m for _, m in pairs], classes))
     ends = np.cumsum(sizes).tolist()
     return [pairs[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
