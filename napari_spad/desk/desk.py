@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ class Desk(QObject):
         self._tidy = QTimer(self, singleShot=True, interval=TIDY_MS)
         self._tidy.timeout.connect(self._remove_orphans)
         viewer.layers.events.removed.connect(self._on_layer_removed)
+        viewer.layers.events.removing.connect(self._take_context)
         viewer.layers.selection.events.active.connect(self._on_active)
 
     # ------------------------------------------------------------------ words
@@ -218,6 +220,15 @@ class Desk(QObject):
             if self.result is result:
                 self._set_result(self._worked[-1] if self._worked else None)
 
+    def _take_context(self, _event: Any = None) -> None:
+        """Make the canvas' OpenGL context the current one, in which a layer's textures are freed.
+
+        napari frees them in whichever is current. That is Qt's own, which it draws the window with,
+        and the canvas may end napari (SIGSEGV) when it is drawn the next time but one.
+        """
+        with suppress(AttributeError, RuntimeError):  # no window, or one that is closing
+            self.viewer.window._qt_viewer.canvas.native.makeCurrent()
+
     def _remove_orphans(self) -> None:
         """Take away what belonged to results whose labels are gone; autosave keeps it with them."""
         orphans, self._orphans = self._orphans, []
@@ -326,6 +337,7 @@ class Desk(QObject):
         self._tidy.stop()
         self.framing.disconnect_viewer()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.viewer.layers.events.removing.disconnect(self._take_context)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for result in self.results:
             result.stop()
