@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from qtpy.QtWidgets import (
     QComboBox,
+    QDockWidget,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -303,6 +305,7 @@ class MeasurePanel(QWidget):
         window = getattr(self.desk.viewer, "window", None)
         if window is None:
             return
+        height = self.window().height()
         if on and self._dock is None:
             self._dock = window.add_dock_widget(
                 self.enface, name="SPAD en face", area="left", add_vertical_stretch=False
@@ -311,8 +314,30 @@ class MeasurePanel(QWidget):
             self._dock.destroyed.connect(self._on_closed)
         if self._dock is not None:
             self._dock.setVisible(on)
+            if on:
+                self._fit_in(height)
+                self._dock.raise_()
         self.map.setChecked(on)
         self._wake()
+
+    def _fit_in(self, height: int) -> None:
+        """Share the layer list's place where the window would grow, else float beside the window.
+
+        Qt makes a window as high as its docks ask for, even where the screen ends before.
+        """
+        window = self._dock.window()
+        for make_room in (self._join_layer_list, partial(self._dock.setFloating, True)):
+            if self._dock.isFloating() or window.minimumSizeHint().height() <= height:
+                return
+            make_room()
+            window.layout().activate()
+            window.resize(window.width(), height)  # it has grown when the dock came
+
+    def _join_layer_list(self) -> None:
+        window = self._dock.window()
+        layer_list = window.findChild(QDockWidget, "layer list")
+        if layer_list is not None and layer_list.isVisible() and not layer_list.isFloating():
+            window.tabifyDockWidget(layer_list, self._dock)
 
     def _on_dock(self, seen: bool) -> None:
         self.map.setChecked(self._dock is not None and not self._dock.isHidden())

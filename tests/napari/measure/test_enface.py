@@ -155,6 +155,33 @@ def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
     qtbot.waitUntil(panel.isVisible, timeout=3000)
 
 
+@pytest.mark.parametrize(
+    ("height", "place"), [(600, "floats"), (690, "a tab"), (900, "below the layer list")]
+)
+def test_the_map_makes_no_window_higher(open_dock, qtbot, height, place):
+    viewer, dock = open_dock(show=True)
+    viewer.add_image(np.zeros((6, 20, 30), np.uint8), name="eye")
+    viewer.add_labels(np.zeros((6, 20, 30), np.uint8))  # whose controls ask for more
+    dock.complete()
+    window = dock.window()
+    window.resize(1280, height)
+    qtbot.wait(100)
+    assert window.height() == height
+    dock.panels.setCurrentWidget(dock.measure)
+    qtbot.waitUntil(dock.measure.enface.isVisible, timeout=3000)
+    qtbot.wait(100)
+    assert window.height() == height
+    assert window.minimumSizeHint().height() <= height
+    here = dock.measure._dock
+    tab = "a tab" if window.tabifiedDockWidgets(here) else "below the layer list"
+    assert ("floats" if here.isFloating() else tab) == place
+    dock.measure.map.click()
+    dock.measure.map.click()
+    qtbot.wait(100)
+    assert dock.measure.enface.isVisible()
+    assert window.height() == height
+
+
 def test_the_panel_shows_the_fundus_and_the_bscan_flattened(measured):
     viewer, dock = measured()
     image, panel = viewer.layers["eye"], dock.measure.enface
