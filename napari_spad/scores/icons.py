@@ -42,8 +42,8 @@ def padlock(color: QColor, *, locked: bool) -> QIcon:
 
 
 def swatch(color: str) -> QIcon:
-    """A square of a structure's colour."""
-    pixmap = QPixmap(12, 12)
+    """A patch of a structure's colour, narrow beside its name."""
+    pixmap = QPixmap(8, 12)
     pixmap.fill(QColor(color))
     return QIcon(pixmap)
 

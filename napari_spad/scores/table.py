@@ -22,6 +22,8 @@ __all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreTable"]
 NAME, DICE, IOU, HD95, AREA, EYE, LOCK = range(7)
 LEAST_PX, ONE_ROW_PX = 82, 58
 """Of its height: the head and two structures, or one."""
+MARK_PX, BAR_PX = 17, 8
+"""Of an eye or a padlock, and of the scroll bar: the names need the width."""
 WIDEST = {DICE: "0.000", IOU: "0.000", HD95: "0.000", AREA: "Volume"}
 TIP = (
     "Click: paint with the structure, and see it alone (again, or Esc: all).\n"
@@ -60,8 +62,9 @@ class ScoreTable(QTableWidget):
         font.setPointSizeF(font.pointSizeF() * 0.9)  # all columns in a dock of 320 pixels
         self.setFont(font)
         self.horizontalHeader().setFont(font)
-        font.setBold(True)
-        metrics = QFontMetrics(font)
+        plain = QFontMetrics(font)
+        font.setBold(True)  # as the mean's are
+        bold = QFontMetrics(font)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(24)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -76,14 +79,16 @@ class ScoreTable(QTableWidget):
         self.make_room(0)
         self.setHorizontalHeaderLabels(["", "Dice", "IoU", "HD95", "Area", "", ""])
         header = self.horizontalHeader()
-        header.setMinimumSectionSize(20)
+        header.setMinimumSectionSize(MARK_PX)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
         for column, text in WIDEST.items():
-            self.setColumnWidth(column, metrics.horizontalAdvance(text) + 8)
+            metrics = bold if column in (DICE, IOU) else plain
+            self.setColumnWidth(column, metrics.horizontalAdvance(text) + 7)
         for column in (EYE, LOCK):
-            self.setColumnWidth(column, 20)
+            self.setColumnWidth(column, MARK_PX)
+        self.setStyleSheet(f"QScrollBar:vertical {{ width: {BAR_PX}px; }}")
         self.cellClicked.connect(self._on_click)
         self.cellDoubleClicked.connect(self._on_double_click)
 
@@ -147,7 +152,7 @@ class ScoreTable(QTableWidget):
         for row, score in enumerate(scores):
             color, value = live.classes[score.value].hex, live.values[score.value]
             key = f", key {row + 1}" if row < 9 else ""
-            tip = f"Label {value}{key}"
+            tip = f"{score.name}: label {value}{key}"
             self._cell(row, NAME, score.name, tip, color, bold=score.value == alone)
             self._marks(row, seen=value not in hidden, locked=value in locked)
             self._show_structure(row, score, compared=compared)

@@ -229,3 +229,19 @@ def test_the_canvas_shows_every_structures_colour(open_dock, qtbot):
     qtbot.wait(200)
     seen = {tuple(c) for c in canvas_pixels(viewer)[..., :3].reshape(-1, 3)}
     assert {c.color for c in CLASSES[1:]} <= seen
+
+
+def test_names_and_numbers_are_whole_in_the_narrowest_dock_beside_a_scroll_bar(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot, show=True)
+    dock.scores._add_structure("Drusen α")
+    viewer.layers["eye – SPAD"].paint((viewer.dims.current_step[0], 1, 30), 9)
+    viewer.window._qt_window.resizeDocks([dock.parentWidget()], [320], Qt.Orientation.Horizontal)
+    table = dock.scores.table
+    names = [table.item(row, 0).text() for row in range(table.rowCount())]
+    assert {"SHRM", "Drusen α", "undefined"} <= set(names)
+    table.setFixedHeight(24 * len(names))  # less than all of it, so that the bar is there
+    qtbot.waitUntil(table.verticalScrollBar().isVisible)
+    assert table.width() <= 300
+    for column in range(5):
+        assert table.sizeHintForColumn(column) <= table.columnWidth(column), column
+    assert table.item(5, 0).toolTip() == "Drusen α: label 6, key 6"  # where one is too long
