@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QEvent, QSize, Qt, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtGui import QColor, QFontMetrics, QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
@@ -56,6 +56,7 @@ class ScoreTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, len(WIDEST) + 3)
         self._icons: dict[Any, QIcon] = {}
+        self._marked: dict[int, dict[str, bool]] = {}  # what the eye and the padlock of a row say
         self._spacing_mm: tuple[float, ...] | None = None
         self.scores: tuple[StructureScore, ...] = ()
         font = self.font()
@@ -222,6 +223,7 @@ class ScoreTable(QTableWidget):
 
     def _marks(self, row: int, *, seen: bool, locked: bool) -> None:
         """Show the eye and the padlock of a row."""
+        self._marked[row] = {"seen": seen, "locked": locked}
         ink = self.palette().color(self.foregroundRole()).name()
         for column, key, tip in (
             (EYE, ("eye", ink, seen), "Seen: click to hide" if seen else "Hidden: click to show"),
@@ -271,6 +273,14 @@ class ScoreTable(QTableWidget):
                 self._icons[key] = padlock(QColor(color), locked=on[0])
         item.setIcon(self._icons[key])
         item.setData(Qt.ItemDataRole.UserRole, str(key))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw eyes and padlocks in the ink of another theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            for row, marks in self._marked.items():
+                if self.item(row, EYE) is not None:
+                    self._marks(row, **marks)
 
     # ------------------------------------------------------------------ clicks and keys
 

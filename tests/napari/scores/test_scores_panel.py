@@ -245,3 +245,15 @@ def test_names_and_numbers_are_whole_in_the_narrowest_dock_beside_a_scroll_bar(o
     for column in range(5):
         assert table.sizeHintForColumn(column) <= table.columnWidth(column), column
     assert table.item(5, 0).toolTip() == "Drusen α: label 6, key 6"  # where one is too long
+
+
+def test_eyes_and_padlocks_follow_the_theme(open_dock, qtbot):
+    viewer, dock = with_reference(open_dock, qtbot, show=True)
+    table, inks = dock.scores.table, []
+    for theme in ("dark", "light", "dark"):
+        viewer.theme = theme
+        qtbot.wait(50)
+        inks.append(table.palette().color(table.foregroundRole()).name())
+        for column in (5, 6):
+            assert inks[-1] in table.item(0, column).data(Qt.ItemDataRole.UserRole)
+    assert inks[0] == inks[2] != inks[1]
