@@ -106,7 +106,8 @@ class Alternatives:
         result.layer.data_setitem(index, one.labels[where])
         self.desk.say(
             f"{self.desk.about(result)}{result.name_of(shown.value)}: alternative taken, "
-            f"{one.changed:,} pixels changed. {typed('Ctrl+Z')} takes it back."
+            f"{one.changed:,} pixel{'s' * (one.changed != 1)} changed. "
+            f"{typed('Ctrl+Z')} takes it back."
         )
 
     def leave(self, *_: Any) -> None:

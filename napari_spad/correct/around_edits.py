@@ -141,7 +141,8 @@ class Resampling:
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
             number = numbered(event.part.index[-1])
-            told = f"B-scan {number} restarted from its neighbour: {changed:,} pixels changed."
+            pixels = f"{changed:,} pixel{'s' * (changed != 1)}"
+            told = f"B-scan {number} restarted from its neighbour: {pixels} changed."
             return f"{told} {kept}".rstrip()
 
         self.run(result, edits, take, onward=True)

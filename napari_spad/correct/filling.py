@@ -83,7 +83,8 @@ class Filling:
                 done += 1
             return (
                 f"{done} of {len(ends)} B-scans between {_told(found)} are filled, "
-                f"{changed:,} pixels changed. Each is one undo step; look them over."
+                f"{changed:,} pixel{'s' * (changed != 1)} changed. Each is one undo step; look "
+                "them over."
             )
 
         edits = {place: {"probability": True} for place in ends}

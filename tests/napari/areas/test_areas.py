@@ -109,6 +109,7 @@ def test_specks_and_holes_go_by_key_and_button(desk, qtbot):
     result.layer.data[1, 5, 5] = 2
     press(viewer, Qt.Key.Key_D)
     assert result.layer.data[1, 5, 5] == 0
+    assert "rid of specks here: 1 pixel." in said(dock)
     qtbot.mouseClick(dock.areas.buttons["holes"], Qt.MouseButton.LeftButton)
     assert (result.layer.data[1] == 2).sum() == 400
     press(viewer, Qt.Key.Key_H)

@@ -36,7 +36,8 @@ def test_images_of_the_same_kind_are_let_pass(card: Card):
     ("change", "about", "words"),
     [
         (lambda x: x.max() - x, "negative", "bright where the training images are dark"),
-        (lambda x: x.T, "across", "turned on its side"),
+        (lambda x: x.T, "across", "(is it turned on its side?)"),  # a full stop may follow
+        (lambda x: x[:, :2], "aspect", "0.03 times as wide as high"),
         (lambda x: np.tile(x, (1, 4)), "aspect", "6.0 times as wide as high"),
         (lambda x: np.kron(x, np.ones((4, 4), x.dtype)), "width", "384 pixels wide"),
         (lambda x: np.pad(x, ((0, 0), (30, 30)), constant_values=x.max()), "white", "pure white"),
@@ -48,6 +49,16 @@ def test_what_is_unlike_is_said_in_words_and_numbers(card: Card, change, about, 
     found = [reasons(card, change(x)) for x in images(1000, 5)]
     assert all(about in one for one in found)
     assert words in found[0][about]
+
+
+def test_a_mean_just_below_zero_is_zero(card: Card):
+    x = np.where(images(1000, 1)[0] > 100, 255, 0).astype(np.uint8)
+    x[:] = np.arange(x.size).reshape(x.shape) % 2 * 255
+    x[0, 1] = 253
+    assert -0.005 < measures(x, card.input)["mean"] < 0
+    said = " ".join(reasons(card, x).values())
+    assert "mean 0.00 between" in said
+    assert "-0.00" not in said
 
 
 def test_colours_are_told_and_equal_channels_are_none(card: Card):

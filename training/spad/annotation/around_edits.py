@@ -136,7 +136,7 @@ def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass
         if more:
             parts.append(f"{c.name} {more:+,}".replace("-", "−"))
     listed = f" ({', '.join(parts)})" if parts else ""
-    return f"Sampled around your edits: {changed:,} pixels changed{listed}."
+    return f"Sampled around your edits: {changed:,} pixel{'s' * (changed != 1)} changed{listed}."
 
 
 def left_alone(bscans: Collection[int], first: int = 1) -> str:

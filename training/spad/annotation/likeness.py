@@ -40,15 +40,19 @@ class _Measure:
     least: float
     below: str
     above: str
-    shown: str = "{:.2f}"
+    shown: str = "{:z.2f}"  # no -0.00
     in_log: bool = False
 
     def words(self, value: float, low: float, high: float) -> str:
         """Say by how much a value is outside its range."""
         numbers = [math.exp(v) if self.in_log else v for v in (value, low, high)]
-        at, least, most = (self.shown.format(v) for v in numbers)
+        at, least, most = (self._number(v) for v in numbers)
         text = self.below if value < low else self.above
         return text.format(at=at, range=least if least == most else f"{least} to {most}")
+
+    def _number(self, value: float) -> str:
+        text = self.shown.format(value)
+        return f"{value:.1g}" if self.in_log and not float(text) else text  # 0.03, not 0.0
 
 
 # Causes before what follows from them: they are said in this order.
@@ -104,7 +108,7 @@ _MEASURES: Mapping[str, _Measure] = {
     "across": _Measure(
         0.25,
         "its layers do not run across the image: rows differ {at} times as much as columns, in the "
-        "training images {range}; is it turned on its side?",
+        "training images {range} (is it turned on its side?)",
         "its rows differ {at} times as much as its columns; in the training images {range}",
         "{:.1f}",
         in_log=True,
@@ -279,8 +283,8 @@ def reasons(
     if bright and "white" not in out:  # else a white border may be all there is to it
         said["negative"] = (
             "it is bright where the training images are dark, as a negative or another kind of "
-            f"image would be (mean {found['mean']:.2f} between black -1 and white 1; theirs "
-            f"{ranges['mean'][0]:.2f} to {ranges['mean'][2]:.2f})"
+            f"image would be (mean {found['mean']:z.2f} between black -1 and white 1; theirs "
+            f"{ranges['mean'][0]:z.2f} to {ranges['mean'][2]:z.2f})"
         )
         out.pop("mean")
         out.pop("skew", None)
