@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 
 from napari_spad.desk import Desk, FunctionWorker, Result, explain
@@ -26,6 +26,7 @@ from napari_spad.layers import (
     class_features,
     colormap,
     hand_colormap,
+    is_image,
     open_source,
 )
 from spad.autosave import AutosavedLayer, Loaded, Session, move
@@ -255,7 +256,7 @@ def _placed(header: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source(layer: Any, viewer: Any) -> Source | None:
-    if not isinstance(layer, Image) or "spad" in layer.metadata:
+    if not is_image(layer):
         return None
     try:
         return open_source(layer, viewer, whole_stack=False)
