@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.desk import Desk, Result
+from napari_spad.desk import Desk, Result, typed
 from napari_spad.layers import Part, open_source, spacing_mm
 
 __all__ = ["AreaTools", "grey_values"]
@@ -90,7 +90,7 @@ class AreaTools:
         count = self._write(result, [(part, (rows, columns, np.full(len(rows), value)))])
         name = result.name_of(value)
         said = (
-            f"{name} filled to the edge: {_pixels(count)}. Ctrl+Z takes it back."
+            f"{name} filled to the edge: {_pixels(count)}. {typed('Ctrl+Z')} takes it back."
             if count
             else f"All of it is {name} already, or protected: nothing changed."
         )
@@ -164,7 +164,7 @@ class AreaTools:
     ) -> None:
         count, name = self._write(result, changes), result.name_of(value)
         where = "here" if asked == 1 else f"on {len(changes)} of {asked} B-scans"
-        said = f"{name} is {done} {where}: {_pixels(count)}. Ctrl+Z takes it back."
+        said = f"{name} is {done} {where}: {_pixels(count)}. {typed('Ctrl+Z')} takes it back."
         if not count:
             said = f"{name} {'here' if asked == 1 else 'anywhere'}: nothing changed."
         if accepted:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_spad.borders.line_layers import image_of
 from napari_spad.borders.line_model import Borders
 from napari_spad.borders.tools import Tools
+from napari_spad.desk import typed
 from napari_spad.layers import numbered, open_source, part_at
 from spad.borders import Stretch, interpolated, moved, shift_between, shifted, smoothed, snapped
 
@@ -105,7 +106,8 @@ class LineActions:
         if self._there():
             width = self.borders.heights.shape[2]
             gone = Stretch(0, np.full(width, np.nan, np.float32))
-            self._put(gone, f"“{self._name}” is taken away on this B-scan; Ctrl+Z brings it back.")
+            back = f"{typed('Ctrl+Z')} brings it back."
+            self._put(gone, f"“{self._name}” is taken away on this B-scan; {back}")
 
     def copy(self, step: int) -> None:
         """Take it over from the B-scan before (-1) or after (1), shifted as the eye has moved."""

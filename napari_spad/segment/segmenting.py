@@ -98,7 +98,8 @@ class Segmenting:
             if self._done:
                 said.append(f"{self._done} of {len(source.parts)} B-scans are done and stay")
         if self._kept:
-            said.append(f"{self._kept} B-scans were painted on meanwhile and kept as painted")
+            were = "B-scan was" if self._kept == 1 else "B-scans were"
+            said.append(f"{self._kept} {were} painted on meanwhile and kept as painted")
         return "; ".join(said)
 
     def _on_layer_removed(self, event: Any) -> None:
