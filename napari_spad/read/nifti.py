@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_spad.layers import class_features, colormap
 from napari_spad.read.opened_layers import AXES, LayerData, NamedValue, image_layer, missing, placed
-from spad.cases import Layout, read_json
+from spad.cases import Layout, file_error, read_json
 from spad.measuring import Scale
 from spad.pictures import Refused, label_stem, refuse_bomb, refuse_cut_gzip, refuse_header
 
@@ -143,7 +143,8 @@ def _sidecar(
         Layout.of(layout)
         looks = {"features": class_features(classes), "colormap": colormap(classes)}
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        notes.append(f"{beside.name} is left out, which is odd or of another file ({error})")
+        why = file_error(error)
+        notes.append(f"{beside.name} is left out, which is odd or of another file ({why})")
         return {}
     return {
         "name": f"{made['image']} – labels",
