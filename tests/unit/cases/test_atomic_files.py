@@ -92,6 +92,7 @@ def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path):
     with pytest.raises(OSError, match=r"last\.json"):
         write_three(b"new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.json", "old.png"]
+    assert old.read_bytes() == b"old"
     last.rmdir()
     write_three(b"newer")
     assert [p.read_bytes() for p in (old, new, last)] == [b"newer"] * 3

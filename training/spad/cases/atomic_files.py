@@ -7,9 +7,10 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +132,26 @@ def replaced(path: Path) -> Iterator[Path]:
 def replaced_together(*paths: Path) -> Iterator[list[Path]]:
     """`replaced` for files that belong together: each in its turn, when all of them are written.
 
-    Of a fault nothing is left that was not there before. A process that is killed amid the turns
-    leaves the first ones.
+    After a fault all is as it was before. A process that is killed amid the turns leaves the first
+    ones.
     """
     new = [path for path in paths if not os.path.lexists(path)]
+    kept = {path: path.with_name(_beside(".old")) for path in paths if path.is_file()}
     try:
         with ExitStack() as last_first:
             yield [last_first.enter_context(replaced(path)) for path in reversed(paths)][::-1]
+            for path, copy in kept.items():
+                shutil.copy2(path, copy)
     except BaseException:  # Ctrl-C too
         for path in new:
             path.unlink(missing_ok=True)
+        for path, copy in kept.items():
+            with suppress(OSError):  # not copied yet, or held open, and so as it was
+                os.replace(copy, path)
         raise
+    finally:
+        for copy in kept.values():
+            copy.unlink(missing_ok=True)
 
 
 def _put(fresh: Path, path: Path) -> None:
