@@ -212,12 +212,12 @@ def test_no_model_is_judged_by_a_structure_that_it_did_not_know():
         "did not know before are not counted (50 px now)."
     )
     after[5:] = 3
-    after[4] = 3  # learnt, and once too much
+    after[2:5] = 3  # learnt, and in place of what was known
     drafts.put((1,), before, after, known=3)
     drafts.accept((1,), truth)
-    assert drafts.needed == (20, 10)
-    assert not drafts.hurts
-    assert "(10 px now)" in drafts.told
+    assert drafts.needed == (20, 40)
+    assert drafts.hurts
+    assert drafts.told.endswith("now 40 px.")
 
 
 def test_new_classes_reach_the_worker(worker, checkpoint, bscan, model):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.checkpoint import IGNORE
+
 __all__ = ["Drafts"]
 
 
@@ -35,7 +37,7 @@ class Drafts:
         """Take in both models' drafts of a B-scan that nobody has corrected, (H, W) each.
 
         The first draft of it stays the one before learning, however often is learnt. That model
-        knew the first `known` structures, background with them: it is not judged by others.
+        knew the first `known` structures, background with them: it is not judged where others are.
         """
         self._before.setdefault(place, _packed(before))
         self._after[place] = _packed(after)
@@ -46,7 +48,8 @@ class Drafts:
         if place not in self._after:
             return False
         before, after = _unpacked(self._before[place]), _unpacked(self._after[place])
-        new = np.max([before, after, labels], axis=0) >= self._known
+        # Where a new structure stands for one that was known, the draft is judged by that one.
+        new = (labels >= self._known) & (labels != IGNORE)
         self._needed[place] = (
             int(((before != labels) & ~new).sum()),
             int(((after != labels) & ~new).sum()),
