@@ -48,19 +48,19 @@ AS_I_ACCEPT = "SPAD/learnAsIAccept"
 
 @dataclass(frozen=True)
 class _Step:
-    """One lesson: the model before it, the one that learnt, from what whole, and what changed."""
+    """One lesson: the model before it, the one that learnt, and what changed."""
 
     before: str
     model: Path
-    whole: dict[int, NDArray[np.uint8]]
     changed: list[Change]
 
 
 @dataclass
 class _Taught:
-    """What one result has taught so far."""
+    """What one result has taught so far; `whole`: in the last lesson, of what was accepted."""
 
     lessons: list[_Step] = field(default_factory=list)
+    whole: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     drafts: Drafts = field(default_factory=Drafts)
     line: str = ""
 
@@ -184,10 +184,9 @@ class LearnPanel:
         self.desk.tell("writing")  # once: one press, one step back
         changed, anew = draft_anew(result, outcome, state.drafts, taught.known)
         before, model = self.desk.parameters.checkpoint, outcome.learnt.out
-        whole = dict(
-            list(zip(taught.bscans, taught.plan.label_maps, strict=True))[: taught.plan.accepted]
-        )
-        state.lessons.append(_Step(before, model, whole, changed))
+        maps = list(zip(taught.bscans, taught.plan.label_maps, strict=True))
+        state.whole = dict(maps[: taught.plan.accepted])
+        state.lessons.append(_Step(before, model, changed))
         self.form.models.open(model)
         used = (model, taught.plan.checkpoint, Path(before))
         self.form.models.forget(prune(learnt_folder(), used))
@@ -285,8 +284,8 @@ class LearnPanel:
 
     def keep(self) -> None:
         """Ask for a file, and keep the model that has learnt in it."""
-        last, result = self._last(), self.desk.need_result()
-        model = last.model
+        model, result = self._last().model, self.desk.need_result()
+        taught = self._taught[result.segmentation.GetID()].whole
         name = f"{self.desk.engine.read_card(model).name}.safetensors"
         path = qt.QFileDialog.getSaveFileName(
             self.ui.keepModelButton, "Keep the model", name, "Checkpoints (*.safetensors)"
@@ -298,7 +297,7 @@ class LearnPanel:
             beside = f", and the images that it learnt from in {lessons.name}"
             said = f"Kept: {kept}{beside if lessons.is_file() else ''}"
             maps, accepted = label_maps(result)
-            if new := not_learnt({z: maps[z] for z in accepted & set(maps)}, last.whole):
+            if new := not_learnt({z: maps[z] for z in accepted & set(maps)}, taught):
                 said += f". {new} Press Learn, and keep it again"
             self.desk.say(said)
 
