@@ -33,8 +33,6 @@ from spad.autosave import AutosavedLayer, Loaded, Session, move
 
 __all__ = ["Recovery"]
 
-"""B-scans whose pixels must be those of the image before it is taken for the right one."""
-
 
 @dataclass
 class _Found:

@@ -147,7 +147,7 @@ class Hand:
         -------
         bool
             False where there is nothing to take back: or what was done touches other B-scans too,
-            or something else has changed its pixels.
+            or something else has changed its pixels, or locked structures hold all of it.
         """
         step = self._last_at(index)
         if step is None:
@@ -159,8 +159,9 @@ class Hand:
         finally:
             self._takes_back = None
         made = self._done[-1]
-        if made.takes_back is step:  # else locked structures held all of it
-            self._tell("undo", made.places, made.after, by_model=made.by_model)
+        if made.takes_back is not step:
+            return False
+        self._tell("undo", made.places, made.after, by_model=made.by_model)
         return True
 
     def undo_if(self, index: tuple[int, ...], fits: Callable[[NDArray[Any]], bool]) -> bool:

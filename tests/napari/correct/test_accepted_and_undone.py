@@ -115,6 +115,17 @@ def test_undo_here_takes_back_what_is_on_screen_only(desk):
     np.testing.assert_array_equal(result.layer.data[1], before[1])
 
 
+def test_undo_here_does_not_say_taken_back_of_what_is_locked(desk):
+    viewer, dock, result = desk
+    viewer.dims.set_current_step(0, 1)
+    paint(result.layer, value=3, z=1)
+    painted = result.layer.data.copy()
+    result.locked.add(3)
+    dock.desk.undo_here()
+    np.testing.assert_array_equal(result.layer.data, painted)
+    assert "is taken back" not in said(dock)
+
+
 def test_any_order_of_strokes_and_undos_keeps_pixels_and_marks_exact(desk):
     """Against a model that knows of B-scans only: a pile of states for each."""
     viewer, _, result = desk

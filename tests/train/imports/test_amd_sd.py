@@ -335,6 +335,9 @@ def test_a_target_that_is_not_empty_or_within_the_source_is_refused(tmp_path: Pa
     (tmp_path / "cases.partial").mkdir()
     with pytest.raises(CaseError, match="left of an import that was killed"):
         run(src, tmp_path / "cases")
+    (tmp_path / "there" / ".partial").mkdir(parents=True)  # of one into a folder that was empty
+    with pytest.raises(CaseError, match=r"there.\.partial: is left of an import"):
+        run(src, tmp_path / "there")
 
 
 def test_an_empty_target_is_taken(tmp_path: Path) -> None:

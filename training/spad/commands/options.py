@@ -80,7 +80,7 @@ def refuse_existing(paths: Iterable[Path], args: argparse.Namespace) -> None:
     for path in paths:
         if path.is_dir():
             raise ValueError(f"{path} is a folder; name a file in it")
-        if path.exists() and not args.overwrite:
+        if path.is_file() and not args.overwrite:  # /dev/null is none
             raise ValueError(f"{path} exists; choose another name, or --overwrite")
 
 

@@ -84,6 +84,8 @@ class Frame:
         takes it; of several values the greatest, so a structure's. Thicker ones are as they were.
         """
         out: NDArray[np.uint8] = self.labels(labels, IGNORE)
+        if (out[: self.inner[0], : self.inner[1]] != IGNORE).all():  # no cell is free
+            return out
         places = np.nonzero(labels != IGNORE)
         sides = zip(places, self.shape, self.inner, strict=True)
         rows, columns = ((2 * at + 1) * inner // (2 * side) for at, side, inner in sides)

@@ -56,13 +56,13 @@ class Limits:
     def __post_init__(self) -> None:
         """Refuse what would start a server that then refuses everybody."""
         for name, value in asdict(self).items():
-            good, wanted = value >= 1, "of at least 1"
+            good, wanted = value >= 1, "a number of at least 1"
             if name in ("model_mb", "linger_s"):
-                good, wanted = value >= 0, "of at least 0"
+                good, wanted = value >= 0, "a number of at least 0"
             elif name in ("request_mb", "minutes"):
-                good, wanted = value > 0, "above 0"
+                good, wanted = value > 0, "a number above 0, not infinity"
             if not (good and math.isfinite(value)):
-                raise ValueError(f"--{name.replace('_', '-')} {value:g}: give a number {wanted}")
+                raise ValueError(f"--{name.replace('_', '-')} {value:g}: give {wanted}")
 
 
 def refuse_large(arrays: Sequence[tuple[np.dtype[Any], Sequence[int]]], limits: Limits) -> None:

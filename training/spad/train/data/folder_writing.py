@@ -13,6 +13,8 @@ from spad.pictures import image_files
 
 __all__ = ["target_problems", "whole_folder", "write_folder"]
 
+_WITHIN = ".partial"
+
 
 def write_folder(
     path: str | os.PathLike[str],
@@ -29,12 +31,14 @@ def write_folder(
 def target_problems(dst: Path) -> list[str]:
     """Say what stands against a new folder there, for `whole_folder`; [] if nothing does."""
     problems = []
-    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
-        problems.append(f"{dst}: exists and is not empty; choose another folder")
-    if (partial := _partial(dst)).exists():
+    there = list(dst.iterdir()) if dst.is_dir() else []
+    partial = dst / _WITHIN if [one.name for one in there] == [_WITHIN] else _partial(dst)
+    if partial.exists():
         problems.append(
             f"{partial}: is left of an import that was killed, or of phantoms; remove it"
         )
+    elif dst.exists() and (there or not dst.is_dir()):
+        problems.append(f"{dst}: exists and is not empty; choose another folder")
     return problems
 
 
@@ -47,7 +51,7 @@ def whole_folder(dst: Path) -> Iterator[Path]:
     """
     dst = dst.resolve()
     there = dst.exists()
-    partial = dst / ".partial" if there else _partial(dst)
+    partial = dst / _WITHIN if there else _partial(dst)
     partial.mkdir(parents=True)
     try:
         yield partial
