@@ -72,12 +72,12 @@ def refuse_cut_nrrd(path: Path) -> None:
             if not value.startswith("="):  # a key of the writer's own
                 said[name.strip().lower()] = value.strip()
         at = file.tell()
-    if said.get("encoding", "").lower() not in ("gzip", "gz"):
+    if said.get("encoding", "").lower() not in ("gzip", "gz") or "line skip" in said:
         return
     beside = said.get("data file", said.get("datafile"))
     if beside is None:
         refuse_cut_gzip(path, at)
-    elif not beside.startswith("LIST") and "%" not in beside and "line skip" not in said:
+    elif not beside.startswith("LIST") and "%" not in beside:
         refuse_cut_gzip(path.parent / beside)
 
 
