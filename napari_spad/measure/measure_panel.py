@@ -305,7 +305,7 @@ class MeasurePanel(QWidget):
         window = getattr(self.desk.viewer, "window", None)
         if window is None:
             return
-        height = self.window().height()
+        height = window._qt_window.height()  # not that of this dock, which may float
         if on and self._dock is None:
             self._dock = window.add_dock_widget(
                 self.enface, name="SPAD en face", area="left", add_vertical_stretch=False

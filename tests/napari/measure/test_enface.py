@@ -10,6 +10,7 @@ pytest.importorskip("pytestqt")
 
 from measuring import BAND, PIXEL_NL, SHAPE, total
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QDockWidget
 
 from napari_spad.measure.enface_view import Drawing, EnFaceView
 from napari_spad.measure.maps import flattened, greys, under_review, with_values
@@ -155,6 +156,12 @@ def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
     qtbot.waitUntil(panel.isVisible, timeout=3000)
 
 
+def placed(window, here) -> str:
+    """Where the map's dock is."""
+    tab = "a tab" if window.tabifiedDockWidgets(here) else "below the layer list"
+    return "floats" if here.isFloating() else tab
+
+
 @pytest.mark.parametrize(
     ("height", "place"), [(600, "floats"), (690, "a tab"), (900, "below the layer list")]
 )
@@ -172,14 +179,39 @@ def test_the_map_makes_no_window_higher(open_dock, qtbot, height, place):
     qtbot.wait(100)
     assert window.height() == height
     assert window.minimumSizeHint().height() <= height
-    here = dock.measure._dock
-    tab = "a tab" if window.tabifiedDockWidgets(here) else "below the layer list"
-    assert ("floats" if here.isFloating() else tab) == place
+    assert placed(window, dock.measure._dock) == place
     dock.measure.map.click()
     dock.measure.map.click()
     qtbot.wait(100)
     assert dock.measure.enface.isVisible()
     assert window.height() == height
+
+
+@pytest.mark.parametrize(
+    ("own", "height", "place"),
+    [(560, 900, "below the layer list"), (950, 690, "a tab")],
+    ids=["lower than the window", "higher than the window"],
+)
+def test_where_the_dock_floats_the_map_fits_into_naparis_window(
+    open_dock, qtbot, own, height, place
+):
+    viewer, dock = open_dock(show=True)
+    viewer.add_image(np.zeros((6, 20, 30), np.uint8), name="eye")
+    viewer.add_labels(np.zeros((6, 20, 30), np.uint8))
+    dock.complete()
+    window, around = dock.window(), dock.parentWidget()
+    while not isinstance(around, QDockWidget):
+        around = around.parentWidget()
+    window.resize(1280, height)
+    around.setFloating(True)
+    around.resize(420, own)
+    qtbot.wait(100)
+    assert dock.window() is around
+    dock.panels.setCurrentWidget(dock.measure)
+    qtbot.waitUntil(dock.measure.enface.isVisible, timeout=3000)
+    qtbot.wait(100)
+    assert window.height() == height
+    assert placed(window, dock.measure._dock) == place
 
 
 def test_the_panel_shows_the_fundus_and_the_bscan_flattened(measured):
