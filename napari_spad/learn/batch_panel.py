@@ -79,20 +79,18 @@ class BatchPanel(QWidget):
         """Segment the open image layers that have no result of this model."""
         try:
             choices = self._choices()
-            taken = {id(r.image) for r in self.desk.results if r.model == choices.model}
-            found = [layer for layer in self.desk.viewer.layers if is_image(layer)]
+            viewer, results = self.desk.viewer, self.desk.results
+            images = [layer for layer in viewer.layers if is_image(layer)]
+            found = [open_source(layer, viewer, whole_stack=True) for layer in images]
             if not found:
                 raise ValueError("Open an image first: File › Open, or File › Open Sample › SPAD")
-            left = [layer for layer in found if id(layer) not in taken]
+            left = [s for s in found if not any(r.fits(s, choices.model) for r in results)]
             if not left:
                 raise ValueError(
                     f"all {len(found)} open images have a result of this model; remove the one "
                     "that is to be made anew"
                 )
-            viewer = self.desk.viewer
-            items: list[Any] = [
-                LayerItem(open_source(layer, viewer, whole_stack=True)) for layer in left
-            ]
+            items: list[Any] = [LayerItem(source) for source in left]
             self._run(Batch(choices, items))
         except (ValueError, OSError) as error:
             self.desk.fail(error)

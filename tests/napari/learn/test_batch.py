@@ -234,6 +234,17 @@ def test_all_open_images_get_a_result_once(panel, engine: Hashed, qtbot):
     assert "all 3 open images have a result" in panel.dock.footer.status.text()
 
 
+def test_an_open_image_with_other_pixels_since_gets_a_result_of_its_own(panel, qtbot):
+    image = panel.desk.viewer.add_image(bscan(0), name="one")
+    assert run(panel, qtbot, panel.batch.layers) == "1 segmented."
+    image.data = bscan(1)
+    assert run(panel, qtbot, panel.batch.layers) == "1 segmented."
+    first, second = panel.desk.results
+    assert first.image is second.image is image
+    panel.batch.layers.click()
+    assert "open images have a result" in panel.dock.footer.status.text()
+
+
 def test_with_no_image_open_it_says_what_to_do(panel):
     panel.batch.layers.click()
     assert "Open an image first" in panel.dock.footer.status.text()
