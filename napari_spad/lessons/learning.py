@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
-from napari_spad.desk import Desk, Finished, Request, Result, model_file, model_tag, setting
+from napari_spad.desk import (
+    Desk,
+    Finished,
+    Request,
+    Result,
+    explain,
+    model_file,
+    model_tag,
+    setting,
+)
 from napari_spad.layers import Part
 from napari_spad.lessons.kept_model import BadName, keep_model
 from napari_spad.lessons.taught import LessonRequest, Taught, is_open
@@ -231,24 +240,35 @@ class Learning(QObject):
         return result is not None and bool(result.origin)
 
     def go_back(self) -> None:
-        """Take the model from before learning again, and draft anew what is a model's."""
+        """Take the model from before learning again, and draft anew what is a model's.
+
+        Where the image does not fit the result any more, nothing is drafted.
+        """
         result = self._at_work()
         if result is None or not self.can_go_back(result):
             return
         origin, done = model_file(result.origin), _Drafted()
         try:
-            source = result.open_image()
-            source.parts = tuple(self._open_parts(result))
-            done.stay = self._segmented_here(result) - len(source.parts)
             tag = model_tag(origin)
         except Exception as error:
             self.desk.fail(error)
             return
+        told = f"back to “{origin.stem}”"
+        try:
+            source = result.open_image()
+            source.parts = tuple(self._open_parts(result))
+            done.stay = self._segmented_here(result) - len(source.parts)
+            why_not = "" if source.parts else "; no B-scan is to be drafted anew"
+        except Exception as error:
+            why_not = f"; no B-scan is drafted anew: {explain(error)}"
         self.form.use(origin, instead_of=self._temporary(model_file(result.model)))
         result.model, result.origin = tag, ""
         self.lessons(result).drafts.forget()
-        self.lessons(result).told = f"back to “{origin.stem}”"
+        self.lessons(result).told = told + why_not
         self._tell(result)
+        if why_not:
+            self.desk.say(self.desk.about(result) + told + why_not)
+            return
         request = Request(checkpoint=origin, source=source, **self.form.choices())
 
         def on_part(event: Finished) -> None:
@@ -258,15 +278,12 @@ class Learning(QObject):
                 self.desk.stop("stopped: the result's layer was removed")
 
         def on_end(complete: bool) -> str:
-            told = f"back to “{origin.stem}”; {_told(done)}"
-            self.lessons(result).told = told if complete else f"{told}; the rest was cancelled"
+            rest = "" if complete else "; the rest was cancelled"
+            self.lessons(result).told = f"{told}; {_told(done)}{rest}"
             self.changed.emit()
             return self.desk.about(result) + self.lessons(result).told
 
-        if source.parts:
-            self.desk.run(request, on_part, on_end)
-        else:
-            self.desk.say(f"back to “{origin.stem}”; no B-scan is to be drafted anew")
+        self.desk.run(request, on_part, on_end)
 
     def keep(self, name: str) -> str:
         """Keep the model that has learnt under a name, and choose it; give why it cannot be one."""

@@ -202,6 +202,22 @@ def test_drafts_are_judged_by_what_is_accepted_and_learning_that_hurts_offers_th
     assert dock.lessons.back.isHidden()
 
 
+def test_the_way_back_is_open_where_the_pixels_were_replaced_since(desk, qtbot, engine):
+    viewer, dock, result, _ = desk
+    paint(result, 5)
+    learn(dock, qtbot)
+    before, calls = result.layer.data.copy(), len(engine.calls)
+    viewer.layers["eye"].data = viewer.layers["eye"].data + 1
+    run(dock, qtbot, dock.lessons.back.click)
+    assert dock.form.checkpoint.path == engine.checkpoint
+    assert (model_file(result.model), result.origin) == (engine.checkpoint, "")
+    told = "back to “fake”; no B-scan is drafted anew: the pixels of “eye” were replaced"
+    assert told in said(dock)
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert len(engine.calls) == calls
+    assert dock.lessons.back.isHidden()
+
+
 def test_learn_as_i_accept_learns_in_the_background_and_once_after_a_run(desk, qtbot, settings):
     viewer, dock, result, worker = desk
     dock.lessons.as_i_accept.click()
