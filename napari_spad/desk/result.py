@@ -95,6 +95,8 @@ class Result:
         The samples of the last run on each B-scan.
     locked : set of int
         Values of the structures that no model may change.
+    coming_up : bool
+        Whether it makes its labels the active layer just now, which is no choice of a person.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Result:
         self.written = np.zeros(source.shape, np.uint8)
         self.packed: dict[tuple[int, ...], Packed] = {}
         self.locked: set[int] = set()
+        self.coming_up = False
         self.hand_edited: Callable[[Edit], None] = lambda _: None
         mask = np.zeros(source.shape, np.uint8)
         self._unsure = np.zeros(source.shape, np.float16)
@@ -183,7 +186,11 @@ class Result:
         """Make the labels the active layer, unless the person has chosen another one meanwhile."""
         selection = self._viewer.layers.selection
         if selection.active is before:
-            selection.active = self.layer
+            self.coming_up = True
+            try:
+                selection.active = self.layer
+            finally:
+                self.coming_up = False
 
     def show_all(self) -> None:
         """Put into the viewer what is still to come."""

@@ -66,7 +66,6 @@ class SegmentPanel(QWidget):
         self.viewer, self.engine, self.settings = desk.viewer, desk.engine, desk.settings
         self.model = ModelPanel(desk)
         self.checkpoint, self.device = self.model.checkpoints, self.model.devices
-        self._came: Result | None = None  # the last one, until another layer is active
         self._make_choices()
         self._make_button()
         self._lay_out()
@@ -75,7 +74,6 @@ class SegmentPanel(QWidget):
         self.model.card_changed.connect(self._take_settings)
         self.image.layer_changed.connect(self._on_image)
         desk.busy_changed.connect(self._on_busy)
-        desk.result_added.connect(self._note_result)
         self._on_busy(False)
 
     # ------------------------------------------------------------------ what it looks like
@@ -213,13 +211,9 @@ class SegmentPanel(QWidget):
     def _image_of(self, active: Any) -> Any:
         """The image that an active layer stands for: itself, or that of its result."""
         result = self.desk.result_of(active)
-        if result is not None and result is self._came:
-            return None  # it made itself active: that is nobody's choice of an image
-        self._came = None
-        return active if is_image(active) or result is None else result.image
-
-    def _note_result(self, result: Result) -> None:
-        self._came = result
+        if result is None:
+            return active
+        return None if result.coming_up else result.image
 
     def _on_image(self, layer: Image | None) -> None:
         stack = layer is not None and layer.ndim > 2

@@ -171,6 +171,24 @@ def test_a_result_that_comes_takes_no_image_opened_meanwhile_out_of_the_choice(
     assert dock.form.image.currentText() == "eye A"
 
 
+@pytest.mark.parametrize("name", ["eye A – uncertainty", "eye A – by hand"])
+def test_a_layer_of_a_result_that_made_itself_active_is_followed_at_once(
+    open_dock, engine, qtbot, name
+):
+    viewer, dock = open_dock()
+    viewer.add_image(stack((24, 36)), name="eye A")
+    engine.seconds_a_step = 0.1
+    press_segment(dock, qtbot)
+    viewer.add_image(stack((24, 36)), name="eye B")
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    labels = dock.results[0].layer
+    qtbot.waitUntil(lambda: viewer.layers.selection.active is labels, timeout=5000)
+    dock.results[0].show_all()
+    assert dock.form.image.currentText() == "eye B"
+    viewer.layers.selection.active = viewer.layers[name]
+    assert dock.form.image.currentText() == "eye A"
+
+
 def test_an_image_that_came_amid_a_run_has_its_model_proposed(
     open_dock, engine, tmp_path, monkeypatch, qtbot
 ):
