@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
+from qtpy.QtCore import QObject, QSignalBlocker, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -105,6 +106,8 @@ class TrainingSet(QWidget):
         self.desk = desk
         self.accepted: Callable[[Result], Iterable[Place]] = lambda _: ()
         self._edited: set[Place] = set()
+        self._unticked: WeakKeyDictionary[Result, set[str]] = WeakKeyDictionary()
+        self._own: WeakKeyDictionary[Result, bool] = WeakKeyDictionary()
         self._worker: Any = None
         self._stop = False
         self._teller = _Teller()
@@ -161,6 +164,7 @@ class TrainingSet(QWidget):
         self.done.clicked.connect(lambda: self.add(self.corrected()))
         self.all.clicked.connect(lambda: self.add(self.labelled()))
         self.stop.clicked.connect(self.cancel)
+        self.own.toggled.connect(self._on_own)
 
     # ------------------------------------------------------------------ which B-scans
 
@@ -185,17 +189,20 @@ class TrainingSet(QWidget):
         if result is not None:
             painted = result.hand.mask.any(axis=(-2, -1))
             self._edited = {tuple(map(int, p)) for p in np.argwhere(painted)}
+            unticked = self._unticked.get(result, set())
             for one in result.classes:
                 if one.value:
                     action = self._menu.addAction(one.name)
                     action.setCheckable(True)
-                    action.setChecked(True)
+                    action.setChecked(one.name not in unticked)
                     action.toggled.connect(self._on_structures)
             image = result.image
             known = {"patient", "bscan_patients"} & set(image.metadata)
             self.own.setVisible(image.ndim > 2 and not known)
             # B-scans of one scan are of one size.
-            self.own.setChecked(len(set(bscan_sizes(image))) > 1)
+            proposed = len(set(bscan_sizes(image))) > 1
+            with QSignalBlocker(self.own):  # what is proposed is not the user's
+                self.own.setChecked(self._own.get(result, proposed))
         else:
             self.own.hide()
         self._on_structures()
@@ -213,6 +220,12 @@ class TrainingSet(QWidget):
         chosen, every = self.annotated(), self._menu.actions()
         text = "all structures" if len(chosen) == len(every) else ", ".join(chosen) or "none"
         self.structures.setText(text if every else "–")
+        if self.desk.result is not None:
+            self._unticked[self.desk.result] = {a.text() for a in every} - set(chosen)
+
+    def _on_own(self, on: bool) -> None:
+        if self.desk.result is not None:
+            self._own[self.desk.result] = on
 
     def annotated(self) -> list[str]:
         """Names of the structures that are ticked."""

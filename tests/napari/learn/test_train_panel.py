@@ -206,6 +206,28 @@ def test_structures_that_nobody_looked_for_are_ignored(panel, tmp_path: Path, qt
     assert "no structure is marked" in said(panel)
 
 
+def test_what_was_chosen_for_a_result_is_there_again_after_a_look_at_another(panel, qtbot):
+    first = segment(panel, qtbot, stack(), name="one")
+    menu = panel.cases._menu
+    menu.actions()[SRF - 1].setChecked(False)
+    panel.cases.own.setChecked(True)
+    second = segment(panel, qtbot, stack(1), name="two")
+    every = [c.name for c in second.classes if c.value]
+    assert panel.cases.annotated() == every
+    assert not panel.cases.own.isChecked()
+    menu.actions()[IRF - 1].setChecked(False)
+    for result, own in ((first, True), (second, False)):
+        panel.dock.viewer.layers.selection.active = result.image
+        assert panel.dock.desk.result is result
+        gone = SRF if result is first else IRF
+        assert panel.cases.annotated() == [n for n in every if n != every[gone - 1]]
+        assert panel.cases.structures.text() == ", ".join(panel.cases.annotated())
+        assert panel.cases.own.isChecked() == own
+    first.add_class("cyst")  # it is looked for: somebody added it
+    panel.dock.viewer.layers.selection.active = first.image
+    assert panel.cases.annotated() == [*(n for n in every if n != every[SRF - 1]), "cyst"]
+
+
 def test_patients_share_no_split_and_the_second_validates(panel, tmp_path: Path, qtbot):
     panel.cases.folder.choose(tmp_path / "set")
     for seed in range(2):
