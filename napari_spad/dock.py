@@ -281,7 +281,7 @@ class SpadDock(QWidget):
 
     def _score(self, result: Result | None) -> None:
         if result is not None:
-            self.scores.show_segmentation(result.layer)
+            self.scores.segmentation.lead(result.layer)
 
     def _open_sample(self, _link: str = "") -> None:
         from napari_spad.read import phantom_stack

@@ -59,6 +59,7 @@ class LayerCombo(QComboBox):
         self._optional, self._follows = optional, follows
         self._layer: Layer | None = None
         self._users = False  # whether the choice is the user's
+        self._led: Layer | None = None  # to which one `lead` led last, until the choice is gone
         self._named: list[Layer] = []
         self._events = viewer.layers.events
         for name in ("inserted", "removed", "reordered"):
@@ -86,6 +87,12 @@ class LayerCombo(QComboBox):
         if layer is None or layer in self._named:
             self._set(layer)
 
+    def lead(self, layer: Layer) -> None:
+        """Choose a layer in place of the one led to before; what was chosen instead stays."""
+        if self._led is None or self._layer is self._led:
+            self.choose(layer)
+        self._led = layer
+
     def refresh(self, _event: Any = None) -> None:
         """Read the viewer's layers anew; the choice stays if it can."""
         for layer in self._named:
@@ -96,7 +103,7 @@ class LayerCombo(QComboBox):
         if self._layer in self._named:
             self._fill()
         else:
-            self._users = False
+            self._users, self._led = False, None
             topmost = self._named[0] if self._named and not self._optional else None
             self._set(self._meant() or topmost)
 
@@ -109,7 +116,7 @@ class LayerCombo(QComboBox):
             self._viewer.layers.selection.events.active.disconnect(self._on_active)
         for layer in self._named:
             layer.events.name.disconnect(self._rename)
-        self._named, self._layer = [], None
+        self._named, self._layer, self._led = [], None, None
 
     def _on_inserted(self, event: Any) -> None:
         if event.value in self._named and not self._users:

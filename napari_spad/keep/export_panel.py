@@ -99,7 +99,7 @@ class ExportPanel(QGroupBox):
 
     def _on_result(self, result: Result | None) -> None:
         if result is not None:
-            self.layer.choose(result.layer)
+            self.layer.lead(result.layer)
 
     def _on_layer(self, _layer: Any = None) -> None:
         self.button.setEnabled(self.layer.layer is not None and self._worker is None)

@@ -9,7 +9,7 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from conftest import CLASSES
-from docked import cell, shown_errors, with_reference
+from docked import cell, segment, shown_errors, stack, with_reference
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -56,6 +56,39 @@ def test_the_table_compares_with_the_reference(open_dock, qtbot):
     assert table.horizontalHeaderItem(4).text() == "Volume\nmm³"
     assert cell(dock, "SRF", 3) == "…"
     qtbot.waitUntil(lambda: cell(dock, "SRF", 3) != "…", timeout=5000)
+
+
+def test_labels_that_a_person_chose_keep_their_role_while_images_are_clicked_on(open_dock, qtbot):
+    viewer, dock = open_dock()
+    dock.complete()
+    dock.form.whole.setChecked(True)
+    results = []
+    for name in ("eye A", "eye B"):
+        viewer.add_image(stack(), name=name)
+        segment(dock, qtbot)
+        results.append(dock.results[-1])
+    scored, exported = dock.scores.segmentation, dock.keep.export_panel.layer
+    mine = viewer.add_labels(np.array(results[0].layer.data), name="mine")
+    assert scored.layer is exported.layer is results[1].layer
+
+    viewer.layers.selection.active = viewer.layers["eye A"]
+    assert dock.scores.reference.layer is mine
+    assert scored.layer is exported.layer is results[0].layer  # nobody chose another
+    for box in (scored, exported):
+        box.setCurrentIndex(box.findText("mine"))
+        box.activated.emit(box.currentIndex())
+    reference = dock.scores.reference.layer
+    for name in ("eye B", "eye A", "eye B – by hand"):
+        viewer.layers.selection.active = viewer.layers[name]
+        assert scored.layer is exported.layer is mine
+        assert dock.scores.reference.layer is reference
+
+    viewer.layers.remove("mine")
+    viewer.layers.selection.active = viewer.layers["eye A"]
+    assert scored.layer is exported.layer is results[0].layer
+    scored.activated.emit(0)  # none
+    viewer.layers.selection.active = viewer.layers["eye B"]
+    assert scored.layer is None
 
 
 def test_absent_and_missed_are_told_in_words(open_dock, qtbot):
