@@ -9,6 +9,8 @@ averaged weights, no rule of a card: the U-Net's label map is its most probable 
 of 8 chains of 2 uniform steps. Dice, HD95 (px), squared generalised energy distance, calibration
 error of the most probable class, over all pixels and along contours, and minutes of processor time.
 What is there is not trained again.
+`--dynunet STEPS` adds nnU-Net's network as MONAI has it, from random weights, for so many steps of
+the same cases: give it as many as take the time of the U-Net and of what that began with.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--denoiser", type=int, nargs="+", default=[50], metavar="STEPS")
+    parser.add_argument("--dynunet", type=int, default=0, metavar="STEPS")
     parser.add_argument("--set", nargs="*", default=[], metavar="WORD", help="of every training")
     args = parser.parse_args()
     found: dict[str, list[list[float]]] = {}
@@ -85,6 +88,10 @@ def arms(args: argparse.Namespace, seed: int) -> dict[str, Path]:
         short = (f"optimiser.warmup={max(1, number // 10)}", "optimiser.ema=0.95")
         train(args, run, seed, number, [*words, *loss, *short])
         runs[f"SPAD, {number} of them the denoiser's"] = run
+    if args.dynunet:
+        runs["DynUNet"] = args.out / f"dynunet-{seed}"
+        own = ["network.kind=dynunet", "network.encoder=own", "optimiser.encoder_factor=1"]
+        train(args, runs["DynUNet"], seed, args.dynunet, [*own, "init="])
     return runs
 
 
