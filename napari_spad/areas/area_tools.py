@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Result, typed
 from napari_spad.layers import Part, open_source, spacing_mm
+from spad.annotation import pixels
 
 __all__ = ["AreaTools", "grey_values"]
 
@@ -90,7 +91,7 @@ class AreaTools:
         count = self._write(result, [(part, (rows, columns, np.full(len(rows), value)))])
         name = result.name_of(value)
         said = (
-            f"{name} filled to the edge: {_pixels(count)}. {typed('Ctrl+Z')} takes it back."
+            f"{name} filled to the edge: {pixels(count)}. {typed('Ctrl+Z')} takes it back."
             if count
             else f"All of it is {name} already, or protected: nothing changed."
         )
@@ -164,7 +165,7 @@ class AreaTools:
     ) -> None:
         count, name = self._write(result, changes), result.name_of(value)
         where = "here" if asked == 1 else f"on {len(changes)} of {asked} B-scans"
-        said = f"{name} is {done} {where}: {_pixels(count)}. {typed('Ctrl+Z')} takes it back."
+        said = f"{name} is {done} {where}: {pixels(count)}. {typed('Ctrl+Z')} takes it back."
         if not count:
             said = f"{name} {'here' if asked == 1 else 'anywhere'}: nothing changed."
         if accepted:
@@ -183,10 +184,6 @@ class AreaTools:
         before = np.asarray(layer.data[tuple(index)])
         layer.data_setitem(tuple(index), values.astype(layer.data.dtype))
         return int(np.count_nonzero(np.asarray(layer.data[tuple(index)]) != before))
-
-
-def _pixels(count: int) -> str:
-    return f"{count:,} pixel{'s' * (count != 1)}"
 
 
 def grey_values(desk: Desk, result: Result, part: Part) -> NDArray[Any]:

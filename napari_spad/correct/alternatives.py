@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Result, typed
 from napari_spad.layers import placement
+from spad.annotation import pixels
 
 __all__ = ["Alternatives"]
 
@@ -106,8 +107,7 @@ class Alternatives:
         result.layer.data_setitem(index, one.labels[where])
         self.desk.say(
             f"{self.desk.about(result)}{result.name_of(shown.value)}: alternative taken, "
-            f"{one.changed:,} pixel{'s' * (one.changed != 1)} changed. "
-            f"{typed('Ctrl+Z')} takes it back."
+            f"{pixels(one.changed)} changed. {typed('Ctrl+Z')} takes it back."
         )
 
     def leave(self, *_: Any) -> None:

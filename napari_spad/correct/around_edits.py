@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_spad.desk import Desk, Finished, Request, Result, typed
 from napari_spad.layers import FIRST, numbered, segmented
 from napari_spad.segment import SegmentPanel
+from spad.annotation import pixels
 
 if TYPE_CHECKING:
     from napari.layers import Shapes
@@ -141,8 +142,7 @@ class Resampling:
             if follow:
                 self.desk.go_to(result.layer, event.part.index)
             number = numbered(event.part.index[-1])
-            pixels = f"{changed:,} pixel{'s' * (changed != 1)}"
-            told = f"B-scan {number} restarted from its neighbour: {pixels} changed."
+            told = f"B-scan {number} restarted from its neighbour: {pixels(changed)} changed."
             return f"{told} {kept}".rstrip()
 
         self.run(result, edits, take, onward=True)

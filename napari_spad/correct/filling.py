@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_spad.correct.around_edits import Resampling
 from napari_spad.desk import Desk, Finished, Request, Result, segment_parts
 from napari_spad.layers import FIRST, Part, numbered
+from spad.annotation import pixels
 from spad.between import Gap, gaps, nothing_between
 from spad.checkpoint import SamplingConfig
 from spad.inference import Engine
@@ -83,8 +84,7 @@ class Filling:
                 done += 1
             return (
                 f"{done} of {len(ends)} B-scans between {_told(found)} are filled, "
-                f"{changed:,} pixel{'s' * (changed != 1)} changed. Each is one undo step; look "
-                "them over."
+                f"{pixels(changed)} changed. Each is one undo step; look them over."
             )
 
         edits = {place: {"probability": True} for place in ends}

@@ -47,13 +47,19 @@ def test_choices_are_remembered(open_dock, make_napari_viewer, engine, settings,
     }
 
 
-def test_a_phantom_is_for_the_phantoms_model_until_a_person_chooses(
-    open_dock, engine, settings, tmp_path, monkeypatch
-):
-    phantoms = tmp_path / "oct-phantom.safetensors"
-    phantoms.write_bytes(b"fake")
-    ours = {"fake": engine.checkpoint, "oct-phantom": phantoms}
+@pytest.fixture
+def phantoms(engine, tmp_path, monkeypatch):
+    """A second shipped model, for the phantoms."""
+    model = tmp_path / "oct-phantom.safetensors"
+    model.write_bytes(b"fake")
+    ours = {"fake": engine.checkpoint, "oct-phantom": model}
     monkeypatch.setattr(type(engine), "shipped", lambda self: ours)
+    return model
+
+
+def test_a_phantom_is_for_the_phantoms_model_until_a_person_chooses(
+    open_dock, engine, settings, phantoms
+):
     viewer, dock = open_dock()
     dock._open_sample()
     assert dock.form.checkpoint.currentText() == "oct-phantom"
@@ -189,13 +195,7 @@ def test_a_layer_of_a_result_that_made_itself_active_is_followed_at_once(
     assert dock.form.image.currentText() == "eye A"
 
 
-def test_an_image_that_came_amid_a_run_has_its_model_proposed(
-    open_dock, engine, tmp_path, monkeypatch, qtbot
-):
-    phantoms = tmp_path / "oct-phantom.safetensors"
-    phantoms.write_bytes(b"fake")
-    ours = {"fake": engine.checkpoint, "oct-phantom": phantoms}
-    monkeypatch.setattr(type(engine), "shipped", lambda self: ours)
+def test_an_image_that_came_amid_a_run_has_its_model_proposed(open_dock, engine, phantoms, qtbot):
     viewer, dock = open_dock()
     viewer.add_image(stack((24, 36)), name="eye A")
     engine.seconds_a_step = 0.1

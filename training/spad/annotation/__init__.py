@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         followed,
         meanwhile,
         opened,
+        pixels,
         seconds_left,
     )
     from spad.annotation.run_warnings import LikenessWatch, looked_over, refuse_other_structures

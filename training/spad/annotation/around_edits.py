@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spad.annotation.run_steps import pixels
 from spad.checkpoint import IGNORE, LabelClass
 
 __all__ = ["RESTART", "changes", "doubtful", "edits_for", "left_alone", "told"]
@@ -136,7 +137,7 @@ def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass
         if more:
             parts.append(f"{c.name} {more:+,}".replace("-", "−"))
     listed = f" ({', '.join(parts)})" if parts else ""
-    return f"Sampled around your edits: {changed:,} pixel{'s' * (changed != 1)} changed{listed}."
+    return f"Sampled around your edits: {pixels(changed)} changed{listed}."
 
 
 def left_alone(bscans: Collection[int], first: int = 1) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from spad.inference import Engine, open_model
 from spad.remote import is_server
 
-__all__ = ["RunProgress", "duration", "followed", "meanwhile", "opened", "seconds_left"]
+__all__ = ["RunProgress", "duration", "followed", "meanwhile", "opened", "pixels", "seconds_left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,11 @@ def followed(
 def seconds_left(began: float, done: float, total: float) -> float:
     """How long a run will take that began then (`time.monotonic`), by what is done of it."""
     return (time.monotonic() - began) / max(done, 1e-9) * (total - done)
+
+
+def pixels(count: int) -> str:
+    """A number of pixels in words: “1 pixel”, “1,240 pixels”."""
+    return f"{count:,} pixel{'s' * (count != 1)}"
 
 
 def duration(seconds: float) -> str:
