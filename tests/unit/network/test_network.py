@@ -117,6 +117,20 @@ def test_a_time_for_each_chain_is_the_same_as_running_it_alone_at_that_time():
         torch.testing.assert_close(together[:, chain : chain + 1], alone, rtol=1e-4, atol=1e-4)
 
 
+def test_what_is_trained_is_what_is_used():
+    """Where nothing learns, a CPU takes other ways to the same numbers."""
+    net = network()
+    image, x_t, t = images(2), labels(2, 3), torch.tensor([0.1, 0.7])
+    used = net.encode(image)
+    told = net.denoise(x_t, t, used)
+    with torch.enable_grad():
+        trained = net.encode(image)
+        assert trained.context.requires_grad
+        learns = net.denoise(x_t, t, trained)
+    torch.testing.assert_close(used.context, trained.context, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(told, learns, rtol=1e-4, atol=1e-4)
+
+
 def test_no_layer_keeps_statistics_of_a_batch():
     net = network()
     assert not list(net.buffers())
