@@ -4,8 +4,9 @@
     python benchmarks/learning.py oct-lesions DUKE_LAYERS --new ONL-ISM --given 3
 
 A patient's B-scans, in the order of their names, are one eye. Given the middle one, or three at a
-quarter, the middle and three quarters of the way, or others by ``--at``, with their reference, the
-model learns (`Segmenter.learn`); the others are segmented before and after and scored at the
+quarter, the middle and three quarters of the way, or others by ``--at`` (also ``most``, that whose
+draft shows most, and ``worst``, the first of the review queue), with their reference, the model
+learns (`Segmenter.learn`); the others are segmented before and after and scored at the
 image's own size: Dice pooled over them, and the mean per image in brackets. All goes through
 `Segmenter`, 8 samples.
 
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import spad
+from spad.annotation import Queue, expected_error, taught_by_phantoms
 from spad.cases import CaseFolder, open_folder
 from spad.checkpoint import IGNORE, label_classes
 from spad.inference import Segmenter
@@ -70,6 +72,18 @@ def places(count: int, given: int) -> list[int]:
     if given == 1:
         return [count // 2]
     return [round((i + 1) * (count - 1) / (given + 1)) for i in range(given)]
+
+
+def places_by_draft(which: str, model: Segmenter, images: Sequence[Any]) -> list[int]:
+    """The B-scan that teaches most by its draft, or the one that is likely to be the worst."""
+    queue = Queue()
+    for number, image in enumerate(images):
+        found = model.segment(image, seed=0)
+        aside = taught_by_phantoms(model.card.classes, [found.provenance])
+        one = expected_error(found.labels, found.uncertainty, len(model.card.classes), aside)
+        queue.put((number,), one.error, one.shown)
+    place = queue.teacher() if which == "most" else queue.ranked()[0]
+    return list(place or ())
 
 
 def scores(model: Segmenter, eye: Sequence[tuple[Any, U8]], task: Task) -> tuple[float, float]:
@@ -187,7 +201,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--given", type=int, nargs="+", default=[1, 3])
     parser.add_argument(
-        "--at", nargs="+", default=[], help="which instead, as 3 or 1,5,8, from 0 on"
+        "--at", nargs="+", default=[], help="which instead, as 3 or 1,5,8, from 0 on; most, worst"
     )
     parser.add_argument("--teach", nargs="+", default=[], metavar="NAME=CLASS")
     parser.add_argument("--score", nargs="+", default=[], metavar="NAME=CLASS,CLASS")
@@ -213,7 +227,10 @@ def main() -> None:
     for given in args.at or args.given:
         rows = []
         for name, (bscans, eye) in eyes.items():
-            at = [int(i) for i in given.split(",")] if args.at else places(len(eye), given)
+            if given in ("most", "worst"):
+                at = places_by_draft(given, model, [image for image, _ in eye])
+            else:
+                at = [int(i) for i in given.split(",")] if args.at else places(len(eye), given)
             rest = [i for i in range(len(eye)) if i not in at]
             others = [eye[i] for i in rest]
             agreed = ""

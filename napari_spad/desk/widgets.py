@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TypeVar
 
 from qtpy.QtCore import QSettings, Qt
@@ -15,7 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.desk.settings import setting
 
-__all__ = ["Fold", "form_layout", "named", "narrow"]
+__all__ = ["Fold", "form_layout", "link", "named", "narrow"]
 W = TypeVar("W", bound=QWidget)
 
 
@@ -27,6 +28,11 @@ def form_layout() -> QFormLayout:
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     return form
+
+
+def link(text: str, to: str) -> str:
+    """Text for a label that can be clicked, in a colour that dark and light themes bear."""
+    return f'<a href="{to}" style="color: #4c9aff">{escape(text)}</a>'
 
 
 def named(widget: W, name: str) -> W:

@@ -128,7 +128,7 @@ class Reviews(QObject):
             return
         result, place, expected, check = event
         bench = self.bench(result)
-        bench.queue.put(place, expected.error)
+        bench.queue.put(place, expected.error, expected.shown)
         bench.spots[place] = expected.spot
         if sha256 := _sha256(result, place):
             bench.hashes[place] = sha256

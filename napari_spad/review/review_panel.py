@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, Keys, Result, named
+from napari_spad.desk import Desk, Keys, Result, link, named
 from napari_spad.layers import numbered
 from napari_spad.review.findings_panel import FindingsPanel
 from napari_spad.review.records import Reviews
@@ -66,6 +66,7 @@ class ReviewPanel(QWidget):
     def _lay_out(self) -> None:
         self.progress = named(QLabel(), "review_progress")
         self.progress.setWordWrap(True)
+        self.progress.linkActivated.connect(lambda _: self._go_to_teacher())
         self.strip = named(Strip(), "strip")
         self.strip.clicked.connect(lambda number: self.go(self._cells()[number]))
         self.legend = named(Legend(), "legend")
@@ -221,12 +222,22 @@ class ReviewPanel(QWidget):
         done = sum(queue.state.get(c) == "accepted" for c in cells)
         ready = sum(c in queue.error for c in cells)
         text = f"<b>{done} of {len(cells)}</b> accepted"
-        self.progress.setText(text if ready == len(cells) else f"{text}, {ready} segmented")
+        text = text if ready == len(cells) else f"{text}, {ready} segmented"
+        if (teacher := queue.teacher()) is not None:
+            name = link(self._name(teacher), "teacher")
+            text += f". {name} shows most: corrected first, it teaches most"
+        self.progress.setText(text)
         self.strip.show_cells(
             [Cell(*self._look(queue, c)) for c in cells],
             cells.index(place) if place in cells else -1,
         )
         self._fill(queue, place)
+
+    def _go_to_teacher(self) -> None:
+        if (result := self.desk.result) is not None:
+            teacher = self.reviews.bench(result).queue.teacher()
+            if teacher is not None:
+                self.go(teacher)
 
     def _look(self, queue: Any, place: tuple[int, ...]) -> tuple[str, str]:
         """How a cell is drawn, and what it says."""

@@ -26,6 +26,7 @@ from napari_spad.desk import (
     Request,
     Result,
     form_layout,
+    link,
     named,
     setting,
 )
@@ -47,7 +48,7 @@ __all__ = ["SegmentPanel"]
 
 HINT = (
     "Open an image (<b>File › Open</b>), or start with the "
-    '<a href="sample" style="color: #4c9aff">phantom OCT stack</a>. Then press Segment.'
+    f"{link('phantom OCT stack', 'sample')}. Then press Segment."
 )
 
 

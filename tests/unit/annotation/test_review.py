@@ -38,6 +38,8 @@ def test_certainty_expects_no_error_and_structures_are_named() -> None:
     assert expected.error == 0
     assert expected.dice == {1: 1.0, 3: 1.0}
     assert expected.spot is None
+    assert expected.shown == 10 * 30 + 4 * 30
+    assert expected_error(labels, uncertainty, K, {3}).shown == 10 * 30
 
 
 def test_a_structure_that_phantoms_alone_have_taught_counts_where_there_is_no_other() -> None:
@@ -181,6 +183,22 @@ def test_an_accepted_one_that_is_edited_comes_again() -> None:
         q.mark((z,), "accepted")
     q.mark((0,), "edited")
     assert q.next((1,)) == (0,)
+
+
+def test_the_bscan_to_teach_with_is_the_one_whose_draft_shows_most() -> None:
+    q = queue(0.9, 0.1, 0.2, 0.3)
+    assert q.teacher() is None  # nothing is shown
+    for z, shown in ((1, 50), (2, 70)):
+        assert q.teacher() is None  # no choice
+        q.put((z,), 0.1, shown)
+    assert q.teacher() == (2,)
+    q.put((1,), 0.1, 70)
+    assert q.teacher() == (1,)  # the first of equals
+    for state in ("seen", "edited", "skipped"):
+        q.mark((1,), state)
+        assert q.teacher() == (1,)
+    q.mark((3,), "accepted")  # somebody has begun
+    assert q.teacher() is None
 
 
 def test_ranks_put_open_ones_before_skipped_before_accepted() -> None:

@@ -56,11 +56,14 @@ class Expected:
         Expected Dice of each structure of the label map.
     spot : (row, column) or None
         A pixel amid the largest uncertain region; None where nothing is uncertain.
+    shown : int
+        Pixels of the structures that count.
     """
 
     error: float
     dice: dict[int, float]
     spot: tuple[int, int] | None
+    shown: int
 
 
 def expected_error(
@@ -97,16 +100,18 @@ def expected_error(
             "(H, W) both"
         )
     wrong = mismatch(uncertainty, num_classes)
-    dice = {}
+    dice, shown = {}, 0
     for value, box in enumerate(ndimage.find_objects(np.where(labels < num_classes, labels, 0)), 1):
         if box is not None:
             wide = tuple(
                 slice(max(s.start - BAND_PX, 0), s.stop + BAND_PX) for s in box
             )  # what is further away does not count
-            dice[value] = _expected_dice(labels[wide] == value, labels[wide] == 0, wrong[wide])
+            own = labels[wide] == value
+            dice[value] = _expected_dice(own, labels[wide] == 0, wrong[wide])
+            shown += 0 if value in aside else int(np.count_nonzero(own))
     counted = [one for value, one in dice.items() if value not in aside] or [*dice.values()]
     error = 1 - math.fsum(counted) / len(counted) if counted else float(wrong.max(initial=0))
-    return Expected(error, dice, uncertain_spot(wrong))
+    return Expected(error, dice, uncertain_spot(wrong), shown)
 
 
 def taught_by_phantoms(

@@ -2,7 +2,7 @@
 
 The worst come first, by expected error (:mod:`spad.annotation.expected_errors`). What was looked at
 comes again when all the others were; what was skipped comes last; what was accepted does not come
-again, unless it is edited.
+again, unless it is edited. Who wants the model to learn begins elsewhere: see `Queue.teacher`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,20 @@ class Queue:
         Expected error of each B-scan that can be reviewed.
     state : dict of Place to State
         Of each B-scan that has one other than "not seen".
+    shown : dict of Place to int
+        Pixels of the structures of each B-scan's draft.
     """
 
     def __init__(self) -> None:
         self.error: dict[Place, float] = {}
+        self.shown: dict[Place, int] = {}
         self.state: dict[Place, State] = {}
         self._visited: set[Place] = set()
         self._begun = False
 
-    def put(self, place: Place, error: float) -> None:
-        """Take in a B-scan, or its new expected error."""
-        self.error[place] = error
+    def put(self, place: Place, error: float, shown: int = 0) -> None:
+        """Take in a B-scan, or its new expected error and draft."""
+        self.error[place], self.shown[place] = error, shown
         self.state.setdefault(place, "not seen")
 
     def mark(self, place: Place, state: State) -> bool:
@@ -59,6 +62,22 @@ class Queue:
         """Whether a B-scan is likely to be poor, and nobody has dealt with it."""
         dealt_with = self.state.get(place, "not seen") in ("edited", "accepted")
         return not dealt_with and self.error.get(place, 0.0) >= UNCERTAIN
+
+    def teacher(self) -> Place | None:
+        """Choose the B-scan to correct first if the model is to learn: its draft shows most.
+
+        One lesson of it brings the others more than one of the worst does, which often shows little
+        or what the others do not (docs/results.md, Learning an eye).
+
+        Returns
+        -------
+        Place or None
+            None once a B-scan is accepted, and where there is no choice.
+        """
+        some = [place for place, shown in self.shown.items() if shown]
+        if len(some) < 2 or self.count("accepted"):
+            return None
+        return max(some, key=lambda place: (self.shown[place], [-at for at in place]))
 
     def ranked(self) -> list[Place]:
         """Every B-scan: those still to be accepted, worst first, then skipped, then accepted."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.annotation import STATES, Queue, State, check_sum, expected_error, taught_by_phantoms
+from SPADLib.desk import numbered
 from SPADLib.scene import PERCENT, REVIEW, Result, kept
 
 __all__ = ["Review"]
@@ -53,7 +54,7 @@ class Review:
         for bscan in sorted(self.result.segmented if bscans is None else bscans):
             share = uncertainty[bscan].astype(np.float32) / PERCENT
             expected = expected_error(labels[bscan], share, len(self.result.classes), aside)
-            self.queue.put((bscan,), expected.error)
+            self.queue.put((bscan,), expected.error, expected.shown)
             self._spots[bscan] = expected.spot
             self._follow(bscan, labels[bscan], new=bscan not in self._sums)
             yield bscan
@@ -130,6 +131,9 @@ class Review:
         done = self.queue.count("accepted")
         uncertain = sum(self.queue.uncertain(p) for p in self.queue.error)
         more = f"; {uncertain} likely to be poor" if uncertain else ""
+        teacher = self.queue.teacher()
+        if teacher is not None:
+            more += f". B-scan {numbered(teacher[0])} shows most: corrected first, it teaches most"
         return f"{done} of {count} B-scans accepted{more}."
 
     def _keep(self) -> None:
