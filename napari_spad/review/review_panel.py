@@ -225,7 +225,7 @@ class ReviewPanel(QWidget):
         text = text if ready == len(cells) else f"{text}, {ready} segmented"
         if (teacher := queue.teacher()) is not None:
             name = link(self._name(teacher), "teacher")
-            text += f". {name} shows most: corrected first, it teaches most"
+            text += f". {name} shows most: to let the model learn, begin there"
         self.progress.setText(text)
         self.strip.show_cells(
             [Cell(*self._look(queue, c)) for c in cells],

@@ -35,13 +35,13 @@ def test_the_most_uncertain_b_scans_come_first(review):
     assert f"B-scan 3: expected error {panel.table.item(0, 2).text()}" in panel.strip.cells[3].tip
 
 
-def test_a_click_goes_to_the_bscan_that_teaches_most(review, qtbot):
+def test_a_click_goes_to_the_bscan_that_shows_most(review, qtbot):
     viewer, dock, panel = review(metadata={"bscan_names": ["a", "b", "<c>", "d", "e"]})
     result = dock.desk.result
     areas = [int((np.asarray(result.layer.data[z]) > 0).sum()) for z in range(5)]
     most = int(np.argmax(areas))
     text = panel.progress.text()
-    assert "shows most: corrected first, it teaches most" in text
+    assert "shows most: to let the model learn, begin there" in text
     assert f">{most} · " in text
     assert "<c>" not in text
     viewer.dims.set_current_step(0, (most + 1) % 5)
@@ -50,7 +50,7 @@ def test_a_click_goes_to_the_bscan_that_teaches_most(review, qtbot):
     viewer.layers.selection.active = result.layer
     press(viewer, qtbot, "A")
     panel.refresh()
-    assert "teaches" not in panel.progress.text()
+    assert "begin there" not in panel.progress.text()
 
 
 def test_b_scans_are_called_by_their_names(review):

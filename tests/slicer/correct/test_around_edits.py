@@ -172,9 +172,9 @@ def test_the_most_doubtful_bscan_comes_first_then_the_next(doubtful_result):
     assert review.next(2) == 1
     assert [r[0] for r in review.rows()][:2] == [2, 1]
     most = int(np.argmax([(one > 0).sum() for one in doubtful_result.labels()]))
-    assert f"B-scan {most + 1} shows most: corrected first, it teaches most." in review.summary()
+    assert f"B-scan {most + 1} shows most: to let the model learn, begin there." in review.summary()
     review.mark(2, "accepted")
-    assert "teaches" not in review.summary()
+    assert "begin there" not in review.summary()
     assert review.rows()[-1][0] == 2
     assert review.summary().startswith("1 of 4 B-scans accepted")
     assert review.accepted() == {2}

@@ -64,10 +64,10 @@ class Queue:
         return not dealt_with and self.error.get(place, 0.0) >= UNCERTAIN
 
     def teacher(self) -> Place | None:
-        """Choose the B-scan to correct first if the model is to learn: its draft shows most.
+        """Choose the B-scan to begin with if the model is to learn: its draft shows most.
 
-        One lesson of it brings the others more than one of the worst does, which often shows little
-        or what the others do not (docs/results.md, Learning an eye).
+        The worst one is a poor beginning: it often shows little, or what the others do not
+        (docs/results.md, Which B-scan first).
 
         Returns
         -------

@@ -133,7 +133,8 @@ class Review:
         more = f"; {uncertain} likely to be poor" if uncertain else ""
         teacher = self.queue.teacher()
         if teacher is not None:
-            more += f". B-scan {numbered(teacher[0])} shows most: corrected first, it teaches most"
+            most = numbered(teacher[0])
+            more += f". B-scan {most} shows most: to let the model learn, begin there"
         return f"{done} of {count} B-scans accepted{more}."
 
     def _keep(self) -> None:
