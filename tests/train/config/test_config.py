@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import spad
 from spad.checkpoint import Card, label_classes
 from spad.checkpoint.card import InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.safetensors_file import save
@@ -343,6 +344,22 @@ def test_a_run_from_a_checkpoint_has_its_network(
     own = load(tmp_path, text, "network.widths=[8, 8, 8, 8, 8]").network
     assert own.widths == (8, 8, 8, 8, 8)
     assert own.blocks == NetworkConfig().blocks
+
+
+def test_a_run_from_a_checkpoint_sees_images_and_samples_as_it(tmp_path: Path) -> None:
+    text = 'init = "oct-lesions"\n' + SMALLEST
+    card, config = spad.load("oct-lesions").card, load(tmp_path, text)
+    assert config.input == replace(card.input, statistics={})
+    assert config.sampling == card.sampling
+    assert config.schedule == card.schedule
+    # What is spoken of is as it is said, section by section; a preset speaks too.
+    asked = load(tmp_path, text, "input.size=[64, 96]", "sampling.steps=5")
+    assert asked.input == InputConfig(size=(64, 96))
+    assert asked.sampling == SamplingConfig(steps=5)
+    assert load(tmp_path, text, "preset=paper").sampling.steps == 250
+    # Times of a chain of 250 steps are none of another.
+    other = load(tmp_path, text, "schedule.steps=100")
+    assert (other.sampling, other.input.size) == (SamplingConfig(), card.input.size)
 
 
 def test_a_checkpoint_that_is_not_there_is_said_by_the_run(tmp_path: Path) -> None:

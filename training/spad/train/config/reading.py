@@ -1,7 +1,8 @@
 """Reading a configuration: TOML, ``key=value`` words, and what earlier versions have stored.
 
 Values come from the defaults of the sections, then the preset, then the file, then the words. A run
-that starts from a checkpoint has that one's network, unless the file or the words speak of it.
+that starts from a checkpoint has that one's network, input, noise schedule and sampling, unless the
+file or the words speak of them: weights are worth little on images of another scale.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"preset {preset!r} is unknown; choose among {', '.join(PRESETS)}")
     network = given.get("network")
     kind = network.get("kind") if isinstance(network, dict) else None
-    before = _network_of_init(given, path.parent)
     below: dict[str, Any] = dict(PRESETS[preset])
+    before = _of_init(given, below, path.parent)
     if given.get("method") == "unet":
         below.pop("loss", None)  # the presets say how a diffusion is trained
         if kind not in PLAIN:
@@ -97,19 +98,27 @@ def _data_folder(folder: str, beside: Path) -> Path:
     )
 
 
-def _network_of_init(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The network of the checkpoint that a run starts from, as the run's method needs it."""
+def _of_init(given: Mapping[str, Any], below: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Sections of the checkpoint that a run starts from, those of which nobody speaks.
+
+    The network as the run's method needs it; the sampling, which belongs to a network and a noise
+    schedule, where those are the checkpoint's and no preset (`below`) has its own.
+    """
     init = given.get("init")
-    if not init or not isinstance(init, str) or "network" in given:
+    if not init or not isinstance(init, str):
         return {}
     try:
-        network = plain(read_card(installed().get(init, folder / init)).network)
+        card = plain(read_card(installed().get(init, folder / init)))
     except (OSError, ValueError):
         return {}  # which is said when the run opens it
+    card["input"].pop("statistics")
+    found = {name: card[name] for name in ("network", "input", "schedule") if name not in given}
+    if {"network", "schedule"} <= found.keys() and "sampling" not in (*given, *below):
+        found["sampling"] = card["sampling"]
     trained = {"unet": "unet", "spad": "cached"}.get(given.get("method", "spad"))
-    if trained and network["kind"] in ("unet", "cached"):
-        network["kind"] = trained
-    return {"network": network}
+    if trained and "network" in found and found["network"]["kind"] in ("unet", "cached"):
+        found["network"]["kind"] = trained
+    return found
 
 
 def stored_config(stored: Any, where: str, remedy: str = "") -> Config:
