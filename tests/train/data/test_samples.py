@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -248,6 +250,37 @@ def test_ignored_pixels_stay_ignored_when_mirrored() -> None:
         Augmentation(flip_swaps=(("a", "b"),)), ["background", "a", "b"]
     )
     assert table[[0, 1, 2, 3, 255]].tolist() == [0, 2, 1, 3, 255]
+
+
+@pytest.mark.parametrize(
+    ("names", "pair"),
+    [
+        (["left lung", "heart", "right lung"], "'left lung' and 'right lung'"),
+        (["Lunge_Rechts", "lunge links"], "'Lunge_Rechts' and 'lunge links'"),
+        (["clavicle (L)", "clavicle (R)"], "'clavicle (L)' and 'clavicle (R)'"),
+        (["left lung", "right clavicle"], ""),
+        (["IS/OS", "OS-RPE"], ""),
+    ],
+)
+def test_left_and_right_that_do_not_change_places_are_told(names: list[str], pair: str) -> None:
+    names = ["background", *names]
+    still = Augmentation(flip=False)
+    swapped = Augmentation(flip_swaps=((names[1], names[-1]),))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        augmentation.swap_table(still, names)
+        augmentation.swap_table(swapped, names)
+        if not pair:
+            augmentation.swap_table(Augmentation(), names)
+    if pair:
+        with pytest.warns(UserWarning, match=re.escape(f"{pair} look alike in mirrored images")):
+            augmentation.swap_table(Augmentation(), names)
+
+
+def test_a_class_changes_places_with_one_other() -> None:
+    pairs = (("a", "b"), ("b", "c"))
+    with pytest.raises(ValueError, match="names 'b' twice"):
+        augmentation.swap_table(Augmentation(flip_swaps=pairs), ["background", "a", "b", "c"])
 
 
 def test_flip_swaps_of_a_class_that_is_not_there_are_refused() -> None:

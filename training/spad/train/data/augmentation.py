@@ -6,6 +6,10 @@ worker or rank.
 
 from __future__ import annotations
 
+import itertools
+import json
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,19 +26,38 @@ _F32 = NDArray[np.float32]
 _SHADOWS = 4  # at most, in one image
 _STRIP = (0.2, 0.6)  # columns of another image that come into one, of its width
 _SEAM = 8  # columns over which they fade in
+_SIDES = [
+    {"left", "right"}, {"l", "r"}, {"links", "rechts"}, {"gauche", "droit"}, {"gauche", "droite"},
+    {"izquierdo", "derecho"}, {"izquierda", "derecha"}, {"sinistro", "destro"},
+]  # fmt: skip
 _WIDTH = (0.005, 0.04)  # of a shadow (standard deviation), of the image's width
 
 
 def swap_table(config: Augmentation, names: Sequence[str]) -> NDArray[np.uint8]:
     """Class values after a mirroring, uint8 of shape (256,).
 
+    Warns of classes that are called left and right and do not change places.
+
     Raises
     ------
     ValueError
-        ``flip_swaps`` names a class that the model lacks.
+        ``flip_swaps`` names a class that the model lacks, or one twice.
     """
     table = np.arange(256, dtype=np.uint8)
+    given = [name for pair in config.flip_swaps for name in pair]
+    if config.flip and (pair := _unswapped(names, given)):
+        warnings.warn(
+            f"{pair[0]!r} and {pair[1]!r} look alike in mirrored images, and are mixed up so: let "
+            f"them change places, augmentation.flip_swaps=[{json.dumps(pair, ensure_ascii=False)}],"
+            " or set augmentation.flip=false",
+            stacklevel=3,
+        )
     for pair in config.flip_swaps:
+        if repeated := [name for name in pair if given.count(name) > 1]:
+            raise ValueError(
+                f"augmentation.flip_swaps names {repeated[0]!r} twice; a class changes places with "
+                "one other"
+            )
         if unknown := [name for name in pair if name not in names]:
             raise ValueError(
                 f"augmentation.flip_swaps names {unknown[0]!r}; the classes are {', '.join(names)}"
@@ -42,6 +65,16 @@ def swap_table(config: Augmentation, names: Sequence[str]) -> NDArray[np.uint8]:
         left, right = (names.index(name) for name in pair)
         table[[left, right]] = right, left
     return table
+
+
+def _unswapped(names: Sequence[str], given: Sequence[str]) -> tuple[str, str] | None:
+    """Two classes that differ in their side alone, and are not among the given ones."""
+    words = {name: re.findall(r"[^\W_]+", name.casefold()) for name in names if name not in given}
+    for (one, its), (other, theirs) in itertools.combinations(words.items(), 2):
+        apart = [{a, b} for a, b in itertools.zip_longest(its, theirs) if a != b]
+        if len(apart) == 1 and apart[0] in _SIDES:
+            return one, other
+    return None
 
 
 def warp_matrix(
