@@ -19,6 +19,8 @@ from spad.pictures import image_files
 from spad.train.data import (
     check,
     class_table,
+    model_mapping,
+    named_members,
     read_image,
     read_labels,
     split_validation,
@@ -133,6 +135,46 @@ def test_a_mapping_brings_values_to_classes() -> None:
     assert table.dtype == np.uint8
     assert table[[0, 1, 2, 5, 7, 255]].tolist() == [0, 2, 2, 0, 255, 255]
     assert class_table({0: "a", 3: "b"})[[0, 3]].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "mapping", "said"),
+    [
+        ({0: "SRF", 1: "background"}, None, "that is 'background' here"),
+        ({0: "Nothing", 1: "Background"}, None, "that is 'Background' here"),
+        ({1: "SRF", 2: "IRF"}, None, "value 0 is none here"),
+        (NAMES, {"SRF": [1], "IRF": [2], "background": [0]}, "that is 'background' here"),
+        (NAMES, {"SRF": [1], "Grund": ["background"], "IRF": [2]}, "that is 'Grund' here"),
+    ],
+)
+def test_the_first_class_is_the_background(names: dict[int, str], mapping: Any, said: str) -> None:
+    with pytest.raises(CaseError, match=f"the first class is '.*no score counts; {said}: "):
+        class_table(names, mapping)
+
+
+def test_a_background_may_have_any_name_and_any_value() -> None:
+    assert class_table({1: "background", 2: "SRF"})[[1, 2]].tolist() == [0, 1]
+    assert class_table({0: "SRF", 4: "rest"}, {"background": [4], "SRF": [0]})[[0, 4]].tolist() == [
+        1,
+        0,
+    ]
+    mapping = {"Grund": [1], "SRF": [2], "ignore": [0]}
+    assert class_table({0: "unread", 1: "x", 2: "y"}, mapping)[:3].tolist() == [255, 0, 1]
+
+
+def test_what_a_model_was_trained_on_is_known_by_names_not_by_the_folders_name(
+    folder: Path, tmp_path: Path
+) -> None:
+    opened, classes = open_folder(folder), ["background", "fluid"]
+    stored = named_members(opened.names, {"background": [0], "fluid": ["SRF", 2, "drusen"]})
+    assert stored == {"background": ["background"], "fluid": ["SRF", "IRF"]}
+    assert model_mapping(opened, classes, stored=stored) == {**stored, "ignore": []}
+    other = tmp_path / "elsewhere" / "set"
+    write_folder(other, [new("Q1")], {0: "background", 1: "cyst", 2: "drusen"})
+    with pytest.raises(CaseError, match="was not trained on this folder; say what is what: --map"):
+        model_mapping(open_folder(other), classes, stored=stored)
+    # Cards of older versions have numbers, and are believed.
+    assert model_mapping(open_folder(other), classes, stored={"fluid": [1, 2]})["fluid"] == [1, 2]
 
 
 def test_all_faults_of_a_mapping_are_told() -> None:

@@ -122,6 +122,15 @@ def test_no_folder_at_all_is_refused(tmp_path: Path) -> None:
         prepared(config_of(tmp_path, folders="[]"))
 
 
+def test_an_image_that_trains_and_validates_is_told_whatever_its_name(tmp_path: Path) -> None:
+    seen = [new("a"), new("b", seed=1), new("v", "val", seed=2)]
+    folder(tmp_path / "set", *seen)
+    folder(tmp_path / "two", new("c", seed=3), new("w", "val", seed=1), new("x", "val", seed=4))
+    said = r"1 of 3 validation images train too, byte for byte, such as .*two.images.w\.png and .*b"
+    with pytest.warns(UserWarning, match=said):
+        prepared(config_of(tmp_path, folders='["set", "two"]'))
+
+
 # --- classes
 
 
@@ -139,6 +148,19 @@ def test_several_folders_with_other_numbers_train_one_model(tmp_path: Path) -> N
     tables = {case.name: table[:4].tolist() for case, table in (*made.training, *made.validation)}
     assert tables["a"] == tables["v"] == [0, 2, 1, 255]
     assert tables["b"] == tables["w"] == [0, 1, 2, 255]
+
+
+def test_the_card_remembers_by_name_what_became_each_class(tmp_path: Path) -> None:
+    folder(tmp_path / "set", new("a"), new("v", "val", seed=1))
+    path = config_of(tmp_path, text="[classes]\nbackground = [0]\nfluid = [1, 2]\n")
+    stored = prepared(path).card.training["mapping"]
+    assert stored == {"set": {"background": ["background"], "fluid": ["SRF", "IRF"]}}
+
+
+def test_phantoms_need_the_background_first_too(tmp_path: Path) -> None:
+    path = config_of(tmp_path, text="[classes]\nSRF = []\nbackground = []\n", folders="[]")
+    with pytest.raises(ConfigError, match="the first class is 'SRF'"):
+        prepared(path, "data.phantoms=1")
 
 
 def test_ignored_values_are_no_class(run: Path) -> None:

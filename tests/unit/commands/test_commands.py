@@ -616,6 +616,19 @@ def test_other_classes_need_a_mapping(
         assert message in refused(capsys, "evaluate", model, path, "--map", wrong)
 
 
+def test_classes_that_the_data_know_apart_are_merged_without_a_mapping(
+    model: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    reports = [tmp_path / "own.json", tmp_path / "mapped.json"]
+    mapped = ["--map", "background=0", "fluid=1,2", "PED=3", "SHRM=4", "IS/OS=5"]
+    for report, words in zip(reports, ([], mapped), strict=True):
+        words = ["--merge", "fluid=SRF,IRF", *words, "-o", str(report)]
+        assert main(["evaluate", str(model), str(phantoms), *FAST, *words]) == 0
+    own, given = (json.loads(report.read_text()) for report in reports)
+    assert own["structures"] == given["structures"]
+    assert own["cases"]["mapping"]["fluid"] == ["SRF", "IRF"]
+
+
 def test_the_mapping_of_the_training_is_remembered(
     model: Path, phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

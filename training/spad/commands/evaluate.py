@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spad.commands.options import (
     add_cases,
@@ -17,6 +20,13 @@ from spad.commands.options import (
     say,
 )
 from spad.remote import model_on
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spad.cases import CaseFolder
+    from spad.checkpoint import Card
 
 __all__ = ["add_arguments", "run"]
 
@@ -59,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     folder = open_folder(args.cases)
     for text in folder.said:
         say(text)
-    mapping = mapping_of(folder, card, args.map, names)
+    mapping = _mapping(folder, card, args.map, names, merged)
     check([folder], mapping, [args.split])
 
     import spad
@@ -86,6 +96,29 @@ def run(args: argparse.Namespace) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, content)
     return 0
+
+
+def _mapping(
+    folder: CaseFolder,
+    card: Card,
+    given: list[str] | None,
+    names: Sequence[str],
+    merged: NDArray[np.uint8],
+) -> Any:
+    """The folder's values of each class; those of the model's own are taken together as they are.
+
+    A folder that knows the classes apart needs no ``--map`` to have them scored together.
+    """
+    from spad.cases import CaseError
+
+    if given is None and folder.names and not set(folder.names.values()) <= set(names):
+        with contextlib.suppress(CaseError):  # else it says what is missing of the merged ones
+            own = mapping_of(folder, card)
+            found: dict[str, list[int | str]] = {name: [] for name in names}
+            for one in card.classes:
+                found[names[merged[one.value]]] += own.pop(one.name)
+            return {**found, **own}
+    return mapping_of(folder, card, given, names)
 
 
 def _progress(done: int, total: int) -> None:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
         IGNORED,
         class_table,
         judged_classes,
+        misplaced_background,
         model_mapping,
+        named_members,
         parse_mapping,
     )
     from spad.train.data.folder_writing import target_problems, whole_folder, write_folder

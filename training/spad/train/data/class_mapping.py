@@ -19,7 +19,9 @@ __all__ = [
     "IGNORED",
     "class_table",
     "judged_classes",
+    "misplaced_background",
     "model_mapping",
+    "named_members",
     "parse_mapping",
     "unknown_members",
 ]
@@ -51,9 +53,10 @@ def class_table(
     Raises
     ------
     CaseError
-        A repeated or an unmapped value, or too many or too few classes; all of them listed.
+        A repeated or an unmapped value, too many or too few classes, or a first class that is not
+        the background; all of them listed.
     """
-    table = np.full(256, IGNORE, np.uint8)
+    table, by_value = np.full(256, IGNORE, np.uint8), mapping is None
     if mapping is None:
         mapping = {name: [value] for value, name in names.items()}
     problems = []
@@ -78,9 +81,47 @@ def class_table(
             f"the values {', '.join(missing)} are in no class; map them to one "
             f'("{classes[0] if classes else "background"}", perhaps) or to "{IGNORED}"'
         )
+    if classes and not problems:
+        first = "" if by_value and 0 not in names else owner.get(0, classes[0])
+        problems += filter(None, [misplaced_background(classes, first)])
     if problems:
         raise CaseError(problems)
     return table
+
+
+def misplaced_background(classes: Sequence[str], of_zero: str) -> str:
+    """What is wrong with the order of a model's classes, whose first is its background.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        In the model's order.
+    of_zero : str
+        The class of the data set's value 0, if no class is called background; empty: none.
+
+    Returns
+    -------
+    str
+        Empty where nothing is.
+    """
+    named = next((name for name in classes if name.casefold() == "background"), of_zero)
+    if named in (classes[0], IGNORED):
+        return ""
+    place = "put it first in [classes]" if named else "give [classes] that begins with it"
+    return (
+        f"the first class is {classes[0]!r}, and a model's first class is its background, which no "
+        f"score counts; {f'that is {named!r} here' if named else 'value 0 is none here'}: {place}"
+    )
+
+
+def named_members(
+    names: Mapping[int, str], mapping: Mapping[str, Sequence[int | str]]
+) -> dict[str, list[str]]:
+    """Give a mapping as names of a data set's values, which mean the same in any other set."""
+    return {
+        name: [names[v] for one in _members(members) if (v := _value(one, names)) is not None]
+        for name, members in mapping.items()
+    }
 
 
 def judged_classes(
@@ -191,9 +232,8 @@ def model_mapping(
         found = {name: list(members) for name, members in given.items()}
     elif set(folder.names.values()) <= set(classes):
         found = {name: [name] for name in folder.names.values()}
-    elif isinstance(stored, Mapping) and stored:
-        for name, members in stored.items():
-            found[str(name)] = [one for one in _members(members) if type(one) in (int, str)]
+    elif remembered := _remembered(folder, stored):
+        found = remembered
     else:
         has = ", ".join(f"{value} {name!r}" for value, name in folder.names.items())
         raise CaseError(
@@ -211,6 +251,21 @@ def model_mapping(
             ]
         )
     return {name: found.get(name, []) for name in (*classes, IGNORED)}
+
+
+def _remembered(folder: CaseFolder, stored: Any) -> dict[str, list[int | str]]:
+    """What a checkpoint says about a folder; empty if of another folder of that name.
+
+    Older checkpoints have numbers, which tell no folder from another.
+    """
+    found: dict[str, list[int | str]] = {}
+    for name, members in stored.items() if isinstance(stored, Mapping) else ():
+        found[str(name)] = [
+            one for one in _members(members) if type(one) is int or one in folder.names.values()
+        ]
+    said = [one for members in found.values() for one in members]
+    whole = any(type(one) is int for one in said) or set(said) >= set(folder.names.values())
+    return found if whole else {}
 
 
 def parse_mapping(parts: Iterable[str]) -> dict[str, list[int | str]]:

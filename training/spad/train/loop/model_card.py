@@ -13,7 +13,7 @@ from spad.cases import Case, CaseFolder
 from spad.checkpoint import Card, LabelClass, joined_records
 from spad.inference import normalise
 from spad.train.config import Config
-from spad.train.data import endless, read_image
+from spad.train.data import endless, named_members, read_image
 from spad.train.loop.pretrained_encoder import credit
 
 __all__ = ["unscored_card"]
@@ -46,9 +46,22 @@ def unscored_card(
             **({"learnt": learnt} if learnt else {}),
             **({"encoder": owed} if (owed := credit(config.network, config.sam)) else {}),
             "cases": {"training": len(training), "validation": len(validation)},
-            "mapping": {f.path.name: dict(config.classes) for f in folders},
+            "mapping": _mappings(config, folders),
         },
     )
+
+
+def _mappings(config: Config, folders: Sequence[CaseFolder]) -> dict[str, dict[str, list[str]]]:
+    """What became each class, by the name of each folder.
+
+    Names, not values: a folder of the same name elsewhere may number other structures so.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for folder in folders:
+        of_name = found.setdefault(folder.path.name, {})
+        for name, members in named_members(folder.names, config.classes).items():
+            of_name[name] = list(dict.fromkeys([*of_name.get(name, []), *members]))
+    return found
 
 
 def _origin(

@@ -28,6 +28,7 @@ from spad.train.data import (
     class_table,
     judged_classes,
     limit_cases,
+    misplaced_background,
     phantom_case,
     phantom_table,
     shown_classes,
@@ -90,6 +91,8 @@ def prepare(config: Config) -> Prepared:
     values = {folder.path: folder.names for folder in folders}
     tables = {path: class_table(one, mapping) for path, one in values.items()}
     training, validation = _cases(config, folders, splits)
+    if whole:
+        _say_shared(training, validation, inspector)
     names = [n for n in mapping if n != IGNORED] if mapping else _names(folders)
     table, looked = phantom_table(names)
     if data.phantoms:
@@ -167,6 +170,23 @@ def _cases(
     return training, validation
 
 
+def _say_shared(training: Sequence[Case], validation: Sequence[Case], inspector: Inspector) -> None:
+    """Warn of images that train and validate, whatever names and patients they have."""
+    known = {
+        inspector.image(case).digest: case for case in training if not isinstance(case, PhantomCase)
+    }
+    shared = [case for case in validation if not isinstance(case, PhantomCase)]
+    shared = [case for case in shared if inspector.image(case).digest in known]
+    if shared:
+        twin = known[inspector.image(shared[0]).digest]
+        warnings.warn(
+            f"{len(shared)} of {len(validation)} validation images train too, byte for byte, such "
+            f"as {shared[0].image} and {twin.image}: the scores will be too good; keep each image, "
+            "with all others of its patient, in one split",
+            stacklevel=3,
+        )
+
+
 def _validation_phantoms(shape: tuple[int, int]) -> tuple[Case, ...]:
     """Give the cases that validate where there is no case folder."""
     made = tuple(phantom_case(VALIDATION_SEEDS + i, shape) for i in range(_VALIDATION_PHANTOMS))
@@ -219,7 +239,9 @@ def _stamp(case: Case, inspector: Inspector, whole: bool) -> Iterable[str]:
 
 
 def _say_phantoms(names: Sequence[str], looked: NDArray[np.bool_]) -> None:
-    """Say which classes phantoms have; refuse those that have none of a model's."""
+    """Say which classes phantoms have; refuse a model that has none of theirs, or out of order."""
+    if fault := misplaced_background(names, names[0]):
+        raise ConfigError(fault)
     shared = [n for n in phantom.CLASS_NAMES[1:] if n in names]
     if not shared:
         raise ConfigError(
