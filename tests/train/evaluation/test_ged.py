@@ -51,6 +51,16 @@ def test_a_pixel_that_one_rater_ignores_counts_for_none() -> None:
     assert energy_distance(s, y, K) == pytest.approx(expected)
 
 
+def test_what_nobody_looked_for_is_no_distance() -> None:
+    seen, none = np.array([[1, 1, 2, 2, 0]], np.uint8), np.array([[1, 1, 0, 0, 0]], np.uint8)
+    samples = np.stack([seen, none])
+    judged = np.array([True, True, False])
+    assert energy_distance(samples, none[None], 3, judged=judged) == 0
+    # Half of the samples show what the annotation lacks, one structure of two.
+    assert energy_distance(samples, none[None], 3) == pytest.approx((2 * 0.5 - 0.5) / 2)
+    assert energy_distance(samples, none[None], 3, judged=judged & False) == 0
+
+
 def test_the_raters_of_a_phantom_are_nearer_to_themselves_than_one_opinion_is() -> None:
     k = len(phantom.CLASS_NAMES)
     for seed in (1, 7, 17):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,23 @@ def let_fit(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 def refused(capsys: pytest.CaptureFixture[str], model: Path | str, cases: Path, *w: str) -> str:
     assert tune(model, cases, *w) == 2
     return capsys.readouterr().err
+
+
+def test_what_cases_json_says_makes_other_measurements(cases: Path, tmp_path: Path) -> None:
+    """A structure that nobody looked for, or millimetres, change numbers that were kept."""
+    path = shutil.copytree(cases, tmp_path / "set")
+    told = json.loads((path / "cases.json").read_text()) if (path / "cases.json").exists() else {}
+
+    def hashes(**entry: object) -> list[str]:
+        new = {f"p{i}": {**told.get(f"p{i}", {}), **entry} for i in range(4)}
+        (path / "cases.json").write_text(json.dumps(new))
+        return [scan.sha256 for scan in scans_of(open_folder(path).splits["val"])]
+
+    plain = hashes()
+    assert plain == hashes()
+    apart = [hashes(annotated=["SRF"]), hashes(annotated=["SRF", "IRF"])]
+    apart += [hashes(spacing_mm=[0.004, 0.011]), hashes(spacing_mm=[0.004, 0.012])]
+    assert len({tuple(one) for one in [plain, *apart]}) == 5
 
 
 # --- what is written

@@ -16,18 +16,28 @@ from spad.metrics import confusion_matrix
 __all__ = ["energy_distance", "label_distance"]
 
 
-def label_distance(matrix: NDArray[Any]) -> float:
+def label_distance(matrix: NDArray[Any], looked: NDArray[np.bool_] | None = None) -> float:
     """d: mean over the structures of 1 - IoU, from a confusion matrix (K, K) of two label maps.
 
     A structure that neither map shows counts as agreement, distance 0, as in Kohl et al.; one that
-    a single map shows has distance 1. Background is no structure.
+    a single map shows has distance 1. Background is no structure, nor is what nobody looked for
+    (``looked``, bool (K - 1,); None: all were).
     """
     both = np.diag(matrix)[1:]
     union = matrix.sum(0)[1:] + matrix.sum(1)[1:] - both
-    return float(np.mean(np.where(union > 0, 1 - both / np.maximum(union, 1), 0)))
+    apart = np.where(union > 0, 1 - both / np.maximum(union, 1), 0)
+    if looked is not None:
+        apart = apart[looked]
+    return float(np.mean(apart)) if apart.size else 0.0
 
 
-def energy_distance(samples: NDArray[Any], raters: NDArray[np.uint8], classes: int) -> float:
+def energy_distance(
+    samples: NDArray[Any],
+    raters: NDArray[np.uint8],
+    classes: int,
+    *,
+    judged: NDArray[np.bool_] | None = None,
+) -> float:
     """``2 E d(S, Y) - E d(S, S') - E d(Y, Y')`` with d of :func:`label_distance`, squared GED.
 
     S, S' are drawn from the samples, Y, Y' from the annotations, independently: a map may meet
@@ -42,6 +52,8 @@ def energy_distance(samples: NDArray[Any], raters: NDArray[np.uint8], classes: i
         Annotations of the same image; pixels that one of them ignores (255) are left out of all.
     classes : int
         K, background included.
+    judged : ndarray of bool, shape (K,), optional
+        Which classes all raters looked for; what the samples show of others is no distance.
 
     Returns
     -------
@@ -49,22 +61,17 @@ def energy_distance(samples: NDArray[Any], raters: NDArray[np.uint8], classes: i
         0 where the samples are the annotations, each as often.
     """
     known = (raters != IGNORE).all(0)
+    looked = None if judged is None else judged[1:]
     maps = [samples[:, known], raters[:, known]]
 
-    def mean(one: NDArray[Any], two: NDArray[Any]) -> float:
-        return float(
-            np.mean([label_distance(confusion_matrix(a, b, classes)) for a in one for b in two])
-        )
+    def distance(one: NDArray[Any], two: NDArray[Any]) -> float:
+        return label_distance(confusion_matrix(one, two, classes), looked)
 
+    def own(maps: NDArray[Any]) -> float:
+        """Mean distance of all ordered pairs, each map with itself (0) among them."""
+        apart = [distance(maps[i], maps[j]) for i in range(len(maps)) for j in range(i)]
+        return 2 * sum(apart) / len(maps) ** 2
+
+    between = float(np.mean([distance(a, b) for a in maps[0] for b in maps[1]]))
     # method, Eq. 28
-    return 2 * mean(*maps) - sum(_own_distance(own, classes) for own in maps)
-
-
-def _own_distance(maps: NDArray[Any], classes: int) -> float:
-    """Mean distance of all ordered pairs, each map with itself (0) among them."""
-    apart = [
-        label_distance(confusion_matrix(maps[i], maps[j], classes))
-        for i in range(len(maps))
-        for j in range(i)
-    ]
-    return 2 * sum(apart) / len(maps) ** 2
+    return 2 * between - own(maps[0]) - own(maps[1])

@@ -144,13 +144,14 @@ class Bench:
         raters = np.stack([read_labels(case, self.table) for case in scan.cases])
         histograms: Any = 0
         surprise, pixels = 0.0, 0
-        matrices, distances = [], []
+        matrices, distances, judged = [], [], np.ones(k, bool)
         for case, labels in zip(scan.cases, raters, strict=True):
             spacing = case.spacing_mm if self.in_mm and case.spacing_mm else (1.0, 1.0)
             matrix, apart = compare(result.labels, labels, k, spacing)
             matrices.append(matrix.tolist())
             distances.append([None if math.isnan(d) else round(d, 6) for d in apart])
-            unseen = ~judged_classes(case, self.table, k, self.names)
+            looked = judged_classes(case, self.table, k, self.names)
+            judged, unseen = judged & looked, ~looked
             p = _merged(result.probability.astype(np.float32), unseen)
             near = contour_band(labels)
             histograms = histograms + np.stack(
@@ -166,7 +167,7 @@ class Bench:
             histograms=histograms.round(3).tolist(),
             surprise=(surprise, pixels),
             diversity=diversity(result.samples, k),
-            energy=energy_distance(result.samples, raters, k),
+            energy=energy_distance(result.samples, raters, k, judged=judged),
             encode_seconds=self._memory.last,
             chain_seconds=seconds,
         )

@@ -34,7 +34,7 @@ class Scan:
     """An image and its annotations, one a rater, each a case of the folder."""
 
     cases: tuple[Case, ...]
-    sha256: str  # of all its files
+    sha256: str  # of all its files, and of what else its measurements depend on
 
     @property
     def patient(self) -> str:
@@ -47,17 +47,15 @@ def scans_of(cases: Sequence[Case]) -> list[Scan]:
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(checkpoint.sha256(case.image), []).append(case)
-    return [
-        Scan(
-            tuple(own),
-            hashlib.sha256(
-                "".join(
-                    [image, *(checkpoint.sha256(c.labels) for c in own if c.labels is not None)]
-                ).encode()
-            ).hexdigest(),
-        )
-        for image, own in groups.items()
-    ]
+    in_mm = all(case.spacing_mm is not None for case in cases)
+    scans = []
+    for image, own in groups.items():
+        parts = [image, *(checkpoint.sha256(c.labels) for c in own if c.labels is not None)]
+        told = [[c.annotated, c.spacing_mm if in_mm else None] for c in own]
+        if any(one != [None, None] for one in told):  # what cases.json says counts too
+            parts.append(json.dumps(told))
+        scans.append(Scan(tuple(own), hashlib.sha256("".join(parts).encode()).hexdigest()))
+    return scans
 
 
 @dataclass(frozen=True, slots=True)
