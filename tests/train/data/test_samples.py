@@ -226,6 +226,21 @@ def test_outside_the_image_labels_are_ignored_and_the_image_continues(tmp_path: 
         np.testing.assert_allclose(right, 1, atol=1e-5)
 
 
+def test_strokes_thinner_than_the_networks_pixels_train(tmp_path: Path) -> None:
+    """Partly labelled: a line of a structure, and one of background, of an image 8 times larger."""
+    labels = np.full((512, 768), 255, np.uint8)
+    labels[96, 80:400] = 1
+    labels[200:202, 80:400] = 0
+    labels[300:400, 500:] = 2
+    image = np.arange(512, dtype=np.uint16)[:, None].repeat(768, 1)
+    small = one_case(tmp_path, image, labels, *STILL)[0]["labels"]
+    expected = np.full((64, 96), 255, np.uint8)
+    expected[12, 10:50] = 1
+    expected[25, 10:50] = 0
+    expected[37:50, 62:] = 2  # its first row and column begin within a pixel; nearest, as before
+    np.testing.assert_array_equal(small, expected)
+
+
 def test_a_mirrored_sample_is_the_mirrored_case_with_its_classes_swapped(tmp_path: Path) -> None:
     labels = np.zeros((64, 96), np.uint8)
     labels[10:20, 5:30] = 1  # left

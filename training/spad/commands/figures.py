@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import spad
 from spad.cases import open_folder, replaced_together
-from spad.checkpoint import IGNORE
 from spad.commands.options import (
     add_overwrite,
     add_sampling,
@@ -145,7 +144,7 @@ def _trained(
     """A case as at the start of the run, not augmented: ScD and BcD, neither clean nor a decoy."""
     config = run.config
     frame = frame_of((image.shape[0], image.shape[1]), config.input, 1)
-    scaled, small = frame.image(normalise(image, config.input)), frame.labels(labels, IGNORE)
+    scaled, small = frame.image(normalise(image, config.input)), frame.strokes(labels)
     p = replace(config.perturbation, clean=0.0, decoys=False)
     if config.method == "unet":
         p = replace(p, semantic=False, boundary=False)

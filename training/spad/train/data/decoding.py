@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import spad.inference.letterbox
 from spad.cases import Case, file_error
-from spad.checkpoint import IGNORE, InputConfig, plain
+from spad.checkpoint import InputConfig, plain
 from spad.inference import frame_of, normalise
 from spad.pictures import image_files
 from spad.train.data.cache import Cache
@@ -87,7 +87,7 @@ class Decoder:
             raise ValueError("; ".join(faults))
         frame = frame_of((image.shape[0], image.shape[1]), self._config, 1)
         scaled = frame.scale(normalise(image, self._config))
-        return scaled, frame.labels(table[values], IGNORE)
+        return scaled, frame.strokes(table[values])  # as in a lesson: none is too thin to count
 
     def _key(self, case: Case, table: NDArray[np.uint8]) -> str:
         config = plain(self._config)
