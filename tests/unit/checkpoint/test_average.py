@@ -62,7 +62,7 @@ def test_the_mean_is_written_with_the_first_card_and_nobodys_scores_or_licence(t
         ),
         (
             {"input": InputConfig(size=(64, 64), statistics={"histogram": [0.5] * 16})},
-            "differ in input (size (64, 64) and (256, 256), statistics);",
+            "differ in input (size (64, 64) and (256, 256));",
         ),
         ({"network": NetworkConfig(kind="unet")}, "differ in network (kind unet and "),
         ({"schedule": ScheduleConfig(steps=9)}, "differ in schedule (steps 9 and "),
@@ -75,6 +75,21 @@ def test_models_that_have_no_mean_are_refused_by_name(tmp_path, capsys, changes,
     assert words in told
     assert "b.safetensors" in told
     assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_models_of_other_images_have_a_mean_that_knows_the_images_of_all(tmp_path):
+    def of(heights, contrast, **more):
+        seen = {"heights": heights, "measures": {"contrast": contrast, **more}, "histogram": [1]}
+        return replace(CARD, input=InputConfig(statistics=seen))
+
+    one = written(tmp_path, "a", 1, of([60, 64, 70], [1, 2.0, 3], spacing=[1, 1, 1]))
+    other = written(tmp_path, "b", 3, of([50, 66, 68], [0.5, 4.0, 9]))
+    assert main(["average", one, other, "-o", str(tmp_path / "c.safetensors")]) == 0
+    card, tensors = load(tmp_path / "c.safetensors")
+    assert torch.equal(tensors["a"], torch.full((2, 2), 2.0))
+    assert card.input.statistics == {
+        "heights": [50, 65, 70], "measures": {"contrast": [0.5, 3, 9]}, "histogram": [1],
+    }  # fmt: skip
 
 
 def test_a_model_that_lacks_a_tensor_is_refused_by_name(tmp_path, capsys):

@@ -6,7 +6,9 @@ import argparse
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from spad.checkpoint.by_name import model_path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "averaged", "run"]
 
 _LONGEST = 80  # characters of a card's name
+_RANGES = [list(kinds) for kinds in product((int, float), repeat=3)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,13 +53,15 @@ def averaged(
     Parameters
     ----------
     paths : sequence of Path
-        Two or more checkpoints with equal networks, classes, schedules and input.
+        Two or more checkpoints with equal networks, classes, schedules and input; the images that
+        they were trained on may be others.
 
     Returns
     -------
     card : Card
         The first one's, without scores and licence, which were another model's; the name is of all,
-        and so are ``data`` and ``learnt`` of ``training``, which says of what it is the mean.
+        and so are what it knows of training images, and ``data`` and ``learnt`` of ``training``,
+        which says of what it is the mean.
     tensors : dict of torch.Tensor
     origin : mapping of torch.Tensor, optional
         What learns as it was before the first lesson, where it is one for all of them: a model that
@@ -76,7 +81,7 @@ def averaged(
     for path in paths[1:]:
         other, tensors = load(path)
         for what in ("network", "classes", "schedule", "input"):
-            if (theirs := getattr(other, what)) != (first := getattr(card, what)):
+            if (theirs := _compared(other, what)) != (first := _compared(card, what)):
                 raise ValueError(
                     f"{path} and {paths[0]} differ in {what} ({_difference(theirs, first)}); "
                     "average models that went on from a common one"
@@ -91,6 +96,11 @@ def averaged(
             total[name] += tensors[name].double()
     mean = {name: (tensor / len(paths)).to(kinds[name]) for name, tensor in total.items()}
     return _card_of(cards), mean, _one_origin(paths)
+
+
+def _compared(card: Card, what: str) -> Any:
+    """A part of a card without what it tells of the training images."""
+    return replace(card.input, statistics={}) if what == "input" else getattr(card, what)
 
 
 def _difference(one: Any, other: Any) -> str:
@@ -117,7 +127,24 @@ def _card_of(cards: Sequence[Card]) -> Card:
     name = f"mean of {', '.join(others)} and {last}" if others else last
     if len(name) > _LONGEST:
         name = f"mean of {len(cards)} models"
-    return replace(cards[0], name=name, training=told, scores={})
+    seen = _joined_ranges([card.input.statistics for card in cards])
+    known = replace(cards[0].input, statistics=seen)
+    return replace(cards[0], name=name, input=known, training=told, scores={})
+
+
+def _joined_ranges(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is alike, and of ranges (least, middle, greatest) those that hold all; the rest goes."""
+    found: dict[str, Any] = {}
+    for name, first in every[0].items():
+        values: list[Any] = [one.get(name) for one in every]
+        if all(value == first for value in values):
+            found[name] = first
+        elif all(isinstance(value, Mapping) for value in values):
+            found[name] = _joined_ranges(values)
+        elif all(isinstance(v, list) and [*map(type, v)] in _RANGES for v in values):
+            low, middle, high = zip(*values, strict=True)
+            found[name] = [min(low), fmean(middle), max(high)]
+    return found
 
 
 def _one_origin(paths: Sequence[Path]) -> Mapping[str, Tensor] | None:
