@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from spad.cases import NewCase
+from spad.train.config import Config, Data
+from spad.train.data import write_folder
 from spad.train.experiments.table import Spread, paired, read_table
-from spad.train.experiments.table_files import render
+from spad.train.experiments.table_files import markdown, render
+from spad.train.experiments.trial import scored_on
 
 
 def by_hand(out: Path, values: dict[str, dict[int, float]]) -> None:
@@ -48,6 +53,23 @@ def by_hand(out: Path, values: dict[str, dict[int, float]]) -> None:
         folder = out / arm / f"seed-{seed}"
         folder.mkdir(parents=True)
         (folder / "scores.json").write_text(json.dumps(content))
+
+
+def test_the_table_says_which_images_were_scored(tmp_path: Path) -> None:
+    write_folder(
+        tmp_path / "set", [NewCase("a", *[np.zeros((4, 4), np.uint8)] * 2)], {0: "a", 1: "b"}
+    )
+    drawn = Config(name="m", data=Data(folders=(str(tmp_path / "set"),)))
+    said = "patients set aside from the split 'train', others with each seed"
+    assert scored_on(drawn) == said
+    named = replace(drawn, data=replace(drawn.data, validation="train"))
+    assert scored_on(named) == "the split 'train'"
+    assert scored_on(Config(name="m", data=Data(phantoms=1))) == "phantoms that never train"
+    by_hand(tmp_path, {"a": {0: 0.5}})
+    assert "averaged weights on the split 'val' (2 images of" in markdown(read_table(tmp_path))
+    file = tmp_path / "a" / "seed-0" / "scores.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "scored on": said}))
+    assert f"averaged weights on {said} (2 images of" in markdown(read_table(tmp_path))
 
 
 def test_means_spreads_and_paired_differences(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def _head(table: Table) -> list[str]:
         f"{size[0]} x {size[1]} pixels, unless a row sets otherwise",
     ]
     if table.scores:
-        first = table.scores[0]
+        first = {"scored on": f"the split {table.scores[0].get('split')!r}", **table.scores[0]}
         training = sum(s["training_seconds"] for s in table.scores)
         scoring = sum(s["scoring_seconds"] for s in table.scores)
         devices = ", ".join(sorted({s["device"] for s in table.scores}))
@@ -167,7 +167,7 @@ def _head(table: Table) -> list[str]:
             sorted({f"spad {s['spad']}, torch {s['torch']}" for s in table.scores})
         )
         lines += [
-            f"- Scored: the last averaged weights on the split {first['split']!r} "
+            f"- Scored: the last averaged weights on {first['scored on']} "
             f"({first['images']} images of {first['patients']} patients), ensembles of "
             f"{sampling['samples']} samples of {steps} steps",
             f"- On {devices}; {versions}; in total {training:.0f} s of training (validation "

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 import spad
-from spad.cases import file_error, read_json, write_bytes, write_json
+from spad.cases import file_error, open_folder, read_json, write_bytes, write_json
 from spad.checkpoint import load
 from spad.network import pick_device
 from spad.train.config import Config, ConfigError, stored_config, without_removed
@@ -28,7 +28,7 @@ from spad.train.experiments.peak_memory import forget_peak, peak_bytes
 from spad.train.loop import changed_values, prepare, train
 from spad.train.processes import locked
 
-__all__ = ["Sampling", "Trial", "config_changes", "logged", "read_scores", "run_trial"]
+__all__ = ["Sampling", "Trial", "config_changes", "logged", "read_scores", "run_trial", "scored_on"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +188,7 @@ def _scores(trial: Trial, sampling: Sampling, device: str) -> dict[str, Any]:
         "steps": c.optimiser.steps,
         "asked": asdict(sampling),
         "sampling": {**asdict(sampling), "steps": sampling.steps or c.sampling.steps},
-        "split": c.data.validation,
+        "scored on": scored_on(c),
         **report.as_json(),
         "diversity": float(np.mean(spread)),
         **logged(trial.folder),
@@ -200,6 +200,16 @@ def _scores(trial: Trial, sampling: Sampling, device: str) -> dict[str, Any]:
         "spad": provenance["spad"],
         "torch": provenance["torch"],
     }
+
+
+def scored_on(config: Config) -> str:
+    """Where a trial's validation cases are from, as `prepare` takes them, for a person."""
+    data = config.data
+    if not data.folders:
+        return "phantoms that never train"
+    if data.phantoms == 1 or all(data.validation in open_folder(f).splits for f in data.folders):
+        return f"the split {data.validation!r}"
+    return f"patients set aside from the split {data.train!r}, others with each seed"
 
 
 def _device(name: str) -> str:
