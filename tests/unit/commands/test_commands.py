@@ -595,6 +595,17 @@ def renamed(phantoms: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**64), "9" * 5000, "one"])
+def test_a_seed_has_limits_that_are_told(
+    model: Path, phantoms: Path, seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(model), str(phantoms), "--seed", seed])
+    said = f"{seed[:40]} is no whole number from 0 to {2**64 - 1}; choose one"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_other_classes_need_a_mapping(
     model: Path, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import NOTICE, LabelClass
 
-__all__ = ["edited_pixels", "sidecar", "without_paths"]
+__all__ = ["LARGEST_SEED", "edited_pixels", "sidecar", "without_paths"]
+
+LARGEST_SEED = 2**64 - 1
+"""Of a run, whose sidecar tells its seed, and of a lesson: what 64 bits hold, as torch takes it."""
 
 _FACTS = {"scale": dict, "eye": str, "fovea": dict, "first": str}
 

@@ -109,9 +109,17 @@ def positive(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """A seed of random numbers, at least 0."""
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    """A seed of random numbers, of 0 to `LARGEST_SEED`."""
+    from spad.cases import LARGEST_SEED
+
+    try:
+        number = int(text)
+    except ValueError:  # no number, or one of more than 4300 digits
+        number = -1
+    if not 0 <= number <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]} is no whole number from 0 to {LARGEST_SEED}; choose one"
+        )
     return number
 
 

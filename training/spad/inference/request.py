@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spad.chain import times_of_use
 from spad.checkpoint import IGNORE
 from spad.inference.model import Model
-from spad.inference.stack import Stack, whole_number
+from spad.inference.stack import Stack, seed_number, whole_number
 
 __all__ = ["Request", "checked", "held_pixels", "restore_edits"]
 
@@ -82,12 +82,10 @@ def checked(
     card = model.card
     n = whole_number("samples", card.sampling.samples if samples is None else samples)
     steps = whole_number("steps", card.sampling.steps if steps is None else steps)
-    seed, t0 = whole_number("seed", seed), None if t0 is None else whole_number("t0", t0)
+    seed, t0 = seed_number(seed), None if t0 is None else whole_number("t0", t0)
     first_slice = whole_number("first_slice", first_slice)
     if not 1 <= n <= MAX_SAMPLES:
         raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
-    if seed < 0:
-        raise ValueError(f"seed {seed} is negative; choose 0 or more")
     if first_slice < 0:
         raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
     stack = Stack(image, rgb, first_slice)

@@ -21,7 +21,7 @@ from spad.inference.stack import (
     checked_bscans,
     checked_spacing,
     refuse_masked,
-    whole_number,
+    seed_number,
 )
 
 __all__ = [
@@ -150,7 +150,7 @@ class AnySegmenter(ABC):
         steps : int, optional
             Reverse steps of a chain; the card's number if None.
         seed : int
-            Non-negative; the same seed gives the same draws.
+            In 0..2^64-1; the same seed gives the same draws.
         clamp : array of uint8, the image's shape, optional
             Class value of each pixel that a person fixed, 255 where free. Fixed pixels come out
             exactly, and tell of their neighbours, also from outside ``region``.
@@ -271,9 +271,7 @@ class AnySegmenter(ABC):
         MemoryError
             Even one view at once does not fit into the CPU's memory.
         """
-        seed = whole_number("seed", seed)
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed is {seed}; choose one from 0 to {2**64 - 1}")
+        seed = seed_number(seed)
         count = max(len(self.card.classes), len(classes or ()))
         before = [image for image, _ in earlier], [labels for _, labels in earlier]
         return self._learn_steps(

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import foreign
-from spad.checkpoint import IGNORE
+from spad.cases import LARGEST_SEED, foreign
+from spad.checkpoint import IGNORE, short
 
 __all__ = [
     "BScans",
@@ -25,6 +25,7 @@ __all__ = [
     "checked_spacing",
     "order_of",
     "refuse_masked",
+    "seed_number",
     "whole_number",
 ]
 
@@ -227,6 +228,13 @@ def whole_number(name: str, value: Any) -> int:
         return operator.index(value)
     except TypeError:
         raise ValueError(f"{name} is {value!r}; give a whole number") from None
+
+
+def seed_number(value: Any) -> int:
+    """Give a seed as Python's int, in 0 to `LARGEST_SEED`."""
+    if 0 <= (seed := whole_number("seed", value)) <= LARGEST_SEED:
+        return seed
+    raise ValueError(f"seed is {short(seed)}; choose one from 0 to {LARGEST_SEED}")
 
 
 def order_of(depth: int, current: int | None) -> list[int]:
