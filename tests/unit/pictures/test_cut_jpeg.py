@@ -53,6 +53,18 @@ def test_a_whole_one_is_read_and_a_cut_one_is_not(
             image_files.read_file(path)
 
 
+@pytest.mark.parametrize("options", [KINDS[0], {"restart_marker_rows": 1}], ids=repr)
+def test_noise_in_the_last_block_tells_without_decoding_again(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(_: bytes) -> None:
+        pytest.fail("decoded twice")
+
+    monkeypatch.setattr("spad.pictures.pillow_files.with_more", again)
+    (path := tmp_path / "x.jpg").write_bytes(jpeg(picture(False), **options))
+    assert image_files.read_file(path).shape == (200, 120)
+
+
 def test_nothing_is_said_of_what_is_not_made_as_jpeg_is() -> None:
     whole = jpeg(picture(False))
     arithmetic = whole.replace(b"\xff\xc0", b"\xff\xc9", 1)

@@ -12,7 +12,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["is_cut", "with_more"]
+__all__ = ["is_cut", "may_be_cut", "with_more"]
 
 FEW = 1024
 """So many pixels may be missing: some encoders leave out the last bits, which costs a block."""
@@ -23,6 +23,16 @@ _TABLES = (0xC4, 0xC8, 0xCC)
 _SCAN, _END, _INTERVAL = 0xDA, 0xD9, 0xDD
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _RESTARTS = 64
+
+
+def may_be_cut(data: bytes, corner: NDArray[np.uint8]) -> bool:
+    """Whether a file has to be decoded again to tell; most need not, for that takes as long again.
+
+    What is missing of a file of one scan is grey alone in its last block, ``corner``, which the
+    noise of an image is not. A scan among several may be cut where others are not.
+    """
+    one = data.count(b"\xff\xda") == 1  # an image within the file, a thumbnail, has its own
+    return not one or bool((corner == corner[0, 0]).all())
 
 
 def with_more(data: bytes) -> bytes | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.pictures.cut_jpeg import is_cut, with_more
+from spad.pictures.cut_jpeg import is_cut, may_be_cut, with_more
 from spad.pictures.deep_png import cut_by_pillow, sixteen_bits
 from spad.pictures.limits import LARGEST_IMAGE, Refused, refuse_bomb, refuse_large
 from spad.quiet import unwarned
@@ -145,14 +145,22 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
                 file.seek(number)
                 refuse_large(*file.size)
             frames.append(_frame(file, indexes))
-        if file.format in ("JPEG", "MPO") and (more := with_more(path.read_bytes())) is not None:
-            with pillow().open(io.BytesIO(more), formats=_FORMATS) as again:
-                if is_cut(frames[0], _frame(again, indexes)):
-                    raise ValueError("its end mark is there, but not all of the picture before it")
+        if file.format in ("JPEG", "MPO"):
+            _refuse_cut(path.read_bytes(), file, frames[0], indexes)
     if len({(frame.shape, frame.dtype) for frame in frames}) > 1:
         raise Refused("its pages differ in size, colour or depth; save each as a file of its own")
     array = frames[0] if len(frames) == 1 else np.stack(frames)
     return array, frames[0].ndim == 3
+
+
+def _refuse_cut(data: bytes, file: Any, frame: NDArray[Any], indexes: bool) -> None:
+    """Raise a ValueError where a JPEG, decoded to `frame`, was cut and closed again."""
+    corner = np.asarray(file.crop((*((n - 1) // 8 * 8 for n in file.size), *file.size)))
+    if not may_be_cut(data, corner) or (more := with_more(data)) is None:
+        return
+    with pillow().open(io.BytesIO(more), formats=_FORMATS) as again:
+        if is_cut(frame, _frame(again, indexes)):
+            raise ValueError("its end mark is there, but not all of the picture before it")
 
 
 _PLANES = (
