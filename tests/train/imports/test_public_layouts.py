@@ -124,7 +124,9 @@ def test_what_is_no_file_of_duke_is_refused(
     savemat(duke / "Subject_03.mat", {**good, "manualLayers1": good["manualLayers1"][:7]})
     (duke / "Subject_04.mat").write_bytes(b"no MATLAB file")
     (duke / "Subject_05.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"x")
+    savemat(duke / "Subject_06.mat", {**good, "images": good["images"] / 256})
     said = refused(["duke"], duke, tmp_path / "cases", capsys)
+    assert "Subject_06.mat: its images go up to 0.9" in said
     assert "Subject_02.mat: has no manualFluid1" in said
     assert "manualLayers1 (7, 24, 4) do not belong together" in said
     assert "Subject_04.mat: is no MATLAB file" in said

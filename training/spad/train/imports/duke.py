@@ -108,6 +108,10 @@ def save_outlined(path: str, reader: str, out: str) -> None:
         layers, fluid = (np.isfinite(subject[n]).any(axis=(0, 1)) for n in ("layers", "fluid"))
         z = np.flatnonzero(layers & fluid)
         images = subject["images"][..., z]
+        if images.size and (top := images.max()) <= 1:
+            raise ValueError(
+                f"{path}: its images go up to {top:g}, and Duke's to 255; save them as uint8"
+            )
         if images.dtype != np.uint8:
             images = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
         borders = subject["layers"][..., z].astype(np.float64)
