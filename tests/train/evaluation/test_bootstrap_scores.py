@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,16 @@ def test_cases_of_several_sets_have_tables_of_their_own(tmp_path: Path) -> None:
 
     assert exact(np.stack([plain, swapped]))
     assert not exact(plain)
+
+
+def test_pixels_are_explained_where_some_cases_have_a_spacing(tmp_path: Path) -> None:
+    folder = make(tmp_path, spacing_mm=(0.5, 0.25))
+    some = [replace(folder.splits["train"][0], spacing_mm=None), *folder.splits["train"][1:]]
+    report = evaluate(lambda image: image % 3, some, class_table(folder.names), CLASSES)
+    assert report.hd95_unit == "px"
+    assert f"HD95 in pixels: 1 of {len(some)} cases have no spacing" in report.markdown()
+    report = evaluate(lambda image: image % 3, some[1:], class_table(folder.names), CLASSES)
+    assert "no spacing" not in report.markdown()
 
 
 def test_a_result_of_another_shape_is_refused(tmp_path: Path) -> None:

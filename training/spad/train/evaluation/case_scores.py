@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def evaluate(
         if progress is not None:
             progress(i + 1, len(cases))
     matrices, distances = group.total(matrices), group.total(distances)
-    return score(
+    report = score(
         matrices,
         [f"{case.folder}/{case.patient}" for case in cases],
         classes,
@@ -112,3 +113,10 @@ def evaluate(
         hd95_unit="mm" if in_mm else "px",
         judged=judged,
     )
+    if 0 < (without := sum(case.spacing_mm is None for case in cases)) < len(cases):
+        note = (
+            f"HD95 in pixels: {without} of {len(cases)} cases have no spacing; give all a "
+            "spacing_mm in cases.json for mm"
+        )
+        report = replace(report, notes=(*report.notes, note))
+    return report
