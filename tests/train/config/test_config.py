@@ -197,6 +197,12 @@ def test_a_value_of_the_wrong_type_or_out_of_limits_is_refused_by_name(
     assert needle in message
 
 
+def test_a_folder_is_named_once_however_its_path_is_written(tmp_path: Path) -> None:
+    text = refused(tmp_path, SMALLEST, 'data.folders=["set", "other/../set"]')
+    assert f"data.folders names {tmp_path / 'set'} twice" in text
+    assert "data.weights" in text
+
+
 def test_cases_come_from_folders_or_from_phantoms_alone(tmp_path: Path) -> None:
     needle = "data.folders has length 0; name at least one case folder"
     assert needle in refused(tmp_path, SMALLEST, "data.folders=[]")

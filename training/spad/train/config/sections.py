@@ -81,6 +81,11 @@ class Data(Checked):
                 "data.folders has length 0; name at least one case folder, or train on phantoms "
                 "alone (data.phantoms=1)"
             )
+        if repeated := sorted({f for f in self.folders if self.folders.count(f) > 1}):
+            raise ValueError(
+                f"data.folders names {repeated[0]} twice, so that its images would count twice in "
+                "each score; name it once, and draw it more often with data.weights"
+            )
         if self.weights and len(self.weights) != len(self.folders):
             raise ValueError(
                 f"data.weights has {len(self.weights)} numbers for {len(self.folders)} "
@@ -230,7 +235,8 @@ class Optimiser(Checked):
         Updates, and samples in each, of all processes together.
     minutes : float
         End after so many minutes of training (the last validation comes on top), if the steps are
-        not done before; 0: no limit. The fall of the learning rate knows the steps alone.
+        not done before; 0: no limit. A resume counts its own. The fall of the learning rate knows
+        the steps alone.
     accumulate : int
         Micro-batches, one after the other, that a batch is cut into where it does not fit into
         memory at once. Terms that are sums over pixels stay the same; Dice is then pooled over
