@@ -74,6 +74,12 @@ def plan(experiment: Experiment) -> list[Trial]:
     CaseError
         Faults in the case folders.
     """
+    for arm, words in experiment.arms.items():
+        if any(word.partition("=")[0].strip() == "seed" for word in words):
+            raise ConfigError(
+                f"{arm} sets seed, which each trial gets from --seeds (0 1 2, say, added to the "
+                "configuration's seed); leave it out there"
+            )
     base = load_config(experiment.path, experiment.words)
     asked = experiment.sampling
     SamplingConfig(samples=asked.samples, steps=asked.steps or 1)  # refuses what is out of limits
