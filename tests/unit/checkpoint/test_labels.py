@@ -5,7 +5,14 @@ from itertools import combinations
 
 import pytest
 
-from spad.checkpoint.labels import IGNORE, MAX_CLASSES, LabelClass, label_classes, named_like
+from spad.checkpoint.labels import (
+    IGNORE,
+    MAX_CLASSES,
+    LabelClass,
+    label_classes,
+    left_and_right,
+    named_like,
+)
 
 KNOWN = ("SRF", "IRF", "PED", "SHRM", "IS/OS")
 
@@ -102,3 +109,17 @@ def test_a_name_of_another_annotation_means_one_class_or_none(name, meant):
     classes = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
     found = named_like(name, classes)
     assert (found.name if found else None) == meant
+
+
+def test_left_and_right_of_one_thing_are_found_by_their_names():
+    names = [
+        "background",
+        "left lung",
+        "heart",
+        "Right_lung",
+        "rib 2 (L)",
+        "rib 3 (L)",
+        "rib 2 (R)",
+    ]
+    assert left_and_right(names) == [("left lung", "Right_lung"), ("rib 2 (L)", "rib 2 (R)")]
+    assert left_and_right(["background", "SRF", "IRF", "PED", "SHRM", "IS/OS"]) == []

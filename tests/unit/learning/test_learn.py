@@ -281,9 +281,9 @@ def test_a_new_structure_is_painted_learnt_saved_and_named(model, bscan, tmp_pat
 def test_earlier_cases_are_rehearsed(model, bscan, monkeypatch):
     seen = []
 
-    def spy(examples, window, generator):
+    def spy(examples, window, generator, *, mirrored):
         seen.extend(float(e.labels.max()) for e in examples)
-        return views(examples, window, generator)
+        return views(examples, window, generator, mirrored=mirrored)
 
     monkeypatch.setattr(updates, "views", spy)
     old = model()
@@ -404,6 +404,20 @@ def test_a_view_keeps_image_and_labels_together_and_marks_what_lies_beyond():
     assert told.shape == (1, 0, 32, 64)
     assert (y == 255).any()
     assert (y == 0).any()
+
+
+def test_views_are_not_mirrored_where_left_and_right_are_classes() -> None:
+    left = np.zeros((32, 64), np.uint8)
+    left[:, :32] = 1
+    example = Example(torch.zeros(1, 1, 32, 64), torch.from_numpy(left))
+
+    def on_the_left(mirrored: bool) -> list[bool]:
+        generator = torch.Generator().manual_seed(0)
+        _, y, _ = views([example] * 20, (32, 64), generator, mirrored=mirrored)
+        return [bool((one[:, 12:24] == 1).sum() > (one[:, 40:52] == 1).sum()) for one in y]
+
+    assert len({*on_the_left(True)}) == 2
+    assert {*on_the_left(False)} == {True}
 
 
 def test_views_are_no_larger_than_the_largest_example():

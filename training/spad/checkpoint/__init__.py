@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MAX_CLASSES,
         LabelClass,
         label_classes,
+        left_and_right,
         named_like,
         plain_text,
     )

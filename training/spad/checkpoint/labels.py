@@ -6,13 +6,22 @@ its colour wherever it appears: the known structures have fixed ones, others tak
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["IGNORE", "MAX_CLASSES", "LabelClass", "label_classes", "named_like", "plain_text"]
+__all__ = [
+    "IGNORE",
+    "MAX_CLASSES",
+    "LabelClass",
+    "label_classes",
+    "left_and_right",
+    "named_like",
+    "plain_text",
+]
 
 IGNORE = 255
 """Value of a pixel that no loss and no score looks at (and, in a clamp, of a free pixel)."""
@@ -20,6 +29,10 @@ MAX_CLASSES = 64
 """Upper limit on the number of classes, background included."""
 
 Color = tuple[int, int, int]
+_SIDES = [
+    {"left", "right"}, {"l", "r"}, {"links", "rechts"}, {"gauche", "droit"}, {"gauche", "droite"},
+    {"izquierdo", "derecho"}, {"izquierda", "derecha"}, {"sinistro", "destro"},
+]  # fmt: skip
 
 BACKGROUND_COLOR: Color = (0, 0, 0)
 _PALETTE: tuple[Color, ...] = (  # Okabe and Ito (2008), without black
@@ -154,6 +167,20 @@ def named_like(name: str, classes: Iterable[LabelClass]) -> LabelClass | None:
     words = set(re.findall(r"[^\W_]+", name.casefold()))
     meant = [c for c in structures if c.name.casefold() in words]
     return meant[0] if len(meant) == 1 else None
+
+
+def left_and_right(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of classes that differ in their side alone ("left lung" and "right lung").
+
+    In a mirrored image each of them looks like the other.
+    """
+    words = [(name, re.findall(r"[^\W_]+", name.casefold())) for name in names]
+    pairs = []
+    for (one, its), (other, theirs) in itertools.combinations(words, 2):
+        apart = [{*pair} for pair in itertools.zip_longest(its, theirs) if pair[0] != pair[1]]
+        if len(apart) == 1 and apart[0] in _SIDES:
+            pairs.append((one, other))
+    return pairs
 
 
 def plain_text(text: str) -> str:

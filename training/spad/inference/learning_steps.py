@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spad.cases import luminance
 from spad.chain import times_of_use
-from spad.checkpoint import IGNORE, Card, LabelClass
+from spad.checkpoint import IGNORE, Card, LabelClass, left_and_right
 from spad.inference.hosts import is_out_of_memory
 from spad.inference.letterbox import frame_of, normalise
 from spad.inference.memory_ladder import CPU, KEPT, moved, release
@@ -50,6 +50,7 @@ def learning_steps(
         [t for t in times_of_use(model.schedule, card.sampling) if not model.schedule.forgets(t)],
         new=len(card.classes) > len(model.card.classes),
         origin=origin,
+        mirrored=not left_and_right(c.name for c in card.classes),
     )
     if not about.examples:
         raise ValueError("no pixel of the label maps counts; correct a B-scan, or accept one")

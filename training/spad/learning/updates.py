@@ -49,6 +49,8 @@ class Lesson:
     origin : mapping of str to Tensor, optional
         What has learnt, by name, as it was before this model's first lesson; by default as it is
         now.
+    mirrored : bool
+        Whether views may be mirrored: not where classes are left and right of one thing.
     """
 
     examples: list[Example]
@@ -58,6 +60,7 @@ class Lesson:
     times: list[int]
     new: bool = False
     origin: Mapping[str, Tensor] | None = None
+    mirrored: bool = True
 
 
 def lesson(
@@ -113,7 +116,8 @@ def lesson(
         for group, full in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = full * rate
         chosen = _chosen(about, recipe, generator)
-        shown = views([asked(example) for example in chosen], window, generator)
+        examples = [asked(example) for example in chosen]
+        shown = views(examples, window, generator, mirrored=about.mirrored)
         images, labels, before = (sent(x, device) for x in shown)
         loss = _loss(learner, images, labels, before, alike, about, recipe, generator)
         optimiser.zero_grad(set_to_none=True)

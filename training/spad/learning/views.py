@@ -57,9 +57,13 @@ def window_of(size: tuple[int, int], stride: int, examples: list[Example]) -> tu
 
 
 def views(
-    examples: list[Example], window: tuple[int, int], generator: torch.Generator
+    examples: list[Example],
+    window: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    mirrored: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One random view of each example.
+    """One random view of each example, half of them `mirrored`.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def views(
     """
     images, labels, before = [], [], []
     for example in examples:
-        at = _places(example, window, generator)
+        at = _places(example, window, generator, mirrored)
         images.append(
             F.grid_sample(
                 example.image, at, mode="bilinear", padding_mode="border", align_corners=False
@@ -89,11 +93,13 @@ def views(
     return _toned(torch.cat(images), generator), torch.cat(labels), torch.cat(before)
 
 
-def _places(example: Example, window: tuple[int, int], generator: torch.Generator) -> Tensor:
+def _places(
+    example: Example, window: tuple[int, int], generator: torch.Generator, mirrored: bool
+) -> Tensor:
     """Where a view's pixels lie in the example, in -1..1 as `grid_sample` counts, (1, H, W, 2)."""
     shape = tuple(example.labels.shape)
     turn, wide, high, shear = (2 * torch.rand(4, generator=generator) - 1).tolist()
-    mirrored, on_structure, row, column = torch.rand(4, generator=generator).tolist()
+    turned, on_structure, row, column = torch.rand(4, generator=generator).tolist()
     structure = (example.labels > 0) & (example.labels != IGNORE)
     centre = [row * shape[0], column * shape[1]]
     if on_structure < _ON_STRUCTURE and structure.any():
@@ -108,7 +114,7 @@ def _places(example: Example, window: tuple[int, int], generator: torch.Generato
         for c, w, s in zip(centre, window, shape, strict=True)
     ]
     cos, sin = math.cos(_ROTATION * turn), math.sin(_ROTATION * turn)
-    flip = -1.0 if mirrored < 0.5 else 1.0
+    flip = -1.0 if mirrored and turned < 0.5 else 1.0
     warp = torch.tensor([[cos, -sin], [sin, cos]]) @ torch.tensor(
         [[flip * math.exp(_SCALE * wide), _SHEAR * shear], [0.0, math.exp(_SCALE * high)]]
     )

@@ -6,9 +6,7 @@ worker or rank.
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE
+from spad.checkpoint import IGNORE, left_and_right
 from spad.train.config import Augmentation
 
 __all__ = ["degrade", "strip", "swap_table", "tone", "warp", "warp_matrix"]
@@ -26,10 +24,6 @@ _F32 = NDArray[np.float32]
 _SHADOWS = 4  # at most, in one image
 _STRIP = (0.2, 0.6)  # columns of another image that come into one, of its width
 _SEAM = 8  # columns over which they fade in
-_SIDES = [
-    {"left", "right"}, {"l", "r"}, {"links", "rechts"}, {"gauche", "droit"}, {"gauche", "droite"},
-    {"izquierdo", "derecho"}, {"izquierda", "derecha"}, {"sinistro", "destro"},
-]  # fmt: skip
 _WIDTH = (0.005, 0.04)  # of a shadow (standard deviation), of the image's width
 
 
@@ -45,11 +39,13 @@ def swap_table(config: Augmentation, names: Sequence[str]) -> NDArray[np.uint8]:
     """
     table = np.arange(256, dtype=np.uint8)
     given = [name for pair in config.flip_swaps for name in pair]
-    if config.flip and (pair := _unswapped(names, given)):
+    alone = [pair for pair in left_and_right(names) if not {*pair} & {*given}]
+    if config.flip and alone:
+        one, other = alone[0]
         warnings.warn(
-            f"{pair[0]!r} and {pair[1]!r} look alike in mirrored images, and are mixed up so: let "
-            f"them change places, augmentation.flip_swaps=[{json.dumps(pair, ensure_ascii=False)}],"
-            " or set augmentation.flip=false",
+            f"{one!r} and {other!r} look alike in mirrored images, and are mixed up so: let them "
+            f"change places, augmentation.flip_swaps={json.dumps(alone, ensure_ascii=False)}, or "
+            "set augmentation.flip=false",
             stacklevel=3,
         )
     for pair in config.flip_swaps:
@@ -65,16 +61,6 @@ def swap_table(config: Augmentation, names: Sequence[str]) -> NDArray[np.uint8]:
         left, right = (names.index(name) for name in pair)
         table[[left, right]] = right, left
     return table
-
-
-def _unswapped(names: Sequence[str], given: Sequence[str]) -> tuple[str, str] | None:
-    """Two classes that differ in their side alone, and are not among the given ones."""
-    words = {name: re.findall(r"[^\W_]+", name.casefold()) for name in names if name not in given}
-    for (one, its), (other, theirs) in itertools.combinations(words.items(), 2):
-        apart = [{a, b} for a, b in itertools.zip_longest(its, theirs) if a != b]
-        if len(apart) == 1 and apart[0] in _SIDES:
-            return one, other
-    return None
 
 
 def warp_matrix(
