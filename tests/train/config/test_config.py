@@ -197,6 +197,12 @@ def test_a_value_of_the_wrong_type_or_out_of_limits_is_refused_by_name(
     assert needle in message
 
 
+def test_a_validation_that_could_not_run_is_refused_at_once(tmp_path: Path) -> None:
+    text = refused(tmp_path, SMALLEST, "validation.steps=251")
+    assert "validation.steps is 251, and the schedule has only 250" in text
+    assert load(tmp_path, SMALLEST, "validation.steps=250").validation.steps == 250
+
+
 def test_a_folder_is_named_once_however_its_path_is_written(tmp_path: Path) -> None:
     text = refused(tmp_path, SMALLEST, 'data.folders=["set", "other/../set"]')
     assert f"data.folders names {tmp_path / 'set'} twice" in text

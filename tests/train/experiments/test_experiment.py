@@ -106,6 +106,7 @@ def test_other_settings_in_the_same_folder_are_refused_with_the_difference(
         (["--seeds", "0"], "--seeds 0"),
         (["--seeds", "1", "1"], "only once"),
         (["--seeds", "x"], "--seeds x"),
+        (["--seeds", "99999999999"], "--seeds 99999999999 are too many trials of each arm"),
         (["--jobs", "0"], "--jobs 0"),
         (["--arm", "late: seed=5"], "late sets seed, which each trial gets from --seeds"),
         (["--against", "unet"], "--against 'unet' is none of the arms"),

@@ -122,6 +122,21 @@ def test_no_folder_at_all_is_refused(tmp_path: Path) -> None:
         prepared(config_of(tmp_path, folders="[]"))
 
 
+def test_a_validation_split_that_no_folder_has_is_refused(run: Path) -> None:
+    said = "data.validation is 'vall', a split of no folder; they have train, val: name one"
+    with pytest.raises(ConfigError, match=said):
+        prepared(run, "data.validation=vall")
+
+
+def test_a_validation_split_that_some_folders_lack_is_told_as_not_used(tmp_path: Path) -> None:
+    folder(tmp_path / "set", new("a"), new("v", "val", seed=1), new("w", "val", seed=2))
+    folder(tmp_path / "two", new("b", seed=3), new("c", seed=4))
+    path = config_of(tmp_path, folders='["set", "two"]')
+    said = r"no split 'val' in two, so that of set \(2 images\) is not used: 1 of 3 patients"
+    with pytest.warns(UserWarning, match=said):
+        prepared(path)
+
+
 def test_an_image_that_trains_and_validates_is_told_whatever_its_name(tmp_path: Path) -> None:
     seen = [new("a"), new("b", seed=1), new("v", "val", seed=2)]
     folder(tmp_path / "set", *seen)

@@ -12,6 +12,8 @@ from spad.train.experiments import Arms, choose_arms
 
 __all__ = ["add_arguments", "add_common", "run", "run_experiment", "without_settings"]
 
+_MOST_SEEDS = 1000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad ablate``."""
@@ -71,6 +73,11 @@ def _seeds(given: list[str]) -> tuple[int, ...]:
         raise ValueError(f"--seeds {' '.join(given)}: give how many, or several numbers: 0 1 2")
     numbers = [int(one) for one in given]
     if len(numbers) == 1:
+        if numbers[0] > _MOST_SEEDS:
+            raise ValueError(
+                f"--seeds {given[0]} are too many trials of each arm; give at most {_MOST_SEEDS}, "
+                "or several numbers for these alone: 0 1 2"
+            )
         numbers = list(range(numbers[0]))
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"--seeds {' '.join(given)}: give at least one, and each only once")

@@ -116,6 +116,11 @@ class Config(Checked):
                 f"{' and '.join(self.augmentation.flip_swaps[0])} change places "
                 "(augmentation.flip_swaps); leave mirrored out"
             )
+        if self.validation.steps > self.schedule.steps:
+            raise ValueError(
+                f"validation.steps is {self.validation.steps}, and the schedule has only "
+                f"{self.schedule.steps}: the first validation would end the run; lower it"
+            )
         if loss.recycled and not self.network.diffuses:
             raise ValueError(
                 f"loss.recycled trains a denoiser, which a network of kind {kind!r} lacks; set it "

@@ -69,13 +69,17 @@ def read_values(case: Case) -> NDArray[np.uint8]:
     return image_files.read_label_file(case.labels)
 
 
-def split_validation(cases: Sequence[Case], seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+def split_validation(
+    cases: Sequence[Case], seed: int, why: str = "no split 'val'"
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Draw a fifth of the patients of the training cases for validation, and warn that it was done.
 
     Parameters
     ----------
     cases : sequence of Case
     seed : int
+    why : str, optional
+        What the warning begins with.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def split_validation(cases: Sequence[Case], seed: int) -> tuple[tuple[Case, ...]
     train = tuple(case for case, out in zip(cases, chosen, strict=True) if not out)
     val = tuple(case for case, out in zip(cases, chosen, strict=True) if out)
     warnings.warn(
-        f"no split 'val': {count} of {len(patients)} patients ({len(val)} of {len(cases)} images) "
+        f"{why}: {count} of {len(patients)} patients ({len(val)} of {len(cases)} images) "
         f"are set aside for validation (seed {seed})",
         stacklevel=2,
     )

@@ -138,6 +138,12 @@ def _check(
     """Check the cases; give the splits that are there to be read, and whether all were checked."""
     data = config.data
     splits = [data.train] if data.phantoms < 1 else []
+    known = list(dict.fromkeys(split for folder in folders for split in folder.splits))
+    if data.validation not in (*known, "val") and splits:
+        raise ConfigError(
+            f"data.validation is {data.validation!r}, a split of no folder; they have "
+            f"{', '.join(known)}: name one, or leave it out to have patients set aside"
+        )
     if all(data.validation in folder.splits for folder in folders) or not splits:
         splits.append(data.validation)
     total = sum(len(folder.splits.get(split, ())) for folder in folders for split in splits)
@@ -164,10 +170,21 @@ def _cases(
     if data.validation in splits:
         validation = tuple(case for f in folders for case in f.splits[data.validation])
     else:
-        training, validation = split_validation(training, config.seed)
+        training, validation = split_validation(training, config.seed, _lacking(data, folders))
     if data.limit and training:
         training = limit_cases(training, data.limit, config.seed)
     return training, validation
+
+
+def _lacking(data: Data, folders: Sequence[CaseFolder]) -> str:
+    """Say which folders lack the split that validates, and what of others' is not used for that."""
+    name = data.validation
+    unused = {f.path.name: len(f.splits[name]) for f in folders if name in f.splits}
+    if not unused:
+        return f"no split {name!r}"
+    lacking = ", ".join(f.path.name for f in folders if name not in f.splits)
+    left = ", ".join(f"{folder} ({count} images)" for folder, count in unused.items())
+    return f"no split {name!r} in {lacking}, so that of {left} is not used"
 
 
 def _say_shared(training: Sequence[Case], validation: Sequence[Case], inspector: Inspector) -> None:
