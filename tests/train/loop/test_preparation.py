@@ -137,6 +137,14 @@ def test_a_validation_split_that_some_folders_lack_is_told_as_not_used(tmp_path:
         prepared(path)
 
 
+def test_patients_of_one_id_in_two_folders_are_told(tmp_path: Path) -> None:
+    folder(tmp_path / "set", new("a", patient="P1"), new("v", "val", seed=1))
+    folder(tmp_path / "two", new("b", patient="P2", seed=2), new("w", "val", patient="p1", seed=3))
+    said = "1 patients validate whose ids train in another folder, such as 'p1' of two and set"
+    with pytest.warns(UserWarning, match=said):
+        prepared(config_of(tmp_path, folders='["set", "two"]'))
+
+
 def test_an_image_that_trains_and_validates_is_told_whatever_its_name(tmp_path: Path) -> None:
     seen = [new("a"), new("b", seed=1), new("v", "val", seed=2)]
     folder(tmp_path / "set", *seen)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad import phantom
-from spad.cases import Case, CaseFolder, open_folder
+from spad.cases import Case, CaseFolder, open_folder, same_patient
 from spad.checkpoint import Card, label_classes, model_path, read_card
 from spad.train.config import Config, ConfigError, Data
 from spad.train.data import (
@@ -93,6 +93,7 @@ def prepare(config: Config) -> Prepared:
     training, validation = _cases(config, folders, splits)
     if whole:
         _say_shared(training, validation, inspector)
+    _say_namesakes(training, validation)
     names = [n for n in mapping if n != IGNORED] if mapping else _names(folders)
     table, looked = phantom_table(names)
     if data.phantoms:
@@ -200,6 +201,21 @@ def _say_shared(training: Sequence[Case], validation: Sequence[Case], inspector:
             f"{len(shared)} of {len(validation)} validation images train too, byte for byte, such "
             f"as {shared[0].image} and {twin.image}: the scores will be too good; keep each image, "
             "with all others of its patient, in one split",
+            stacklevel=3,
+        )
+
+
+def _say_namesakes(training: Sequence[Case], validation: Sequence[Case]) -> None:
+    """Warn of patients who validate in one folder under an id that trains in another."""
+    known: dict[str, Case] = {same_patient(case.patient): case for case in training}
+    shared = {c.patient: c for c in validation if same_patient(c.patient) in known}
+    if shared:
+        one = next(iter(shared.values()))
+        other = known[same_patient(one.patient)]
+        warnings.warn(
+            f"{len(shared)} patients validate whose ids train in another folder, such as "
+            f"{one.patient!r} of {one.folder.name} and {other.folder.name}: if they are the same "
+            "people, the scores will be too good; keep each in one split, or give other ids",
             stacklevel=3,
         )
 
