@@ -627,6 +627,18 @@ def test_other_classes_need_a_mapping(
         assert message in refused(capsys, "evaluate", model, path, "--map", wrong)
 
 
+def test_scores_on_what_trained_are_said_to_be_too_good(
+    model: Path, phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "untrained was trained on a folder of this name"
+    for name in ("other", "known"):
+        phantoms = phantoms.rename(phantoms.with_name(name))
+        for split in ("train", "val"):
+            assert main(["evaluate", str(model), str(phantoms), *FAST, "--split", split]) == 0
+            told = said in capsys.readouterr().err
+            assert told == (name == "known" and split == "train")
+
+
 def test_classes_that_the_data_know_apart_are_merged_without_a_mapping(
     model: Path, phantoms: Path, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,14 @@ def run(args: argparse.Namespace) -> int:
     folder = open_folder(args.cases)
     for text in folder.said:
         say(text)
+    stored = card.training.get("mapping")
+    trained = isinstance(stored, Mapping) and folder.path.resolve().name in stored
+    if trained and args.split == "train":
+        say(
+            f"{card.name} was trained on a folder of this name: it has seen images of the split "
+            "'train', so that its scores there are too good; judge it by patients that it has not "
+            "seen"
+        )
     mapping = _mapping(folder, card, args.map, names, merged)
     check([folder], mapping, [args.split])
 
