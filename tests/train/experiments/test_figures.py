@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from PIL import Image
 
 from spad import checkpoint
 from spad.__main__ import main
-from spad.cases import NewCase
+from spad.cases import Case, NewCase
 from spad.checkpoint.card import Card
 from spad.checkpoint.labels import label_classes
 from spad.network import build
-from spad.train.data import write_folder
+from spad.train.config import Data
+from spad.train.data import epoch_length, write_folder
 from spad.train.experiments.run_data import read_run
 from spad.train.experiments.run_figures import DPI, Picture, curve, mean_dice, overlay, rows
 
@@ -63,6 +65,24 @@ def test_what_was_logged_is_read(whole: Path) -> None:
     assert run.loss.steps[-1] == 30
     assert (run.config.name, run.steps_per_epoch) == ("tiny", 2)
     assert [axes.get_xlim() for axes in curve(run).axes[:3]] == [(0, 30)] * 3
+
+
+def test_an_epoch_of_a_figure_is_that_of_the_training(whole: Path) -> None:
+    run = read_run(whole)
+    batch = run.config.optimiser.batch
+
+    def steps(**training: object) -> float:
+        card = replace(run.card, training=training)
+        return replace(run, card=card).steps_per_epoch * batch
+
+    assert steps(epoch=30, cases={"training": 20}) == 30  # cases drawn more often than once
+    assert steps(cases={"training": 20}) == 20
+    alone = replace(run.card, training={"cases": {"training": 0}})  # phantoms
+    assert all(np.isfinite(curve(replace(run, card=alone)).axes[0].get_xlim()))
+    weighted = Data(folders=("a", "b"), weights=(2, 6))
+    cases = [Case(n, n, n, n, None, None, Path(n)) for n in "ab"]
+    assert epoch_length(weighted, cases) == 1 + 3
+    assert epoch_length(weighted, []) == 1000
 
 
 def test_rows_show_each_case_with_each_model() -> None:

@@ -27,6 +27,6 @@ if TYPE_CHECKING:
         phantom_cases,
         phantom_table,
     )
-    from spad.train.data.samples import Samples, batches
+    from spad.train.data.samples import PHANTOM_EPOCH, Samples, batches, epoch_length
 
 __getattr__, __all__ = lazily(__name__)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from spad.cases import Case, CaseError
-from spad.train.config import Config
+from spad.train.config import Config, Data
 from spad.train.data import augmentation
 from spad.train.data.cache import Cache
 from spad.train.data.decoding import Decoded, Decoder, UnreadableCase
@@ -26,13 +26,26 @@ from spad.train.data.sample_order import case_of, generator
 from spad.train.method import Batch, target_map
 from spad.train.processes import ALONE, Group
 
-__all__ = ["Samples", "batches"]
+__all__ = ["PHANTOM_EPOCH", "Samples", "batches", "epoch_length"]
 
 
 _CACHED_CASES = 1024  # decoded cases that a worker keeps, about 0.5 MB each
-_PHANTOM_EPOCH = 1000  # samples that count as an epoch where none ever comes again
+PHANTOM_EPOCH = 1000
+"""Samples that count as an epoch where none ever comes again."""
 _STRIPS_FROM = ENDLESS_SEEDS // 4  # numbers of the samples that lend strips of columns
 _DECOYS_FROM, _DECOYS = ENDLESS_SEEDS // 2, 64  # phantoms that lend their label maps as decoys
+
+
+def _epoch(data: Data, cases: Sequence[Case]) -> NDArray[np.intp]:
+    """An epoch's draws, indexes of cases: each as often as its folder's weight says."""
+    weights = dict(zip(map(Path, data.folders), data.weights, strict=False))
+    times = np.array([weights.get(case.folder, 1) for case in cases], np.intp)
+    return np.repeat(np.arange(len(times)), times // max(1, np.gcd.reduce(times)))
+
+
+def epoch_length(data: Data, cases: Sequence[Case]) -> int:
+    """Samples of an epoch: of the cases, or of phantoms where there are none."""
+    return len(_epoch(data, cases)) or PHANTOM_EPOCH
 
 
 class Samples(Dataset[dict[str, Any]]):
@@ -70,10 +83,7 @@ class Samples(Dataset[dict[str, Any]]):
         cache = Cache() if data.cache else None
         self._read = Decoder(config.input, values or {}, cache)
         self._decoded = lru_cache(maxsize=_CACHED_CASES)(self._decode)
-        # An epoch's draws: each case as often as its folder's weight says.
-        weights = dict(zip(map(Path, data.folders), data.weights, strict=False))
-        times = np.array([weights.get(case.folder, 1) for case, _ in self._cases], np.intp)
-        self._drawn = np.repeat(np.arange(len(times)), times // max(1, np.gcd.reduce(times)))
+        self._drawn = _epoch(data, [case for case, _ in self._cases])
         self._phantom_table, self._phantom_judged = phantom_table(names)
         if judged is None:
             judged = np.ones((len(self._cases), len(names)), bool)
@@ -95,7 +105,7 @@ class Samples(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         """Samples of an epoch."""
-        return len(self._drawn) or _PHANTOM_EPOCH
+        return len(self._drawn) or PHANTOM_EPOCH
 
     def _decode(self, index: int) -> Decoded:
         """Image and label map of a case at the network's scale."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import Card, read_card
 from spad.train.config import Config, stored_config
+from spad.train.data import PHANTOM_EPOCH
 
 __all__ = ["RunData", "Series", "read_run"]
 
@@ -47,8 +48,10 @@ class RunData:
 
     @property
     def steps_per_epoch(self) -> float:
-        """Steps in which as many samples are seen as there are training cases."""
-        return float(self.card.training["cases"]["training"] / self.config.optimiser.batch)
+        """Steps of an epoch; cards of older versions tell of the training cases alone."""
+        told = self.card.training
+        samples = told.get("epoch") or told["cases"]["training"] or PHANTOM_EPOCH
+        return float(samples / self.config.optimiser.batch)
 
 
 def read_run(folder: Path) -> RunData:

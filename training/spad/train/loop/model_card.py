@@ -13,7 +13,7 @@ from spad.cases import Case, CaseFolder
 from spad.checkpoint import Card, LabelClass, joined_records
 from spad.inference import normalise
 from spad.train.config import Config
-from spad.train.data import endless, named_members, read_image
+from spad.train.data import endless, epoch_length, named_members, read_image
 from spad.train.loop.pretrained_encoder import credit
 
 __all__ = ["unscored_card"]
@@ -45,6 +45,7 @@ def unscored_card(
             "data": _origin(config, folders, start),
             **({"learnt": learnt} if learnt else {}),
             **({"encoder": owed} if (owed := credit(config.network, config.sam)) else {}),
+            "epoch": epoch_length(config.data, training),
             "cases": {"training": len(training), "validation": len(validation)},
             "mapping": _mappings(config, folders),
         },
