@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -252,6 +253,17 @@ def test_the_cards_statistics_are_those_of_the_training_images(run: Path) -> Non
 def test_settings_that_no_card_can_have_are_refused_before_training(run: Path) -> None:
     with pytest.raises(ValueError, match="not a multiple of the network's stride 32"):
         prepared(run, "input.size=[64, 100]")
+
+
+def test_a_start_from_a_model_of_another_scale_is_told(run: Path) -> None:
+    said = r"images at 64 x 96 \(inside\) pixels, oct-lesions, .* at 192 x 512 \(width\): "
+    with pytest.warns(UserWarning, match=said):
+        prepared(run, "init=oct-lesions")
+    run.write_text(run.read_text().partition("[input]")[0])  # its own
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prepared(run, "init=oct-lesions")
+    assert not [w for w in caught if "sees images at" in str(w.message)]
 
 
 def test_the_fingerprint_tells_whether_the_cases_changed(run: Path) -> None:

@@ -112,6 +112,8 @@ def prepare(config: Config) -> Prepared:
 
     judged = judge(training)
     start = read_card(model_path(config.init)) if config.init else None
+    if start:
+        _say_other_input(config, start)
     learnt = {c.name for c in start.classes} if start else set()
     _say_partial(names, judged, looked & (data.phantoms > 0), learnt)
     tabled = tuple((case, tables[case.folder]) for case in training)
@@ -201,6 +203,17 @@ def _say_shared(training: Sequence[Case], validation: Sequence[Case], inspector:
             f"{len(shared)} of {len(validation)} validation images train too, byte for byte, such "
             f"as {shared[0].image} and {twin.image}: the scores will be too good; keep each image, "
             "with all others of its patient, in one split",
+            stacklevel=3,
+        )
+
+
+def _say_other_input(config: Config, start: Card) -> None:
+    """Warn of a run that sees images at another scale than the model that it starts from."""
+    own, known = (f"{i.size[0]} x {i.size[1]} ({i.fit})" for i in (config.input, start.input))
+    if own != known:
+        warnings.warn(
+            f"the run sees images at {own} pixels, {start.name}, from which it starts, at {known}: "
+            "it may begin with little of what that knew; leave [input] out to see them as it did",
             stacklevel=3,
         )
 
