@@ -221,7 +221,8 @@ def _say_other_input(config: Config, start: Card) -> None:
 def _say_namesakes(training: Sequence[Case], validation: Sequence[Case]) -> None:
     """Warn of patients who validate in one folder under an id that trains in another."""
     known: dict[str, Case] = {same_patient(case.patient): case for case in training}
-    shared = {c.patient: c for c in validation if same_patient(c.patient) in known}
+    twins = [(case, known.get(same_patient(case.patient))) for case in validation]
+    shared = {c.patient: c for c, twin in twins if twin and twin.folder != c.folder}
     if shared:
         one = next(iter(shared.values()))
         other = known[same_patient(one.patient)]
