@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from spad.worker import lessons_of, rehearsed
+from spad.inference import normalise
+from spad.worker import LessonPlan, lessons_of, rehearsed
+from spad.worker.lesson import learn
 from spad.worker.rehearsal import REHEARSED, keep_cases, kept_cases
 
 SHAPE = (4, 6)
@@ -86,3 +88,35 @@ def test_a_file_of_before_is_one_case(tmp_path):
     }
     np.savez(tmp_path / "m.lessons.npz", about=json.dumps({"count": 3}), **images)
     assert [len(one) for one in kept_cases(tmp_path / "m.lessons.npz", 2)] == [3]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_of_an_image_whose_high_values_are_dark_the_negative_is_kept(
+    model, bscan, tmp_path, monkeypatch, dtype
+):
+    """Else a later lesson, and the score that guards it, would take a negative for an image."""
+    upright, labels = bscan((32, 48), dtype), np.zeros((32, 48), np.uint8)
+    labels[8:20, 10:30] = 1
+    stored = -upright if dtype == "float32" else ~upright
+    seen = []
+    old = model()
+    monkeypatch.setattr(
+        "spad.worker.lesson._mean_dice", lambda _, pairs: seen.append(pairs[0][0]) or 1.0
+    )
+
+    def taught(name, image, **about):
+        out = tmp_path / f"{name}.safetensors"
+        plan = LessonPlan(tmp_path, [image], [labels], 1, out, options={"steps": 2}, **about)
+        learn(old, plan.content(), [image, labels], lambda step: None)
+        return out
+
+    plain = taught("plain", upright)
+    dark = taught("dark", stored, inverted=True)
+    assert plain.read_bytes() == dark.read_bytes()
+    ((kept, _),) = kept_cases(lessons_of(dark), 4)[0]
+    assert kept.dtype == dtype
+    config = old.card.input
+    assert np.array_equal(normalise(kept, config), normalise(stored, config, inverted=True))
+    taught("next", upright, earlier=lessons_of(dark))
+    assert all(np.array_equal(image, kept) for image in seen)
+    assert len(seen) == 2

@@ -38,6 +38,9 @@ def learn(
     """
     began = time.monotonic()
     pairs = _pairs(arrays, len(arrays) // 2)
+    if content["inverted"]:  # kept as the model sees them, for later lessons may not be
+        pairs = [(_negative(image), labels) for image, labels in pairs]
+        content = content | {"inverted": False}
     out = Path(content["out"])
     cases: list[Pairs] = []
     said = []
@@ -95,6 +98,11 @@ def teach(
 def _pairs(arrays: Sequence[NDArray[Any]], count: int) -> Pairs:
     """Images, then as many label maps."""
     return list(zip(arrays[:count], arrays[count:], strict=True))
+
+
+def _negative(image: NDArray[Any]) -> NDArray[Any]:
+    """An image whose low values are dark, of one whose high values are."""
+    return -image if image.dtype.kind == "f" else ~image
 
 
 def _learnt(
