@@ -167,8 +167,12 @@ class Recovery(QObject):
     # ------------------------------------------------------------------ an image comes later
 
     def _on_inserted(self, event: Any) -> None:
-        source = _source(event.value, self.viewer) if self._waiting else None
-        if source is not None:
+        if self._waiting and (source := _source(event.value, self.viewer)) is not None:
+            self._look_for(source)
+
+    def _look_for(self, source: Source) -> None:
+        """Look among the labels that wait for those made of an image."""
+        if self._waiting:
             loaded = [one.loaded for one in self._waiting]
             self._start(self._on_matched, _first_match, loaded, source)
 
@@ -191,6 +195,7 @@ class Recovery(QObject):
                 self.viewer.layers.remove(layer)
         self.desk.add_result(result)
         self.desk.say(f"“{name}” is joined to “{source.name}” again.")
+        self._look_for(source)  # there may be more of it
 
     def _on_removed(self, event: Any) -> None:
         for one in [w for w in self._waiting if w.layer is event.value]:

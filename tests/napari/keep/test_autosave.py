@@ -364,6 +364,24 @@ def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(ope
     assert kept.saved.read_header()["model"] == "model"
 
 
+def test_all_labels_of_an_image_are_joined_to_it_when_it_is_opened(open_desk, qtbot):
+    viewer, desk, panel = open_desk()
+    image = viewer.add_image(stack(), name="eye", **PLACED)
+    for z in range(3):  # two models' labels and a third run's
+        stroke(segment(desk, image), z)
+    saved(panel, qtbot)
+    names = sorted(result.layer.name for result in desk.results)
+    crash(panel)
+    viewer, desk, panel = open_desk()
+    offered(panel, qtbot)
+    press(panel, qtbot, "Recover")
+    recovered(desk, qtbot)
+    viewer.add_image(stack(), name="eye", **PLACED)
+    qtbot.waitUntil(lambda: len(desk.results) == 3, timeout=15_000)
+    assert sorted(result.layer.name for result in desk.results) == names
+    assert not [layer.name for layer in viewer.layers if "without its image" in layer.name]
+
+
 def test_not_now_keeps_it_and_discard_asks_first(open_desk, qtbot, tmp_path):
     viewer, desk, panel = open_desk()
     segment(desk, viewer.add_image(stack(), name="eye"))
