@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ class _Shown:
     index: tuple[int, ...]
     value: int
     where: NDArray[np.bool_] | None  # the part asked about; None for the whole structure
+    there: NDArray[np.bool_]  # any structure, in the labels or in a sample
     found: list[Any]
     at: int
     now: int  # pixels of the structure as it is
@@ -70,7 +71,7 @@ class Alternatives:
             return
         pixel = self.desk.pointer(result) if under_pointer else None
         shown = self._shown
-        if shown is None or not _within(shown, result, pixel):
+        if shown is None or not _asked_for(shown, result, pixel):
             shown = self._ask(result, pixel)
             if shown is None:
                 return
@@ -100,15 +101,17 @@ class Alternatives:
         self.leave()
         result, one = shown.result, shown.found[shown.at]
         part = result.part(shown.index)
-        now = np.asarray(result.layer.data[part.region])
+        now = np.array(result.layer.data[part.region])
         where = np.nonzero(now != one.labels)
         index = tuple(np.full(len(where[0]), i) for i in shown.index) + where
         # Not in the model's name: what a person chose, later sampling must keep.
         result.layer.data_setitem(index, one.labels[where])
-        self.desk.say(
-            f"{self.desk.about(result)}{result.name_of(shown.value)}: alternative taken, "
-            f"{pixels(one.changed)} changed. {typed('Ctrl+Z')} takes it back."
-        )
+        changed = int(np.count_nonzero(now != result.layer.data[part.region]))
+        if changed:  # else it was locked meanwhile, which is said
+            self.desk.say(
+                f"{self.desk.about(result)}{result.name_of(shown.value)}: alternative taken, "
+                f"{pixels(changed)} changed. {typed('Ctrl+Z')} takes it back."
+            )
 
     def leave(self, *_: Any) -> None:
         """Take the outlines off the screen."""
@@ -135,11 +138,11 @@ class Alternatives:
         part = result.part(index)
         labels, samples = np.asarray(result.layer.data[part.region]), result.packed[index].samples()
         value, where = int(result.layer.selected_label), None
-        if pixel is not None and pixel[0] < part.height and pixel[1] < part.width:
+        there = (labels > 0) | samples.any(0)
+        if _on(pixel, there):
             votes = Counter(int(v) for v in (labels[pixel], *samples[:, *pixel]) if v)
-            if votes:
-                value = int(labels[pixel]) or votes.most_common(1)[0][0]
-                where = component(labels, samples, value, pixel)
+            value = int(labels[pixel]) or votes.most_common(1)[0][0]
+            where = component(labels, samples, value, pixel)
         found = alternatives(
             labels, samples, value, result.painted(part), locked=result.locked, region=where
         )
@@ -154,7 +157,7 @@ class Alternatives:
             )
             return None
         same = labels == value if where is None else (labels == value) & where
-        return _Shown(result, index, value, where, found, 0, int(np.count_nonzero(same)))
+        return _Shown(result, index, value, where, there, found, 0, int(np.count_nonzero(same)))
 
     def _draw(self, shown: _Shown) -> None:
         result, viewer = shown.result, self.desk.viewer
@@ -180,11 +183,17 @@ class Alternatives:
         self._layer.refresh()
 
 
-def _within(shown: _Shown, result: Result, pixel: tuple[int, int] | None) -> bool:
+def _asked_for(shown: _Shown, result: Result, pixel: tuple[int, int] | None) -> bool:
     """Whether the alternatives on screen are those asked for."""
     if shown.result is not result:
         return False
-    if shown.where is None or pixel is None:
-        return shown.where is None and pixel is None
-    inside = pixel[0] < shown.where.shape[0] and pixel[1] < shown.where.shape[1]
-    return inside and bool(shown.where[pixel])
+    if not _on(pixel, shown.there):
+        return shown.where is None and shown.value == result.layer.selected_label
+    return shown.where is not None and bool(shown.where[pixel])
+
+
+def _on(pixel: tuple[int, int] | None, where: NDArray[np.bool_]) -> TypeGuard[tuple[int, int]]:
+    """Whether a pixel, if there is one, is within the B-scan and in this region."""
+    if pixel is None or pixel[0] >= where.shape[0] or pixel[1] >= where.shape[1]:
+        return False
+    return bool(where[pixel])

@@ -206,6 +206,41 @@ def test_the_keys_ask_for_the_part_under_the_pointer(desk):
     assert set(np.unique(outlined(viewer))) == {0, 1}
 
 
+def test_the_keys_go_on_where_the_pointer_is_on_no_part(desk):
+    """It is the whole structure then, and the next key shows the next alternative of it."""
+    viewer, dock, result = desk
+    viewer.cursor.position = (1, 0, 0)
+    samples = result.packed[1,].samples()
+    assert not result.layer.data[1, 0, 0]
+    assert not samples[:, 0, 0].any()
+    result.layer.selected_label = 5
+    texts = set()
+    for _ in range(4):
+        press(viewer, Qt.Key.Key_Period)
+        texts.add(said(dock).partition(":")[0])
+    assert len(texts) > 1, texts
+
+
+def test_another_structure_that_is_selected_has_its_own_alternatives(desk):
+    viewer, dock, result = desk
+    for value in (5, 1, 5):
+        result.layer.selected_label = value
+        dock.correct.larger.click()
+        assert said(dock).startswith(f"{result.name_of(value)}, alternative")
+        assert set(np.unique(outlined(viewer))) == {0, value}
+
+
+def test_a_structure_that_is_locked_meanwhile_is_not_taken(desk):
+    viewer, dock, result = desk
+    result.layer.selected_label = 5
+    dock.correct.larger.click()
+    before = result.layer.data.copy()
+    result.locked.add(5)
+    press(viewer, Qt.Key.Key_T)
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert "alternative taken" not in said(dock)
+
+
 def test_where_the_samples_agree_it_says_so(desk, engine, qtbot):
     _, dock, result = desk
     from spad.autosave.packed_samples import Packed
