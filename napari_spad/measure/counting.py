@@ -130,7 +130,8 @@ def pit_of(facts: Facts) -> Callable[[], tuple[float, float] | None]:
                 pixels = np.asarray(level_0(image))
         except Exception:  # whatever the reader of a lazy layer raises: it costs the fovea alone
             return None
-        return propose_fovea(pixels.reshape(shape), lengths)
+        inverted = bool(image.metadata.get("inverted"))
+        return propose_fovea(pixels.reshape(shape), lengths, inverted=inverted)
 
     return pit
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import without_empty
+
 __all__ = ["STATES", "colour_bar", "flattened", "fundus_of", "greys", "under_review", "with_values"]
 
 STATES = {
@@ -111,6 +113,7 @@ def flattened(
     line = _smooth(_lower_edge(labels != 0) if line is None else line)
     if line is None:
         return None
+    image = without_empty(image)
     height, width = image.shape
     level = round(float(np.median(line)))
     rows = np.arange(height)[:, None] + np.round(line).astype(int) - level

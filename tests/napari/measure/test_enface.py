@@ -108,6 +108,10 @@ def test_a_bscan_is_flattened_along_the_lower_edge_of_its_labels():
     line = np.where(across < 100, base, np.nan).astype(float)
     told, level = flattened(image, np.zeros_like(labels), {}, line)
     assert (told[level + 3 : level + 20, :100, 0] == 255).all()
+    holes = np.where(across < 20, np.float32(3.4e38), image.astype(np.float32))
+    told, level = flattened(holes, labels, {})
+    assert (told[level + 3 : level + 20, 20:, 0] == 255).all()
+    assert not told[:, :20].any()
 
 
 def test_maps_say_what_is_there():

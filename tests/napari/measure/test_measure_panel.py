@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +35,21 @@ def test_volumes_of_a_part_of_the_stack_are_said_to_be_that(measured):
     said = f"nly 1 of {len(made)} B-scans is segmented"
     assert said in dock.measure.note.text()
     assert said in dock.measure.saving.rows()[0]["remark"]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_pit_is_looked_for_in_the_image_as_the_model_sees_it(monkeypatch, inverted):
+    from napari.layers import Image
+
+    from napari_spad.measure import counting
+    from spad.measuring import Scale
+
+    asked = []
+    monkeypatch.setattr(counting, "propose_fovea", lambda *_, **how: asked.append(how))
+    image = Image(np.zeros(SHAPE, np.uint8), metadata={"inverted": True} if inverted else {})
+    facts = SimpleNamespace(image=image, shape=SHAPE, scale=Scale.of(MM))
+    counting.pit_of(facts)()
+    assert asked == [{"inverted": inverted}]
 
 
 def test_a_table_without_numbers_has_no_header(qtbot):

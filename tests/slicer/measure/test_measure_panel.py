@@ -62,6 +62,17 @@ def test_volumes_of_a_part_of_the_volume_are_said_to_be_that(panel_result, secti
     assert told == "only 2 of 4 B-scans are segmented: the volumes are of these"
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_pit_is_looked_for_in_the_volume_as_it_is_shown(panel_result, monkeypatch, inverted):
+    from SPADLib.measure import fovea_node
+
+    asked = []
+    monkeypatch.setattr(fovea_node, "propose_fovea", lambda *_, **how: asked.append(how))
+    monkeypatch.setattr("SPADLib.scene.image_source._is_inverted", lambda _: inverted)
+    assert fovea_node.proposed(panel_result, SPACING) is None
+    assert asked == [{"inverted": inverted}]
+
+
 def test_the_grid_follows_the_fovea_s_point_and_the_eye(panel, panel_result, section):
     assert cell(section, 0, 2) == ""
     section.fovea.click()

@@ -38,3 +38,32 @@ def test_a_flat_retina_has_none() -> None:
     assert pit(np.full((5, 5), np.nan), (0.2, 0.2)) is None
     with pytest.raises(ValueError, match="three lengths in mm"):
         propose_fovea(np.zeros((5, 64, 64)), (0.1, 0.1))
+
+
+@pytest.mark.parametrize("empty", [np.s_[:, :20], np.s_[:, :, :30], np.s_[:, :, -30:]])
+def test_pixels_without_a_value_hide_no_pit(empty) -> None:
+    """Heidelberg writes 3.4e38 where it has no pixels: beside a B-scan that it moved."""
+    pixels = eye((12, 128), 100).astype(np.float32)
+    pixels[empty] = np.finfo(np.float32).max
+    known = eye((12, 128), 100).astype(np.float32)
+    known[empty] = 0
+    assert propose_fovea(pixels, SPACING) == propose_fovea(known, SPACING)
+    assert propose_fovea(known, SPACING) == pytest.approx((12, 128), abs=5)
+
+
+@pytest.mark.parametrize("wide", [6, 10, 30, 80])
+def test_a_black_margin_is_no_pit(wide) -> None:
+    """It has no border of the retina, and the column beside it has one where it always was."""
+    image = eye((12, 160), 100)
+    image[::2, :, :wide] = 0
+    image[1::2, :, -wide // 2 :] = 0
+    image[7] = 0
+    assert propose_fovea(image, SPACING) == pytest.approx((12, 160), abs=6)
+    assert propose_fovea(np.zeros_like(image), SPACING) is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_pit_is_found_where_high_values_are_dark(dtype) -> None:
+    image = eye((12, 128), 100).astype(dtype)
+    found = propose_fovea(dtype(255) - image, SPACING, inverted=True)
+    assert found == pytest.approx(propose_fovea(image, SPACING))

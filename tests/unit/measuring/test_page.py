@@ -69,6 +69,20 @@ def test_a_single_bscan_and_nothing_found_have_a_page_too(written: list[str]) ->
         page_pdf(labels[1:], labels, CLASSES, live, scale, title="x")
 
 
+def test_pixels_without_a_value_darken_no_bscan(monkeypatch) -> None:
+    from matplotlib.axes import Axes
+
+    ranges = []
+    monkeypatch.setattr(Axes, "imshow", lambda self, image, **how: ranges.append(how.get("vmax")))
+    image = np.full((30, 60), 100, np.float32)
+    image[:10] = 20
+    image[:, :10] = np.finfo(np.float32).max
+    labels = np.zeros((30, 60), np.uint8)
+    scale = Scale.of((0.004, 0.1))
+    page_pdf(image, labels, CLASSES, LiveMeasures(labels, CLASSES, (0.004, 0.1)), scale, title="x")
+    assert ranges == [None, 100]
+
+
 def test_no_matplotlib_is_said_with_the_line_that_gets_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     labels = np.zeros((30, 60), np.uint8)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import without_empty
+
 __all__ = ["LEAST_DIP_UM", "pit", "propose_fovea", "vitreous_border"]
 
 LEAST_DIP_UM = 12.0
@@ -21,7 +23,9 @@ _NEAR_MM, _AROUND_MM = 0.15, 0.8
 _ROWS, _COLUMNS = 2, 4  # averaged, against speckle
 
 
-def propose_fovea(image: NDArray[Any], spacing_mm: Sequence[float]) -> tuple[float, float] | None:
+def propose_fovea(
+    image: NDArray[Any], spacing_mm: Sequence[float], *, inverted: bool = False
+) -> tuple[float, float] | None:
     """Where the fovea probably is.
 
     Parameters
@@ -29,6 +33,8 @@ def propose_fovea(image: NDArray[Any], spacing_mm: Sequence[float]) -> tuple[flo
     image : array of real, shape (Z, H, W)
         Vitreous above.
     spacing_mm : (between B-scans, row, column)
+    inverted : bool
+        High values are dark.
 
     Returns
     -------
@@ -47,38 +53,59 @@ def propose_fovea(image: NDArray[Any], spacing_mm: Sequence[float]) -> tuple[flo
         )
     if len(image) < 3:
         return None
-    rows = vitreous_border(image)
+    rows = vitreous_border(image, inverted=inverted)
     across = np.arange(rows.shape[1])
     for line in rows:  # level each B-scan; the middle of the slopes is little moved by the pit
         step = max(1, len(line) // 4)
-        slope = np.median((line[step:] - line[:-step]) / step)
-        line -= slope * across
-        line -= np.median(line)
+        slopes = (line[step:] - line[:-step]) / step
+        if np.isfinite(slopes).any():
+            line -= np.nanmedian(slopes) * across
+            line -= np.nanmedian(line)
+        else:
+            line[:] = np.nan
     return pit(-rows * spacing_mm[1] * 1000, (spacing_mm[0], spacing_mm[2]))
 
 
-def vitreous_border(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Row at which each column first turns bright, float64 (Z, W).
+def vitreous_border(image: NDArray[Any], *, inverted: bool = False) -> NDArray[np.float64]:
+    """Row at which each column first turns bright, float64 (Z, W); NaN where none does.
 
     Parameters
     ----------
     image : array of real, shape (Z, H, W)
+        Pixels without a value (±3.4e38) are as dark as the darkest.
+    inverted : bool
+        High values are dark.
     """
+    out = np.full((image.shape[0], image.shape[2]), np.nan)
+    for z, one in enumerate(image):
+        one = without_empty(np.asarray(one), inverted=inverted)
+        lit = np.flatnonzero((one != one[0]).any(0))
+        if len(lit):  # what lies beside it is of one value: a margin, where the eye had moved
+            part = slice(lit[0], lit[-1] + 1)
+            out[z, part] = _first_bright(one[:, part], inverted)
+    return out
+
+
+def _first_bright(image: NDArray[Any], inverted: bool) -> NDArray[np.float64]:
+    """Do so for one B-scan, (H, W) to (W,)."""
     from scipy import ndimage
 
-    deep, height, width = image.shape
+    height, width = image.shape
     down, along = min(_ROWS, height), min(_COLUMNS, width)
-    out = np.empty((deep, width))
+    cut = image[: height // down * down, : width // along * along]
+    small = cut.reshape(height // down, down, -1, along).mean((1, 3), dtype=np.float64)
+    smooth = ndimage.gaussian_filter(-small if inverted else small, (2, 1.5))
+    dark, bright = np.percentile(smooth, (20, 97))
+    retina = smooth > dark + 0.35 * (bright - dark)
+    seen = retina.any(0)
+    if not seen.any():
+        return np.full(width, np.nan)
     middles = (np.arange(width // along) + 0.5) * along - 0.5
-    for z, one in enumerate(image):
-        cut = one[: height // down * down, : width // along * along]
-        small = cut.reshape(height // down, down, -1, along).mean((1, 3), dtype=np.float64)
-        smooth = ndimage.gaussian_filter(small, (2, 1.5))
-        dark, bright = np.percentile(smooth, (20, 97))
-        border = (smooth > dark + 0.35 * (bright - dark)).argmax(0) * float(down)
-        border = ndimage.median_filter(border, 7, mode="nearest")
-        out[z] = np.interp(np.arange(width), middles, border)
-    return out
+    border = np.interp(middles, middles[seen], retina.argmax(0)[seen] * float(down))
+    border = ndimage.median_filter(border, 7, mode="nearest")
+    columns = np.arange(width)
+    there = seen[np.minimum(columns // along, len(seen) - 1)]
+    return np.where(there, np.interp(columns, middles, border), np.nan)
 
 
 def pit(

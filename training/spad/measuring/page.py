@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.cases import without_empty
 from spad.checkpoint import NOTICE, LabelClass
 from spad.measuring.caveats import remarks
 from spad.measuring.measures import LiveMeasures, Measurement
@@ -195,6 +196,7 @@ def _bscan(
     structures: Sequence[LabelClass],
     spacing_mm: tuple[float | None, float, float],
 ) -> None:
+    image = without_empty(image)
     low, high = np.percentile(image, (1, 99.5))
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto")
     for one in structures:

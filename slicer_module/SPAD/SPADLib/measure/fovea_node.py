@@ -8,7 +8,7 @@ import numpy as np
 import vtk
 
 from spad.measuring import propose_fovea
-from SPADLib.scene import Result, array_of, from_world, referenced, to_world
+from SPADLib.scene import Result, array_of, from_world, open_source, referenced, to_world
 
 __all__ = ["fovea_of", "place_fovea", "proposed", "put_fovea"]
 
@@ -55,5 +55,6 @@ def put_fovea(result: Result, bscan: float, column: float) -> Any:
 
 def proposed(result: Result, spacing_mm: tuple[float, float, float]) -> tuple[float, float] | None:
     """Where the fovea probably is, (B-scan, column), by the retina's pit; None where none is."""
-    image = result.layout.stack(array_of(result.volume))
-    return propose_fovea(image.mean(3) if image.ndim == 4 else image, spacing_mm)
+    source = open_source(result.volume, result.layout)
+    image = source.stack.mean(3) if source.rgb else source.stack
+    return propose_fovea(image, spacing_mm, inverted=source.inverted)
