@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -111,6 +112,34 @@ def test_closing_the_run_kills_the_worker_and_no_model_is_made(worker, checkpoin
     assert not (checkpoint.parent / "new").exists()
     learnt, _ = finished(worker.learn(plan(checkpoint, bscan)))
     assert learnt.out.exists()
+
+
+def test_a_lesson_that_was_cancelled_is_not_sent_to_the_next_process(worker, checkpoint, bscan):
+    """The thread that sends it may be behind: a process that was begun since is another's."""
+    may = {}
+
+    class Late(LessonPlan):
+        def content(self):
+            may[self.out.stem].wait(60)
+            return super().content()
+
+    def begun(name):
+        may[name] = threading.Event()
+        given = vars(plan(checkpoint, bscan, out=checkpoint.parent / f"{name}.safetensors"))
+        run = worker.learn(Late(**given))
+        while next(run) is not None:
+            pass
+        return run
+
+    begun("first").close()
+    (late,) = (t for t in threading.enumerate() if t.name == "spad lesson")
+    second = begun("second")
+    may["first"].set()
+    late.join(60)
+    may["second"].set()
+    learnt, _ = finished(second)
+    assert learnt.out.stem == "second"
+    assert not (checkpoint.parent / "first.safetensors").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")

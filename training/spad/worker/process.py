@@ -90,7 +90,7 @@ class Worker:
                 self._start(device)
         if checkpoint is not None:
             content = {"kind": "open", "checkpoint": str(checkpoint), "device": device}
-            self._send({**content, "server": server_of(device)})
+            _send(self._process, {**content, "server": server_of(device)})
 
     def _start(self, device: str) -> None:
         self._answers = queue.Queue()
@@ -118,15 +118,6 @@ class Worker:
             target=_listen, args=(process, self._answers), daemon=True, name="spad worker"
         )
         listener.start()
-
-    def _send(self, content: dict[str, Any], arrays: Any = ()) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            raise WorkerError("the process that learns is not running")
-        try:
-            send(process.stdin, content, arrays)
-        except (OSError, ValueError) as error:  # it has ended, or was closed meanwhile
-            raise WorkerError(self._ended()) from error
 
     def learn(
         self, plan: LessonPlan, *, wait_s: float = 0.05
@@ -162,23 +153,20 @@ class Worker:
                 yield "starting the process that learns…"
             self.warm_up(device=plan.device)
             began = time.monotonic()
+            process, answers = self._process, self._answers
             # In a thread: a pipe takes some kilobytes, and a window must not wait for the rest.
             sender = threading.Thread(
-                target=self._send_plan, args=(plan,), daemon=True, name="spad lesson"
+                target=_send_plan, args=(process, answers, plan), daemon=True, name="spad lesson"
             )
             sender.start()
             while True:
                 try:
-                    answer = (
-                        self._answers.get(timeout=wait_s)
-                        if wait_s
-                        else (self._answers.get_nowait())
-                    )
+                    answer = answers.get(timeout=wait_s) if wait_s else answers.get_nowait()
                 except queue.Empty:
                     yield None
                     continue
                 if answer is None:
-                    raise WorkerError(self._ended())
+                    raise WorkerError(_ended(process))
                 kind = answer["kind"]
                 if kind == "failed":
                     finished = True
@@ -204,18 +192,6 @@ class Worker:
             if not finished:
                 self.close()
 
-    def _send_plan(self, plan: LessonPlan) -> None:
-        try:
-            content = {**plan.content(), "server": server_of(plan.device)}
-            self._send(content, [*plan.images, *plan.label_maps])
-        except WorkerError:
-            self._answers.put(None)
-
-    def _ended(self) -> str:
-        code = None if self._process is None else self._process.wait(5)
-        why = "it was killed; was there too little memory?" if code and code < 0 else f"code {code}"
-        return f"the process that learns has ended ({why}). The model is as it was; try again"
-
     def close(self) -> None:
         """End the process at once; a model that it was making is not made."""
         process, self._process = self._process, None
@@ -225,6 +201,39 @@ class Worker:
             threading.Thread(target=_end, args=(process, TELL_S)).start()
         else:
             _end(process, 0)
+
+
+def _send(
+    process: subprocess.Popen[bytes] | None, content: dict[str, Any], arrays: Any = ()
+) -> None:
+    if process is None or process.stdin is None:
+        raise WorkerError("the process that learns is not running")
+    try:
+        send(process.stdin, content, arrays)
+    except (OSError, ValueError) as error:  # it has ended, or was closed meanwhile
+        raise WorkerError(_ended(process)) from error
+
+
+def _send_plan(
+    process: subprocess.Popen[bytes] | None,
+    answers: queue.Queue[dict[str, Any] | None],
+    plan: LessonPlan,
+) -> None:
+    """Ask a process for a lesson: this one, whichever runs by the time that it is sent."""
+    try:
+        content = {**plan.content(), "server": server_of(plan.device)}
+        _send(process, content, [*plan.images, *plan.label_maps])
+    except WorkerError:
+        answers.put(None)
+
+
+def _ended(process: subprocess.Popen[bytes] | None) -> str:
+    code = None
+    if process is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(5)
+    why = "it was killed; was there too little memory?" if code and code < 0 else f"code {code}"
+    return f"the process that learns has ended ({why}). The model is as it was; try again"
 
 
 def _end(process: subprocess.Popen[bytes], wait_s: float) -> None:
