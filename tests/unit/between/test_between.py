@@ -157,6 +157,20 @@ def test_the_wider_a_gap_the_less_count_shapes_that_differ():
     assert mixed(alike, seen, probability, between=9).sum() > seen.sum() + 50
 
 
+def test_what_is_no_class_is_background_and_no_agreement():
+    """255 fills a smaller B-scan of a stack up; equal in both, it says nothing of their shapes."""
+    one, other = disc(20, 30, 8), disc(60, 30, 8)
+    plain = interpolated(one, other, 0.5, 2)
+    for value in (2, 255):
+        filled = [
+            np.where(np.arange(SHAPE[1]) > 60, value, m).astype(np.uint8) for m in (one, other)
+        ]
+        found = interpolated(*filled, 0.5, 2)
+        assert found.agreement == plain.agreement == 0
+        assert not found.shared.any()
+        np.testing.assert_array_equal(found.distances, plain.distances)
+
+
 def test_between_two_bscans_of_a_moved_eye_the_shape_lies_where_the_image_is():
     phantom = bscan(7, shape=(128, 192))
 

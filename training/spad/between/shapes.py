@@ -79,6 +79,7 @@ def interpolated(
         )
     if not 0 <= share <= 1:
         raise ValueError(f"the share is {share}; give one from 0 (before) to 1 (after)")
+    before, after = (np.where(m < num_classes, m, 0).astype(np.uint8) for m in (before, after))
     distances = np.full((num_classes, *before.shape), _FAR, np.float32)
     moved = np.zeros(num_classes, np.float32)
     for value in range(1, num_classes):
@@ -91,7 +92,7 @@ def interpolated(
     distances[0] = -distances[1:].max(0, initial=_FAR)
     moved[0] = moved[1:].max(initial=0)
     size = int(np.count_nonzero(before)) + int(np.count_nonzero(after))
-    shared = np.where(before == after, before, 0).astype(np.uint8)
+    shared = np.where(before == after, before, np.uint8(0))
     same = int(np.count_nonzero(shared))
     return Shapes(distances, moved, 2 * same / max(size, 1), shared)
 
