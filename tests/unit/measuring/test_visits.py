@@ -16,6 +16,7 @@ from spad.measuring import (
     in_order,
     measure,
     visit_remarks,
+    visit_rows,
     visits_page,
     visits_plot,
 )
@@ -36,6 +37,11 @@ def test_visits_are_put_in_order_or_refused_in_words() -> None:
         "b",
     ]
     assert [v.name for v in in_order([visit("b"), visit("a")])] == ["b", "a"]
+    written = [visit("b", "2026-02-01"), visit("a", "20260131"), visit("c", " 2026-02-02")]
+    assert [(v.name, v.date) for v in in_order(written)] == [
+        ("a", "2026-01-31"), ("b", "2026-02-01"), ("c", "2026-02-02"),
+    ]  # fmt: skip
+    assert [r["days since the first visit"] for r in visit_rows(written)[::2]] == [0, 1, 2]
     for visits, words in (
         ([visit("a")], "at least 2 stacks"),
         ([visit("a", eye="OD"), visit("b", eye="OS")], "of OD and OS; choose stacks of one eye"),

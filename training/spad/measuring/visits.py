@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spad.measuring.measures import Measurement
@@ -68,7 +68,7 @@ def as_day(text: str) -> str:
 
 
 def in_order(visits: Sequence[Visit]) -> tuple[Visit, ...]:
-    """Visits by their dates; as they are given where none has one.
+    """Visits by their dates, written as `as_day` does; as they are given where none has one.
 
     Raises
     ------
@@ -84,13 +84,14 @@ def in_order(visits: Sequence[Visit]) -> tuple[Visit, ...]:
             f"these visits are of {' and '.join(eyes)}; choose stacks of one eye, or say otherwise "
             "which eye they are of"
         )
-    undated = [v.name for v in visits if not as_day(v.date)]
+    dated = [replace(v, date=as_day(v.date)) for v in visits]
+    undated = [v.name for v in dated if not v.date]
     if undated and len(undated) < len(visits):
         raise ValueError(
             f"no date is known of {', '.join(f'“{name}”' for name in undated)}; type it as "
             "2026-01-31, or take the dates of all visits away"
         )
-    return tuple(sorted(visits, key=lambda v: v.date))  # which keeps the order of equal ones
+    return tuple(sorted(dated, key=lambda v: v.date))  # which keeps the order of equal ones
 
 
 def visit_rows(visits: Sequence[Visit]) -> list[dict[str, Any]]:
