@@ -142,6 +142,18 @@ def test_samples_that_agree_or_are_gone_are_told(result, volume, scene):
         Alternatives(Result.of(result.segmentation), 1, 1)
 
 
+def test_samples_beyond_the_part_that_was_sampled_anew_stay(result):
+    """There the run was given the labels as they are, so that its samples say nothing else."""
+    within = np.zeros(SHAPE, bool)[1:2]
+    within[0, :, 16:] = True
+    before, again = result.samples[1].copy(), np.full(SHAPE, 3, np.uint8)[1:2]
+    result.take(run_of(again, samples=[again, again]), 1, within=within)
+    np.testing.assert_array_equal(result.samples[1][:, :, :16], before[:, :, :16])
+    assert (result.samples[1][:, :, 16:] == 3).all()
+    result.take(run_of(again), 1, within=within)  # of another number of samples
+    assert result.samples[1].shape[0] == 1
+
+
 def test_taking_back_after_the_segmentation_went_is_told(result, scene):
     history = History()
     history.add(result, [Alternatives(result, 1, 1).take()])
@@ -151,6 +163,24 @@ def test_taking_back_after_the_segmentation_went_is_told(result, scene):
 
 
 # ---------------------------------------------------------------------- review
+
+
+def test_what_a_model_wrote_anew_nobody_has_edited(result, labels):
+    """Else all that a lesson drafted anew would count as dealt with, and nothing as poor."""
+    review = Review(result)
+    list(review.judge())
+    review.mark(3, "seen")
+    result.take(run_of(np.full(SHAPE, 3, np.uint8)), 0)
+    for follow in (review.follow, lambda: list(review.judge())):  # whichever comes first
+        follow()
+        assert [review.queue.state[(z,)] for z in range(4)] == ["not seen"] * 3 + ["seen"]
+    paint(result, 1, slice(0, 2), slice(0, 5), 1)
+    review.follow()
+    assert review.queue.state[(1,)] == "edited"
+    result.take(run_of(labels), 0)
+    list(review.judge())
+    assert review.queue.state[(1,)] == "edited"
+    assert review.queue.state[(2,)] == "not seen"
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,20 +52,21 @@ class Review:
         """
         labels, uncertainty = self.result.labels(), self.result.uncertainty()
         aside = taught_by_phantoms(self.result.classes, self.result.provenance)
+        by_hand = cache(partial(self.result.by_hand, labels))
         for bscan in sorted(self.result.segmented if bscans is None else bscans):
             share = uncertainty[bscan].astype(np.float32) / PERCENT
             expected = expected_error(labels[bscan], share, len(self.result.classes), aside)
             self.queue.put((bscan,), expected.error, expected.shown)
             self._spots[bscan] = expected.spot
-            self._follow(bscan, labels[bscan], new=bscan not in self._sums)
+            self._follow(bscan, labels[bscan], by_hand, new=bscan not in self._sums)
             yield bscan
         self._keep()
 
     def follow(self, labels: NDArray[np.uint8] | None = None) -> list[int]:
-        """Look which B-scans were edited since the last look; those that were.
+        """Look which B-scans were changed since the last look; those that were.
 
         A B-scan that was accepted and then edited is to be looked at again, unless the edit was
-        taken back.
+        taken back. What a model wrote is no edit.
 
         Parameters
         ----------
@@ -72,21 +74,32 @@ class Review:
             From `Result.labels`, where it is at hand.
         """
         labels = self.result.labels() if labels is None else labels
-        changed = [b for b in sorted(self._sums) if self._follow(b, labels[b], new=False)]
+        by_hand = cache(partial(self.result.by_hand, labels))
+        changed = [b for b in sorted(self._sums) if self._follow(b, labels[b], by_hand, new=False)]
         if changed:
             self._keep()
         return changed
 
-    def _follow(self, bscan: int, labels: NDArray[np.uint8], *, new: bool) -> bool:
-        now = check_sum(labels)
+    def _follow(
+        self,
+        bscan: int,
+        labels: NDArray[np.uint8],
+        by_hand: Callable[[], NDArray[np.bool_]],
+        *,
+        new: bool,
+    ) -> bool:
+        now, place = check_sum(labels), (bscan,)
         before, self._sums[bscan] = self._sums.get(bscan), now
-        accepted = self._accepted.get(bscan)
-        if new and accepted is not None:
-            self.queue.mark((bscan,), "accepted" if now == accepted else "edited")
-        if new or before == now:
+        if not new and before == now:
             return False
-        self.queue.mark((bscan,), "accepted" if now == accepted else "edited")
-        return True
+        accepted = self._accepted.get(bscan)
+        if accepted is not None:
+            self.queue.mark(place, "accepted" if now == accepted else "edited")
+        elif not new and by_hand()[bscan].any():
+            self.queue.mark(place, "edited")
+        elif not new and self.queue.state.get(place) == "edited":  # and taken back
+            self.queue.mark(place, "seen")
+        return not new
 
     # ------------------------------------------------------------------ what is asked and said
 

@@ -102,13 +102,14 @@ class Result:
         except (ValueError, KeyError, TypeError):  # a scene may come from anywhere
             return None
 
-    def _remember(self, run: Any, first: int, held: Collection[int] = ()) -> None:
-        known = self.segmented
-        for z in range(len(run.labels)):
-            if first + z not in held:
-                self.samples[first + z] = run.samples[:, z]
-        known |= set(range(first, first + len(run.labels)))
-        self.segmentation.SetAttribute("SPAD.bscans", json.dumps(sorted(known)))
+    def _remember(self, run: Any, first: int, held: Any = (), within: Any = None) -> None:
+        bscans = set(range(first, first + len(run.labels)))
+        for z in bscans - set(held):
+            new, before = run.samples[:, z - first], self.samples.get(z)
+            if within is not None and before is not None and before.shape == new.shape:
+                new = np.where(within[z - first], new, before)
+            self.samples[z] = new
+        self.segmentation.SetAttribute("SPAD.bscans", json.dumps(sorted(self.segmented | bscans)))
         made = [*self.provenance, {**run.provenance, "bscans": [first, len(run.labels)]}]
         self.segmentation.SetAttribute("SPAD.provenance", json.dumps(without_paths(made)))
 
@@ -334,7 +335,7 @@ class Result:
         self._write(todo, [c.after for c in todo], [c.after for c in todo])
         slicer.util.arrayFromVolumeModified(self.uncertainty_node)
         for first, run in runs.items():
-            self._remember(run, first, held)
+            self._remember(run, first, held, within)
         return todo
 
     def put(self, bscan: int, labels: NDArray[np.uint8], held: Any = None) -> Change:
