@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import slicer
 import standin
 import vtk
 from driving import said, settle
-from fakes import FakeEngine, paint
+from fakes import FakeEngine, paint, run_of
 from scene import add_volume
 
 import spad
+from spad.annotation import check_sum
 from spad.cases import Layout
 from SPADLib.batch import segment
 
@@ -60,6 +62,39 @@ def test_volumes_of_a_part_of_the_volume_are_said_to_be_that(panel_result, secti
     monkeypatch.setattr(type(panel_result), "segmented", property(lambda _: {0, 1}))
     told = section.measures.remarks()[0]
     assert told == "only 2 of 4 B-scans are segmented: the volumes are of these"
+
+
+def test_the_range_is_of_the_samples_that_stand_and_what_is_by_hand_is_certain(scene):
+    from SPADLib.measure.result_measures import ResultMeasures
+    from SPADLib.scene import REVIEW, Result
+
+    shape = (3, 20, 30)
+    volume = add_volume(np.zeros(shape, np.uint8), spacing=SPACING, name="OCT")
+    labels = np.zeros(shape, np.uint8)
+    labels[:, 5:10, 5:10] = 1
+    result = Result.create(volume, Layout(), run_of(labels, samples=[labels * 0]))
+    measures = ResultMeasures(result)
+
+    def pixels():
+        measures.refresh()
+        one = measures.rows()[0]
+        nl = SPACING[0] * SPACING[1] * SPACING[2] * 1000
+        return [round(n / nl) for n in (one.low_nl, one.volume_nl, one.high_nl)]
+
+    assert pixels() == [0, 75, 75]
+    paint(result, 1, slice(12, 14), slice(0, 10), 1)  # no sample has it
+    assert pixels() == [20, 95, 95]
+    entry = ["accepted", check_sum(result.labels()[0])]
+    result.segmentation.SetAttribute(REVIEW, json.dumps({"0": entry}))
+    assert pixels() == [45, 95, 95]
+    again = np.zeros(shape, np.uint8)[2:]
+    result.take(run_of(again, samples=[again + 1]), 2)
+    assert pixels() == [70, 70, 645]
+    result.take(run_of(again), 2)  # of another number of samples
+    assert pixels() == [70, 70, 70]
+    result.samples.pop(1)
+    measures.refresh()
+    assert measures.rows()[0].low_nl is None
 
 
 @pytest.mark.parametrize("inverted", [False, True])

@@ -51,7 +51,8 @@ class MeasurePanel:
         self._build(ui)
         desk.on("parameters", self.refresh)
         desk.on("result", self.refresh)
-        desk.on("edited", self._on_edited)
+        for what in ("edited", "reviewed"):  # what is accepted is certain
+            desk.on(what, self._on_edited)
         desk.on("lines", self._fill)
 
     def _build(self, ui: Any) -> None:

@@ -84,18 +84,35 @@ class ResultMeasures:
     def __init__(self, result: Result) -> None:
         self.result = result
         self.scale = scale_of(result)
-        self._labels = result.labels().copy()
-        self.live = LiveMeasures(
-            self._labels, result.classes, self.scale.spacing_mm, samples=self._samples()
-        )
+        self._begin(result.labels().copy())
 
-    def _samples(self) -> NDArray[np.uint8] | None:
-        """Samples of the whole stack, (N, Z, H, W), where the session has them of each B-scan."""
+    def _begin(self, labels: NDArray[np.uint8]) -> None:
+        """Measure all of it, with as many samples as the session has of each B-scan."""
+        self._labels = labels
+        self._number = self._count()
+        none = np.broadcast_to(np.uint8(0), (self._number, *labels.shape))
+        self.live = LiveMeasures(labels, self.result.classes, self.scale.spacing_mm, samples=none)
+        self._taken: dict[int, tuple[Any, bool]] = {}
+        self._take_samples(labels, np.ones(len(labels), bool))
+
+    def _count(self) -> int:
+        """Samples that the session has of each B-scan; 0 where it lacks those of one."""
         known = self.result.samples
-        if set(known) != set(range(len(self._labels))):
-            return None
-        fewest = min(len(s) for s in known.values())
-        return np.stack([known[z][:fewest] for z in sorted(known)], axis=1)
+        every = set(known) == set(range(len(self._labels)))
+        return min(len(one) for one in known.values()) if every else 0
+
+    def _take_samples(self, labels: NDArray[np.uint8], changed: NDArray[np.bool_]) -> None:
+        """Take samples that are new, or were painted on; what is by hand or accepted is certain."""
+        if not self._number:
+            return
+        accepted, by_hand = self.result.accepted(labels), self.result.by_hand(labels)
+        for z, samples in self.result.samples.items():
+            taken, sure = self._taken.get(z, (None, False))
+            if changed[z] or taken is not samples or sure != (z in accepted):
+                certain = by_hand[z] | (z in accepted)
+                drawn = np.where(certain, labels[z], samples[: self._number])
+                self.live.update(z, labels[z], drawn)
+                self._taken[z] = samples, z in accepted
 
     @property
     def eye(self) -> str | None:
@@ -122,9 +139,17 @@ class ResultMeasures:
                 f"the result has {now.shape} pixels now and had {self._labels.shape}; "
                 "choose it anew"
             )
-        for z in np.flatnonzero((now != self._labels).any((1, 2))):
+        if self._count() != self._number:
+            grid = self.live.grid
+            self._begin(now.copy())
+            if grid is not None:
+                self.live.place(grid.fovea, eye=grid.eye)
+            return
+        changed = (now != self._labels).any((1, 2))
+        for z in np.flatnonzero(changed):
             self.live.update(int(z), now[z])
             self._labels[z] = now[z]
+        self._take_samples(now, changed)
 
     def place(self) -> None:
         """Lay the grid about the fovea's point, where it is now.
