@@ -53,8 +53,8 @@ class EnFacePanel(QWidget):
     def __init__(self, desk: Desk, measures: StackMeasures, reviews: Reviews) -> None:
         super().__init__()
         self.desk, self.measures, self.reviews = desk, measures, reviews
-        self._ground: tuple[Any, NDArray[np.uint8]] | None = None
-        self._doubt: tuple[Any, NDArray[np.float32]] | None = None
+        self._ground: tuple[Any, tuple[int, ...], NDArray[np.uint8]] | None = None
+        self._doubt: tuple[Any, tuple[int, ...], NDArray[np.float32]] | None = None
         self._colours: NDArray[np.uint8] | None = None
         self._build()
         self.shown.currentIndexChanged.connect(self.refresh)
@@ -127,16 +127,20 @@ class EnFacePanel(QWidget):
     def _projection(self) -> NDArray[np.uint8]:
         facts = self.measures.facts
         assert facts is not None  # noqa: S101 - callers have looked
-        pixels = level_0(facts.image)
-        if self._ground is None or self._ground[0] is not pixels:
-            lead = (0,) * (facts.image.ndim - 3)
+        pixels, lead = level_0(facts.image), self._stack()
+        if self._ground is None or self._ground[0] is not pixels or self._ground[1] != lead:
             flat = np.zeros(facts.shape[::2], np.float32)  # where only labels are known
             if not isinstance(facts.image, Labels):
                 for z in range(len(flat)):
                     with contextlib.suppress(Exception), foreign():  # of lazy layers: it stays dark
                         flat[z] = projection(pixels[(*lead, slice(z, z + 1))])
-            self._ground = pixels, greys(flat)
-        return self._ground[1]
+            self._ground = pixels, lead, greys(flat)
+        return self._ground[2]
+
+    def _stack(self) -> tuple[int, ...]:
+        """Which stack of several is on screen: its place on the axes before it."""
+        facts = self.measures.facts
+        return () if facts is None else leading_index(facts.image, self.desk.viewer)[:-1]
 
     def _paint(self) -> None:
         facts, top = self.measures.facts, ""
@@ -190,23 +194,23 @@ class EnFacePanel(QWidget):
 
     def _map(self, shown: Any) -> tuple[NDArray[np.uint8], str]:
         """Colours, and the value of the brightest in words."""
-        ground, result = self._projection(), self.measures.result
+        ground, result, lead = self._projection(), self.measures.result, self._stack()
         heights = self._heights(shown)
         if heights is not None:
             most = float(np.nan_to_num(heights).max())
             top = max(ROUND_UM, ROUND_UM * np.ceil(most / ROUND_UM))
             return with_values(ground, heights, top), f"{top:.0f} µm"
         if shown == DOUBT and result is not None:
-            if self._doubt is None or self._doubt[0] is not result:
+            if self._doubt is None or self._doubt[0] is not result or self._doubt[1] != lead:
                 # Each column has unsure borders: their sum tells, not their most.
-                sums = np.asarray(result.uncertainty.data).sum(-2, dtype=np.float32)
-                self._doubt = result, sums.reshape(ground.shape[:2])
-            doubt = self._doubt[1]
+                sums = np.asarray(result.uncertainty.data[lead]).sum(-2, dtype=np.float32)
+                self._doubt = result, lead, sums.reshape(ground.shape[:2])
+            doubt = self._doubt[2]
             return with_values(ground, doubt, float(np.percentile(doubt, 99))), "most"
         if shown == REVIEW and result is not None:
             queue = self.reviews.bench(result).queue
-            states = {p[-1]: s for p, s in queue.state.items() if p}
-            errors = {p[-1]: e for p, e in queue.error.items() if p}
+            states = {p[-1]: s for p, s in queue.state.items() if p and p[:-1] == lead}
+            errors = {p[-1]: e for p, e in queue.error.items() if p and p[:-1] == lead}
             return under_review(ground, states, errors), ""
         return ground, ""
 
@@ -281,7 +285,8 @@ class EnFacePanel(QWidget):
         return leading_index(facts.image, self.desk.viewer)[-1]
 
     def _on_step(self, _event: Any = None) -> None:
-        if self.shown.currentData() == FLAT:
+        other = self._ground is not None and self._ground[1] != self._stack()
+        if self.shown.currentData() == FLAT or other:
             self.refresh()
             return
         self.view.show_bscan(self._bscan())

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
+from docked import segment
 from measuring import BAND, PIXEL_NL, SHAPE, total
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QDockWidget
@@ -158,6 +159,39 @@ def test_the_map_follows_the_slider_and_leads_it(open_dock, qtbot):
     assert not panel.isVisible()
     dock.measure.map.click()
     qtbot.waitUntil(panel.isVisible, timeout=3000)
+
+
+def test_of_several_stacks_the_map_is_of_the_one_on_screen(open_dock, qtbot):
+    viewer, dock = open_dock()
+    pixels = np.zeros((2, 4, 24, 36), np.uint8)
+    pixels[0, :, :, :18] = pixels[1, :, :, 18:] = 200
+    viewer.add_image(pixels, name="eye")
+    dock.form.whole.setChecked(True)
+    segment(dock, qtbot)
+    dock.panels.setCurrentWidget(dock.measure)
+    dock.measure.measures.wake(True)
+    panel, (result,) = dock.measure.enface, dock.results
+    result.uncertainty.data[...] = 0
+    result.uncertainty.data[1, 2] = 1
+    panel.isVisible = lambda: True
+    reviews = dock.review.reviews
+    qtbot.waitUntil(lambda: len(reviews.bench(result).queue.error) == 4, timeout=5000)
+    reviews.accept(result, (0, 3))
+
+    def drawn(shown):
+        panel.refresh()
+        panel.shown.setCurrentIndex(panel.shown.findText(shown))
+        return panel.view.drawing.colours.astype(int)
+
+    for stack, bright in ((0, np.s_[:, :18]), (1, np.s_[:, 18:])):
+        viewer.dims.set_current_step(0, stack)
+        image = drawn("image")
+        assert (image[bright] == 255).all()
+        assert image.sum() == image[bright].sum()
+        doubt = drawn("uncertainty")
+        assert (np.ptp(doubt[2], -1) > 0).all() == bool(stack)
+        review = drawn("review")
+        assert (review[3, 0].tolist() == [86, 180, 233]) != bool(stack)
 
 
 def placed(window, here) -> str:
