@@ -95,7 +95,7 @@ class AreaTools:
             if count
             else f"All of it is {name} already, or protected: nothing changed."
         )
-        self.desk.say(f"{self.desk.about(result)}{said}")
+        self.desk.say(said, result)
 
     def _in_samples(
         self, result: Result, part: Part, at: tuple[int, int], value: int, tolerance: float
@@ -170,7 +170,7 @@ class AreaTools:
             said = f"{name} {'here' if asked == 1 else 'anywhere'}: nothing changed."
         if accepted:
             said += f" {accepted} accepted B-scan{'s' * (accepted > 1)} stayed."
-        self.desk.say(f"{self.desk.about(result)}{said}")
+        self.desk.say(said, result)
 
     def _write(self, result: Result, changes: list[tuple[Part, Pixels]]) -> int:
         """Write pixels as a person's one stroke; give how many changed."""

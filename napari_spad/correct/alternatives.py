@@ -85,11 +85,11 @@ class Alternatives:
         self._shown = shown
         self._draw(shown)
         one = shown.found[shown.at]
-        name = f"{self.desk.about(result)}{result.name_of(shown.value)}"
-        samples = result.packed[shown.index].shape[0]
+        name, samples = result.name_of(shown.value), result.packed[shown.index].shape[0]
         self.desk.say(
             f"{name}, alternative {shown.at + 1} of {len(shown.found)}: {one.pixels:,} pixels "
-            f"(now {shown.now:,}), {one.votes} of {samples} samples. T takes it, Esc leaves it."
+            f"(now {shown.now:,}), {one.votes} of {samples} samples. T takes it, Esc leaves it.",
+            result,
         )
 
     def take(self) -> None:
@@ -109,8 +109,9 @@ class Alternatives:
         changed = int(np.count_nonzero(now != result.layer.data[part.region]))
         if changed:  # else it was locked meanwhile, which is said
             self.desk.say(
-                f"{self.desk.about(result)}{result.name_of(shown.value)}: alternative taken, "
-                f"{pixels(changed)} changed. {typed('Ctrl+Z')} takes it back."
+                f"{result.name_of(shown.value)}: alternative taken, {pixels(changed)} changed. "
+                f"{typed('Ctrl+Z')} takes it back.",
+                result,
             )
 
     def leave(self, *_: Any) -> None:
@@ -131,9 +132,7 @@ class Alternatives:
         self.leave()
         index = self.desk.place(result)
         if index not in result.packed:
-            self.desk.say(
-                f"{self.desk.about(result)}This B-scan was not sampled yet: press Segment first."
-            )
+            self.desk.say("This B-scan was not sampled yet: press Segment first.", result)
             return None
         part = result.part(index)
         labels, samples = np.asarray(result.layer.data[part.region]), result.packed[index].samples()

@@ -51,8 +51,9 @@ class Resampling:
         painted = result.painted(part)
         if not painted.any():
             self.desk.say(
-                f"{self.desk.about(result)}Nothing in this B-scan is changed by hand yet, so the "
-                "model would say the same again. Paint a stroke first, where it is wrong."
+                "Nothing in this B-scan is changed by hand yet, so the model would say the same "
+                "again. Paint a stroke first, where it is wrong.",
+                result,
             )
             return
         within: NDArray[np.bool_] | None = None
@@ -99,10 +100,7 @@ class Resampling:
             return
         made = result.painted(result.part(index)).any() or index in (segmented(result.layer) or ())
         if not made:
-            self.desk.say(
-                f"{self.desk.about(result)}This B-scan is not segmented yet: there is nothing to "
-                "carry on."
-            )
+            self.desk.say("This B-scan is not segmented yet: there is nothing to carry on.", result)
             return
         step = 1 if count > 0 else -1
         last = result.layer.data.shape[-3] - 1

@@ -53,8 +53,7 @@ class Filling:
         here = None if everywhere else place[-1]
         if why := nothing_between(accepted, here, FIRST):
             elsewhere = bool(gaps(accepted)) and not everywhere
-            why = f"{self.desk.about(result)}{why}"
-            self.desk.say(f"{why} Shift+G fills all gaps." if elsewhere else why)
+            self.desk.say(f"{why} Shift+G fills all gaps." if elsewhere else why, result)
             return
         found = gaps(accepted, here)
         try:

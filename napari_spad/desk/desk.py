@@ -104,9 +104,9 @@ class Desk(QObject):
 
     # ------------------------------------------------------------------ words
 
-    def say(self, text: str) -> None:
-        """Put this into the status line."""
-        self.said.emit(text)
+    def say(self, text: str, of: Result | None = None) -> None:
+        """Put this into the status line; `of` a result it begins with which, as `about` does."""
+        self.said.emit(text if of is None else self.about(of) + text)
 
     def inform(self, text: str) -> None:
         """Tell by napari's notification, for what must not be missed."""
@@ -169,12 +169,12 @@ class Desk(QObject):
             return
         done = "taken back" if edit.kind == "undo" else "made again"
         if self.place(result) in edit.bscans:
-            self.say(f"{self.about(result)}The last step is {done}.")
+            self.say(f"The last step is {done}.", result)
             return
         # Seen, not only done: undo takes back what was last, on whichever B-scan.
         self.go_to(result.layer, edit.bscans[0])
         where, here = numbered(edit.bscans[0][-1]), typed("Ctrl+Alt+Z")
-        self.say(f"{self.about(result)}B-scan {where}: {done}. {here} undoes on one B-scan only.")
+        self.say(f"B-scan {where}: {done}. {here} undoes on one B-scan only.", result)
 
     def result_of(self, layer: Any) -> Result | None:
         """The result whose labels, uncertainty, or what is by hand in it, a layer is."""
@@ -187,12 +187,11 @@ class Desk(QObject):
             return
         place = self.place(result)
         where = f"B-scan {numbered(place[-1])}" if place else "this B-scan"
-        of = self.about(result)
         if result.hand.undo_at(place):
             again = typed("Ctrl+Z")
-            self.say(f"{of}The last step on {where} is taken back; {again} makes it again.")
+            self.say(f"The last step on {where} is taken back; {again} makes it again.", result)
         else:
-            self.say(f"{of}There is nothing on {where} alone that can be taken back.")
+            self.say(f"There is nothing on {where} alone that can be taken back.", result)
 
     def _set_result(self, result: Result | None) -> None:
         if result is not None:

@@ -121,7 +121,7 @@ class Learning(QObject):
         if taught.parts:
             self._learn(result, taught)
         else:
-            self.desk.say(f"{self.desk.about(result)}{NOTHING}")
+            self.desk.say(NOTHING, result)
 
     def _at_work(self) -> Result | None:
         if self.desk.busy:
@@ -267,7 +267,7 @@ class Learning(QObject):
         self.lessons(result).told = told + why_not
         self._tell(result)
         if why_not:
-            self.desk.say(self.desk.about(result) + told + why_not)
+            self.desk.say(told + why_not, result)
             return
         request = Request(checkpoint=origin, source=source, **self.form.choices())
 

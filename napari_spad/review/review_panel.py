@@ -151,9 +151,7 @@ class ReviewPanel(QWidget):
             error = f"expected error {queue.error[there]:.2f}{state}"
             self.desk.say(f"{done}{self._name(there)}: {error}.")
         elif queue.error and queue.count("accepted") == len(queue.error):
-            self.desk.say(
-                f"{self.desk.about(result)}All {len(queue.error)} segmented B-scans are accepted."
-            )
+            self.desk.say(f"All {len(queue.error)} segmented B-scans are accepted.", result)
         else:
             self.desk.say(f"{done}No other B-scan is left to review.")
 
@@ -163,10 +161,7 @@ class ReviewPanel(QWidget):
         if result is None:
             self.desk.say("There is nothing to review yet: press Segment first.")
         elif place not in self.reviews.bench(result).queue.error:
-            self.desk.say(
-                f"{self.desk.about(result)}{self._name(place)} is not segmented yet: press Segment "
-                "first."
-            )
+            self.desk.say(f"{self._name(place)} is not segmented yet: press Segment first.", result)
         else:
             return result, place
         return None
