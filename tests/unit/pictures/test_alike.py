@@ -194,6 +194,19 @@ def test_pillow_alone_reads_what_tifffile_reads(
                 assert photometric == "miniswhite" or kind.itemsize == 4
 
 
+def test_white_is_white_in_files_of_one_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, image = tmp_path / "x.tif", np.eye(8, dtype=bool)
+    for photometric, stored in (("minisblack", image), ("miniswhite", ~image)):
+        tifffile.imwrite(path, stored, photometric=photometric)
+        by_tifffile = image_files.read_file(path)
+        np.testing.assert_array_equal(by_tifffile > 0, image)
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "tifffile", None)
+            np.testing.assert_array_equal(image_files.read_file(path), by_tifffile)
+
+
 def test_what_pillow_alone_would_spoil_is_refused_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

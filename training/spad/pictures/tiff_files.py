@@ -113,8 +113,8 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
         turns = _turns(series, shape[0])
         palette = page.colormap if photometric == "PALETTE" else None
         alpha = [int(one) in (1, 2) for one in page.extrasamples]
-    if photometric == "MINISWHITE" and not indexes and array.dtype.kind == "u":
-        array = np.iinfo(array.dtype).max - array  # as Pillow and every viewer do
+    if photometric == "MINISWHITE" and not indexes and array.dtype.kind in "ub":
+        array = ~array  # as Pillow and every viewer do; of 1 bit, too
     colour = axes.endswith("S")
     if colour and photometric != "RGB" and array.shape[-1] == 2 and any(alpha):
         array, colour = array[..., 0], False  # grey with transparency
