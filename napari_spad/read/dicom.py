@@ -159,12 +159,16 @@ def _stored_bits(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _rescaled(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Fill what the file calls padding with the darkest value, then rescale to the modality's."""
-    outside = _padding(data, pixels)
+    """Rescale to the modality's, and fill what the file calls padding with the darkest value."""
+    outside, values = _padding(data, pixels), _by_modality(data, pixels)
     if outside.any() and not outside.all():
-        inside = pixels[~outside]
-        pixels = pixels.copy()
-        pixels[outside] = inside.max() if _inverted(data) else inside.min()
+        inside = values[~outside]  # as rescaled, which may exchange dark and bright
+        values = values.copy()
+        values[outside] = inside.max() if _inverted(data) else inside.min()
+    return values
+
+
+def _by_modality(data: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     if "ModalityLUTSequence" in data:
         from pydicom.pixels import apply_modality_lut
 

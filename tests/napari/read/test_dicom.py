@@ -179,6 +179,31 @@ def test_rescaling_spare_bits_and_padding(tmp_path: Path):
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("by", ["slope", "table"])
+def test_padding_is_dark_where_rescaling_exchanges_dark_and_bright(
+    tmp_path: Path, by: str, photometric: str
+):
+    table = np.arange(4095, -1, -1, dtype="<u2").tobytes()
+    tags: dict[str, Any] = (
+        {"RescaleSlope": -1, "RescaleIntercept": 4095}
+        if by == "slope"
+        else {
+            "ModalityLUTSequence": item(
+                LUTDescriptor=[4096, 0, 16], ModalityLUTType="US", LUTData=table
+            )
+        }
+    )
+    padded = radiograph(tmp_path / "a.dcm")[1]
+    padded[:, :3] = 0
+    tags |= {"PhotometricInterpretation": photometric, "PixelPaddingValue": 0}
+    path, pixels = radiograph(tmp_path / "a.dcm", PixelData=padded.tobytes(), **tags)
+    inside = 4095 - pixels[:, 3:].astype(int)
+    np.testing.assert_array_equal(layer(path).data[:, 3:], inside)
+    darkest = inside.min() if photometric == "MONOCHROME2" else inside.max()
+    assert (layer(path).data[:, :3] == darkest).all()
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
 @pytest.mark.parametrize(("tag", "dtype"), [("FloatPixel", "<f4"), ("DoubleFloatPixel", "<f8")])
 @pytest.mark.parametrize(
     ("filled", "tags"),
