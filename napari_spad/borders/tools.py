@@ -65,6 +65,7 @@ class Tools:
         self._clicked_on: tuple[int, int] = (-1, -1)  # B-scan and line of the clicks
         self._before: NDArray[np.float32] | None = None  # the B-scan before the clicks
         self._edges: tuple[Any, int, Edges] | None = None
+        self._pixels: Any = None  # of the image whose edges these are
         layer.mouse_drag_callbacks.append(self._on_press)
         layer.mouse_move_callbacks.append(self._on_move)
 
@@ -84,6 +85,8 @@ class Tools:
         image = image_of(self.borders, self.viewer)
         if image is None:
             return None
+        if self._pixels is not (now := image.data):
+            self._edges, self._pixels = None, now
         if self._edges is None or self._edges[0] is not image or self._edges[1] != z:
             source = open_source(image, self.viewer, whole_stack=False)
             index = (z,) if image.ndim > 2 else ()

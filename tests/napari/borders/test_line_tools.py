@@ -127,6 +127,18 @@ def test_a_wire_follows_the_edge_and_knots_are_joined_smoothly() -> None:
     assert np.isnan(bench.line(1)[41:]).all(), "each click is one step"
 
 
+def test_edges_are_those_of_the_pixels_that_are_there_now() -> None:
+    bench = Bench()
+    bench.tools.choose("wire")
+    for column in (2, 40, 77):
+        bench.stroke((TOPS[0] + 1, column))
+    bench.image.data = np.roll(stack(), 8, axis=1)
+    bench.borders.select(1)
+    for column in (2, 40, 77):
+        bench.stroke((TOPS[0] + 9, column))
+    assert np.nanmean(np.abs(bench.line(1) - TOPS[0] - 8)) < 0.6
+
+
 def test_the_stretch_drawn_last_is_snapped_then_all_of_it() -> None:
     bench = Bench()
     bench.stroke((TOPS[0] + 1.5, 0), (TOPS[0] + 1.5, 79))
