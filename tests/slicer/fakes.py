@@ -13,6 +13,7 @@ from spad.checkpoint import read_card, sha256, shipped
 from spad.checkpoint.labels import label_classes
 from spad.inference.hosts import _loaded
 from spad.inference.segmentation import Segmentation, Step
+from spad.inference.stack import Stack
 from spad.worker.process import Learnt, Worker, WorkerError
 
 CLASSES = label_classes(["background", "SRF", "IRF", "PED"])
@@ -35,7 +36,6 @@ def run_of(
             "seed": 0,
             "steps": 2,
             "samples": 1 + len(samples),
-            "image_sha256": "f" * 64,
             **made,
         },
     )
@@ -50,6 +50,14 @@ def paint(result: Any, bscan: int, rows: slice, columns: slice, value: int) -> N
     on_grid = result.layout.volume(where)
     new = np.full(on_grid.shape, value, np.uint8)
     replace_labels(result.segmentation, result.values, result.volume, on_grid, new)
+
+
+def image_sha256(image: Any, rgb: bool) -> str:
+    """Hash of a B-scan, or of a stack of them, as the engine notes it."""
+    stack = Stack(image, rgb)
+    for z in range(stack.depth):
+        stack.read(z)
+    return stack.sha256()
 
 
 class FakeSegmenter:
@@ -82,7 +90,8 @@ class FakeSegmenter:
                 labels = np.where(held, given, labels).astype(np.uint8)
         more = [np.roll(labels, n, -1) for n in range(1, asked["samples"] or 1)]
         by = {"name": self.card.name, "sha256": sha256(self._path)}
-        made = run_of(labels, samples=more, uncertainty=0.25, seed=asked["seed"], checkpoint=by)
+        run = {"seed": asked["seed"], "image_sha256": image_sha256(image, asked["rgb"])}
+        made = run_of(labels, samples=more, uncertainty=0.25, checkpoint=by, **run)
         made = replace(made, classes=self.card.classes)
         return made if asked["probability"] else replace(made, probability=None)
 

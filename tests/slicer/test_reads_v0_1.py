@@ -17,7 +17,7 @@ from files_of_v0_1 import V0_1, arrays
 from spad.phantom import stack
 from SPADLib.correct.review_records import Review
 from SPADLib.read.volume_files import load_segmentation
-from SPADLib.scene import Result, read_segments, results
+from SPADLib.scene import Result, open_image, read_segments, results
 from SPADLib.scores import LiveScores, Reference
 from SPADLib.scores.spreadsheet import to_table
 
@@ -125,3 +125,10 @@ def test_a_sidecar_says_what_is_in_its_file():
     assert content["provenance"] == EXPECTED["provenance"]
     assert content["image"] == "phantom"
     assert content["layout"] == "k"
+
+
+def test_its_volume_is_known_as_the_one_that_was_segmented(result):
+    assert open_image(result).depth == 3
+    slicer.util.arrayFromVolume(result.volume)[2] += 1
+    with pytest.raises(ValueError, match="were replaced"):
+        open_image(result)

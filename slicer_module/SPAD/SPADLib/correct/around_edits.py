@@ -14,18 +14,11 @@ from numpy.typing import NDArray
 
 from spad.annotation import RESTART, doubtful, edits_for, left_alone, told
 from SPADLib.desk import Done, numbered
-from SPADLib.scene import PERCENT, Change, Result, Source, open_source, to_world
+from SPADLib.scene import PERCENT, Change, Result, to_world
 
-__all__ = ["SCOPES", "around_edits", "inside", "onward", "source_of", "take"]
+__all__ = ["SCOPES", "around_edits", "inside", "onward", "take"]
 
 SCOPES = ("the whole B-scan", "where the samples disagree", "inside the ROI")
-
-
-def source_of(result: Result) -> Source:
-    """The volume of a result as the model saw it last."""
-    made = result.provenance
-    inverted = made[-1].get("inverted") if made else None
-    return open_source(result.volume, result.layout, inverted=inverted)
 
 
 def around_edits(

@@ -9,11 +9,11 @@ import qt
 
 from spad.annotation import left_alone
 from SPADLib.correct.alternatives import Alternatives
-from SPADLib.correct.around_edits import SCOPES, around_edits, onward, source_of, take
+from SPADLib.correct.around_edits import SCOPES, around_edits, onward, take
 from SPADLib.correct.filling import filled, gaps_of
 from SPADLib.desk import Desk, Done, RunBox, carried, events, numbered, outlined_png
 from SPADLib.host import get
-from SPADLib.scene import Change, Result
+from SPADLib.scene import Change, Result, open_image
 from SPADLib.segment import SegmentPanel
 
 __all__ = ["CorrectPanel"]
@@ -108,7 +108,7 @@ class CorrectPanel:
         self._run(result, range(bscan, bscan + 1), edits)
 
     def _run(self, result: Result, bscans: range, edits: Mapping[str, Any]) -> None:
-        source = source_of(result)
+        source = open_image(result)
         ask = self.form.request(bscans, edits=edits)
 
         def on_done(done: Done) -> str:
@@ -129,7 +129,7 @@ class CorrectPanel:
         count = get(self.ui.carrySpin, "value") * direction
         bscans, start, edits_of = onward(result, bscan, count, card.schedule.steps)
         ask = self.form.request(bscans)
-        run = carried(self.desk.engine, ask, source_of(result), start, edits_of)
+        run = carried(self.desk.engine, ask, open_image(result), start, edits_of)
         stay = left_alone(result.accepted() & set(bscans))
         self._start(result, run, f"restarted from B-scan {numbered(bscan)}", stay)
 
@@ -138,7 +138,7 @@ class CorrectPanel:
         result, bscan = self.desk.need_result(), self.desk.bscan()
         self._card(result)
         found = gaps_of(result, None if everywhere else bscan)
-        source, ask = source_of(result), self.form.request(found[0].numbers)
+        source, ask = open_image(result), self.form.request(found[0].numbers)
         run = filled(self.desk.engine, ask, source, result, found)
         self._start(result, run, "filled between accepted ones", "Look them over.")
 
@@ -177,7 +177,7 @@ class CorrectPanel:
 
     def _draw(self, at: Alternatives) -> None:
         pixmap = qt.QPixmap()
-        source = source_of(at.result)
+        source = open_image(at.result, to_show=True)
         shape = at.found[at.at].labels == at.value
         now = at.result.labels()[at.bscan] == at.value
         pixmap.loadFromData(qt.QByteArray(outlined_png(source, at.bscan, now, shape)))

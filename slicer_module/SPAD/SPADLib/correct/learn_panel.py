@@ -23,7 +23,6 @@ from spad.worker import (
     saved_models,
     shows_structure,
 )
-from SPADLib.correct.around_edits import source_of
 from SPADLib.correct.lesson import (
     Lesson,
     Outcome,
@@ -35,7 +34,7 @@ from SPADLib.correct.lesson import (
 )
 from SPADLib.desk import Desk, RunBox
 from SPADLib.host import one_shot_timer, python_program
-from SPADLib.scene import Change, Result
+from SPADLib.scene import Change, Result, open_image
 from SPADLib.segment import SegmentPanel
 
 __all__ = ["LearnPanel"]
@@ -157,12 +156,12 @@ class LearnPanel:
         p, model = self.desk.parameters, self._model(result)
         known = self.desk.engine.read_card(model).classes
         device = self.form.models.asked
-        return lesson(result, source_of(result), model, device, known=known, seed=p.seed)
+        return lesson(result, open_image(result), model, device, known=known, seed=p.seed)
 
     def _begin(self, taught: Lesson) -> None:
         result = self.desk.need_result()
         ask = self.form.request(range(result.depth))
-        run = learning(self._process(), taught, self.desk.engine, ask, source_of(result))
+        run = learning(self._process(), taught, self.desk.engine, ask, open_image(result))
         self._warmed = True
         self.runs.start(
             self._followed(run),

@@ -15,7 +15,7 @@ from spad.cases import Written
 from spad.checkpoint import IGNORE
 from SPADLib.desk import FIRST, numbered, png_bytes
 from SPADLib.learn.pseudonym import patient_of
-from SPADLib.scene import Result, open_source
+from SPADLib.scene import Result, open_source, refuse_replaced
 
 __all__ = ["add", "candidates_of"]
 
@@ -66,7 +66,7 @@ def add(
     ValueError
         No B-scan, or one that is neither segmented nor painted; a folder that is no training set,
         has other classes, or cannot be written to; pixels that make no image; an unknown structure;
-        the volume was removed.
+        the volume was removed, or its pixels replaced.
     """
     if result.volume is None:
         raise ValueError(
@@ -78,6 +78,7 @@ def add(
     labels[(labels == 0) & result.own()] = IGNORE
     runs = _inverted(result)
     source = open_source(result.volume, result.layout, inverted=False)
+    refuse_replaced(source, result)
     shown = open_source(result.volume, result.layout).inverted
 
     def read(z: int) -> Pixels:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
         guessed_layout,
         keep_scale,
         kept_scale,
+        open_image,
         open_source,
+        refuse_replaced,
         spacing_is_default,
     )
     from SPADLib.scene.result import REVIEW, Result, results

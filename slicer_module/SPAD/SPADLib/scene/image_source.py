@@ -1,11 +1,17 @@
-"""What may be segmented: a volume of the scene as B-scans, or why not, in words."""
+"""What may be segmented: a volume of the scene as B-scans, or why not, in words.
+
+And whether it still is what a result was made of: its pixels are known by their hash.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import slicer
 from numpy.typing import NDArray
 
@@ -15,13 +21,18 @@ from SPADLib.scene.bscan_layout import guess
 from SPADLib.scene.result_nodes import made_by_spad
 from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
 
+if TYPE_CHECKING:
+    from SPADLib.scene.result import Result
+
 __all__ = [
     "Source",
     "dicom_modality",
     "guessed_layout",
     "keep_scale",
     "kept_scale",
+    "open_image",
     "open_source",
+    "refuse_replaced",
     "spacing_is_default",
 ]
 
@@ -60,6 +71,85 @@ class Source:
     def depth(self) -> int:
         """How many B-scans there are."""
         return int(self.stack.shape[0])
+
+    def shows(self, runs: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether each B-scan has the pixels that the last of some runs on it noted.
+
+        Parameters
+        ----------
+        runs : sequence of mapping
+            As `Result.provenance`; what notes no hash says nothing of its B-scans.
+        """
+        return all(
+            told in _hashes(self.stack[first : first + count])
+            for first, count, told in _noted(runs, self.depth)
+        )
+
+
+def _noted(runs: Sequence[Mapping[str, Any]], depth: int) -> Iterator[tuple[int, int, str]]:
+    """First B-scan, number of B-scans and hash, of runs that were the last on one of theirs."""
+    later: set[int] = set()
+    for run in reversed(runs):
+        match run:
+            case {"bscans": [int(first), int(count)], "image_sha256": str(told)}:
+                mine = set(range(first, first + count))
+                if told and first >= 0 and first + count <= depth and mine - later:
+                    yield first, count, told
+            case {"bscans": [int(first), int(count)]}:
+                mine = set(range(first, first + count))
+            case _:  # a scene may come from anywhere
+                continue
+        later |= mine
+
+
+def _hashes(part: NDArray[Any]) -> Iterator[str]:
+    """SHA-256 of B-scans, as runs note it: of one, of several, and as version 0.1 did."""
+    planes = [np.ascontiguousarray(one) for one in part]
+    if part.dtype.kind == "f":
+        planes = [one for one in planes if np.isfinite(one).all()]  # the others are left empty
+    digests = [hashlib.sha256(one.data) for one in planes]
+    yield hashlib.sha256(b"".join(one.digest() for one in digests)).hexdigest()
+    if len(digests) == 1:
+        yield digests[0].hexdigest()
+    yield hashlib.sha256(np.ascontiguousarray(part).data).hexdigest()
+
+
+def open_image(result: Result, *, to_show: bool = False) -> Source:
+    """Open the volume of a result as the model saw it last.
+
+    Parameters
+    ----------
+    result : Result
+    to_show : bool
+        Only to look at: it may be another image by now.
+
+    Raises
+    ------
+    ValueError
+        Its pixels were replaced since.
+    """
+    made = result.provenance
+    inverted = made[-1].get("inverted") if made else None
+    source = open_source(result.volume, result.layout, inverted=inverted)
+    if not to_show:
+        refuse_replaced(source, result)
+    return source
+
+
+def refuse_replaced(source: Source, result: Result, *, remedy: str = "") -> None:
+    """Refuse to go on with other pixels than a result was made of.
+
+    Raises
+    ------
+    ValueError
+        The pixels were replaced.
+    """
+    if not source.shows(result.provenance):
+        do = remedy or "segment the volume anew, or load the new pixels as a volume of their own"
+        raise ValueError(
+            f"the pixels of “{source.volume.GetName()}” were replaced since "
+            f"“{result.segmentation.GetName()}” was made of them: {do}"
+        )
 
 
 def open_source(volume: Any, layout: Layout, *, inverted: bool | None = None) -> Source:

@@ -21,7 +21,7 @@ from SPADLib.desk import (
     worded,
 )
 from SPADLib.host import get
-from SPADLib.scene import Result, Source, array_of, open_source, results
+from SPADLib.scene import Result, Source, array_of, open_source, refuse_replaced, results
 from SPADLib.segment.layout_panel import LayoutPanel
 from SPADLib.segment.model_panel import ModelPanel
 from SPADLib.segment.preflight_panel import PreflightPanel
@@ -219,17 +219,9 @@ class SegmentPanel:
             source = self.input()
             bscans = self.bscans(source)
             target = self.target()
-            if target is not None and target.layout != source.layout:
-                raise ValueError(
-                    f"“{target.segmentation.GetName()}” has its B-scans along "
-                    f"{target.layout.code}, the volume now along {source.layout.code}: choose “a "
-                    "new segmentation”"
-                )
             card = self.models.card()
-            if target is not None and card is not None:
-                target.refuse_others(card.classes)
-            if target is not None and not set(bscans) - target.accepted():
-                raise ValueError(left_alone(bscans))
+            if target is not None:
+                self._refuse(target, source, bscans, card)
             structures = None if target is None else [c.value for c in self.structures.ticked()]
             if structures == []:
                 raise ValueError("No structure is ticked that may change: tick some")
@@ -248,6 +240,19 @@ class SegmentPanel:
         except Exception as error:
             self.desk.fail(error)
 
+    def _refuse(self, target: Result, source: Source, bscans: range, card: Any) -> None:
+        """Refuse to write into a result what does not belong there."""
+        if target.layout != source.layout:
+            raise ValueError(
+                f"“{target.segmentation.GetName()}” has its B-scans along {target.layout.code}, "
+                f"the volume now along {source.layout.code}: choose “a new segmentation”"
+            )
+        if card is not None:
+            target.refuse_others(card.classes)
+        refuse_replaced(source, target, remedy="choose “a new segmentation”")
+        if not set(bscans) - target.accepted():
+            raise ValueError(left_alone(bscans))
+
     def _take(
         self, done: Done, source: Source, target: Result | None, structures: list[int] | None
     ) -> str:
@@ -255,6 +260,7 @@ class SegmentPanel:
         self.preflight.note(done)
         count = len(made.labels)
         said = "".join(f" {text}." for text in made.provenance.get("said", []))
+        said += self._replaced(done, source)
         if target is None:
             result = Result.create(
                 source.volume,
@@ -279,6 +285,20 @@ class SegmentPanel:
         pixels = sum(c.pixels for c in changed)
         told = f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
         return f"{told} {left_alone(held)}".rstrip()
+
+    def _replaced(self, done: Done, source: Source) -> str:
+        """Say that the pixels are others than those that the run read."""
+        now = open_source(source.volume, source.layout, inverted=source.inverted)
+        name, made = source.volume.GetName(), done.segmentation
+        if now.stack.shape != source.stack.shape:
+            raise ValueError(
+                f"“{name}” became {now.stack.shape} pixels while it was segmented, and was "
+                f"{source.stack.shape}: segment it again"
+            )
+        run = {**made.provenance, "bscans": [done.first, len(made.labels)]}
+        if now.shows([run]):
+            return ""
+        return f" The pixels of “{name}” were replaced meanwhile; this is of those before."
 
     def _show(self, result: Result) -> None:
         here = self.desk.bscan_of(result.volume)
