@@ -30,7 +30,7 @@ from spad.worker import (
 )
 from SPADLib.desk import Done, Request, events
 from SPADLib.host import data_folder
-from SPADLib.scene import Change, Result, Source
+from SPADLib.scene import Change, Result, Source, refuse_unwritable
 
 __all__ = [
     "Lesson",
@@ -116,9 +116,11 @@ def lesson(
     Raises
     ------
     ValueError
-        Nothing is accepted or painted yet, or the model has other structures.
+        Nothing is accepted or painted yet, the model has other structures, or the drafts could not
+        be written.
     """
     first, new = result.classes[: len(known)], result.classes[len(known) :]
+    refuse_unwritable(result.segmentation, result.values, result.volume)
     model = f"the model “{checkpoint.stem}”"
     refuse_other_structures(result.segmentation.GetName(), first, known, model=model)
     maps, accepted = label_maps(result)

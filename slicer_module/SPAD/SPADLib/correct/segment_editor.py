@@ -64,11 +64,23 @@ class SegmentEditor:
 
     def save_state(self) -> None:
         """Make what comes a step of its own for undo, in every editor that edits this result."""
+        for editor in self._editors():
+            editor.saveStateForUndo()
+
+    def forget_undo(self) -> None:
+        """Forget what could be undone: it lies where the image was before."""
+        node = self.widget.segmentationNode()
+        for editor in self._editors():
+            editor.setActiveEffect(None)
+            editor.setSegmentationNode(None)
+            editor.setSegmentationNode(node)
+
+    def _editors(self) -> list[Any]:
+        """Those that edit this result."""
         node = self.widget.segmentationNode()
         module = getattr(slicer.modules, "SegmentEditorWidget", None)  # once it was opened
-        for editor in (self.widget, getattr(module, "editor", None)):
-            if node is not None and editor is not None and editor.segmentationNode() is node:
-                editor.saveStateForUndo()
+        every = (self.widget, getattr(module, "editor", None))
+        return [e for e in every if e is not None and node and e.segmentationNode() is node]
 
     def enter(self) -> None:
         """The module is opened: take the keys."""

@@ -15,7 +15,16 @@ from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
 from SPADLib.desk.words import word_for, worded
-from SPADLib.scene import Result, array_of, guessed_layout, recovered, refusal, results
+from SPADLib.scene import (
+    Result,
+    array_of,
+    guessed_layout,
+    open_image,
+    recovered,
+    refusal,
+    refuse_replaced,
+    results,
+)
 
 __all__ = ["Desk"]
 
@@ -57,6 +66,7 @@ class Desk:
         self._word: tuple[Any, str] = (None, "")
         self._results: dict[str, Result] = {}
         self._labels: Any = None
+        self._seen: dict[str, tuple[int, int | None]] = {}
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._about: Any = None
 
@@ -69,11 +79,11 @@ class Desk:
         ----------
         what : str
             "parameters", the choices; "result", another is at work; "structures", one was added to
-            it; "edited", its pixels changed; "writing" and "written", a model, or what takes it
-            back, is about to write in it, and has; "lines", lines over its volume changed, came or
-            went; "reviewed", a B-scan was accepted or skipped; "saved", it was written to a file;
-            "kept", autosave wrote, or could not; "view", the slice view moved; "busy", a run began
-            or ended.
+            it; "moved", it was laid anew on its volume; "edited", its pixels changed; "writing"
+            and "written", a model, or what takes it back, is about to write in it, and has;
+            "lines", lines over its volume changed, came or went; "reviewed", a B-scan was accepted
+            or skipped; "saved", it was written to a file; "kept", autosave wrote, or could not;
+            "view", the slice view moved; "busy", a run began or ended.
         call : callable
         """
         self._hear[what].append(call)
@@ -125,11 +135,33 @@ class Desk:
 
     def tell_edited(self) -> None:
         """Tell that the pixels of the result at work changed: they are read once for all."""
+        self.look_at_volume()
         self._labels = None if self.result is None else self.result.labels()
         try:
             self.tell("edited")
         finally:
             self._labels = None
+
+    def look_at_volume(self) -> None:
+        """Follow the volume of the result at work: say where it was moved, or is another image."""
+        if (result := self.result) is None:
+            return
+        result.follow()
+        name, volume = result.segmentation.GetID(), result.volume
+        laid, image = self._seen.get(name, (0, None))
+        now = volume.GetImageData().GetMTime()
+        self._seen[name] = result.laid, now
+        if result.laid != laid:
+            for other in results(volume.GetScene()):  # it may be the reference
+                if other.volume is volume:
+                    other.follow()
+            self.tell("moved")
+            self.say(
+                f"“{volume.GetName()}” was moved, or has another spacing: "
+                f"“{result.segmentation.GetName()}” was laid on its pixels again."
+            )
+        elif image not in (None, now):
+            self.guarded(lambda: refuse_replaced(open_image(result, to_show=True), result))
 
     @property
     def labels(self) -> Any:
@@ -171,6 +203,7 @@ class Desk:
         node = None if self.parameters is None else self.parameters.result
         if node is not None and (said := recovered(node)):
             self.say(said)
+        self.look_at_volume()
 
     def take_result(self, result: Result) -> None:
         """Make a new result the one at work."""
@@ -205,11 +238,13 @@ class Desk:
     def forget_one(self, segmentation: Any) -> None:
         """Let go of what belongs to a segmentation that leaves the scene."""
         self._results.pop(segmentation.GetID(), None)
+        self._seen.pop(segmentation.GetID(), None)
         self.history.forget(segmentation)
 
     def forget(self) -> None:
         """Let go of all results, as when a scene is closed."""
         self._results.clear()
+        self._seen.clear()
         self._word = (None, "")
         self.history.forget()
 

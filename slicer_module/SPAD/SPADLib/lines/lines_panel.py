@@ -54,6 +54,7 @@ class LinesPanel:
             desk.on(what, self.refresh)
         desk.on("edited", self._on_edited)
         desk.on("view", self._on_view)
+        desk.on("moved", self._on_moved)
 
     def _build(self, ui: Any) -> None:
         self.section = ctk.ctkCollapsibleButton()
@@ -227,6 +228,12 @@ class LinesPanel:
         if self.editing is not None:
             if self._soon.isActive():
                 self.take()
+            self._draw()
+
+    def _on_moved(self) -> None:
+        """The volume lies elsewhere: curves that were pulled lie where it was."""
+        self._soon.stop()
+        if self.editing is not None:
             self._draw()
 
     def _on_edited(self) -> None:

@@ -8,12 +8,9 @@ import numpy as np
 import vtk
 
 from spad.measuring import propose_fovea
-from SPADLib.scene import Result, array_of, from_world, open_source, referenced, to_world
+from SPADLib.scene import FOVEA, Result, array_of, from_world, open_source, referenced, to_world
 
 __all__ = ["fovea_of", "place_fovea", "proposed", "put_fovea"]
-
-FOVEA = "SPAD.fovea"
-"""Role of the node reference from a result's segmentation to the point."""
 
 
 def fovea_of(result: Result) -> Any:

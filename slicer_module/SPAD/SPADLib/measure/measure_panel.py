@@ -17,7 +17,7 @@ from SPADLib.desk import Desk, go_to, numbered
 from SPADLib.host import get, ink, one_shot_timer, set_up_table
 from SPADLib.measure.fovea_node import fovea_of, proposed, put_fovea
 from SPADLib.measure.map_node import refresh_map, show_map, to_map
-from SPADLib.measure.result_measures import EYE, ResultMeasures
+from SPADLib.measure.result_measures import EYE, ResultMeasures, scale_of
 from SPADLib.measure.table_node import to_csv, to_pdf, to_table
 
 __all__ = ["MeasurePanel"]
@@ -138,9 +138,12 @@ class MeasurePanel:
         self._on_moved()
 
     def _on_edited(self) -> None:
-        if self.measures is None:
+        if self.measures is None and self._seen is None:
             return
         try:
+            if self.measures is None or self.measures.scale != scale_of(self.measures.result):
+                self._measure(self.desk.need_result())  # the spacing was set, or set right
+                return
             self.measures.refresh(self.desk.labels)
         except ValueError as error:
             self.stop()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
+    from SPADLib.scene.grid import BINARY, inner_source
     from SPADLib.scene.image_source import (
         Source,
         dicom_modality,
@@ -15,15 +16,23 @@ if TYPE_CHECKING:
         open_source,
         refuse_replaced,
         spacing_is_default,
+        whereabouts,
     )
-    from SPADLib.scene.result import REVIEW, Result, results
-    from SPADLib.scene.result_nodes import PERCENT, companions, make_nodes, recovered, refusal
+    from SPADLib.scene.result import Result, results
+    from SPADLib.scene.result_nodes import (
+        FOVEA,
+        PERCENT,
+        REVIEW,
+        companions,
+        make_nodes,
+        recovered,
+        refusal,
+    )
     from SPADLib.scene.segments import (
-        BINARY,
         Segments,
-        inner_source,
         labels_of_volume,
         read_segments,
+        refuse_unwritable,
         replace_labels,
         write_segments,
     )

@@ -1,6 +1,7 @@
 """Where an image lies on a volume's grid (K, J, I): on its lattice as it is, else resampled.
 
-An image is a `vtkOrientedImageData` of a segmentation or of a label map, its *owner*.
+And where a segmentation does as a whole, and how it is laid on a volume that was moved. An image is
+a `vtkOrientedImageData` of a segmentation or of a label map, its *owner*.
 """
 
 from __future__ import annotations
@@ -13,9 +14,21 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import vtk_to_numpy
 
-from SPADLib.scene.volumes import ijk_to_ras, shape_of
+from SPADLib.scene.volumes import ijk_to_ras, shape_of, to_world, under
 
-__all__ = ["lattice_box", "on_grid", "transform_between"]
+__all__ = [
+    "BINARY",
+    "inner_source",
+    "lattice_box",
+    "lay_on",
+    "lies_on",
+    "on_grid",
+    "transform_between",
+]
+
+BINARY = "Binary labelmap"  # vtkSegmentationConverter's name of it
+_SURFACE = "Closed surface"
+_GEOMETRY = "Reference image geometry"
 
 
 def on_grid(
@@ -60,11 +73,11 @@ def _pixels(image: Any) -> NDArray[Any]:
 
 def lattice_box(image: Any, volume: Any) -> tuple[NDArray[np.intp], tuple[int, ...]] | None:
     """Where an image begins on a volume's grid (k, j, i), and its shape; None off the lattice."""
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    own = np.asarray(slicer.util.arrayFromVTKMatrix(matrix))
-    grid = ijk_to_ras(volume)
-    step = np.linalg.solve(grid, own)
+    return _box(image, ijk_to_ras(volume))
+
+
+def _box(image: Any, grid: NDArray[np.float64]) -> tuple[NDArray[np.intp], tuple[int, ...]] | None:
+    step = np.linalg.solve(grid, _matrix_of(image))
     if not np.allclose(step[:3, :3], np.eye(3), atol=1e-4):
         return None
     extent = image.GetExtent()
@@ -75,6 +88,12 @@ def lattice_box(image: Any, volume: Any) -> tuple[NDArray[np.intp], tuple[int, .
     return np.rint(at[::-1]).astype(np.intp), (k, j, i)
 
 
+def _matrix_of(image: Any) -> NDArray[np.float64]:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return np.asarray(slicer.util.arrayFromVTKMatrix(matrix))
+
+
 def transform_between(owner: Any, volume: Any) -> Any:
     """Transform from a node's coordinates to a volume's own; None where they are the same."""
     first, second = owner.GetParentTransformNode(), volume.GetParentTransformNode()
@@ -83,3 +102,79 @@ def transform_between(owner: Any, volume: Any) -> Any:
     between = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(first, second, between)
     return between
+
+
+def inner_source(inner: Any) -> str:
+    """Name of the representation that a segmentation is edited in."""
+    return str(inner.GetSourceRepresentationName())
+
+
+def lies_on(segmentation: Any, was: NDArray[np.float64], volume: Any) -> bool:
+    """Whether a segmentation's grid is a volume's in the world, both transforms included.
+
+    Parameters
+    ----------
+    segmentation : vtkMRMLSegmentationNode
+    was : array, (4, 4)
+        From (i, j, k) to its own RAS, where it does not say so itself.
+    volume : vtkMRMLVolumeNode
+    """
+    ends = [(0, n - 1) for n in reversed(shape_of(volume))]
+    corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T
+    theirs = to_world(corners, volume)
+    apart = np.abs(under(segmentation, corners, _own_grid(segmentation, was, volume)) - theirs)
+    step = np.linalg.norm(ijk_to_ras(volume)[:3, :3], axis=0).min()
+    return bool(apart.max() < 1e-2 * step)
+
+
+def _own_grid(segmentation: Any, was: NDArray[np.float64], volume: Any) -> NDArray[np.float64]:
+    """From (i, j, k) to a segmentation's own RAS: by its reference geometry, where that is true."""
+    inner = segmentation.GetSegmentation()
+    text = inner.GetConversionParameter(_GEOMETRY)
+    told = slicer.vtkOrientedImageData()
+    if not slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, told, False):
+        return was
+    grid, same = _matrix_of(told), told.GetDimensions() == volume.GetImageData().GetDimensions()
+    images = [image for image in _images(inner) if not image.IsEmpty()]
+    return grid if same and all(_box(image, grid) is not None for image in images) else was
+
+
+def _images(inner: Any) -> list[Any]:
+    """Label maps of a segmentation, each once: several segments may share one."""
+    found: list[Any] = []
+    for segment in inner.GetSegmentIDs():
+        image = inner.GetSegment(segment).GetRepresentation(BINARY)
+        if image is not None and all(image is not known for known in found):
+            found.append(image)
+    return found
+
+
+def lay_on(segmentation: Any, was: NDArray[np.float64], volume: Any) -> bool:
+    """Bring a segmentation to where a volume is now, each label map voxel by voxel.
+
+    Parameters
+    ----------
+    segmentation, was, volume
+        As of `lies_on`.
+
+    Returns
+    -------
+    bool
+        False where it is edited as surfaces, and nothing was done.
+    """
+    inner = segmentation.GetSegmentation()
+    if inner_source(inner) != BINARY:
+        return False
+    step = ijk_to_ras(volume) @ np.linalg.inv(_own_grid(segmentation, was, volume))
+    images = _images(inner)
+    for image in images:
+        matrix = slicer.util.vtkMatrixFromArray(step @ _matrix_of(image))
+        image.SetImageToWorldMatrix(matrix)
+    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    if inner.ContainsRepresentation(_SURFACE):
+        inner.RemoveRepresentation(_SURFACE)
+        inner.CreateRepresentation(_SURFACE)
+    for image in images:
+        image.Modified()
+    return True

@@ -18,8 +18,18 @@ from numpy.typing import NDArray
 from spad.cases import Layout, parsed_json
 from spad.measuring import Scale
 from SPADLib.scene.bscan_layout import guess
-from SPADLib.scene.result_nodes import made_by_spad
-from SPADLib.scene.volumes import array_of, directions_of, nodes_of, spacing_of
+from SPADLib.scene.grid import lay_on, lies_on
+from SPADLib.scene.result_nodes import FOVEA, PROPOSAL, UNCERTAINTY, made_by_spad
+from SPADLib.scene.volumes import (
+    array_of,
+    directions_of,
+    from_world,
+    ijk_to_ras,
+    nodes_of,
+    put_where,
+    spacing_of,
+    to_world,
+)
 
 if TYPE_CHECKING:
     from SPADLib.scene.result import Result
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Source",
     "dicom_modality",
+    "follow_volume",
     "guessed_layout",
     "keep_scale",
     "kept_scale",
@@ -34,6 +45,7 @@ __all__ = [
     "open_source",
     "refuse_replaced",
     "spacing_is_default",
+    "whereabouts",
 ]
 
 PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
@@ -150,6 +162,59 @@ def refuse_replaced(source: Source, result: Result, *, remedy: str = "") -> None
             f"the pixels of “{source.volume.GetName()}” were replaced since "
             f"“{result.segmentation.GetName()}” was made of them: {do}"
         )
+
+
+def whereabouts(volume: Any) -> tuple[Any, ...]:
+    """What changes where a volume is moved or scaled, or has other pixels."""
+    image = volume.GetImageData()
+    return (
+        ijk_to_ras(volume).tobytes(),
+        volume.GetTransformNodeID(),
+        0 if image is None else image.GetMTime(),
+    )
+
+
+def follow_volume(result: Result) -> bool:
+    """Lay a result on its volume again, pixel by pixel, where that was moved or scaled since.
+
+    So labels stay right where the spacing is set right after a run, or the volume is centred, or
+    put under a transform alone. A segmentation that was moved along lies where it should. Where the
+    pixels were replaced too, nobody knows what belongs to what, and nothing is moved.
+
+    Returns
+    -------
+    bool
+        Whether it was laid anew.
+    """
+    segmentation, volume = result.segmentation, result.volume
+    nodes = [segmentation.GetNodeReference(role) for role in (PROPOSAL, UNCERTAINTY)]
+    if None in nodes or all(_together(volume, node) for node in nodes):
+        return False
+    was = ijk_to_ras(nodes[0])
+    moved = not lies_on(segmentation, was, volume)
+    if moved and not open_image(result, to_show=True).shows(result.provenance):
+        return False
+    if moved or segmentation.GetTransformNodeID() != volume.GetTransformNodeID():
+        if not lay_on(segmentation, was, volume):
+            return False
+        _carry_fovea(segmentation.GetNodeReference(FOVEA), nodes[0], volume)
+    for node in nodes:
+        put_where(node, volume)
+    return moved
+
+
+def _together(one: Any, other: Any) -> bool:
+    alike = np.allclose(ijk_to_ras(one), ijk_to_ras(other), rtol=0, atol=1e-6)
+    return bool(alike) and one.GetTransformNodeID() == other.GetTransformNodeID()
+
+
+def _carry_fovea(node: Any, before: Any, volume: Any) -> None:
+    """Keep the fovea's point on the pixel where it was."""
+    for n in range(0 if node is None else node.GetNumberOfControlPoints()):
+        ras = [0.0, 0.0, 0.0]
+        node.GetNthControlPointPositionWorld(n, ras)
+        there = to_world(from_world(np.array([ras]), before), volume)[0]
+        node.SetNthControlPointPositionWorld(n, *there)
 
 
 def open_source(volume: Any, layout: Layout, *, inverted: bool | None = None) -> Source:

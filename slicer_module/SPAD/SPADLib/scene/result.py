@@ -19,24 +19,31 @@ from numpy.typing import NDArray
 from spad.annotation import changes, check_sum, refuse_other_structures
 from spad.cases import Layout, without_paths
 from spad.checkpoint import IGNORE, LabelClass
+from SPADLib.scene.image_source import follow_volume, whereabouts
 from SPADLib.scene.result_nodes import (
     PROPOSAL,
     UNCERTAINTY,
     VOLUME,
+    accepted_sums,
     add_probability,
+    companion,
     make_nodes,
+    own_companions,
     percent,
     refusal,
 )
-from SPADLib.scene.segments import Read, Segments, read_segments, replace_labels
+from SPADLib.scene.segments import (
+    Read,
+    Segments,
+    read_segments,
+    refuse_unwritable,
+    replace_labels,
+)
 from SPADLib.scene.structures import classes_in, kept, structures_of
 from SPADLib.scene.versions import Change, Step, Versions
-from SPADLib.scene.volumes import array_of, nodes_of, spacing_of
+from SPADLib.scene.volumes import nodes_of, spacing_of
 
-__all__ = ["REVIEW", "Result", "results"]
-
-REVIEW = "SPAD.review"
-"""Attribute of a result's segmentation: state and check sum of the accepted labels, by B-scan."""
+__all__ = ["Result", "results"]
 
 
 class Result:
@@ -50,11 +57,15 @@ class Result:
     samples : dict of int to array of uint8, shape (N, H, W)
         Of each B-scan, the chains' own label maps. They last as long as the session: the seed in
         the provenance makes them again.
+    laid : int
+        How often it was laid anew on its volume (`follow_volume`).
     """
 
     def __init__(self, segmentation: Any) -> None:
         self.segmentation = segmentation
         self.samples: dict[int, NDArray[np.uint8]] = {}
+        self.laid = 0
+        self._place: Any = None
         self._versions = Versions(segmentation)
         self.layout = Layout.of(segmentation.GetAttribute("SPAD.layout"))
         classes_in(segmentation.GetAttribute("SPAD.classes"))  # refused here, where they are none
@@ -90,11 +101,7 @@ class Result:
 
     @classmethod
     def of(cls, segmentation: Any) -> Result | None:
-        """The result that a segmentation is.
-
-        None where it is none, one of its nodes is gone or has lost its pixels (`refusal` says
-        which), or what it says of itself makes no sense.
-        """
+        """The result that a segmentation is; None where `refusal` says why not, or it is odd."""
         if segmentation is None or refusal(segmentation):
             return None
         try:
@@ -150,12 +157,7 @@ class Result:
         labels : array of uint8, shape (Z, H, W), optional
             From `labels`, where it is at hand.
         """
-        found = {
-            int(z): entry[1]
-            for z, entry in kept(self.segmentation, REVIEW, {}).items()
-            if z.isdecimal() and isinstance(entry, list) and entry[:1] == ["accepted"] and entry[1:]
-        }
-        if not found:
+        if not (found := accepted_sums(self.segmentation)):
             return set()
         labels = self.labels() if labels is None else labels
         return {z for z, sum_ in found.items() if z < len(labels) and check_sum(labels[z]) == sum_}
@@ -168,7 +170,7 @@ class Result:
     @property
     def depth(self) -> int:
         """How many B-scans the volume has."""
-        return int(self.layout.stack(self._array(PROPOSAL)).shape[0])
+        return int(self.layout.stack(companion(self.segmentation, PROPOSAL)).shape[0])
 
     @property
     def values(self) -> Segments:
@@ -178,6 +180,7 @@ class Result:
 
     def read(self) -> Read:
         """The label map as it is now, (K, J, I) on the volume's grid."""
+        self.follow()
         return read_segments(self.segmentation, self.values, self.volume)
 
     def labels(self) -> NDArray[np.uint8]:
@@ -186,7 +189,7 @@ class Result:
 
     def proposal(self) -> NDArray[np.uint8]:
         """What the model wrote last, (Z, H, W), as it goes with the label map that is there now."""
-        proposal = self.layout.stack(self._array(PROPOSAL))
+        proposal = self.layout.stack(companion(self.segmentation, PROPOSAL))
 
         def apply(bscan: int, where: NDArray[np.bool_], values: NDArray[np.uint8]) -> None:
             proposal[bscan][where] = values
@@ -197,7 +200,7 @@ class Result:
 
     def uncertainty(self) -> NDArray[np.uint8]:
         """The uncertainty in percent, (Z, H, W)."""
-        return self.layout.stack(self._array(UNCERTAINTY))
+        return self.layout.stack(companion(self.segmentation, UNCERTAINTY))
 
     def by_hand(
         self, labels: NDArray[np.uint8] | None = None, *, sure: bool = False
@@ -225,29 +228,21 @@ class Result:
 
     def own(self) -> NDArray[np.bool_]:
         """Where segments of the person's own lie, (Z, H, W)."""
+        self.follow()
         own = dict.fromkeys(self.own_segments, 1)
         return self.layout.stack(read_segments(self.segmentation, own, self.volume).labels) > 0
 
-    def _array(self, role: str) -> NDArray[np.uint8]:
-        node = self.segmentation.GetNodeReference(role)
-        if node is None:
-            what = role.rpartition(".")[2]
-            raise ValueError(
-                f"the {what} of “{self.segmentation.GetName()}” was removed from the scene: "
-                "segment the volume again"
-            )
-        return array_of(node)
+    def follow(self) -> None:
+        """Lie on the volume, wherever that is by now; see `follow_volume`."""
+        if (place := whereabouts(self.volume)) != self._place:
+            self._place = place
+            self.laid += follow_volume(self)
 
     # ------------------------------------------------------------------ what is written
 
     def refuse_others(self, classes: Sequence[LabelClass]) -> None:
-        """Refuse a model that has other structures than these.
-
-        Raises
-        ------
-        ValueError
-            It has; asked before a run, nobody waits for nothing.
-        """
+        """Refuse a model of other structures, and what cannot be written to: before any run."""
+        refuse_unwritable(self.segmentation, self.values, self.volume)
         refuse_other_structures(
             self.segmentation.GetName(),
             self.classes,
@@ -316,7 +311,8 @@ class Result:
             self.refuse_others(one.classes)
         every = {c.value for c in self.classes[1:]}
         locked = set() if structures is None else every - set(structures)
-        now = self.labels()
+        own_companions(self.segmentation)
+        now, there = self.labels(), set(self.values.values())
         by_hand, proposal, doubt = self.by_hand(now), self.proposal(), self.uncertainty()
         held = set(but) | (set() if accepted_too else self.accepted(now))
         todo = []
@@ -326,7 +322,8 @@ class Result:
         for run, n, z in places:
             if z in held:
                 continue
-            part, new = None if within is None else within[n], run.labels[n]
+            part = None if within is None else within[n]
+            new = np.where(np.isin(run.labels[n], [*every - there]), np.uint8(0), run.labels[n])
             where = changes(now[z], new, by_hand[z], locked=locked, region=part)
             if where.any():
                 todo.append(Change(z, where, now[z][where], new[where], proposal[z][where]))
@@ -380,7 +377,9 @@ class Result:
     ) -> None:
         if not changed:
             return
-        grid = self._array(PROPOSAL).shape
+        refuse_unwritable(self.segmentation, self.values, self.volume)  # before anything changes
+        own_companions(self.segmentation)
+        grid = companion(self.segmentation, PROPOSAL).shape
         where, new = np.zeros(grid, bool), np.zeros(grid, np.uint8)
         proposal, steps = self.proposal(), []
         for c, values, theirs in zip(changed, labels, proposed, strict=True):

@@ -17,14 +17,19 @@ from SPADLib.scene.uncertainty_colours import show_uncertainty
 from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of
 
 __all__ = [
+    "FOVEA",
     "PERCENT",
     "PROPOSAL",
+    "REVIEW",
     "UNCERTAINTY",
     "VOLUME",
+    "accepted_sums",
     "add_probability",
+    "companion",
     "companions",
     "made_by_spad",
     "make_nodes",
+    "own_companions",
     "percent",
     "recovered",
     "refusal",
@@ -32,6 +37,10 @@ __all__ = [
 
 VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposal"
 """Roles of the node references of a result's segmentation."""
+FOVEA = "SPAD.fovea"
+"""And of that to the point of the fovea."""
+REVIEW = "SPAD.review"
+"""Attribute of it: state and check sum of the accepted labels, by B-scan."""
 PERCENT = 100
 
 
@@ -97,6 +106,26 @@ def made_by_spad(volume: Any) -> str:
     return "an uncertainty" if mine else ""
 
 
+def companion(segmentation: Any, role: str) -> NDArray[np.uint8]:
+    """Pixels of a result's uncertainty or proposal; a ValueError where it was removed."""
+    node = segmentation.GetNodeReference(role)
+    if node is None:
+        raise ValueError(
+            f"the {role.rpartition('.')[2]} of “{segmentation.GetName()}” was removed from the "
+            "scene: segment the volume again"
+        )
+    return array_of(node)
+
+
+def accepted_sums(segmentation: Any) -> dict[int, Any]:
+    """The B-scans that a person has accepted, and the check sums of their labels then."""
+    return {
+        int(z): entry[1]
+        for z, entry in kept(segmentation, REVIEW, {}).items()
+        if z.isdecimal() and isinstance(entry, list) and entry[:1] == ["accepted"] and entry[1:]
+    }
+
+
 def companions(segmentation: Any) -> list[Any]:
     """A result's uncertainty and proposal, where no other segmentation (a clone) has them too."""
     others = nodes_of(segmentation.GetScene(), "vtkMRMLSegmentationNode")
@@ -104,6 +133,15 @@ def companions(segmentation: Any) -> list[Any]:
     found = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY, PROPOSAL)]
     theirs = [n.GetNodeReference(role) for n in others for role in (UNCERTAINTY, PROPOSAL)]
     return [n for n in found if n is not None and n not in theirs]
+
+
+def own_companions(segmentation: Any) -> None:
+    """Give a result whose companions are a clone's too some of its own, before they change."""
+    volume, mine = segmentation.GetNodeReference(VOLUME), companions(segmentation)
+    for role, add in ((UNCERTAINTY, _add_uncertainty), (PROPOSAL, _add_proposal)):
+        node = segmentation.GetNodeReference(role)
+        if node is not None and node not in mine:
+            add(segmentation, array_of(node).copy(), volume)
 
 
 def refusal(segmentation: Any) -> str:

@@ -13,21 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SPADLib.scene.grid import lattice_box, on_grid, transform_between
+from SPADLib.scene.grid import BINARY, inner_source, lattice_box, on_grid, transform_between
 from SPADLib.scene.volumes import array_of, oriented, shape_of
 
 __all__ = [
-    "BINARY",
     "Read",
     "Segments",
-    "inner_source",
     "labels_of_volume",
     "read_segments",
+    "refuse_unwritable",
     "replace_labels",
     "write_segments",
 ]
 
-BINARY = "Binary labelmap"  # vtkSegmentationConverter's name of it
 Segments = Mapping[str, int]
 """Segment id -> class value."""
 
@@ -122,11 +120,6 @@ def labels_of_volume(labels: Any, volume: Any) -> Read:
     return Read(out, moved)
 
 
-def inner_source(inner: Any) -> str:
-    """Name of the representation that a segmentation is edited in."""
-    return str(inner.GetSourceRepresentationName())
-
-
 def _layers(inner: Any, values: Segments) -> list[tuple[Any, list[str]]]:
     """Label map images of the segments: one of several share it, in the segments' order."""
     found: list[tuple[Any, list[str]]] = []
@@ -182,8 +175,8 @@ def write_segments(
     """
     inner = segmentation.GetSegmentation()
     inner.SetSourceRepresentationName(BINARY)
+    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())  # what comes heeds it
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     image = oriented(labels, volume)
     for name, segment in classes:
         segment.AddRepresentation(BINARY, image)
@@ -213,25 +206,14 @@ def replace_labels(
     Raises
     ------
     ValueError
-        The segmentation lies on another grid than the volume.
+        As of `refuse_unwritable`; nothing is changed then.
     """
     inner = segmentation.GetSegmentation()
     box = _bounds(where)
     if box is None:
         return
-    layers = _layers(inner, values)
-    for image, _ in layers:
-        if image.IsEmpty():
-            continue
-        if (
-            transform_between(segmentation, volume) is not None
-            or lattice_box(image, volume) is None
-        ):
-            raise ValueError(
-                f"“{segmentation.GetName()}” lies on another grid or under another transform than "
-                f"“{volume.GetName()}”: harden the transforms, or segment anew"
-            )
-    for image, members in layers:
+    refuse_unwritable(segmentation, values, volume)
+    for image, members in _layers(inner, values):
         present = {s: inner.GetSegment(s).GetLabelValue() for s in members}
         full = np.zeros(shape_of(volume), np.min_scalar_type(max(_all_values(inner, image))))
         if not image.IsEmpty():
@@ -244,6 +226,35 @@ def replace_labels(
             part[mask & (new == values[segment]) & (part == 0)] = value
         image.ShallowCopy(oriented(full, volume))
         image.Modified()
+
+
+def refuse_unwritable(segmentation: Any, values: Segments, volume: Any) -> None:
+    """Refuse a segmentation whose segments cannot be changed pixel by pixel.
+
+    Raises
+    ------
+    ValueError
+        It is edited as something else than label maps, or they lie on another grid than the volume.
+    """
+    inner, name, of = segmentation.GetSegmentation(), segmentation.GetName(), volume.GetName()
+    if (source := inner_source(inner)) != BINARY:
+        raise ValueError(
+            f"“{name}” is edited as “{source}”, where no pixel can be written: make “{BINARY}” its "
+            "source representation in Segmentations, or segment anew"
+        )
+    for image, _ in _layers(inner, values):
+        if image.IsEmpty():
+            continue
+        if transform_between(segmentation, volume) is not None:
+            raise ValueError(
+                f"“{name}” lies under another transform than “{of}”: put both under the "
+                "same one in the module Data, or harden them, or segment anew"
+            )
+        if lattice_box(image, volume) is None:
+            raise ValueError(
+                f"“{name}” has other pixels than “{of}”: choose “{of}” as source "
+                "geometry under Specify geometry in the Segment Editor, or segment anew"
+            )
 
 
 def _all_values(inner: Any, image: Any) -> list[int]:

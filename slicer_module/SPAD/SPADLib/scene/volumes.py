@@ -23,10 +23,12 @@ __all__ = [
     "new_volume",
     "nodes_of",
     "oriented",
+    "put_where",
     "referenced",
     "shape_of",
     "spacing_of",
     "to_world",
+    "under",
 ]
 
 
@@ -80,8 +82,12 @@ def directions_of(volume: Any) -> NDArray[np.float64]:
 
 def to_world(ijk: NDArray[Any], volume: Any) -> NDArray[np.float64]:
     """World coordinates (n, 3) of points (i, j, k), (n, 3); the parent transform is applied."""
-    matrix = ijk_to_ras(volume)
-    return _transformed(ijk @ matrix[:3, :3].T + matrix[:3, 3], volume.GetParentTransformNode())
+    return under(volume, ijk, ijk_to_ras(volume))
+
+
+def under(node: Any, ijk: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """World coordinates (n, 3) of points (i, j, k) that a matrix brings to a node's own RAS."""
+    return _transformed(ijk @ matrix[:3, :3].T + matrix[:3, 3], node.GetParentTransformNode())
 
 
 def from_world(ras: NDArray[Any], volume: Any) -> NDArray[np.float64]:
@@ -117,12 +123,17 @@ def new_volume(
     """
     node = like.GetScene().AddNewNodeByClass(kind, like.GetScene().GenerateUniqueName(name))
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array))
+    put_where(node, like)
+    into_study(node, like)
+    return node
+
+
+def put_where(node: Any, like: Any) -> None:
+    """Put a volume where another one lies, under the same transform."""
     matrix = vtk.vtkMatrix4x4()
     like.GetIJKToRASMatrix(matrix)
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
-    into_study(node, like)
-    return node
 
 
 def nodes_of(scene: Any, kind: str) -> list[Any]:

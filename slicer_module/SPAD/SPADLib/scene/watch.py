@@ -1,4 +1,4 @@
-"""Tells that a segmentation or its reference may have changed: painted, moved, or written to."""
+"""Tells that a segmentation, its image or its reference may have changed, and not how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Watch"]
 
 
 class Watch:
-    """Tells when a segmentation or its reference may have changed; how, it does not look.
+    """Tells when a segmentation, its image or its reference may have changed.
 
     Parameters
     ----------
@@ -21,14 +21,21 @@ class Watch:
     reference : vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, optional
     on_change : callable
         Called without arguments, often many times for one stroke: it should only start a timer.
+    image : vtkMRMLVolumeNode, optional
+        That the segmentation was made of.
     """
 
     def __init__(
-        self, segmentation: Any, reference: Any | None, on_change: Callable[[], None]
+        self,
+        segmentation: Any,
+        reference: Any | None,
+        on_change: Callable[[], None],
+        image: Any = None,
     ) -> None:
         self._on_change = on_change
         self._observed: list[tuple[Any, int]] = []
-        for node in filter(None, (segmentation, reference)):
+        self._pixels: dict[str, tuple[int, bytes]] = {}
+        for node in filter(None, (segmentation, reference, image)):
             self._observe(node, slicer.vtkMRMLTransformableNode.TransformModifiedEvent)
             if node.IsA("vtkMRMLSegmentationNode"):
                 inner = slicer.vtkSegmentation
@@ -41,7 +48,7 @@ class Watch:
                 ):
                     self._observe(node.GetSegmentation(), event)
             else:
-                self._pixels = _pixels_of(node)
+                self._pixels[node.GetID()] = _pixels_of(node)
                 self._observe(node, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent)
                 # Who writes into the array says no more than that the node is another one.
                 self._observe(node, "ModifiedEvent", self._on_node)
@@ -50,8 +57,9 @@ class Watch:
         self._observed.append((source, source.AddObserver(event, call or self._on_event)))
 
     def _on_node(self, node: Any, _: Any) -> None:
-        before, self._pixels = self._pixels, _pixels_of(node)
-        if self._pixels != before:
+        now = _pixels_of(node)
+        if self._pixels.get(node.GetID()) != now:
+            self._pixels[node.GetID()] = now
             self._on_event()
 
     def _on_event(self, *_: Any) -> None:

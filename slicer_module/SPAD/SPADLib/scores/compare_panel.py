@@ -71,7 +71,7 @@ class ComparePanel:
         self._seen = seen
         self.stop()
         if result is not None:
-            self._watch = Watch(result.segmentation, node, self._pause.start)
+            self._watch = Watch(result.segmentation, node, self._pause.start, result.volume)
         if result is not None and node is not None:
             self.ui.compareSection.collapsed = False
             self._compare()

@@ -69,6 +69,7 @@ def export(
     if not folder.is_dir():
         raise ValueError(f"the folder “{folder}” does not exist: make it, or choose another")
     _refuse_source(result)
+    result.follow()
     before = _state(folder)
     with _copy(result) as (item, name):
         exportables = plugin.examineForExport(item)

@@ -83,6 +83,7 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
             f"the volume of “{result.segmentation.GetName()}” was removed from the scene, and with "
             "it the grid: load the scene again, or save the segmentation in Slicer's own way"
         )
+    result.follow()
     as_segmentation = suffix == ".seg.nrrd"
     if as_segmentation and inner_source(result.segmentation.GetSegmentation()) != BINARY:
         raise ValueError(
