@@ -10,7 +10,7 @@ import vtk
 
 from SPADLib.desk.desk import Desk
 from SPADLib.desk.words import numbered
-from SPADLib.host import weakly
+from SPADLib.host import one_shot_timer, weakly
 from SPADLib.scene import companions, one_colour_table
 
 __all__ = ["Following"]
@@ -63,6 +63,7 @@ class Following:
             callback.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
             self._tags.append((scene, scene.AddObserver(event, callback)))
         self._leaving: list[Any] = []
+        self._lost = one_shot_timer(0, self._on_lost)  # not amid the removal
         self._connect(wrapped())
         self.watch_view()
 
@@ -74,6 +75,7 @@ class Following:
 
     def stop(self) -> None:
         """Follow nothing any more."""
+        self._lost.stop()
         self._connect(None)
         tags, self._tags = self._tags, []
         for source, tag in [*tags, *filter(None, [self._view_tag])]:
@@ -116,6 +118,14 @@ class Following:
             leaving, self._leaving = self._leaving, []
             for gone in filter(None, map(self._scene.GetNodeByID, leaving)):
                 self._scene.RemoveNode(gone)
+        elif not self._busy():
+            self._lost.start()
+
+    def _on_lost(self) -> None:
+        """Make anew, or miss aloud, what was removed of the result at work."""
+        p = self.desk.parameters
+        if p is not None and p.result is not None and self.desk.result is None:
+            self._on_parameters()
 
     def _on_batch_ends(self, *_: Any) -> None:
         if self._parameters is not None and not self._busy():

@@ -124,13 +124,17 @@ def _mark(segment: Any, structure: LabelClass, *, tagged: bool = True) -> None:
 
 
 def structures_of(segmentation: Any) -> dict[str, int]:
-    """Segments that stand for classes of a model, by the tag that a result gives them."""
-    inner, found = segmentation.GetSegmentation(), {}
+    """Segments that stand for classes of a model, by the tag that a result gives them.
+
+    One a class: a copy that came from another result, tag and all, is the person's own.
+    """
+    inner = segmentation.GetSegmentation()
+    found: dict[int, str] = {}
     for segment in inner.GetSegmentIDs():
         text = tag_of(inner.GetSegment(segment), TAG)
-        if text.isdecimal():
-            found[segment] = int(text)
-    return found
+        if text.isdecimal() and (int(text) not in found or segment == segment_id(int(text))):
+            found[int(text)] = segment
+    return {segment: value for value, segment in found.items()}
 
 
 def tag_of(segment: Any, name: str) -> str:
