@@ -8,6 +8,8 @@ import slicer
 from driving import said, settle
 from fakes import paint, run_of
 
+from SPADLib.desk import go_to
+
 pytestmark = pytest.mark.gui
 
 
@@ -116,3 +118,26 @@ def test_a_clones_companions_stay_with_the_other(panel, panel_result):
     scene.RemoveNode(clone)
     assert panel_result.uncertainty_node is not None
     assert panel.desk.result is panel_result
+
+
+def test_what_is_not_segmented_is_neither_accepted_nor_carried_on(panel, panel_volume):
+    """Else nothing in it would teach the model that there is nothing, and spread."""
+    panel.desk.parameters.bscans = "a range"
+    panel.ui.firstSpin.setValue(1)
+    panel.ui.lastSpin.setValue(2)
+    panel.ui.segmentButton.click()
+    settle(panel)
+    result = panel.desk.result
+    before = np.array(result.labels())
+    go_to(panel.desk.view, panel_volume, result.layout, 3)
+    for button in (panel.ui.acceptButton, panel.ui.skipButton, panel.ui.carryBackButton):
+        button.click()
+        settle(panel)
+        assert "B-scan 4 is not segmented yet" in said(panel)
+        assert "paint in it first" in said(panel)
+    assert result.accepted() == set()
+    assert np.array_equal(result.labels(), before)
+    paint(result, 3, slice(0, 2), slice(0, 2), 3)
+    settle(panel)
+    panel.ui.acceptButton.click()
+    assert result.accepted() == {3}

@@ -74,6 +74,25 @@ def test_scores_go_to_a_table_and_a_file(panel, panel_volume, panel_result, tmp_
     assert "SRF" in (tmp_path / "scores.csv").read_text()
 
 
+def test_the_names_of_files_that_are_offered_are_good_on_every_file_system(
+    panel, panel_volume, panel_result, monkeypatch
+):
+    import qt
+
+    offered = []
+    ask = staticmethod(lambda *asked: offered.append(asked[2]) or "")
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", ask)
+    panel_result.segmentation.SetName("OCT / 右眼: 1*2")
+    panel.desk.parameters.reference = reference_of(panel_result.labels())
+    settle(panel)
+    panel.measure.section.setProperty("collapsed", False)
+    panel.measure.refresh()
+    for button in (panel.ui.csvButton, panel.measure.to_csv, panel.measure.to_pdf):
+        button.click()
+    names = ("scores.csv", "measurements.csv", "measurements.pdf")
+    assert offered == [f"OCT _ 右眼_ 1_2 {name}" for name in names]
+
+
 def test_a_reference_that_cannot_be_one_is_told(panel, panel_result):
     panel.desk.parameters.reference = panel_result.segmentation
     settle(panel)

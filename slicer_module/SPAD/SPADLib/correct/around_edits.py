@@ -109,8 +109,13 @@ def onward(result: Result, bscan: int, count: int, steps: int) -> tuple[range, A
     Raises
     ------
     ValueError
-        There is no neighbour in that direction, or all of them are accepted.
+        There is nothing to carry, no neighbour in that direction, or all of them are accepted.
     """
+    if bscan not in result.segmented and not result.by_hand()[bscan].any():
+        raise ValueError(
+            f"B-scan {numbered(bscan)} is not segmented yet, so there is nothing to carry on: "
+            "segment it, or paint in it first"
+        )
     step = 1 if count > 0 else -1
     last = min(max(bscan + count, 0), result.depth - 1)
     if last == bscan:

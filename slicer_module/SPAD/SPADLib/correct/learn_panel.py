@@ -12,6 +12,7 @@ import qt
 from numpy.typing import NDArray
 
 from spad.annotation import duration
+from spad.cases import file_stem
 from spad.worker import (
     Drafts,
     Worker,
@@ -285,7 +286,7 @@ class LearnPanel:
         """Ask for a file, and keep the model that has learnt in it."""
         model, result = self._last().model, self.desk.need_result()
         taught = self._taught[result.segmentation.GetID()].whole
-        name = f"{self.desk.engine.read_card(model).name}.safetensors"
+        name = f"{file_stem(self.desk.engine.read_card(model).name, 'model')}.safetensors"
         path = qt.QFileDialog.getSaveFileName(
             self.ui.keepModelButton, "Keep the model", name, "Checkpoints (*.safetensors)"
         )

@@ -146,7 +146,12 @@ class ReviewPanel:
 
     def mark(self, state: Any) -> None:
         """Say what became of the B-scan on screen, and go to the next."""
-        self._need_review().mark(self.desk.bscan(), state)
+        bscan, result = self.desk.bscan(), self.desk.need_result()
+        if bscan not in result.segmented and not result.by_hand()[bscan].any():
+            raise ValueError(
+                f"B-scan {numbered(bscan)} is not segmented yet: segment it, or paint in it first"
+            )
+        self._need_review().mark(bscan, state)
         self.desk.tell("reviewed")
         self._fill()
         self.next()

@@ -11,6 +11,7 @@ import qt
 import slicer
 
 from spad.borders import Thickness, by_region, missing_columns
+from spad.cases import file_stem
 from spad.checkpoint import NOTICE
 from spad.measuring import Measurement
 from SPADLib.desk import Desk, go_to, numbered
@@ -274,7 +275,8 @@ class MeasurePanel:
 
     def _save(self, write: Callable[[ResultMeasures, Path], None], suffix: str) -> None:
         measures = self._need()
-        name = f"{measures.result.segmentation.GetName()} measurements.{suffix}"
+        stem = file_stem(measures.result.segmentation.GetName(), "segmentation")
+        name = f"{stem} measurements.{suffix}"
         path = qt.QFileDialog.getSaveFileName(
             self.to_csv, "Save the measurements", name, f"{suffix.upper()} (*.{suffix})"
         )

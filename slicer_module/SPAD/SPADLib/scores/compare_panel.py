@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 
+from spad.cases import file_stem
 from SPADLib.desk import Desk, RunBox, go_to, isolate, numbered
 from SPADLib.host import Cancelled, Pump, get, ink, one_shot_timer, set_up_table
 from SPADLib.scene import Watch
@@ -267,7 +268,7 @@ class ComparePanel:
         if self.comparison is None:
             self.desk.fail("There is nothing to tell: choose a reference first")
             return
-        name = self.comparison.result.segmentation.GetName()
+        name = file_stem(self.comparison.result.segmentation.GetName(), "segmentation")
         path = qt.QFileDialog.getSaveFileName(
             self.ui.csvButton, "Save the scores", f"{name} scores.csv", "CSV (*.csv)"
         )
