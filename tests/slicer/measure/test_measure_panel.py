@@ -125,7 +125,16 @@ def test_the_grid_follows_the_fovea_s_point_and_the_eye(panel, panel_result, sec
     node.SetNthControlPointPositionWorld(0, *(np.array(ras) + 50))
     wait(panel)
     assert "outside the scan of 4 B-scans of 32 columns" in section.label.text()
+    assert cell(section, 0, 2) == ""
+    assert {one.region for one in section.measures.rows()} == {"total"}  # none of the last place
     section.fovea.click()
+    assert cell(section, 0, 2) != ""
+    for lose in (node.RemoveAllControlPoints, lambda: slicer.mrmlScene.RemoveNode(node)):
+        lose()
+        wait(panel)
+        assert cell(section, 0, 2) == ""
+        section.fovea.click()
+        assert cell(section, 0, 2) != ""
     section.to_table.click()
     table = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTableNode").GetTable()
     regions = [table.GetValueByName(n, "region").ToString() for n in range(13)]

@@ -14,6 +14,6 @@ if TYPE_CHECKING:
     from SPADLib.desk.run_panel import RunBox
     from SPADLib.desk.structures_panel import StructureMenu
     from SPADLib.desk.views import go_to, isolate, show_bscan
-    from SPADLib.desk.words import FIRST, Words, numbered, word_for, worded
+    from SPADLib.desk.words import FIRST, Words, numbered, overlapping, word_for, worded
 
 __getattr__, __all__ = lazily(__name__)

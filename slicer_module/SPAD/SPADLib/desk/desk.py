@@ -14,7 +14,7 @@ from spad.doctor import note
 from spad.inference import Engine, explain
 from SPADLib.desk.history import History
 from SPADLib.desk.views import bscan_at, overlay
-from SPADLib.desk.words import word_for, worded
+from SPADLib.desk.words import overlapping, word_for, worded
 from SPADLib.scene import (
     Result,
     array_of,
@@ -66,6 +66,7 @@ class Desk:
         self._word: tuple[Any, str] = (None, "")
         self._results: dict[str, Result] = {}
         self._labels: Any = None
+        self._overlap = 0
         self._seen: dict[str, tuple[int, int | None]] = {}
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._about: Any = None
@@ -83,7 +84,8 @@ class Desk:
             and "written", a model, or what takes it back, is about to write in it, and has;
             "lines", lines over its volume changed, came or went; "reviewed", a B-scan was accepted
             or skipped; "saved", it was written to a file; "kept", autosave wrote, or could not;
-            "view", the slice view moved; "busy", a run began or ended.
+            "view", the slice view moved; "left", a node left the scene; "busy", a run began or
+            ended.
         call : callable
         """
         self._hear[what].append(call)
@@ -136,7 +138,12 @@ class Desk:
     def tell_edited(self) -> None:
         """Tell that the pixels of the result at work changed: they are read once for all."""
         self.look_at_volume()
-        self._labels = None if self.result is None else self.result.labels()
+        before, self._overlap = self._overlap, 0
+        if (result := self.result) is not None:
+            read = result.read()
+            self._labels, self._overlap = result.layout.stack(read.labels), read.overlap
+        if self._overlap not in (0, before):
+            self.say(f"⚠ {overlapping(self._overlap)} Scores, measures and models see no other.")
         try:
             self.tell("edited")
         finally:

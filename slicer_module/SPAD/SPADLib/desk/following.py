@@ -123,6 +123,7 @@ class Following:
 
     def _on_lost(self) -> None:
         """Make anew, or miss aloud, what was removed of the result at work."""
+        self.desk.tell("left")
         p = self.desk.parameters
         if p is not None and p.result is not None and self.desk.result is None:
             self._on_parameters()

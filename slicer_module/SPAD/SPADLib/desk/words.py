@@ -14,7 +14,16 @@ from spad.checkpoint import LabelClass
 from spad.phantom import CLASS_NAMES
 from SPADLib.scene import dicom_modality
 
-__all__ = ["FIRST", "OPHTHALMIC", "Words", "numbered", "retinal", "word_for", "worded"]
+__all__ = [
+    "FIRST",
+    "OPHTHALMIC",
+    "Words",
+    "numbered",
+    "overlapping",
+    "retinal",
+    "word_for",
+    "worded",
+]
 
 FIRST = 1
 """What the first B-scan is called: no number of Slicer's stands beside it, its sliders tell mm."""
@@ -31,6 +40,12 @@ _BSCAN = re.compile(r"(?<![\w/\\])((?:[Aa] )?)B-scan(s?)(?![\w/\\.]*[/\\])")
 def numbered(index: float, digits: int = 0) -> str:
     """Say the number of a B-scan or a column, or of a place between two with some digits."""
     return f"{index + FIRST:.{digits}f}"
+
+
+def overlapping(pixels: int) -> str:
+    """Say that segments lie over each other, and which of them counts."""
+    many = f"{pixels:,} pixels belong" if pixels != 1 else "1 pixel belongs"
+    return f"{many} to several segments: the last of them in the list has them."
 
 
 def retinal(classes: Iterable[LabelClass]) -> list[str]:

@@ -47,7 +47,7 @@ class MeasurePanel:
         self._rows: tuple[Measurement, ...] = ()
         self._clicked: int | None = None  # class value of the row
         self._seen: Any = None
-        self._point: tuple[Any, int] | None = None
+        self._point: tuple[Any, list[int]] | None = None
         self._soon = one_shot_timer(PAUSE_MS, self._on_moved)
         self._build(ui)
         desk.on("parameters", self.refresh)
@@ -55,6 +55,7 @@ class MeasurePanel:
         for what in ("edited", "reviewed"):  # what is accepted is certain
             desk.on(what, self._on_edited)
         desk.on("lines", self._fill)
+        desk.on("left", self._on_left)
 
     def _build(self, ui: Any) -> None:
         self.section = ctk.ctkCollapsibleButton()
@@ -157,13 +158,22 @@ class MeasurePanel:
         self._unwatch()
         node = None if self.measures is None else fovea_of(self.measures.result)
         if node is not None:
-            event = slicer.vtkMRMLMarkupsNode.PointModifiedEvent
-            self._point = node, node.AddObserver(event, lambda *_: self._soon.start())
+            kind = slicer.vtkMRMLMarkupsNode
+            events = (kind.PointModifiedEvent, kind.PointRemovedEvent)
+            tags = [node.AddObserver(event, lambda *_: self._soon.start()) for event in events]
+            self._point = node, tags
 
     def _unwatch(self) -> None:
         if self._point is not None:
-            self._point[0].RemoveObserver(self._point[1])
+            for tag in self._point[1]:
+                self._point[0].RemoveObserver(tag)
             self._point = None
+
+    def _on_left(self) -> None:
+        """The fovea's point may have left the scene."""
+        if self._point is not None and self._point[0].GetScene() is None:
+            self._unwatch()
+            self._on_moved()
 
     def _on_moved(self) -> None:
         if self.measures is None:
@@ -171,6 +181,8 @@ class MeasurePanel:
         try:
             self.measures.place()
         except ValueError as error:
+            self.measures.live.place(None)  # else tables and files had the grid of before
+            self._fill()
             self._warn(str(error))
             return
         self._fill()

@@ -7,9 +7,9 @@ from typing import Any
 
 import qt
 
-from SPADLib.desk import Desk
+from SPADLib.desk import Desk, overlapping
 from SPADLib.write import dicom_seg
-from SPADLib.write.volume_files import SUFFIXES, save, storage_names
+from SPADLib.write.volume_files import SUFFIXES, overlap_of, save, storage_names
 
 __all__ = ["SavePanel"]
 
@@ -53,7 +53,10 @@ class SavePanel:
                 # The dialog has asked whether a file that exists may be replaced.
                 written = save(result, path, replace=path.exists())
                 self.desk.tell("saved")
-                self.desk.say(f"Saved: {written[0]}, and how it was made in {written[1].name}")
+                said = f"Saved: {written[0]}, and how it was made in {written[1].name}"
+                if pixels := overlap_of(result, path):
+                    said += f". ⚠ {overlapping(pixels)} A .seg.nrrd keeps them all"
+                self.desk.say(said)
         except Exception as error:
             self.desk.fail(error)
 

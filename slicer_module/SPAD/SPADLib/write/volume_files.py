@@ -37,7 +37,7 @@ from SPADLib.scene import (
     spacing_of,
 )
 
-__all__ = ["SUFFIXES", "save", "storage_names"]
+__all__ = ["SUFFIXES", "overlap_of", "save", "storage_names"]
 
 SUFFIXES = {
     ".seg.nrrd": "Segmentation of 3D Slicer",
@@ -108,6 +108,14 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
         _write(storage, node, file, path)
         write_json(beside, content)
     return [path, beside]
+
+
+def overlap_of(result: Result, path: Path) -> int:
+    """Pixels of several segments in a file that keeps the last of them alone."""
+    if _suffix(path) == ".seg.nrrd":
+        return 0
+    every = {**result.values, **_own_segments(result)}
+    return read_segments(result.segmentation, every, result.volume).overlap
 
 
 def storage_names(result: Result) -> dict[str, str]:
