@@ -70,6 +70,8 @@ def test_no_case_is_made_of_other_pixels_and_old_labels(panel_volume, painted, t
 
 def test_a_run_goes_into_a_new_segmentation_alone(panel, panel_volume, painted):
     negative(panel_volume)
+    settle(panel)
+    assert REPLACED in said(panel)  # at once, where Slicer is told of it
     panel.ui.intoCombo.setCurrentIndex(1)
     panel.ui.segmentButton.click()
     settle(panel)
@@ -91,6 +93,20 @@ def test_a_run_during_which_it_happens_says_so(panel, panel_volume):
     negative(panel_volume)
     settle(panel)
     assert "The pixels of “OCT” were replaced meanwhile; this is of those before." in said(panel)
+
+
+def test_pixels_of_another_number_are_told_in_words(panel, panel_volume, panel_result):
+    """As *Crop volume* leaves them, in place."""
+    panel.ui.segmentButton.click()
+    standin.process_events(0)
+    slicer.util.updateVolumeFromArray(panel_volume, np.zeros((2, 24, 32), np.uint8))
+    settle(panel)
+    assert "“OCT fake” and its volume, uncertainty or proposal are not of one size" in said(panel)
+    assert "segment the volume again" in said(panel)
+    assert not panel.ui.nextButton.isEnabled()
+    panel.ui.segmentButton.click()
+    settle(panel)
+    assert panel.desk.result.depth == 2
 
 
 def test_the_last_run_on_each_bscan_counts(panel_volume, painted):

@@ -153,6 +153,13 @@ def test_what_spad_made_is_no_input(panel, panel_volume, panel_result):
     panel.desk.parameters.inputVolume = panel_result.uncertainty_node
     settle(panel)
     assert "is an uncertainty that SPAD made, not an image" in panel.ui.preflightLabel.text()
+    panel.measure.section.setProperty("collapsed", False)
+    panel.measure.refresh()
+    panel.measure.to_map.click()
+    node = panel_result.segmentation.GetNodeReference("SPAD.map")
+    panel.desk.parameters.inputVolume = node
+    settle(panel)
+    assert "is a map of heights that SPAD made, not an image" in panel.ui.preflightLabel.text()
 
 
 def test_a_message_ends_with_what_it_was_about(panel, panel_volume, panel_result):

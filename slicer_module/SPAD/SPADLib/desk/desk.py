@@ -138,10 +138,11 @@ class Desk:
     def tell_edited(self) -> None:
         """Tell that the pixels of the result at work changed: they are read once for all."""
         self.look_at_volume()
-        before, self._overlap = self._overlap, 0
-        if (result := self.result) is not None:
-            read = result.read()
-            self._labels, self._overlap = result.layout.stack(read.labels), read.overlap
+        if (result := self.result) is None:  # its volume went, or has another size now
+            self.tell("parameters")
+            return
+        before, read = self._overlap, result.read()
+        self._labels, self._overlap = result.layout.stack(read.labels), read.overlap
         if self._overlap not in (0, before):
             self.say(f"⚠ {overlapping(self._overlap)} Scores, measures and models see no other.")
         try:

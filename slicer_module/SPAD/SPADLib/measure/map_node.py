@@ -10,12 +10,10 @@ import slicer
 from spad.cases import Layout
 from SPADLib.desk import show_bscan
 from SPADLib.measure.result_measures import ResultMeasures
-from SPADLib.scene import array_of, nodes_of, referenced, to_world
+from SPADLib.scene import MAP, array_of, nodes_of, referenced, to_world
 
 __all__ = ["refresh_map", "show_map", "to_map"]
 
-MAP = "SPAD.map"
-"""Role of the node reference from a result's segmentation to its map; there its class value."""
 FLAT = Layout(0, upside_down=True)  # the first B-scan lies below, as in Heidelberg's volumes
 _COLOURS = "vtkMRMLColorTableNodeFileViridis.txt"
 

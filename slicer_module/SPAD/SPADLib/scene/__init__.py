@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from SPADLib.scene.result import Result, results
     from SPADLib.scene.result_nodes import (
         FOVEA,
+        MAP,
         PERCENT,
         REVIEW,
         companions,

@@ -18,6 +18,7 @@ from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of
 
 __all__ = [
     "FOVEA",
+    "MAP",
     "PERCENT",
     "PROPOSAL",
     "REVIEW",
@@ -39,6 +40,8 @@ VOLUME, UNCERTAINTY, PROPOSAL = "SPAD.volume", "SPAD.uncertainty", "SPAD.proposa
 """Roles of the node references of a result's segmentation."""
 FOVEA = "SPAD.fovea"
 """And of that to the point of the fovea."""
+MAP = "SPAD.map"
+"""And to its en-face map; an attribute of that: its class value."""
 REVIEW = "SPAD.review"
 """Attribute of it: state and check sum of the accepted labels, by B-scan."""
 PERCENT = 100
@@ -98,9 +101,11 @@ def add_probability(segmentation: Any, volume: Any, layout: Layout, run: Any, fi
 
 
 def made_by_spad(volume: Any) -> str:
-    """What a volume is that came of a run: "an uncertainty", "a probability"; else empty."""
+    """What a volume is that came of a run: "an uncertainty", say; empty where it is an image."""
     if volume.GetAttribute("SPAD.probability_of"):
         return "a probability"
+    if volume.GetAttribute(MAP):
+        return "a map of heights"
     results = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode") if volume.GetScene() else []
     mine = any(r.GetNodeReference(UNCERTAINTY) is volume for r in results)
     return "an uncertainty" if mine else ""
