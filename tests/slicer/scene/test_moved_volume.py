@@ -145,12 +145,15 @@ def test_the_panel_says_so_and_its_numbers_follow(panel, panel_volume, panel_res
     panel.measure.section.setProperty("collapsed", False)
     panel.measure.refresh()
     before, labels = panel.measure._rows[0].volume_nl, panel_result.labels().copy()
+    editor = panel.edit.editor.widget.mrmlSegmentEditorNode()
+    editor.SetSelectedSegmentID("SPAD_2")
     panel_volume.SetSpacing(0.02, 0.004, 0.2)  # columns twice as far apart
     settle(panel)
     assert "“OCT fake” was laid on its pixels again" in said(panel)
     assert np.array_equal(panel_result.labels(), labels)
     assert panel.measure._rows[0].volume_nl == pytest.approx(2 * before)
     assert panel.edit.editor.widget.segmentationNode() is panel_result.segmentation
+    assert editor.GetSelectedSegmentID() == "SPAD_2"
     panel.desk.tell("writing")
     paint(panel_result, 0, slice(0, 2), slice(0, 2), 2)
     settle(panel)

@@ -71,9 +71,12 @@ class SegmentEditor:
         """Forget what could be undone: it lies where the image was before."""
         node = self.widget.segmentationNode()
         for editor in self._editors():
+            chosen = editor.mrmlSegmentEditorNode().GetSelectedSegmentID()
             editor.setActiveEffect(None)
             editor.setSegmentationNode(None)
             editor.setSegmentationNode(node)
+            if chosen:
+                editor.setCurrentSegmentID(chosen)
 
     def _editors(self) -> list[Any]:
         """Those that edit this result."""
