@@ -168,6 +168,22 @@ def test_what_was_saved_is_not_offered_until_it_is_edited(
     assert not panel.ui.offerFrame.isHidden()
 
 
+@pytest.mark.parametrize("stroke", [False, True])
+def test_a_scene_that_is_closed_as_soon_as_it_was_saved_is_not_offered(
+    panel, panel_volume, panel_result, tmp_path, stroke
+):
+    """As by *Save* in the question that comes with *Close scene*."""
+    edited(panel, panel_result)
+    if stroke:
+        paint(panel_result, 1, slice(0, 4), slice(0, 4), 2)
+    save_scene(slicer.mrmlScene, tmp_path)
+    slicer.mrmlScene.Clear(0)
+    settle(panel)
+    panel.desk.parameters.inputVolume = image()
+    settle(panel)
+    assert panel.ui.offerFrame.isHidden()
+
+
 def test_a_scene_closed_unsaved_is_offered_with_its_image_only(panel, panel_volume, panel_result):
     before = edited(panel, panel_result)
     slicer.mrmlScene.Clear(0)

@@ -209,7 +209,8 @@ class Autosave:
         """Write the rest: the scene is about to be closed."""
         self.flush()
         for one in self._tracked.values():
-            one.mark(removed=now())
+            saved = not (one.exported or one.node.GetModifiedSinceRead())  # since the last look
+            one.mark(removed=now(), exported=now() if saved else "")
         self._gone += self._tracked.values()
         self._tracked = {}
         self.flush()
