@@ -72,6 +72,23 @@ def test_top_and_bottom_are_curves_of_the_bscan_on_screen(panel, panel_volume, l
     assert top.GetScene() is None
 
 
+def test_curves_follow_a_volume_that_is_moved_and_are_pulled_there(
+    panel, panel_volume, panel_result, lines
+):
+    heights = lines.editing.lines.heights.copy()
+    panel_volume.SetOrigin(3, 4, 5)
+    panel_volume.SetSpacing(0.02, 0.004, 0.25)
+    settle(panel)
+    top, bottom = curves(lines)
+    assert place(lines, top, 0) == pytest.approx((2, TOP - 0.5, TOP))
+    assert place(lines, bottom, 1) == pytest.approx((2, ROWS - 0.5, WIDTH - 1))
+    np.testing.assert_array_equal(lines.editing.lines.heights, heights)
+    pull(lines, top, 0, TOP - 0.5 + 6, TOP)
+    settle(panel)
+    assert lines.editing.lines.heights[0, 2, TOP] == pytest.approx(TOP + 5.5)
+    assert not panel_result.labels()[2, TOP : TOP + 5, TOP].any()
+
+
 def test_a_pulled_point_changes_its_bscan_and_the_labels_in_one_step(
     panel, panel_result, panel_engine, lines
 ):

@@ -164,6 +164,21 @@ def test_the_panel_says_so_and_its_numbers_follow(panel, panel_volume, panel_res
 
 
 @pytest.mark.gui
+def test_the_bscan_on_screen_stays_the_one_on_screen(panel, panel_volume, panel_result):
+    from SPADLib.desk import go_to
+
+    go_to(panel.desk.view, panel_volume, panel_result.layout, 2)
+    settle(panel)
+    panel_volume.SetOrigin(3, 4, 5)
+    settle(panel)
+    assert panel.desk.bscan() == 2
+    assert panel.ui.viewLabel.text() == "B-scan 3 of 4"
+    panel_volume.SetSpacing(0.01, 0.004, 0.5)
+    settle(panel)
+    assert panel.desk.bscan() == 2
+
+
+@pytest.mark.gui
 def test_another_result_of_the_volume_that_is_the_reference_follows(panel, panel_volume):
     panel.ui.segmentButton.click()
     settle(panel)

@@ -9,6 +9,7 @@ import slicer
 import vtk
 
 from SPADLib.desk.desk import Desk
+from SPADLib.desk.views import go_to
 from SPADLib.desk.words import numbered
 from SPADLib.host import one_shot_timer, weakly
 from SPADLib.scene import companions, one_colour_table
@@ -62,6 +63,7 @@ class Following:
             callback = weakly(leaves)
             callback.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
             self._tags.append((scene, scene.AddObserver(event, callback)))
+        desk.on("moved", self._on_moved)
         self._leaving: list[Any] = []
         self._lost = one_shot_timer(0, self._on_lost)  # not amid the removal
         self._connect(wrapped())
@@ -167,6 +169,16 @@ class Following:
             self._view_tag[0].RemoveObserver(self._view_tag[1])
         tag = view.AddObserver(vtk.vtkCommand.ModifiedEvent, weakly(self._on_view))
         self._view_tag = view, tag
+
+    def _on_moved(self) -> None:
+        """The volume lies elsewhere: show the B-scan that was on screen."""
+        result, view = self.desk.result, self.desk.view
+        if self._bscan is None or result is None or view is None:
+            return
+        name, bscan = self._bscan
+        if name == result.segmentation.GetID() and bscan < result.depth:
+            go_to(view, result.volume, result.layout, bscan)
+            self.desk.tell("view")
 
     def _on_view(self, *_: Any) -> None:
         if self.desk.parameters is None or self.desk.result is None or self._busy():
