@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 import slicer
 import standin
-from driving import said, settle
+from driving import SHAPE, said, settle
 from fakes import paint
+from scene import add_volume
 
+from spad.cases import Layout
+from spad.inference.stack import BadSlice, Stack
+from SPADLib.desk.run import _ByBscan
 from SPADLib.learn.training_set import add
 from SPADLib.scene import open_image, open_source
 
@@ -93,6 +97,21 @@ def test_a_run_during_which_it_happens_says_so(panel, panel_volume):
     negative(panel_volume)
     settle(panel)
     assert "The pixels of “OCT” were replaced meanwhile; this is of those before." in said(panel)
+
+
+def test_a_bscan_that_was_left_empty_for_its_nan_counts_as_the_engine_has_it(scene):
+    image = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
+    image[1, 2, 3] = np.nan
+    source = open_source(add_volume(image), Layout(mirrored=True))
+    stack = Stack(_ByBscan(source.stack), rgb=False)
+    for z in (0, 2, 3):
+        stack.read(z)
+    with pytest.raises(BadSlice):
+        stack.read(1)
+    run = {"bscans": [0, 4], "image_sha256": stack.sha256()}
+    assert source.shows([run])
+    slicer.util.arrayFromVolume(source.volume)[3, 0, 0] += 1
+    assert not source.shows([run])
 
 
 def test_pixels_of_another_number_are_told_in_words(panel, panel_volume, panel_result):

@@ -116,10 +116,9 @@ def _noted(runs: Sequence[Mapping[str, Any]], depth: int) -> Iterator[tuple[int,
 
 def _hashes(part: NDArray[Any]) -> Iterator[str]:
     """SHA-256 of B-scans, as runs note it: of one, of several, and as version 0.1 did."""
-    planes = [np.ascontiguousarray(one) for one in part]
-    if part.dtype.kind == "f":
-        planes = [one for one in planes if np.isfinite(one).all()]  # the others are left empty
-    digests = [hashlib.sha256(one.data) for one in planes]
+    empty = [part.dtype.kind == "f" and not np.isfinite(one).all() for one in part]
+    read = [one for one, left in zip(part, empty, strict=True) if not left]
+    digests = [hashlib.sha256(np.ascontiguousarray(one).data) for one in read]
     yield hashlib.sha256(b"".join(one.digest() for one in digests)).hexdigest()
     if len(digests) == 1:
         yield digests[0].hexdigest()
