@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import slicer
@@ -30,9 +30,6 @@ from SPADLib.scene.volumes import (
     spacing_of,
     to_world,
 )
-
-if TYPE_CHECKING:
-    from SPADLib.scene.result import Result
 
 __all__ = [
     "Source",
@@ -125,7 +122,7 @@ def _hashes(part: NDArray[Any]) -> Iterator[str]:
     yield hashlib.sha256(np.ascontiguousarray(part).data).hexdigest()
 
 
-def open_image(result: Result, *, to_show: bool = False) -> Source:
+def open_image(result: Any, *, to_show: bool = False) -> Source:
     """Open the volume of a result as the model saw it last.
 
     Parameters
@@ -147,8 +144,8 @@ def open_image(result: Result, *, to_show: bool = False) -> Source:
     return source
 
 
-def refuse_replaced(source: Source, result: Result, *, remedy: str = "") -> None:
-    """Refuse to go on with other pixels than a result was made of.
+def refuse_replaced(source: Source, result: Any, *, remedy: str = "") -> None:
+    """Refuse to go on with other pixels than a result (`Result`) was made of.
 
     Raises
     ------
@@ -173,12 +170,16 @@ def whereabouts(volume: Any) -> tuple[Any, ...]:
     )
 
 
-def follow_volume(result: Result) -> bool:
+def follow_volume(result: Any) -> bool:
     """Lay a result on its volume again, pixel by pixel, where that was moved or scaled since.
 
     So labels stay right where the spacing is set right after a run, or the volume is centred, or
     put under a transform alone. A segmentation that was moved along lies where it should. Where the
     pixels were replaced too, nobody knows what belongs to what, and nothing is moved.
+
+    Parameters
+    ----------
+    result : Result
 
     Returns
     -------
