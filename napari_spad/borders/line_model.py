@@ -16,14 +16,15 @@ __all__ = ["Borders"]
 
 MOST_STEPS = 200
 Plane = NDArray[np.float32]
+_Planes = Mapping[int, tuple[Plane, NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
 class _Step:
     """B-scans before and after, and what was by hand there: (lines, W) and (lines,) each."""
 
-    before: dict[int, tuple[Plane, NDArray[np.bool_]]]
-    after: dict[int, tuple[Plane, NDArray[np.bool_]]]
+    before: _Planes
+    after: _Planes
 
 
 class Borders:
@@ -117,9 +118,7 @@ class Borders:
         before, after = {}, {}
         for z, plane in planes.items():
             new = self._inside(plane)
-            differs = ~(
-                (new == self.heights[:, z]) | (np.isnan(new) & np.isnan(self.heights[:, z]))
-            )
+            differs = _differs(new, self.heights[:, z])
             if differs.any():
                 hand = self.by_hand[:, z].copy()
                 before[z] = (self.plane(z), hand)
@@ -128,7 +127,7 @@ class Borders:
             return False
         self._done = [*self._done[-MOST_STEPS + 1 :], _Step(before, after)]
         self._undone = []
-        self._take(after)
+        self._take(before, after)
         return True
 
     def undo(self) -> tuple[int, ...]:
@@ -136,21 +135,25 @@ class Borders:
         if not self._done:
             return ()
         self._undone.append(step := self._done.pop())
-        return self._take(step.before)
+        return self._take(step.after, step.before)
 
     def redo(self) -> tuple[int, ...]:
         """Make the last step again that was taken back."""
         if not self._undone:
             return ()
         self._done.append(step := self._undone.pop())
-        return self._take(step.after)
+        return self._take(step.before, step.after)
 
-    def _take(self, planes: Mapping[int, tuple[Plane, NDArray[np.bool_]]]) -> tuple[int, ...]:
-        for z, (plane, hand) in planes.items():
-            self.heights[:, z], self.by_hand[:, z] = plane, hand
+    def _take(self, old: _Planes, new: _Planes) -> tuple[int, ...]:
+        """Go from the one to the other; where they are alike, what others decided since stays."""
+        for z, (plane, hand) in new.items():
+            was, had = old[z]
+            moved = _differs(plane, was)
+            self.heights[:, z][moved] = plane[moved]
+            self.by_hand[:, z][hand != had] = hand[hand != had]
         self.shown.emit()
-        self.changed.emit(tuple(planes))
-        return tuple(planes)
+        self.changed.emit(tuple(new))
+        return tuple(new)
 
     def _inside(self, plane: Plane) -> Plane:
         return np.clip(plane, -0.5, self.rows - 0.5).astype(np.float32)
@@ -163,3 +166,8 @@ class Borders:
             int(before[-1]) if len(before) else None,
             int(after[0]) if len(after) else None,
         )
+
+
+def _differs(one: Plane, other: Plane) -> NDArray[np.bool_]:
+    """Where two B-scans' lines are not the same; NaN is the same as NaN."""
+    return np.asarray((one != other) & ~(np.isnan(one) & np.isnan(other)))

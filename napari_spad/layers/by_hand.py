@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Edit", "Hand"]
 
 STEPS = 100  # as many as napari's own history holds
+LATE = 10
+"""Steps on a B-scan among which that is looked for which a line's undo takes back."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,10 @@ class Hand:
             False where there is nothing to take back: or what was done touches other B-scans too,
             or something else has changed its pixels, or locked structures hold all of it.
         """
-        step = self._last_at(index)
-        if step is None:
-            return False
+        step = next(self._steps_at(index), None)
+        return step is not None and self._can_go(step, index) and self._take_back(step)
+
+    def _take_back(self, step: _Step) -> bool:
         self._takes_back = step
         try:
             where = np.unravel_index(step.places, self.mask.shape)
@@ -165,27 +169,30 @@ class Hand:
         return True
 
     def undo_if(self, index: tuple[int, ...], fits: Callable[[NDArray[Any]], bool]) -> bool:
-        """Take back the person's last step on one B-scan if its labels, (H, W), then are to be so.
+        """Take back a person's late step on one B-scan if its labels, (H, W), then are to be so.
 
         To write them would say that they are by hand, and know nothing of what was painted over.
         """
-        step = self._last_at(index)
-        if step is None or step.by_model:
-            return False
-        before = np.array(self.layer.data[index])
         first = np.ravel_multi_index((*index, 0, 0), self.mask.shape)
-        before.reshape(-1)[step.places - first] = step.before
-        return fits(before) and self.undo_at(index)
+        for step in islice(self._steps_at(index), LATE):
+            if step.by_model or not self._can_go(step, index):
+                continue
+            before = np.array(self.layer.data[index])
+            before.reshape(-1)[step.places - first] = step.before
+            if fits(before):
+                return self._take_back(step)
+        return False
 
-    def _last_at(self, index: tuple[int, ...]) -> _Step | None:
-        """The last step on one B-scan, where it can be taken back."""
+    def _steps_at(self, index: tuple[int, ...]) -> Iterator[_Step]:
+        """The steps on one B-scan that stand, the last one first."""
         gone = {id(step.takes_back) for step in self._done}
         for step in reversed(self._done):
-            if index not in self._bscans(step.places) or step.takes_back or id(step) in gone:
-                continue
-            alone = self._bscans(step.places) == (index,)
-            return step if alone and self._holds(step.places, step.after) else None
-        return None
+            if index in self._bscans(step.places) and not step.takes_back and id(step) not in gone:
+                yield step
+
+    def _can_go(self, step: _Step, index: tuple[int, ...]) -> bool:
+        """Whether a step is on this B-scan alone, and still to be seen."""
+        return self._bscans(step.places) == (index,) and self._holds(step.places, step.after)
 
     def _on_paint(self, event: Any) -> None:
         if self.layer.data.shape != self.mask.shape:

@@ -136,6 +136,32 @@ def test_undoing_a_line_brings_back_the_holes_of_its_structure(open_dock, qtbot)
     assert not result.hand.mask.any()
 
 
+def test_undoing_a_line_leaves_what_was_painted_since_elsewhere_on_the_bscan(
+    open_dock, qtbot
+) -> None:
+    _, dock = opened(open_dock)
+    dock.form.whole.setChecked(True)
+    segment(dock, qtbot)
+    (result,) = dock.results
+    before = result.layer.data.copy()
+    dock.borders.add.add_band(3)
+    borders, z = borders_of(dock.borders.layer), dock.borders.at_work.tools.bscan
+    plane = borders.plane(z)
+    plane[0, 10:20] -= 4
+    borders.put({z: plane})
+    top = int(np.ceil(plane[0, 60]))
+    rows, columns = (axis.ravel() for axis in np.mgrid[top - 3 : top, 55:70])
+    result.layer.data_setitem((np.full(rows.size, z), rows, columns), 3)
+    qtbot.waitUntil(lambda: borders.plane(z)[0, 60] == top - 3.5)
+    borders.undo()
+    assert np.array_equal(result.layer.data[z, :, :30], before[z, :, :30])
+    assert (result.layer.data[z, rows, columns] == 3).all(), "the brush's work is lost"
+    assert borders.plane(z)[0, 60] == top - 3.5
+    borders.redo()
+    assert np.array_equal(borders.plane(z)[0, 10:20], plane[0, 10:20])
+    assert (result.layer.data[z, rows, columns] == 3).all()
+
+
 def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> None:
     _, dock = opened(open_dock)
     dock.borders.add.add_new(["ILM", "BM"])
