@@ -57,8 +57,8 @@ class AddMenu(QToolButton):
         """Offer what there is."""
         menu = self.menu()
         menu.clear()
-        for title, lines in self._vendors():
-            menu.addAction(title, partial(self.add_found, lines))
+        for title, lines, image in self._vendors():
+            menu.addAction(title, partial(self.add_found, lines, image))
         result = self.desk.result
         if result is not None:
             for one in result.classes[1:]:
@@ -66,17 +66,39 @@ class AddMenu(QToolButton):
         menu.addAction("New lines, by name…", self._ask_names)
         menu.addAction("From a file…", self._ask_file)
 
-    def _vendors(self) -> list[tuple[str, Lines]]:
-        found = [layer.metadata.get("lines") for layer in self.viewer.layers]
-        some = [lines for lines in found if isinstance(lines, Lines) and lines.names]
-        return [(f"The device's: {', '.join(lines.names)}"[:60], lines) for lines in some]
+    def _vendors(self) -> list[tuple[str, Lines, Image | None]]:
+        """Lines that files brought along, each with the image of that file: that below them."""
+        layers, found = list(self.viewer.layers), []
+        for at, layer in enumerate(layers):
+            lines = layer.metadata.get("lines")
+            if isinstance(lines, Lines) and lines.names:
+                below = (la for la in reversed(layers[:at]) if self._fits(la, lines))
+                found.append((lines, next(below, None)))
+        several = len(found) > 1
+        of = [f" (“{image.name}”)" if several and image is not None else "" for _, image in found]
+        return [
+            (f"The device's{told}: {', '.join(lines.names)}"[:60], lines, image)
+            for (lines, image), told in zip(found, of, strict=True)
+        ]
+
+    def _fits(self, layer: Any, lines: Lines) -> bool:
+        if not is_image(layer) or layer.ndim not in (2, 3):
+            return False
+        bscans, _, columns = self._shape(layer)
+        return lines.heights.shape[1:] == (bscans, columns)
 
     def _image(self) -> Image:
         """The image that new lines belong to: the active one, that at work, else the topmost."""
         fit = [layer for layer in self.viewer.layers if is_image(layer) and layer.ndim in (2, 3)]
+        active, result = self.viewer.layers.selection.active, self.desk.result
+        if active is not None and is_image(active) and active not in fit:
+            raise ValueError(
+                f"“{active.name}” has {active.ndim} axes, and lines lie over a B-scan or a stack "
+                f"of them: 2 or 3. Add one stack of it from napari's console, for instance "
+                f"viewer.add_image(viewer.layers[{active.name!r}].data[0]), and choose that"
+            )
         if not fit:
             raise ValueError("Lines lie over a B-scan or a stack of them: open an image first")
-        active, result = self.viewer.layers.selection.active, self.desk.result
         wanted = (active, None if result is None else result.image, fit[-1])
         return next(layer for layer in wanted if layer in fit)
 
@@ -98,7 +120,8 @@ class AddMenu(QToolButton):
                     f"{shape[2]}; choose their image"
                 )
             placed = placed_like(image)
-            return add_lines(self.viewer, lines, shape[1], f"{image.name} – {kind}", placed)
+            name = f"{image.name} – {kind}"
+            return add_lines(self.viewer, lines, shape[1], name, placed, image)
         except Exception as error:
             self.desk.fail(error)
             return None

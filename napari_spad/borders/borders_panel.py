@@ -197,6 +197,8 @@ class BordersPanel(QWidget):
             return
         self._attended[id(layer)] = one = _Attended(self.desk, layer, borders)
         borders.shown.connect(self._on_shown)
+        for told in (layer.events.scale, layer.events.units):
+            told.connect(self._show_thickness)
         self._bind(one)
         self.layer = layer
 
@@ -249,6 +251,8 @@ class BordersPanel(QWidget):
         one = self._attended.pop(id(event.value), None)
         if one is not None:
             one.borders.shown.disconnect(self._on_shown)
+            for told in (one.layer.events.scale, one.layer.events.units):
+                told.disconnect(self._show_thickness)
             one.stop()
             if self.layer is event.value:
                 rest = [other.layer for other in self._attended.values()]

@@ -46,6 +46,7 @@ class TrackedLines:
     dirty: set[int] = field(default_factory=set)
     header_dirty: bool = True
     removed: str = ""
+    image: str = ""  # what its image was called when that was written
     listener: Callable[[Any], None] = lambda _: None
 
 
@@ -96,7 +97,8 @@ class KeptLines(QObject):
 
             one.listener = mark
             borders.changed.connect(mark)
-            layer.events.name.connect(self._on_name)
+            for event in (layer.events.name, layer.events.scale, layer.events.units):
+                event.connect(self._on_header)
         self._timer.start()
 
     def show(self, saved: Any, loaded: Any, placed: dict[str, Any]) -> None:
@@ -107,7 +109,8 @@ class KeptLines(QObject):
         inserted = self.viewer.layers.events.inserted
         inserted.disconnect(self._on_inserted)  # it would be saved anew elsewhere
         try:
-            layer = add_lines(self.viewer, lines, header["rows"] or TALLEST, header["name"], placed)
+            rows, image = header["rows"] or TALLEST, header["image"]
+            layer = add_lines(self.viewer, lines, rows, header["name"], placed, image)
         finally:
             inserted.connect(self._on_inserted)
         borders = borders_of(layer)
@@ -115,7 +118,7 @@ class KeptLines(QObject):
             borders.by_hand[...] = loaded.by_hand.any(2).T
         self.track(layer, saved)
 
-    def _on_name(self, event: Any) -> None:
+    def _on_header(self, event: Any) -> None:
         if (one := self.tracked.get(id(event.source))) is not None:
             one.header_dirty = True
             self._timer.start()
@@ -153,13 +156,14 @@ class KeptLines(QObject):
     def _jobs(self) -> list[_Job]:
         jobs = []
         for one in self._all():
+            one.header_dirty |= one.image != one.borders.image_name
             if one.dirty or one.header_dirty:
                 bscans = {
                     z: (to_bits(one.borders.heights[:, z]), one.borders.by_hand[:, z].copy())
                     for z in sorted(one.dirty)
                 }
                 jobs.append(_Job(one, _header(one) if one.header_dirty else None, bscans))
-                one.dirty, one.header_dirty = set(), False
+                one.dirty, one.header_dirty, one.image = set(), False, one.borders.image_name
         return jobs
 
     def _on_saved(self, answer: tuple[str, list[_Job]]) -> None:
@@ -202,7 +206,8 @@ class KeptLines(QObject):
 
     def _ignore(self, one: TrackedLines) -> None:
         one.borders.changed.disconnect(one.listener)
-        one.layer.events.name.disconnect(self._on_name)
+        for event in (one.layer.events.name, one.layer.events.scale, one.layer.events.units):
+            event.disconnect(self._on_header)
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,7 @@ def _header(one: TrackedLines) -> dict[str, Any]:
     lines, bscans, width = one.borders.heights.shape
     return {
         "name": one.layer.name,
+        "image": one.borders.image_name,
         "shape": [bscans, lines, width],
         "dtype": "<i4",
         "lines": list(one.borders.names),

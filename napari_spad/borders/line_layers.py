@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,13 +42,27 @@ def color_of(line: int) -> str:
 
 
 def borders_of(layer: Any) -> Borders | None:
-    """The lines that a layer holds; None for other layers."""
+    """The lines that a layer holds; None for other layers.
+
+    napari gives a duplicate the first one's metadata: it gets lines of its own here.
+    """
     found = layer.metadata.get(KEY) if isinstance(layer, Vectors) else None
-    return found if isinstance(found, Borders) else None
+    if not isinstance(found, Borders):
+        return None
+    if found.layer not in (layer, None):
+        found = layer.metadata[KEY] = deepcopy(found)
+    if found.layer is None:
+        found.layer = layer
+    return found
 
 
 def add_lines(
-    viewer: ViewerModel, lines: Lines, rows: int, name: str, placed: dict[str, Any]
+    viewer: ViewerModel,
+    lines: Lines,
+    rows: int,
+    name: str,
+    placed: dict[str, Any],
+    image: Image | str = "",
 ) -> Vectors:
     """Put lines into the viewer.
 
@@ -60,10 +75,12 @@ def add_lines(
     name : str
     placed : dict
         Scale, translation and so on of their image, `napari_spad.layers.placement`.
+    image : napari.layers.Image or str
+        Their image, or its name, where that is known.
     """
-    layer = Vectors(
-        ndim=len(placed["scale"]), name=name, metadata={KEY: Borders(lines, rows)}, **placed
-    )
+    borders = Borders(lines, rows)
+    borders.lie_over(image)
+    layer = Vectors(ndim=len(placed["scale"]), name=name, metadata={KEY: borders}, **placed)
     layer.mouse_pan = False
     viewer.add_layer(layer)
     viewer.layers.selection.active = layer
@@ -80,10 +97,11 @@ def bscan_of(layer: Vectors, viewer: ViewerModel) -> int:
 
 
 def image_of(borders: Borders, viewer: ViewerModel) -> Image | None:
-    """The image under the lines: one of their size that no model made.
+    """The image under the lines: that over which they were laid, whatever is called how since.
 
-    Where several fit, as two visits do, the one after which their layer is called ("eye – lines"),
-    else the topmost.
+    Where that is not known, as of lines that were read back, or it was opened anew: the image of
+    its size and name, or after which their layer is called ("eye – lines"). Where no name tells,
+    the topmost of their size; but lines whose image was taken away go over to no other one.
     """
     shape = (borders.bscans, borders.rows, borders.heights.shape[2])
     fitting = [
@@ -92,9 +110,16 @@ def image_of(borders: Borders, viewer: ViewerModel) -> Image | None:
         if is_image(layer)
         and (1, *level_0(layer).shape[: layer.ndim])[-max(3, layer.ndim) :] == shape
     ]
-    called = next((la.name for la in viewer.layers if borders_of(la) is borders), "")
-    named = [la for la in fitting if called.startswith(f"{la.name} – ")]
-    return next(iter(named or fitting), None)
+    if any(la is borders.image for la in fitting):
+        return borders.image
+    called = "" if borders.layer is None else borders.layer.name
+    named = [la for la in fitting if la.name == borders.image_name]
+    if not borders.image_name:
+        named = [la for la in fitting if called.startswith(f"{la.name} – ")]
+        named.sort(key=lambda la: -len(la.name))  # “eye – late – lines” are not those of “eye”
+    if named:
+        borders.lie_over(named[0])
+    return next(iter(named if named or borders.laid else fitting), None)
 
 
 def placed_like(image: Any) -> dict[str, Any]:

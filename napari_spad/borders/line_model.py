@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ class Borders:
         The line that is drawn.
     stretch : tuple or None
         (B-scan, first column, end) that was edited last: snapping and smoothing keep to it.
+    layer : object or None
+        The layer that holds them.
     """
 
     changed = Signal(object)
@@ -62,12 +65,49 @@ class Borders:
         self.stretch: tuple[int, int, int] | None = None
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+        self._layer: Callable[[], Any] = _nothing
+        self._image: Callable[[], Any] = _nothing
+        self._image_name = ""
 
     def __deepcopy__(self, _memo: Any) -> Borders:
         """Of a layer that is duplicated: lines of its own, and no history."""
         twin = Borders(self.lines, self.rows)
         twin.by_hand[...] = self.by_hand
+        twin._image, twin._image_name = self._image, self._image_name
         return twin
+
+    @property
+    def layer(self) -> Any:
+        """See the class."""
+        return self._layer()
+
+    @layer.setter
+    def layer(self, layer: Any) -> None:
+        self._layer = ref(layer)
+
+    def lie_over(self, image: Any) -> None:
+        """Take the image layer that they are lines of; text is the name of one to come."""
+        if isinstance(image, str):
+            self._image_name = image
+        else:
+            self._image, self._image_name = ref(image), image.name
+
+    @property
+    def image(self) -> Any:
+        """The image layer that they were laid over; None where it is not known or is gone."""
+        return self._image()
+
+    @property
+    def laid(self) -> bool:
+        """Whether it is known, or was, over which image layer they lie."""
+        return self._image is not _nothing
+
+    @property
+    def image_name(self) -> str:
+        """What it is called, or was when it was there; empty where nobody knows."""
+        if (image := self.image) is not None:
+            self._image_name = image.name
+        return self._image_name
 
     @property
     def lines(self) -> Lines:
@@ -166,6 +206,10 @@ class Borders:
             int(before[-1]) if len(before) else None,
             int(after[0]) if len(after) else None,
         )
+
+
+def _nothing() -> None:
+    """What a weak reference gives that refers to nothing yet."""
 
 
 def _differs(one: Plane, other: Plane) -> NDArray[np.bool_]:

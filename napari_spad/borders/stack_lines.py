@@ -58,6 +58,14 @@ class StackLines(QObject):
                     found[name if name not in found else f"{name} ({layer.name})"] = um
         return found
 
+    def follow_scale(self, image: Any) -> None:
+        """Give the lines over an image its scale."""
+        scale, units = image.scale, image.units
+        for layer in self._viewer.layers:
+            borders = borders_of(layer)
+            if borders is not None and image_of(borders, self._viewer) is image:
+                layer.scale, layer.units = scale, units
+
     def _listen(self, _event: Any = None) -> None:
         there = [b for la in self._viewer.layers if (b := borders_of(la)) is not None]
         if there == self._heard == []:

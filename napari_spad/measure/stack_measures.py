@@ -8,6 +8,7 @@ nobody looks.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class StackMeasures(QObject):
             return None
         known = next((f for f in self._known if f.image is image), None)
         if known is None:
-            known = Facts(image, self.desk.viewer, self.kept, self._on_told)
+            known = Facts(image, self.desk.viewer, self.kept, partial(self._on_told, image))
             self._known.append(known)
         return known
 
@@ -156,8 +157,9 @@ class StackMeasures(QObject):
             self._of = of
             self._begin()
 
-    def _on_told(self) -> None:
+    def _on_told(self, image: Any) -> None:
         """A person said something else of an image."""
+        self.lines.follow_scale(image)
         self.look()
         self.lay_grid()
         self.scores.refresh()  # it says mm too

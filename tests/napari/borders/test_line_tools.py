@@ -216,8 +216,41 @@ def test_lines_keep_to_their_own_visit_where_another_of_its_size_lies_above() ->
     bench = Bench()
     other = bench.viewer.add_image(np.zeros(SHAPE), name="next visit")
     assert image_of(bench.borders, bench.viewer) is bench.image
-    bench.layer.name = "ILM to BM"  # renamed by hand: the topmost that fits, as ever
-    assert image_of(bench.borders, bench.viewer) is other
+    bench.layer.name = "ILM to BM"  # renamed by hand: its own as ever
+    bench.image.name = "first visit"
+    assert image_of(bench.borders, bench.viewer) is bench.image
+    bench.viewer.layers.remove(bench.image)
+    assert image_of(bench.borders, bench.viewer) is None, "and not those of the next visit"
+    again = bench.viewer.add_image(np.zeros(SHAPE), name="first visit")  # opened anew
+    bench.viewer.layers.move_selected(bench.viewer.layers.index(again), 0)
+    assert image_of(bench.borders, bench.viewer) is again is not other
+
+
+def test_a_layers_name_tells_the_image_of_which_it_is_not_one_whose_name_begins_alike() -> None:
+    viewer, placed = ViewerModel(), {"scale": (1, 1, 1)}
+    for name in ("eye – late", "eye"):
+        viewer.add_image(np.zeros(SHAPE), name=name)
+    lines = Lines.nowhere(("ILM",), SHAPE[0], SHAPE[2])
+    layer = add_lines(viewer, lines, SHAPE[1], "eye – late – lines", placed)
+    assert image_of(borders_of(layer), viewer).name == "eye – late"
+    read_back = add_lines(viewer, lines, SHAPE[1], "ILM", placed, "eye – late")
+    assert image_of(borders_of(read_back), viewer).name == "eye – late"
+    unknown = add_lines(viewer, lines, SHAPE[1], "ILM", placed)
+    assert image_of(borders_of(unknown), viewer).name == "eye", "the topmost"
+
+
+def test_a_duplicated_layer_has_lines_of_its_own() -> None:
+    from napari.layers._layer_actions import _duplicate_layer
+
+    bench = Bench()
+    bench.stroke((30, 0), (30, 79))
+    bench.viewer.layers.selection = {bench.layer}
+    _duplicate_layer(bench.viewer.layers)
+    twin = borders_of(bench.viewer.layers[f"{bench.layer.name} copy"])
+    bench.stroke((40, 0), (40, 79))
+    assert (twin.heights[0, 0] == 30).all()
+    assert (borders_of(bench.layer).heights[0, 0] == 40).all()
+    assert image_of(twin, bench.viewer) is bench.image
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".eye"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from qtpy.QtTest import QTest
 
 from napari_spad.borders import borders_of
 from napari_spad.read.opened_layers import reference_layer
-from spad.borders import band_lines, write_lines
+from spad.borders import Lines, band_lines, write_lines
 from spad.checkpoint import IGNORE
 from spad.measuring import Scale
 
@@ -184,6 +185,58 @@ def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> Non
     assert back.names == ("ILM", "BM")
     assert np.array_equal(back.heights, want, equal_nan=True)
     assert back.by_hand[0].tolist() == [False, True, False, False]
+
+
+def test_the_devices_lines_come_over_the_image_of_their_own_file(open_dock) -> None:
+    viewer, dock = open_dock()
+    for number in (1, 2):
+        scale = (0.1, 0.02 * number, 0.02)
+        image = viewer.add_image(stack((4, 60, 90)), name=f"visit {number}", scale=scale)
+        rows = {"ILM": np.full((4, 90), 10.0 * number), "BM": np.full((4, 90), 25.0 * number)}
+        ((labels, settings, _),) = reference_layer(rows, (4, 60, 90), Scale.of(image.scale))
+        viewer.add_labels(labels, **settings)
+    viewer.layers.selection.active = viewer.layers["visit 1"]
+    add = dock.borders.add
+    add.fill()
+    titles = [action.text() for action in add.menu().actions()[:2]]
+    assert titles == [f"The device's (“visit {n}”): ILM, BM" for n in (1, 2)]
+    add.menu().actions()[1].trigger()
+    assert dock.borders.layer.name == "visit 2 – lines"
+    assert tuple(dock.borders.layer.scale) == (0.1, 0.04, 0.02)
+
+
+def test_lines_follow_the_scale_that_is_typed_and_a_kill_keeps_it(
+    open_dock, qtbot, tmp_path
+) -> None:
+    viewer, dock = open_dock()
+    image = viewer.add_image(stack((5, 60, 90)), name="eye")
+    other = viewer.add_image(stack((5, 60, 90)), name="other")
+    rows = np.stack([np.full((5, 90), row, np.float32) for row in (10, 30)])
+    theirs = dock.borders.add.add_found(Lines(("ILM", "BM"), rows), other)
+    layer = dock.borders.add.add_found(Lines(("ILM", "BM"), rows), image)
+    image.name, layer.name = "baseline", "two lines"
+    assert "20.0 px" in dock.borders.thickness.text()
+    qtbot.waitUntil(lambda: not dock.keep.autosave.lines.waiting, timeout=5000)
+    dock.measure.measures.facts_of(image).type_scale({"bscan": 0.25, "row": 0.004, "column": 0.01})
+    assert tuple(layer.scale) == (0.25, 0.004, 0.01)
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert "80 µm" in dock.borders.thickness.text()
+    assert tuple(theirs.scale) == (1, 1, 1)
+    qtbot.waitUntil(lambda: not dock.keep.autosave.lines.waiting, timeout=5000)
+    headers = [json.loads(path.read_text()) for path in tmp_path.rglob("layer.json")]
+    (kept,) = (one for one in headers if one["name"] == "two lines")
+    assert kept["image"] == "baseline"
+    assert kept["placement"]["scale"] == [0.25, 0.004, 0.01]
+
+
+def test_new_lines_go_over_no_other_image_than_the_active_one(open_dock) -> None:
+    viewer, dock = open_dock()
+    viewer.add_image(stack((50, 50)), name="fundus")
+    viewer.add_image(np.zeros((3, 4, 60, 90)), name="series")
+    count = len(viewer.layers)
+    dock.borders.add.add_new(["ILM"])
+    assert len(viewer.layers) == count
+    assert "“series” has 4 axes" in shown_errors()[-1]
 
 
 def test_the_devices_lines_can_be_edited_and_areas_become_labels(open_dock) -> None:
