@@ -8,7 +8,6 @@ nobody looks.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from napari_spad.measure.counting import (
     without_padding,
     z_of,
 )
-from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, source_of
+from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, KnownFacts
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
@@ -61,6 +60,8 @@ class StackMeasures(QObject):
     rows, reference_rows : tuple of Measurement
     problem : str
         Why nothing is measured, in words.
+    facts_of, image_of : callable
+        What is known of an image; the image that labels are of: those of `KnownFacts`.
     """
 
     changed = Signal()
@@ -74,6 +75,8 @@ class StackMeasures(QObject):
         self.desk, self.scores = desk, scores
         self.lines = StackLines(desk.viewer)
         self.kept = KeptFacts(desk.folder / FILE, desk.fail)
+        known = KnownFacts(desk, self.kept, self._on_told)
+        self.facts_of, self.image_of = known.of, known.image_of
         desk.savers.append(self.kept.flush)
         self.facts: Facts | None = None
         self.live: LiveMeasures | None = None
@@ -82,7 +85,6 @@ class StackMeasures(QObject):
         self.reference_rows: tuple[Measurement, ...] = ()
         self.problem = ""
         self._chosen: Image | None = None
-        self._known: list[Facts] = []
         self._of: Any = None
         self._heard: Labels | None = None
         self._sums: list[list[int]] = [[], []]
@@ -123,18 +125,6 @@ class StackMeasures(QObject):
 
     # ------------------------------------------------------------------ what is measured
 
-    def facts_of(self, image: Any) -> Facts | None:
-        """What is known of an image; None of none."""
-        layers = self.desk.viewer.layers
-        self._known = [f for f in self._known if f.image in layers]
-        if image is None:
-            return None
-        known = next((f for f in self._known if f.image is image), None)
-        if known is None:
-            known = Facts(image, self.desk.viewer, self.kept, partial(self._on_told, image))
-            self._known.append(known)
-        return known
-
     def follow_image(self, image: Image | None) -> None:
         """Take an image for the one at work, where no labels say otherwise."""
         self._chosen = image
@@ -164,14 +154,6 @@ class StackMeasures(QObject):
         self.lay_grid()
         self.scores.refresh()  # it says mm too
         self.facts_changed.emit()
-
-    def image_of(self, layer: Labels) -> Image | None:
-        """The image that labels are of; None where it is not in the viewer."""
-        result = next((r for r in self.desk.results if r.layer is layer), None)
-        if result is not None:
-            return result.image if result.image in self.desk.viewer.layers else None
-        found: Image | None = source_of(layer, self.desk.viewer.layers)
-        return found
 
     def _begin(self) -> None:
         self._listen(self.scores.live.segmentation)

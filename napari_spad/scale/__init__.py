@@ -10,6 +10,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from napari_spad.scale.image_facts import PROPOSED, Facts, scale_of, source_of
     from napari_spad.scale.kept_facts import FILE, KeptFacts
+    from napari_spad.scale.known_facts import KnownFacts
     from napari_spad.scale.row import ScaleRow
 
 __getattr__, __all__ = lazily(__name__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers import is_image, is_straight, lengths_mm, level_0, numbered
+from napari_spad.layers import is_image, is_straight, lengths_mm, level_0, noted, numbered
 from napari_spad.scale.kept_facts import KeptFacts
 from spad.cases import foreign
 from spad.measuring import Scale
@@ -92,12 +92,20 @@ class Facts:
         What was said of images before.
     on_change : callable
         Called after something was told otherwise.
+    image_of : callable, optional
+        Gives the image of a layer where it is known, else None: `source_of` guesses it then.
     """
 
     def __init__(
-        self, image: Image, viewer: ViewerModel, kept: KeptFacts, on_change: Callable[[], None]
+        self,
+        image: Image,
+        viewer: ViewerModel,
+        kept: KeptFacts,
+        on_change: Callable[[], None],
+        image_of: Callable[[Any], Any] = lambda _: None,
     ) -> None:
         self.image, self._viewer, self._kept, self._on_change = image, viewer, kept, on_change
+        self._image_of = image_of
         self._key = _key(image)
         said = kept.of(self._key)
         if "scale" in said and not image.metadata.get("scale_opened"):
@@ -219,7 +227,9 @@ class Facts:
         """
         grid, layers = _grid(self.image), self._viewer.layers
         others = [la for la in layers if la is not self.image and _grid(la) == grid]
-        return [self.image, *(la for la in others if source_of(la, layers) in (self.image, None))]
+        of = [self._image_of(la) or source_of(la, layers) for la in others]
+        mine = [la for la, image in zip(others, of, strict=True) if image in (self.image, None)]
+        return [self.image, *mine]
 
     def _tell(self, name: str, value: Any) -> None:
         for layer in self._on_grid():
@@ -233,6 +243,8 @@ class Facts:
 
 def source_of(layer: Any, layers: Sequence[Any]) -> Any:
     """The image that a layer belongs to: itself, else the next one of its size, sooner below.
+
+    Of what SPAD made that one which is called as it noted, wherever it was moved.
 
     Parameters
     ----------
@@ -251,6 +263,9 @@ def source_of(layer: Any, layers: Sequence[Any]) -> Any:
     here = places.get(id(layer), len(places))
     images = [la for la in layers if is_image(la) and _shape(la) == _shape(layer)]
     images = [la for la in images if _grid(la) == _grid(layer)] or images
+    known = noted(layer.metadata)
+    made_of = known.get("image") or known.get("uncertainty_of") or layer.metadata.get("by_hand_of")
+    images = [la for la in images if la.name == made_of] or images
     away = {id(la): places[id(la)] - here for la in images}
     return min(images, key=lambda la: (away[id(la)] > 0, abs(away[id(la)])), default=None)
 

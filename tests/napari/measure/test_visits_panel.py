@@ -57,6 +57,32 @@ def test_what_is_said_of_one_visit_is_not_said_of_another(tmp_path):
         assert layer.scale[0] == 0.25
 
 
+def test_moved_labels_keep_to_their_own_visit(measured):
+    viewer, dock = measured()
+    first = viewer.layers["eye"]
+    where = {"scale": first.scale, "units": first.units}
+    second = viewer.add_image(first.data[::-1].copy(), name="eye later", **where)
+    (result,) = dock.results
+    ours = (result.layer, result.uncertainty, result.by_hand)
+    measures = dock.measure.measures
+    for renamed in (False, True):
+        if renamed:
+            first.name = "baseline"
+        for layer in ours:
+            viewer.layers.move(viewer.layers.index(layer), len(viewer.layers))
+        measures.facts_of(second).type_scale({"row": 0.008 + 0.001 * renamed})
+        measures.facts_of(second).choose_eye("OS")
+        assert second.scale[1] == 0.008 + 0.001 * renamed
+        assert not any("eye" in layer.metadata for layer in ours)
+        assert {layer.scale[1] for layer in ours} == {0.004}
+        measures.facts_of(second).type_scale({"row": 0.004})  # both are on one grid again
+    opened = viewer.add_labels(result.layer.data, metadata={"spad": {"image": "baseline"}}, **where)
+    assert source_of(opened, viewer.layers) is first
+    viewer.layers.remove(first)
+    measures.facts_of(second).choose_eye("OD")
+    assert not any("eye" in layer.metadata for layer in ours), "nor where its image is gone"
+
+
 def test_volumes_over_visits_as_table_plot_and_files(measured, qtbot, tmp_path, monkeypatch):
     viewer, dock = measured()
     first = viewer.layers["eye"]
