@@ -52,7 +52,7 @@ def bscan_sizes(layer: Any) -> list[tuple[int, int]]:
         return []
     try:
         shape = level_0(layer).shape
-        *_, depth, height, width = shape[:-1] if layer.rgb else shape
+        *_, depth, height, width = shape[:-1] if getattr(layer, "rgb", False) else shape
         sizes = [(int(h), int(w)) for h, w in found]
     except (AttributeError, TypeError, ValueError):
         return []

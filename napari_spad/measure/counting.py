@@ -11,18 +11,19 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_spad.desk import Desk, Result, explain
-from napari_spad.layers import level_0
+from napari_spad.layers import bscan_sizes, level_0, segmented
 from napari_spad.scale import Facts
 from spad.annotation import check_sum
 from spad.autosave import Packed
 from spad.cases import foreign
 from spad.checkpoint import IGNORE, LabelClass
-from spad.measuring import Grid, LiveMeasures, propose_fovea
+from spad.measuring import Grid, LiveMeasures, partly, propose_fovea
 
 __all__ = [
     "drawn_samples",
     "grid_of",
     "measured",
+    "of_these",
     "pit_of",
     "sampled",
     "samples_of",
@@ -53,6 +54,14 @@ def why_not(facts: Facts | None, layer: Labels | None) -> str:
     return ""
 
 
+def of_these(result: Result | None) -> str:
+    """That a part of a stack alone is segmented; empty where all is, or none by a model."""
+    if result is None:
+        return ""
+    bscans = int(np.prod(result.written.shape[:-2]))
+    return partly(len(segmented(result.layer) or ()), bscans)
+
+
 def z_of(place: tuple[int, ...]) -> int:
     """Which B-scan of a stack a place is."""
     return place[-1] if place else 0
@@ -71,8 +80,7 @@ def without_padding(
         Its metadata know the sizes.
     z : int, optional
     """
-    sizes = image.metadata.get("bscan_sizes")
-    if sizes is not None:
+    if sizes := bscan_sizes(image):
         labels = labels.copy()
         for at, one in enumerate(labels):
             height, width = sizes[at if z is None else z]

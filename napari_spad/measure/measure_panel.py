@@ -234,7 +234,7 @@ class MeasurePanel(QWidget):
                 "there are no fields: they need the fovea (Propose, or double click in the map) "
                 "and the distances of B-scans and columns"
             )
-        lines += self.measures.remarks
+        lines += self.measures.layer_remarks if layers else ()
         self._note(lines)
 
     def _note(self, lines: Sequence[str]) -> None:

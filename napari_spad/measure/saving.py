@@ -76,18 +76,17 @@ class Saving(QObject):
         }
         out: list[dict[str, Any]] = []
         if layer is not None:
-            doubts = [*filter(None, [measures.partly]), *facts.scale.doubts]
             out += as_rows(
-                measures.rows, scale=facts.scale, remarks=doubts, labels=layer.name,
+                measures.rows, scale=facts.scale, remarks=measures.remarks, labels=layer.name,
                 annotator=whose(layer), **about,
             )  # fmt: skip
         if other is not None:
             out += as_rows(
-                measures.reference_rows, scale=facts.scale, labels=other.name,
-                annotator=whose(other), **about,
+                measures.reference_rows, scale=facts.scale, remarks=measures.reference_remarks,
+                labels=other.name, annotator=whose(other), **about,
             )  # fmt: skip
         told = {"labels": f"lines over {facts.image.name}", "annotator": "", **about}
-        return out + thickness_rows(measures.layers(), facts.scale, measures.remarks, told)
+        return out + thickness_rows(measures.layers(), facts.scale, measures.layer_remarks, told)
 
     def _copy(self) -> None:
         rows = self.rows()

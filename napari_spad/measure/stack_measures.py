@@ -17,11 +17,12 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined
 
 from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, FunctionWorker, Result
-from napari_spad.layers import bscan_sizes, leading_index, segmented
+from napari_spad.layers import bscan_sizes, leading_index
 from napari_spad.measure.counting import (
     drawn_samples,
     grid_of,
     measured,
+    of_these,
     pit_of,
     sampled,
     samples_of,
@@ -33,7 +34,7 @@ from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, KnownFacts
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
-from spad.measuring import LiveMeasures, Measurement, partly, remarks
+from spad.measuring import LiveMeasures, Measurement, grid_remarks, remarks
 
 __all__ = ["StackMeasures"]
 
@@ -229,16 +230,31 @@ class StackMeasures(QObject):
         if self.live is None or self.facts is None:
             return ()
         unequal = bool(bscan_sizes(self.facts.image))
-        of_these = [self.partly] if self.partly else []
-        return (*of_these, *remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
+        of_them = [self.partly] if self.partly else []
+        return (*of_them, *remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
+
+    @property
+    def reference_remarks(self) -> tuple[str, ...]:
+        """The same of the reference's."""
+        if self.reference is None or self.facts is None:
+            return ()
+        return remarks(self.reference, self.facts.scale)
+
+    @property
+    def layer_remarks(self) -> tuple[str, ...]:
+        """The same of the thickness between lines, of which the whole scan may have been drawn."""
+        if self.facts is None:
+            return ()
+        facts, grid = self.facts, grid_of(self.facts)
+        about = () if grid is None else grid_remarks(
+            grid, grid.scanned(), first_told=facts.first is not None
+        )  # fmt: skip
+        return (*facts.scale.doubts, *about)
 
     @property
     def partly(self) -> str:
         """That a part of the stack alone is segmented; empty where all is, or none by a model."""
-        if (result := self.result) is None:
-            return ""
-        bscans = int(np.prod(result.written.shape[:-2]))
-        return partly(len(segmented(result.layer) or ()), bscans)
+        return of_these(self.result)
 
     def line_maps(self) -> dict[str, NDArray[np.float32]]:
         """En-face maps of the thickness between lines in µm, by name; empty without a scale."""

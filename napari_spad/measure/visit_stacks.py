@@ -7,9 +7,16 @@ from typing import Any
 
 from napari.layers import Labels
 
-from napari_spad.desk import Desk, explain
+from napari_spad.desk import Desk, Result, explain
 from napari_spad.layers import is_label_map, leading_index, level_0, numbered
-from napari_spad.measure.counting import measured, pit_of, samples_of, why_not, without_padding
+from napari_spad.measure.counting import (
+    measured,
+    of_these,
+    pit_of,
+    samples_of,
+    why_not,
+    without_padding,
+)
 from napari_spad.measure.sheets import Cell, Sheet, number
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.scale import PROPOSED, Facts
@@ -43,6 +50,15 @@ class VisitStack:
         self.facts: Facts = facts
         self.classes: tuple[LabelClass, ...] = ()
 
+    def _result(self) -> Result | None:
+        results = self._measures.desk.results
+        return next((r for r in results if r.layer is self.layer), None)
+
+    @property
+    def partly(self) -> str:
+        """That a part of it alone is segmented; empty where all is."""
+        return of_these(self._result())
+
     def task(self) -> Callable[[], Any]:
         """What counts the stack, to be called in a worker thread.
 
@@ -65,9 +81,8 @@ class VisitStack:
         finally:
             scores.stop()
         labels = without_padding(labels, self.facts.image)
-        desk = self._measures.desk
-        result = next((r for r in desk.results if r.layer is self.layer), None)
-        places, many, drawn = samples_of(result, labels, desk)
+        result = self._result()
+        places, many, drawn = samples_of(result, labels, self._measures.desk)
         pit: Any = pit_of(self.facts) if self.facts.fovea is None else lambda: None
         return lambda: measured(
             labels, None, self.classes, scale.spacing_mm, many, places, drawn, pit, 0
@@ -89,7 +104,7 @@ class VisitStack:
             facts.place_fovea(pit, PROPOSED)
         if facts.fovea is not None and live.spacing_mm[0] is not None:
             live.place(facts.fovea.at, eye=facts.eye, first=facts.first)
-        said = remarks(live, facts.scale)
+        said = (*filter(None, [self.partly]), *remarks(live, facts.scale))
         fovea = {"fovea": "" if facts.fovea is None else facts.fovea.in_files}
         return Visit(name, facts.date, live.rows(), facts.scale, facts.eye, said, fovea)
 

@@ -239,7 +239,8 @@ class VisitsPanel(QWidget):
             return
         self.visits = visits
         self._show_table()
-        self._say("\n".join(visit_remarks(visits)))
+        some = [f"“{stack.layer.name}”: {stack.partly}" for stack in chosen if stack.partly]
+        self._say("\n".join((*some, *visit_remarks(visits))))
         classes = self.classes
         self.plot.say("drawing…")
         self._drawing.start(lambda: visits_plot(visits, classes), self.plot.show_png)

@@ -19,6 +19,27 @@ pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 DEEP, WIDE = 9, 160
 
 
+def test_what_limits_the_thickness_is_said_where_nothing_is_segmented(open_dock, qtbot):
+    viewer, dock = open_dock()
+    pixels = np.random.default_rng(0).integers(0, 200, (DEEP, 24, WIDE), np.uint8)
+    image = viewer.add_image(pixels, name="eye", scale=MM, units=("mm",) * 3)
+    heights = np.stack([np.full((DEEP, WIDE), row, np.float32) for row in (4, 9)])
+    dock.borders.add.add_found(Lines(("ILM", "BM"), heights), image)
+    measure = dock.measure
+    measure.isVisible = lambda: True
+    measure.measures.facts_of(image).place_fovea((4.0, 79.5))
+    measure.shown.setCurrentIndex(measure.shown.findData("lines"))
+    said = ("64% of the 3 mm circle", "nobody said which eye it is", "taken to be inferior")
+    assert measure.measures.live is None
+    rows = measure.saving.rows()
+    assert {row["structure"] for row in rows} == {"ILM – BM"}
+    share = {row["region"]: row for row in rows}["3 mm"]["remark"]
+    for words in said:
+        assert words.lower() in measure.note.text().lower()
+        assert words in share
+    assert "volume" not in share
+
+
 def test_two_lines_are_measured_mapped_and_saved(measured, qtbot, tmp_path):
     viewer, dock = measured(shape=(DEEP, 24, WIDE))
     measure, panel = dock.measure, dock.measure.enface

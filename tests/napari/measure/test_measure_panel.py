@@ -187,6 +187,33 @@ def test_what_fills_smaller_bscans_up_is_not_measured_and_a_fovea_outside_is_non
     assert "The fovea is not known: double click" in dock.measure.note.text()
 
 
+def test_sizes_of_bscans_that_make_no_sense_are_as_good_as_none(measured):
+    viewer, dock = measured()
+    pixels = (viewer.layers["eye – SPAD"].data == 1).sum()
+    image = viewer.layers["eye"]
+    for odd in ([(24, 36)], "24 x 36", [(0, 99)] * 4, 7):
+        image.metadata["bscan_sizes"] = odd
+        assert dock.measure.measures.class_maps().shape == (4, 24, 36)
+        assert (dock.measure.measures.class_maps() == 1).sum() == pixels
+
+
+def test_what_limits_the_numbers_stands_in_the_rows_of_the_table_too(measured, qtbot):
+    viewer, dock = measured(mm=(0.3, 0.004, 0.0125), shape=(9, 24, 160))
+    viewer.add_labels(viewer.layers["eye – SPAD"].data.copy(), name="theirs")
+    theirs = viewer.layers["theirs"]
+    theirs.scale, theirs.units = viewer.layers["eye"].scale, viewer.layers["eye"].units
+    dock.scores.reference.choose(theirs)
+    measures = dock.measure.measures
+    qtbot.waitUntil(lambda: bool(measures.reference_rows), timeout=5000)
+    measures.facts.place_fovea((4.0, 79.5))
+    rows = dock.measure.saving.rows()
+    assert {row["labels"] for row in rows} == {"eye – SPAD", "theirs"}
+    for row in rows:
+        assert "B-scans are 300 µm apart" in row["remark"]
+        assert "74% of the 3 mm circle" in row["remark"]
+        assert "nobody said which eye it is" in row["remark"]
+
+
 def test_an_empty_structure_is_nought_and_leads_nowhere(measured, qtbot):
     viewer, dock = measured()
     layer = viewer.layers["eye – SPAD"]

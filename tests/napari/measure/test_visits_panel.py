@@ -118,6 +118,24 @@ def test_volumes_over_visits_as_table_plot_and_files(measured, qtbot, tmp_path, 
     assert dock.measure.measures.kept.of(panel.stacks[later].facts._key)["date"] == "2026-03-01"
 
 
+def test_a_visit_that_is_segmented_in_part_is_said_to_be_that(measured, qtbot):
+    viewer, dock = measured()
+    second_visit(viewer, viewer.layers["eye"])
+    result = dock.results[0].layer
+    noted = result.metadata["spad"]
+    result.metadata["spad"] = noted | {"provenance": noted["provenance"][:1]}
+    panel = dock.measure.visits
+    panel.look()
+    for row in range(2):
+        panel.list.item(row, NAME).setCheckState(Qt.CheckState.Checked)
+    panel.count()
+    qtbot.waitUntil(lambda: bool(panel.visits), timeout=20_000)
+    said = "only 1 of 4 B-scans is segmented: the volumes are of it"
+    assert f"“{result.name}”: {said}" in panel.note.text()
+    assert {v.name: said in v.remarks for v in panel.visits} == {result.name: True, "later": False}
+    qtbot.waitUntil(lambda: not panel.plot.pixmap().isNull(), timeout=30_000)
+
+
 def test_two_visits_are_laid_on_each_other_and_a_counterpart_is_shown(open_dock, qtbot):
     viewer, dock = open_dock()
     rng = np.random.default_rng(0)

@@ -44,6 +44,26 @@ def test_a_result_is_measured(tmp_path: Path, result) -> None:
 
 
 @pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ([{"bscan": [1]}, {"bscan": [0]}], "only 2 of 6 B-scans are segmented"),
+        ([{"bscans": [0, 1]}, {"bscans": [0, 1]}], "only 1 of 6 B-scans is segmented"),
+        ([{"bscans": [0, 6]}], ""), ({"seed": 0}, ""), ([{"bscan": 1}, 7], ""),
+    ],
+)  # fmt: skip
+def test_a_stack_that_a_desk_segmented_in_part_is_said_to_be_that(
+    tmp_path: Path, result, made, said
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "stack.tif", np.ones((6, 4, 5), np.uint8))
+    result |= {"labels": "stack.tif", "shape": [6, 4, 5], "spacing_mm": [0.2, 0.004, 0.01]}
+    (tmp_path / "a.lines.npz").unlink()  # of a single B-scan
+    (row, *_) = measured(tmp_path, result | {"provenance": made}).rows
+    assert said in row["remark"]
+    assert said or "segmented" not in row["remark"]
+
+
+@pytest.mark.parametrize(
     ("odd", "said"),
     [
         ({"edited": 7}, "Export it again"), ({"edited": {"pixels": {"SRF": "x"}}}, "Export it"),

@@ -22,7 +22,7 @@ from spad.borders import (
 from spad.cases import Layout, file_error, read_json
 from spad.checkpoint import IGNORE, LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
-from spad.measuring import LiveMeasures, Scale, Visit, as_rows, remarks
+from spad.measuring import LiveMeasures, Scale, Visit, as_rows, partly, remarks
 from spad.pictures import read_labels
 
 __all__ = ["MeasureJob", "Measured", "measure_file", "measured"]
@@ -147,7 +147,8 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
         "edited pixels": edited,
     }
     name = sidecar.name.removesuffix(_END)
-    notes = (*_left_out(values, classes), *remarks(live, scale))
+    of_these = partly(_segmented(told.get("provenance")), len(values))
+    notes = (*_left_out(values, classes), *filter(None, [of_these]), *remarks(live, scale))
     visit = Visit(name, "", live.rows(), scale, eye, notes, about)
     return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
 
@@ -248,6 +249,21 @@ def _fovea(
     if wanted == "centre":
         return ((live.shape[0] - 1) / 2, (live.shape[2] - 1) / 2), "taken as the scan's centre"
     return None, ""
+
+
+def _segmented(provenance: Any) -> int:
+    """How many B-scans of a stack a desk's runs made; 0 where they do not tell."""
+    made: set[int] = set()
+    for run in provenance if isinstance(provenance, list) else []:
+        try:
+            if "bscan" in run:  # napari's: its place on the leading axes
+                made.add(int(run["bscan"][-1]))
+            else:  # 3D Slicer's: the first and how many
+                first, count = run["bscans"]
+                made.update(range(int(first), int(first) + int(count)))
+        except (TypeError, ValueError, KeyError, IndexError):
+            return 0
+    return len(made)
 
 
 def _models(provenance: Any) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from spad.measuring.etdrs import Grid
 from spad.measuring.measures import LiveMeasures
 from spad.measuring.scale import Scale
 
-__all__ = ["WIDE_MM", "partly", "remarks"]
+__all__ = ["WIDE_MM", "grid_remarks", "partly", "remarks"]
 
 WIDE_MM = 0.25
 """B-scans further apart than this leave much unseen."""
@@ -47,22 +50,34 @@ def remarks(live: LiveMeasures, scale: Scale | None = None) -> tuple[str, ...]:
             "lies between them was not seen, so volumes are rough"
         )
     if live.grid is not None:
-        shares = {
-            name: share
-            for name, share in live.scanned().items()
-            if name in live.grid.circles and share < _WHOLE
-        }
-        if shares:
-            told = ", ".join(f"{share:.0%} of the {name} circle" for name, share in shares.items())
-            out.append(f"only {told} was scanned; its numbers are of that part")
-        if not live.first_told:
-            out.append(
-                "where the stack begins is not told: its first B-scan is taken to be inferior; "
-                "otherwise S and I are exchanged"
-            )
-        if live.grid.eye is None:
-            out.append(
-                "nobody said which eye it is: fields are named after the image's left (L) and "
-                "right (R); choose OD or OS"
-            )
+        out += grid_remarks(live.grid, live.scanned(), first_told=live.first_told)
+    return tuple(out)
+
+
+def grid_remarks(grid: Grid, scanned: Mapping[str, float], *, first_told: bool) -> tuple[str, ...]:
+    """Sentences about circles and fields; mostly none.
+
+    Parameters
+    ----------
+    grid : Grid
+    scanned : mapping of str to float
+        Share of each circle that was scanned, 0 to 1.
+    first_told : bool
+        Whether somebody said where the first B-scan lies.
+    """
+    out = []
+    shares = {name: scanned[name] for name in grid.circles if scanned[name] < _WHOLE}
+    if shares:
+        told = ", ".join(f"{share:.0%} of the {name} circle" for name, share in shares.items())
+        out.append(f"only {told} was scanned; its numbers are of that part")
+    if not first_told:
+        out.append(
+            "where the stack begins is not told: its first B-scan is taken to be inferior; "
+            "otherwise S and I are exchanged"
+        )
+    if grid.eye is None:
+        out.append(
+            "nobody said which eye it is: fields are named after the image's left (L) and "
+            "right (R); choose OD or OS"
+        )
     return tuple(out)

@@ -8,7 +8,7 @@ circles keep their area however far apart the B-scans are, and the fields of a c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -129,6 +129,19 @@ class Grid:
         rings = [discs[0], *(b - a for a, b in pairwise(discs))]
         fields = [rings[0], *(rings[ring] / 4 for ring in (1, 2) for _ in range(4))]
         return dict(zip((*self.circles, *self.fields), (*discs, *fields), strict=True))
+
+    def scanned(self, cells: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Share of each circle and field that was scanned, 0 to 1.
+
+        Parameters
+        ----------
+        cells : mapping of str to float, optional
+            How many cells of each were; by default all within the scan.
+        """
+        if cells is None:
+            cells = {name: float(weight.sum()) for name, weight in self.weights.items()}
+        cell = self.spacing_mm[0] * self.spacing_mm[1]
+        return {name: min(1.0, cells[name] * cell / mm2) for name, mm2 in self.areas_mm2().items()}
 
     def means(self, values: NDArray[np.floating]) -> dict[str, float]:
         """Mean of a map, such as a thickness, in each circle and field.

@@ -248,10 +248,8 @@ class LiveMeasures:
         """Share of each circle and field that was scanned, 0 to 1; empty without a fovea."""
         if self.grid is None:
             return {}
-        cell = self.grid.spacing_mm[0] * self.grid.spacing_mm[1]
-        seen = self._cells.sum(0)[1:] * cell
-        areas = self.grid.areas_mm2()
-        return {name: min(1.0, float(n) / areas[name]) for name, n in zip(areas, seen, strict=True)}
+        cells = self._cells.sum(0)[1:]
+        return self.grid.scanned(dict(zip(self.grid.weights, map(float, cells), strict=True)))
 
     def rows(self, *, parts: bool = True) -> tuple[Measurement, ...]:
         """The measurements as they are now; see `measure`.
