@@ -208,8 +208,8 @@ class AddMenu(QToolButton):
         chosen, _ = QFileDialog.getSaveFileName(self, "Export lines", proposed, FILTER)
         if chosen:
             try:
-                export_lines(layer, Path(chosen), self.viewer)
-                self.desk.say(f"Exported the lines to {chosen}")
+                lacks = export_lines(layer, Path(chosen), self.viewer)
+                self.desk.say(", ".join(filter(None, (f"Exported the lines to {chosen}", lacks))))
             except Exception as error:
                 self.desk.fail(error)
 

@@ -17,7 +17,7 @@ SUFFIX = ".eye"
 
 
 def write_eyepy(
-    lines: Lines, pixels: NDArray[Any], spacing_mm: tuple[float, float, float], path: Path
+    lines: Lines, pixels: NDArray[Any], spacing_mm: tuple[float, float, float] | None, path: Path
 ) -> None:
     """Write a volume with its lines.
 
@@ -25,7 +25,8 @@ def write_eyepy(
     ----------
     lines : Lines
     pixels : array, (Z, H, W)
-    spacing_mm : (between B-scans, row, column)
+    spacing_mm : (between B-scans, row, column) or None
+        Where it is not known the file is in pixels.
     path : Path
 
     Raises
@@ -37,8 +38,9 @@ def write_eyepy(
     """
     eyepy = _eyepy()
     volume = eyepy.EyeVolume(data=np.asarray(pixels))
-    volume.meta["scale_z"], volume.meta["scale_y"], volume.meta["scale_x"] = spacing_mm
-    volume.meta["scale_unit"] = "mm"
+    if spacing_mm is not None:
+        volume.meta["scale_z"], volume.meta["scale_y"], volume.meta["scale_x"] = spacing_mm
+        volume.meta["scale_unit"] = "mm"
     for name, heights in zip(lines.names, lines.heights, strict=True):
         volume.add_layer_annotation(np.asarray(heights, np.float64), name=name)
     with replaced(path) as beside:

@@ -158,7 +158,7 @@ class LineActions:
             return 0, 0
         source = open_source(image, self.viewer, whole_stack=False)
         size = source.shape[-2:]
-        first, second = (source.read(part_at(image, (z,), size)) for z in (one, other))
+        first, second = (source.grey(part_at(image, (z,), size)) for z in (one, other))
         return shift_between(first, second) if first.shape == second.shape else (0, 0)
 
     def undo(self, *, again: bool = False) -> None:

@@ -18,8 +18,13 @@ __all__ = ["FILTER", "export_lines", "import_lines"]
 FILTER = "CSV (*.csv);;NumPy (*.npz);;eyepy (*.eye)"
 
 
-def export_lines(layer: Vectors, path: Path, viewer: Any) -> None:
+def export_lines(layer: Vectors, path: Path, viewer: Any) -> str:
     """Write the lines of a layer, in the format that the name tells.
+
+    Returns
+    -------
+    str
+        What the file lacks, in words; mostly nothing.
 
     Raises
     ------
@@ -31,17 +36,21 @@ def export_lines(layer: Vectors, path: Path, viewer: Any) -> None:
         raise ValueError(f"“{layer.name}” holds no lines; choose a layer of lines")
     if path.suffix.lower() != SUFFIX:
         write_lines(borders.lines, path)
-        return
+        return ""
     image = image_of(borders, viewer)
     if image is None:
         raise ValueError("eyepy's file holds the B-scans, too: open the image under the lines")
     source = open_source(image, viewer, whole_stack=False)
     places = [(z,) if image.ndim > 2 else () for z in range(borders.bscans)]
     size = source.shape[-2:]
-    pixels = np.stack([source.read(part_at(image, place, size)) for place in places])
-    lengths = spacing_mm(image, image.ndim) or (1.0,) * image.ndim
-    between, row, column = (1.0, *lengths)[-3:]
+    pixels = np.stack([source.grey(part_at(image, place, size)) for place in places])
+    lengths = spacing_mm(image, image.ndim)
+    if lengths is None:
+        write_eyepy(borders.lines, pixels, None, path)
+        return "in pixels, for the scale is not known along every axis: type it (✎), export again"
+    between, row, column = (1.0, *lengths)[-3:]  # of a single B-scan it tells nothing
     write_eyepy(borders.lines, pixels, (between, row, column), path)
+    return ""
 
 
 def import_lines(path: Path, shape: tuple[int, int, int]) -> Lines:

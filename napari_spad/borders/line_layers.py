@@ -30,6 +30,7 @@ __all__ = [
     "color_of",
     "image_of",
     "placed_like",
+    "shows_bscans",
 ]
 
 WIDTH_PX, SELECTED_PX = 2.0, 3.0
@@ -122,6 +123,12 @@ def image_of(borders: Borders, viewer: ViewerModel) -> Image | None:
     return next(iter(named if named or borders.laid else fitting), None)
 
 
+def shows_bscans(viewer: ViewerModel) -> bool:
+    """Whether the canvas shows B-scans, not their stack from another side or in 3-D."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
+
+
 def placed_like(image: Any) -> dict[str, Any]:
     """Where lines lie over an image: its placement as settings of another layer."""
     placed = placement(image)
@@ -181,8 +188,7 @@ class LineDrawing:
         nodes, borders = self._made(), self.borders
         if not nodes or borders is None:
             return
-        dims = self._viewer.dims
-        flat = dims.ndisplay == 2 and tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
+        flat = shows_bscans(self._viewer)
         plane = borders.heights[:, bscan_of(self.layer, self._viewer)]
         others = [line for line in range(len(plane)) if line != borders.selected]
         for node, numbers in enumerate((others, [borders.selected])):

@@ -9,8 +9,9 @@ import numpy as np
 from napari.layers import Vectors
 from numpy.typing import NDArray
 
-from napari_spad.borders.line_layers import LineDrawing, bscan_of, image_of
+from napari_spad.borders.line_layers import LineDrawing, bscan_of, image_of, shows_bscans
 from napari_spad.borders.line_model import Borders
+from napari_spad.desk import explain
 from napari_spad.layers import open_source, part_at
 from spad.borders import Edges, Stretch, along_edge, dragged, drawn, moved, through_knots
 
@@ -81,7 +82,13 @@ class Tools:
         return bscan_of(self.layer, self.viewer)
 
     def edges(self, z: int) -> Edges | None:
-        """Edges of a B-scan of the image under the lines; None where there is no such image."""
+        """Edges of a B-scan of the image under the lines; None where there is no such image.
+
+        Raises
+        ------
+        ValueError, OSError
+            It cannot be read, in words.
+        """
         image = image_of(self.borders, self.viewer)
         if image is None:
             return None
@@ -90,7 +97,7 @@ class Tools:
         if self._edges is None or self._edges[0] is not image or self._edges[1] != z:
             source = open_source(image, self.viewer, whole_stack=False)
             index = (z,) if image.ndim > 2 else ()
-            self._edges = (image, z, Edges(source.read(part_at(image, index, source.shape[-2:]))))
+            self._edges = (image, z, Edges(source.grey(part_at(image, index, source.shape[-2:]))))
         return self._edges[2]
 
     def lean(self, edges: Edges, z: int) -> float:
@@ -110,7 +117,10 @@ class Tools:
         )
 
     def _on_press(self, _layer: Vectors, event: Any) -> Iterator[None]:
-        if event.button != 1 or not self.layer.visible or self.viewer.dims.ndisplay != 2:
+        if event.button != 1 or not self.layer.visible:
+            return
+        if not shows_bscans(self.viewer):  # nor are the lines seen
+            self.say("Lines are drawn on B-scans: turn the view back to them first.")
             return
         if self.tool in ("wire", "knots"):
             self._click(self._place(event))
@@ -190,7 +200,11 @@ class Tools:
             return None
         if self.tool == "knots":
             return through_knots([*self._clicks, place])
-        edges = self.edges(self.bscan)
+        try:
+            edges = self.edges(self.bscan)
+        except Exception as error:  # a lazy image's reader raises anything
+            self.say(f"There are no edges to follow: {explain(error)}")
+            edges = None
         if edges is None:
             return drawn([self._clicks[-1], place])
         return along_edge(edges, self._clicks[-1], place, lean=self._lean_of_clicks(edges))
@@ -204,7 +218,7 @@ class Tools:
         return edges.lean(np.rint(columns).astype(int), rows)
 
     def _on_move(self, _layer: Vectors, event: Any) -> None:
-        if not self._clicks or self.tool != "wire":
+        if not self._clicks or self.tool != "wire" or not shows_bscans(self.viewer):
             return
         if (self.bscan, self.borders.selected) != self._clicked_on:
             self.end_clicks()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_spad.layers.colour_planes import may_be_colours
 from napari_spad.layers.geometry import bscan_sizes, leading_index, level_0, spacing_mm
 from napari_spad.layers.numbering import numbered
-from spad.cases import foreign, without_empty
+from spad.cases import foreign, luminance, without_empty
 from spad.inference import order_of
 
 if TYPE_CHECKING:
@@ -110,11 +110,35 @@ class Source:
         ValueError
             If the pixels are not real and finite.
         """
-        where = (
-            f"B-scan {numbered(part.index[-1])} of “{self.name}”"
-            if part.index
-            else f"“{self.name}”"
-        )
+        pixels = self._loaded(part)
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            raise ValueError(
+                f"{self._where(part)} holds NaN or infinite pixels; replace them, for instance "
+                "with numpy.nan_to_num, and add the image again"
+            )
+        known = without_empty(pixels, inverted=self.inverted)
+        if known is not pixels:
+            self._note("pixels without a value (3.4e38) are taken as the darkest")
+        return known
+
+    def grey(self, part: Part) -> NDArray[Any]:
+        """Grey values of one B-scan, (H, W), for who looks at its edges alone: NaN stays.
+
+        Raises
+        ------
+        ValueError, OSError
+            It cannot be read, or its pixels are not real; in words.
+        """
+        pixels = self._loaded(part)
+        grey = luminance(pixels) if pixels.ndim == 3 else pixels
+        return without_empty(grey, inverted=self.inverted)
+
+    def _where(self, part: Part) -> str:
+        bscan = f"B-scan {numbered(part.index[-1])} of " if part.index else ""
+        return f"{bscan}“{self.name}”"
+
+    def _loaded(self, part: Part) -> NDArray[Any]:
+        where = self._where(part)
         try:
             with foreign():
                 pixels = np.asarray(self.data[part.region])
@@ -136,15 +160,7 @@ class Source:
             raise ValueError(
                 f"{where} has pixels of type {pixels.dtype}; convert it to integers or floats"
             )
-        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-            raise ValueError(
-                f"{where} holds NaN or infinite pixels; replace them, for instance with "
-                "numpy.nan_to_num, and add the image again"
-            )
-        known = without_empty(pixels, inverted=self.inverted)
-        if known is not pixels:
-            self._note("pixels without a value (3.4e38) are taken as the darkest")
-        return known
+        return pixels
 
     def shows(self, hashes: Mapping[tuple[int, ...], str]) -> bool:
         """Whether its B-scans have these pixels; of an image that lies in a file the first few.

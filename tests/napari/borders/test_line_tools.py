@@ -226,6 +226,74 @@ def test_lines_keep_to_their_own_visit_where_another_of_its_size_lies_above() ->
     assert image_of(bench.borders, bench.viewer) is again is not other
 
 
+@pytest.mark.parametrize("kind", ["in colour", "with NaN"])
+def test_lines_follow_edges_of_images_that_no_model_takes_as_they_are(kind, tmp_path) -> None:
+    bench, plain = Bench(), Bench()
+    pixels = stack()
+    if kind == "in colour":
+        pixels = np.repeat(pixels[..., None], 3, -1)
+        pixels[0, 0, 0] = (9, 0, 0)
+    else:
+        pixels = pixels.astype(np.float32)
+        pixels[:, :, :8] = np.nan
+    bench.viewer.layers.remove(bench.image)
+    image = bench.viewer.add_image(pixels, rgb=kind == "in colour", name="eye")
+    for one in (bench, plain):
+        one.tools.choose("wire")
+        one.stroke((TOPS[0] + 1, 12))
+        one.stroke((TOPS[0] - 1, 70))
+        one.actions.snap(3)
+        one.go(1)
+        one.actions.copy(-1)
+    for z in (0, 1):
+        far = slice(30, 70)  # of the columns without pixels
+        assert bench.line(z=z)[far] == pytest.approx(plain.line(z=z)[far], abs=0.3)
+    eyepy = pytest.importorskip("eyepy", reason="eyepy is not installed: the extra oct")
+    said = export_lines(bench.layer, tmp_path / "lines.eye", bench.viewer)
+    assert "in pixels" in said, "this image has no scale"
+    volume = eyepy.EyeVolume.load(tmp_path / "lines.eye")
+    assert volume.data.shape == SHAPE
+    assert (volume.meta["scale_unit"], volume.scale) == ("pixel", (1.0, 1.0, 1.0))
+    image.scale, image.units = (0.2, 0.004, 0.01), ("mm",) * 3
+    assert export_lines(bench.layer, tmp_path / "lines.eye", bench.viewer) == ""
+    volume = eyepy.EyeVolume.load(tmp_path / "lines.eye")
+    assert (volume.meta["scale_unit"], volume.scale) == ("mm", (0.2, 0.004, 0.01))
+
+
+def test_a_wire_over_an_image_that_cannot_be_read_goes_straight_and_says_so() -> None:
+    da = pytest.importorskip("dask.array")
+    bench = Bench()
+    bench.viewer.layers.remove(bench.image)
+    gone = [False]
+
+    def read(block):
+        if gone[0]:
+            raise OSError("the drive is gone")
+        return block
+
+    lazy = da.from_array(stack(), chunks=(1, *SHAPE[1:])).map_blocks(read, dtype=np.uint8)
+    bench.viewer.add_image(lazy, contrast_limits=(0, 255), name="eye")
+    gone[0] = True
+    bench.tools.choose("wire")
+    bench.stroke((20, 10))
+    bench.stroke((30, 60))
+    assert bench.line()[35] == pytest.approx(25)
+    assert "no edges to follow: B-scan 0 of “eye” cannot be read (the drive is" in bench.said[-1]
+
+
+def test_nothing_is_drawn_where_the_stack_is_seen_from_another_side() -> None:
+    bench = Bench()
+    bench.stroke((30, 0), (30, 79))
+    before = bench.borders.heights.copy()
+    for order in ((1, 0, 2), (2, 0, 1), (0, 2, 1)):
+        bench.viewer.dims.order = order
+        for tool in ("draw", "drag", "wire", "knots"):
+            bench.tools.choose(tool)
+            bench.stroke((30, 20), (35, 40), (37, 60))
+            assert "turn the view back" in bench.said[-1]
+    assert np.array_equal(bench.borders.heights, before, equal_nan=True)
+
+
 def test_a_layers_name_tells_the_image_of_which_it_is_not_one_whose_name_begins_alike() -> None:
     viewer, placed = ViewerModel(), {"scale": (1, 1, 1)}
     for name in ("eye – late", "eye"):
