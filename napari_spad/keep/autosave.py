@@ -91,7 +91,8 @@ class Autosave(QObject):
             saved = saved or self.session.new_layer()
             tracked = TrackedLayer(layer, saved, layer.data.shape, layer.data.dtype.str)
             self.tracked[id(layer)] = tracked
-            layer.events.name.connect(self._on_header)
+            for event in _described(layer):
+                event.connect(self._on_header)
         self._mark()
         return tracked
 
@@ -306,8 +307,14 @@ class Autosave(QObject):
             if is_label_map(layer):
                 self._ignore(layer)
         for tracked in self.tracked.values():
-            tracked.layer.events.name.disconnect(self._on_header)
+            for event in _described(tracked.layer):
+                event.disconnect(self._on_header)
         self.session.close(properly=not any(errors))
+
+
+def _described(layer: Labels) -> tuple[Any, ...]:
+    """Events of what a layer's header says."""
+    return layer.events.name, layer.events.scale, layer.events.units
 
 
 def _save(busy: Lock, session: Session, jobs: list[SaveJob]) -> tuple[str, list[SaveJob]]:

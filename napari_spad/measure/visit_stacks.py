@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
 
 from napari_spad.desk import Desk, Result, explain
@@ -21,6 +22,7 @@ from napari_spad.measure.sheets import Cell, Sheet, number
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.scale import PROPOSED, Facts
 from napari_spad.scores import LiveScores
+from spad.annotation import check_sum
 from spad.checkpoint import LabelClass
 from spad.measuring import Alignment, EnFace, Visit, align, as_day, in_order, projection, remarks
 
@@ -49,6 +51,30 @@ class VisitStack:
         assert facts is not None  # noqa: S101 - there is a layer
         self.facts: Facts = facts
         self.classes: tuple[LabelClass, ...] = ()
+        self._counted, self._told = 0, ()  # what its numbers are of
+
+    @property
+    def here(self) -> bool:
+        """Whether it and its image are in the viewer."""
+        return {self.layer, self.facts.image} <= set(self._measures.desk.viewer.layers)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was edited, or something else was said of it, since it was measured."""
+        return (check_sum(np.asarray(self.layer.data)), self._facts_now()) != (
+            self._counted,
+            self._told,
+        )
+
+    def _facts_now(self) -> tuple[Any, ...]:
+        facts = self.facts
+        return facts.scale.spacing_mm, facts.eye, facts.first, facts.date, facts.fovea
+
+    def show(self, seen: bool) -> None:
+        """Show it, its image and what is by hand in it, or hide them."""
+        self.layer.visible = self.facts.image.visible = seen
+        if (result := self._result()) is not None:
+            result.by_hand.visible = seen
 
     def _result(self) -> Result | None:
         results = self._measures.desk.results
@@ -80,6 +106,7 @@ class VisitStack:
             labels = scores.class_maps(None)[0].reshape(self.facts.shape)
         finally:
             scores.stop()
+        self._counted = check_sum(np.asarray(self.layer.data))
         labels = without_padding(labels, self.facts.image)
         result = self._result()
         places, many, drawn = samples_of(result, labels, self._measures.desk)
@@ -104,6 +131,7 @@ class VisitStack:
             facts.place_fovea(pit, PROPOSED)
         if facts.fovea is not None and live.spacing_mm[0] is not None:
             live.place(facts.fovea.at, eye=facts.eye, first=facts.first)
+        self._told = self._facts_now()
         said = (*filter(None, [self.partly]), *remarks(live, facts.scale))
         fovea = {"fovea": "" if facts.fovea is None else facts.fovea.in_files}
         return Visit(name, facts.date, live.rows(), facts.scale, facts.eye, said, fovea)
@@ -185,8 +213,8 @@ def show_counterpart(here: VisitStack, there: VisitStack, found: Alignment, desk
     place = found.counterpart(bscan, (here.facts.shape[2] - 1) / 2)
     if place is None:
         return f"B-scan {numbered(bscan)} of “{here.layer.name}” was not scanned at the other visit"
-    for stack, seen in ((here, False), (there, True)):
-        stack.layer.visible = stack.facts.image.visible = seen
+    here.show(False)
+    there.show(True)
     at = min(max(round(place[0]), 0), there.facts.shape[0] - 1)
     desk.go_to(there.facts.image, (at,))
     ends = [found.counterpart(bscan, column) for column in (0, here.facts.shape[2] - 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -88,6 +88,7 @@ class VisitsPanel(QWidget):
         self.classes: list[LabelClass] = []  # of all the visits, by name
         self.alignment: Alignment | None = None
         self._pair: tuple[VisitStack, VisitStack] | None = None
+        self._counted: list[VisitStack] = []  # those of the visits
         self._work = Background(self._say)
         self._build()
         self._drawing = Background(self.plot.say)
@@ -237,7 +238,7 @@ class VisitsPanel(QWidget):
         except ValueError as error:
             self._say(str(error))
             return
-        self.visits = visits
+        self.visits, self._counted = visits, chosen
         self._show_table()
         some = [f"“{stack.layer.name}”: {stack.partly}" for stack in chosen if stack.partly]
         self._say("\n".join((*some, *visit_remarks(visits))))
@@ -253,12 +254,27 @@ class VisitsPanel(QWidget):
         for button in (self.csv, self.pdf):
             button.setEnabled(bool(self.visits))
 
+    def event(self, event: Any) -> bool:
+        """Say on coming back to the window which numbers are old."""
+        if event.type() == QEvent.Type.WindowActivate:
+            self._old()
+        return super().event(event)
+
+    def _old(self) -> bool:
+        """Whether the numbers are not those of the stacks as they are now; which ones is said."""
+        changed = [f"“{s.layer.name}”" for s in self._counted if s.changed]
+        if changed:
+            self._say(f"{', '.join(changed)}: changed since the numbers; press Measure")
+        return bool(changed)
+
     def _save_csv(self) -> None:
+        if self._old():
+            return
         if self.visits and (path := self._saving.ask("visits", ".csv")) is not None:
             self._saving.write(path, table_csv(visit_rows(self.visits)))
 
     def _save_pdf(self) -> None:
-        if not self.visits or (path := self._saving.ask("visits", ".pdf")) is None:
+        if not self.visits or self._old() or (path := self._saving.ask("visits", ".pdf")) is None:
             return
         visits, classes = list(self.visits), self.classes
         eye = next((v.eye for v in visits if v.eye), "")
@@ -310,15 +326,27 @@ class VisitsPanel(QWidget):
         return 0 if self._pair is None else round(share * (self._pair[0].facts.shape[2] - 1))
 
     def _on_board(self, bscan: int, share: float) -> None:
-        if self._pair is not None:
+        if self._pair is not None and not self._gone():
             facts = self._pair[0].facts
             self.desk.go_to(facts.image, (bscan,), (facts.shape[1] / 2, self._column(share)))
             self.board.show_bscan(bscan)
             self._say(self._tip(bscan, share))
 
+    def _gone(self) -> bool:
+        """Whether one of the two that were laid on each other is not here; that is said."""
+        gone = [f"“{s.layer.name}”" for s in self._pair or () if not s.here]
+        if gone:
+            self._say(
+                f"{' and '.join(gone)}: it or its image is not in the viewer any more; open it "
+                "again, and lay the visits on each other anew"
+            )
+        return bool(gone)
+
     def _on_counterpart(self) -> None:
         if self._pair is None or self.alignment is None:
             self._say("Lay two visits on each other first")
+            return
+        if self._gone():
             return
         (first, second), found = self._pair, self.alignment
         if not first.facts.image.visible:  # the second is on screen

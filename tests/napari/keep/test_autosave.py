@@ -94,6 +94,19 @@ def test_a_stroke_an_undo_and_a_redo_are_saved_each_as_one_bscan(open_desk, qtbo
     assert "all saved" in panel.state.text()
 
 
+def test_another_scale_is_saved_at_once(open_desk, qtbot):
+    viewer, _, panel = open_desk()
+    layer = viewer.add_labels(np.zeros(SHAPE, np.uint8), name="mine", **PLACED)
+    layer.data_setitem(tuple(np.array([[0], [1], [1]])), 1)
+    saved(panel, qtbot)
+    (tracked,) = panel.autosave.tracked.values()
+    layer.scale, layer.units = (0.5, 0.01, 0.02), ("mm",) * 3  # as the row of the scale does
+    saved(panel, qtbot)
+    placement = tracked.saved.load().header["placement"]
+    assert placement["scale"] == [0.5, 0.01, 0.02]
+    assert placement["units"] == ["millimeter"] * 3
+
+
 def test_a_layer_that_no_model_made_is_saved_from_the_first_stroke_on(open_desk, qtbot):
     viewer, _, panel = open_desk()
     layer = viewer.add_labels(np.zeros(SHAPE, np.uint8), name="mine", **PLACED)

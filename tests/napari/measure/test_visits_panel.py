@@ -136,6 +136,41 @@ def test_a_visit_that_is_segmented_in_part_is_said_to_be_that(measured, qtbot):
     qtbot.waitUntil(lambda: not panel.plot.pixmap().isNull(), timeout=30_000)
 
 
+def test_numbers_of_before_an_edit_are_said_to_be_old_and_not_saved(
+    measured, qtbot, tmp_path, monkeypatch
+):
+    viewer, dock = measured()
+    _, labels = second_visit(viewer, viewer.layers["eye"])
+    panel = dock.measure.visits
+    panel.look()
+    path = tmp_path / "visits.csv"
+    monkeypatch.setattr(panel._saving, "ask", lambda what, suffix: path)
+    facts = panel.stacks[[stack.layer for stack in panel.stacks].index(labels)].facts
+
+    def measure() -> float:
+        panel.visits = []
+        for row in range(2):
+            panel.list.item(row, NAME).setCheckState(Qt.CheckState.Checked)
+        panel.count()
+        qtbot.waitUntil(lambda: bool(panel.visits), timeout=20_000)
+        return next(v for v in panel.visits if v.name == "later").at("SRF").volume_nl
+
+    before = measure()
+    for change in (
+        lambda: labels.data_setitem(np.nonzero(labels.data == 1), 0),
+        lambda: facts.choose_eye("OD"),
+    ):
+        change()
+        panel.csv.click()
+        assert "“later”: changed since the numbers; press Measure" in panel.note.text()
+        assert not path.exists()
+        after = measure()
+    assert before > 0 == after
+    panel.csv.click()
+    assert path.exists()
+    qtbot.waitUntil(lambda: not panel.plot.pixmap().isNull(), timeout=30_000)
+
+
 def test_two_visits_are_laid_on_each_other_and_a_counterpart_is_shown(open_dock, qtbot):
     viewer, dock = open_dock()
     rng = np.random.default_rng(0)
@@ -164,6 +199,12 @@ def test_two_visits_are_laid_on_each_other_and_a_counterpart_is_shown(open_dock,
     panel._on_counterpart()
     assert viewer.dims.current_step[0] == 20
     assert viewer.layers["one"].visible
+    viewer.layers.remove("two")
+    for ask in (panel._on_counterpart, lambda: panel._on_board(3, 0.5)):
+        ask()
+        assert "“labels two”: it or its image is not in the viewer any more" in panel.note.text()
+        assert viewer.layers["one"].visible, "not an empty canvas"
+        assert viewer.dims.current_step[0] == 20
 
 
 def test_limits_of_agreement_are_drawn(measured, qtbot):
