@@ -96,19 +96,23 @@ def export(target: Path, form: Format, data: Any, meta: Mapping[str, Any]) -> li
     for path in files.values():
         refuse_long_name(str(path))
     for place, path in files.items():
-        written += write(str(path), data[place], _of_bscan(meta, place) if place else meta)
+        written += write(
+            str(path), data[place], _of_bscan(meta, place, data.shape) if place else meta
+        )
     return written
 
 
-def _of_bscan(meta: Mapping[str, Any], place: tuple[int, ...]) -> dict[str, Any]:
-    """The settings of one B-scan: its own provenance, and what was painted on it."""
+def _of_bscan(
+    meta: Mapping[str, Any], place: tuple[int, ...], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The settings of one B-scan of labels: its own provenance, and what was painted on it."""
     metadata = dict(meta.get("metadata") or {})
     if "spad" in metadata:
         known = noted(metadata)
         known["provenance"] = [
             run for run in known.get("provenance", ()) if tuple(run["bscan"]) == place
         ]
-        if known.get("by_hand") is not None:
-            known["by_hand"] = known["by_hand"][place]
+        if (by_hand := known.pop("by_hand", None)) is not None and by_hand.shape == shape:
+            known["by_hand"] = by_hand[place]  # else others put other data into the layer
         metadata["spad"] = known
     return {**meta, "metadata": metadata}

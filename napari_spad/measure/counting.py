@@ -39,6 +39,13 @@ def why_not(facts: Facts | None, layer: Labels | None) -> str:
         return "Segment an image, or choose a Labels layer in the score table, to measure."
     if layer.ndim > 3:
         return f"“{layer.name}” has {layer.ndim} axes. Stacks of B-scans are measured: three axes."
+    shape = (1, 1, 1, *layer.data.shape)[-3:]
+    if facts is not None and shape != facts.shape:
+        return (
+            f"“{layer.name}” holds other data now, of shape {shape}, and “{facts.image.name}” is "
+            f"of {facts.shape}: segment the image anew, or put the data into a Labels layer of "
+            "their own."
+        )
     if facts is not None and not facts.straight:
         return (
             f"A transform slants or stretches “{facts.image.name}” (shear, or affine), so "

@@ -336,13 +336,15 @@ class StackMeasures(QObject):
             return
         found = [self._take(z) for z in range(self.facts.shape[0])]
         found.append(self._take_samples())
-        if any(found):
+        if any(found) and self.live is not None:  # the first samples have all counted anew
             self._count()
 
     def _take(self, z: int) -> bool:
         """Measure a B-scan anew if it has changed; whether it had."""
         layer, facts = self.scores.live.segmentation, self.facts
         if self.live is None or facts is None or layer is not self._heard or layer is None:
+            return False
+        if layer.data.shape != self._of[1]:  # other data: looked at once things are quiet
             return False
         maps = self.scores.live.class_maps((z,) if layer.ndim > 2 else ())
         changed = False

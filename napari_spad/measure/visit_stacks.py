@@ -95,10 +95,10 @@ class VisitStack:
         """
         name, scale = self.layer.name, self.facts.scale
         as_day(self.facts.date)
-        if not self.facts.straight:
-            raise ValueError(why_not(self.facts, self.layer))
-        if None in (scale.row.mm, scale.column.mm):
+        if None in (scale.row.mm, scale.column.mm) and self.facts.straight:
             raise ValueError(f"“{name}”: its scale is not known; choose it, and type it at the top")
+        if wrong := why_not(self.facts, self.layer):
+            raise ValueError(wrong)
         scores = LiveScores(lambda: None, lambda: None)
         try:
             scores.watch(self.layer, None)

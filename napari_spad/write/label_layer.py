@@ -198,6 +198,8 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
     known = noted(metadata)
     classes = classes_of(meta, np.unique(labels).tolist())
     by_hand = known.get("by_hand")
+    if by_hand is not None and np.size(by_hand) != labels.size:
+        by_hand = None  # others put other data into the layer
     if by_hand is not None:
         by_hand = np.asarray(by_hand).reshape(labels.shape)
     spacing = spacing_mm(meta, labels.ndim)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +15,8 @@ pytest.importorskip("pytestqt")
 
 from measuring import BAND, MM, PIXEL_NL, SHAPE, shown, total
 from qtpy.QtGui import QGuiApplication
+
+from napari_spad.keep.export import FORMATS, export
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -185,6 +189,46 @@ def test_what_fills_smaller_bscans_up_is_not_measured_and_a_fovea_outside_is_non
     assert pixels < (labels == 1).sum()
     assert "B-scans of unequal sizes: what fills" in dock.measure.note.text()
     assert "The fovea is not known: double click" in dock.measure.note.text()
+
+
+def test_other_data_put_into_the_labels_are_told_and_exported_as_they_are(
+    measured, qtbot, tmp_path
+):
+    _, dock = measured()
+    layer, measures = dock.results[0].layer, dock.measure.measures
+    layer.data = layer.data[1:, :20].copy()
+    qtbot.waitUntil(lambda: bool(measures.problem), timeout=5000)
+    assert "holds other data now, of shape (3, 20, 36), and “eye” is of (4, 24, 36)" in (
+        measures.problem
+    )
+    panel = dock.measure.visits
+    panel.look()
+    with pytest.raises(ValueError, match="holds other data now"):
+        panel.stacks[0].task()
+    for suffix in (".tif", ".png"):
+        form = next(form for form in FORMATS if form.suffix == suffix)
+        _, meta, _ = layer.as_layer_data_tuple()
+        files = export(tmp_path / f"cropped{suffix}", form, layer.data, meta)
+        told = json.loads(next(Path(f) for f in files if f.endswith(".json")).read_text("utf-8"))
+        assert told["shape"][-2:] == [20, 36]
+        assert not told.get("edited"), "who painted what is not known of these"
+
+
+def test_the_first_samples_that_come_amid_other_changes_are_counted_anew(measured, qtbot):
+    _, dock = measured()
+    result, measures = dock.results[0], dock.measure.measures
+    packed = dict(result.packed)
+    result.packed.clear()
+    measures._of = None
+    measures.look()  # the labels alone
+    qtbot.waitUntil(lambda: measures.live is not None, timeout=5000)
+    assert not measures._number
+    result.packed |= packed
+    result.layer.data[2, 0] = 1
+    measures._samples_due.add(2)
+    measures._on_quiet()
+    qtbot.waitUntil(lambda: bool(measures.rows), timeout=5000)
+    assert total(dock, "SRF").low_nl is not None
 
 
 def test_sizes_of_bscans_that_make_no_sense_are_as_good_as_none(measured):
