@@ -81,7 +81,16 @@ def add_lines(
     """
     borders = Borders(lines, rows)
     borders.lie_over(image)
-    layer = Vectors(ndim=len(placed["scale"]), name=name, metadata={KEY: borders}, **placed)
+    ndim = len(placed["scale"])
+    # Empty, and of two axes, it ends napari (SIGSEGV) in 3-D: one vector of no length is in it.
+    layer = Vectors(
+        np.zeros((1, 2, 2)) if ndim == 2 else None,
+        ndim=ndim,
+        edge_color="transparent",
+        name=name,
+        metadata={KEY: borders},
+        **placed,
+    )
     layer.mouse_pan = False
     viewer.add_layer(layer)
     viewer.layers.selection.active = layer

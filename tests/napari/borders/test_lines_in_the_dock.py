@@ -229,6 +229,21 @@ def test_lines_follow_the_scale_that_is_typed_and_a_kill_keeps_it(
     assert kept["placement"]["scale"] == [0.25, 0.004, 0.01]
 
 
+def test_lines_over_a_single_bscan_can_be_looked_at_in_3d(open_dock, qtbot) -> None:
+    viewer, dock = open_dock()
+    viewer.add_image(stack((60, 90)), name="eye")
+    dock.borders.add.add_new(["ILM"])
+    borders = borders_of(dock.borders.layer)
+    borders.put({0: np.full((1, 90), 30, np.float32)})
+    viewer.dims.ndisplay = 3
+    canvas = viewer.window._qt_viewer.canvas
+    vertices = canvas.layer_to_visual[dock.borders.layer].node._meshdata.get_vertices()
+    assert vertices.shape[1] == 3, "napari ends where the mesh has four axes"
+    qtbot.wait(100)
+    viewer.dims.ndisplay = 2
+    assert (borders.heights == 30).all()
+
+
 def test_new_lines_go_over_no_other_image_than_the_active_one(open_dock) -> None:
     viewer, dock = open_dock()
     viewer.add_image(stack((50, 50)), name="fundus")
