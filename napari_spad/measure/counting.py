@@ -25,6 +25,7 @@ __all__ = [
     "measured",
     "of_these",
     "pit_of",
+    "result_in",
     "sampled",
     "samples_of",
     "why_not",
@@ -59,6 +60,13 @@ def why_not(facts: Facts | None, layer: Labels | None) -> str:
             "✎ beside the scale, at the top."
         )
     return ""
+
+
+def result_in(layer: Labels | None, desk: Desk) -> Result | None:
+    """The result that a label layer holds; None where it is none's, or holds other data now."""
+    mine = next((r for r in desk.results if r.layer is layer), None)
+    fits = mine is not None and mine.layer.data.shape == mine.written.shape
+    return mine if fits else None
 
 
 def of_these(result: Result | None) -> str:

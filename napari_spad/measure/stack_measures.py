@@ -24,6 +24,7 @@ from napari_spad.measure.counting import (
     measured,
     of_these,
     pit_of,
+    result_in,
     sampled,
     samples_of,
     why_not,
@@ -121,8 +122,7 @@ class StackMeasures(QObject):
     @property
     def result(self) -> Result | None:
         """The result whose labels are measured; None where they are no result's."""
-        layer = self.scores.live.segmentation
-        return next((r for r in self.desk.results if r.layer is layer), None)
+        return result_in(self.scores.live.segmentation, self.desk)
 
     # ------------------------------------------------------------------ what is measured
 

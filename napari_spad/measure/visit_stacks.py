@@ -14,6 +14,7 @@ from napari_spad.measure.counting import (
     measured,
     of_these,
     pit_of,
+    result_in,
     samples_of,
     why_not,
     without_padding,
@@ -77,8 +78,7 @@ class VisitStack:
             result.by_hand.visible = seen
 
     def _result(self) -> Result | None:
-        results = self._measures.desk.results
-        return next((r for r in results if r.layer is self.layer), None)
+        return result_in(self.layer, self._measures.desk)
 
     @property
     def partly(self) -> str:

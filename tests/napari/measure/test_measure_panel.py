@@ -194,7 +194,7 @@ def test_what_fills_smaller_bscans_up_is_not_measured_and_a_fovea_outside_is_non
 def test_other_data_put_into_the_labels_are_told_and_exported_as_they_are(
     measured, qtbot, tmp_path
 ):
-    _, dock = measured()
+    viewer, dock = measured()
     layer, measures = dock.results[0].layer, dock.measure.measures
     layer.data = layer.data[1:, :20].copy()
     qtbot.waitUntil(lambda: bool(measures.problem), timeout=5000)
@@ -205,6 +205,11 @@ def test_other_data_put_into_the_labels_are_told_and_exported_as_they_are(
     panel.look()
     with pytest.raises(ValueError, match="holds other data now"):
         panel.stacks[0].task()
+    viewer.layers.remove("eye")  # they are measured by themselves, without the samples
+    measures.look()
+    qtbot.waitUntil(lambda: bool(measures.rows), timeout=5000)
+    assert total(dock, "SRF").volume_nl == pytest.approx((layer.data == 1).sum() * PIXEL_NL)
+    assert total(dock, "SRF").low_nl is None
     for suffix in (".tif", ".png"):
         form = next(form for form in FORMATS if form.suffix == suffix)
         _, meta, _ = layer.as_layer_data_tuple()
