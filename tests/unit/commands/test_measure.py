@@ -223,6 +223,26 @@ def test_two_readers_are_set_against_each_other(tmp_path: Path, capsys) -> None:
     assert len(table(out)) == 1  # the table is there all the same
 
 
+@pytest.mark.parametrize("twins", ["ours", "theirs"])
+def test_readers_are_not_paired_where_two_results_have_one_name(tmp_path: Path, capsys, twins):
+    for folder in ("ours", "theirs", twins + "/more"):
+        (tmp_path / folder).mkdir()
+        grown(tmp_path / folder, "a", 0)
+    given = {reader: [str(tmp_path / reader)] for reader in ("ours", "theirs")}
+    given[twins].append(str(tmp_path / twins / "more"))
+    words = [
+        "measure",
+        *given["ours"],
+        "--against",
+        *given["theirs"],
+        "-o",
+        str(tmp_path / "t.csv"),
+    ]
+    assert main(words) == 2
+    assert "ask folder by folder" in capsys.readouterr().err
+    assert not (tmp_path / "t.csv").exists()
+
+
 def test_lines_beside_a_result_give_the_thickness_of_layers(tmp_path: Path, capsys) -> None:
     told = {"scale": SCALE.as_json(), "eye": "OS", "fovea": {"at": [10, 30], "origin": "by hand"}}
     result(tmp_path, "a", **told)

@@ -85,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
     _refuse(args)
     if among_workers(args):
         return _cohort(args, _sidecars(args.results), _job(args))
+    if args.against:
+        for paths in (args.results, args.against):
+            _refuse_namesakes(_sidecars(paths))
     cases, failed = _all_measured(args.results, args)
     if args.visits is not None:
         if failed:  # a visit that is missing would not be seen
@@ -160,6 +163,17 @@ def _refuse(args: argparse.Namespace) -> None:
             raise ValueError("--plot draws visits or two readers; add --visits or --against")
         if args.plot.suffix.lower() not in (".pdf", ".png"):
             raise ValueError(f"{args.plot.name} is no .pdf or .png; give the plot such a name")
+
+
+def _refuse_namesakes(sidecars: list[Path]) -> None:
+    """Refuse results of one name: two readers' are set against each other by their names."""
+    known: dict[str, Path] = {}
+    for path in sidecars:
+        if (twin := known.setdefault(path.name, path)) is not path:
+            raise ValueError(
+                f"{path} and {twin} have one name, by which --against finds the other reader's "
+                "result: ask folder by folder"
+            )
 
 
 def _all_measured(
