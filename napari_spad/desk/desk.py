@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ class Desk(QObject):
         self._orphans: list[Result] = []
         self._tidy = QTimer(self, singleShot=True, interval=TIDY_MS)
         self._tidy.timeout.connect(self._remove_orphans)
+        viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.events.removing.connect(self._take_context)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -207,6 +209,13 @@ class Desk(QObject):
         result = self.result_of(active) or next(theirs, None)
         if result is not None:
             self._set_result(result)
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        """Let a duplicate, which napari gives the same, know things of its own from here on."""
+        known = event.value.metadata.get("spad")
+        others = (la.metadata.get("spad") for la in self.viewer.layers if la is not event.value)
+        if isinstance(known, dict) and any(other is known for other in others):
+            event.value.metadata["spad"] = deepcopy(known)
 
     def _on_layer_removed(self, event: Any) -> None:
         removed = event.value
@@ -335,6 +344,7 @@ class Desk(QObject):
         self.savers.clear()
         self._tidy.stop()
         self.framing.disconnect_viewer()
+        self.viewer.layers.events.inserted.disconnect(self._on_layer_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.layers.events.removing.disconnect(self._take_context)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)

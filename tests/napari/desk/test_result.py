@@ -52,6 +52,23 @@ def test_a_new_run_never_overwrites(open_dock, qtbot):
     assert "eye – SPAD 2" in viewer.layers
 
 
+def test_a_duplicate_knows_only_what_was_by_hand_when_it_was_made(open_dock, qtbot):
+    from napari.layers._layer_actions import _duplicate_layer
+
+    viewer, dock = open_dock()
+    viewer.add_image(stack((24, 36)), name="eye")
+    segment(dock, qtbot)
+    first = viewer.layers["eye – SPAD"]
+    first.data_setitem((np.array([0, 0]), np.array([3, 4])), 3)
+    viewer.layers.selection.active = first
+    _duplicate_layer(viewer.layers)
+    (twin,) = (la for la in viewer.layers if "copy" in la.name)
+    first.data_setitem((np.array([9]), np.array([9])), 3)
+    counts = [int(la.metadata["spad"]["by_hand"].sum()) for la in (first, twin)]
+    assert counts == [3, 2]
+    assert twin.metadata["spad"]["provenance"] == first.metadata["spad"]["provenance"]
+
+
 def test_one_bscan_after_another_fills_one_layer_one_undo_step_each(open_dock, qtbot):
     viewer, dock = open_dock()
     viewer.add_image(stack(), name="eye")

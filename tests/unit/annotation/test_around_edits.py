@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spad.annotation.around_edits import changes, doubtful, edits_for
-from spad.checkpoint.labels import IGNORE
+from spad.annotation.around_edits import changes, doubtful, edits_for, told
+from spad.checkpoint.labels import IGNORE, label_classes
 from spad.inference.request import _check_edits as check_edits
 from spad.inference.request import held_pixels
 
@@ -63,3 +63,12 @@ def test_doubt_has_a_margin():
     assert not doubtful(uncertainty).any()
     uncertainty[10, 10] = 0.5
     assert doubtful(uncertainty).sum() == 7 * 7
+
+
+def test_what_changed_is_told_by_the_structures_names() -> None:
+    before, after = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    before[0, :3], after[1, :2] = 1, 2
+    classes = label_classes(["background", "GCL-IPL", "INL"])
+    said = told(before, after, classes)
+    assert said == "Sampled around your edits: 5 pixels changed (GCL-IPL −3, INL +2)."
+    assert told(after, after, classes) == "Sampled around your edits: nothing else changed."

@@ -135,7 +135,7 @@ def told(before: NDArray[Any], after: NDArray[Any], classes: Sequence[LabelClass
     for c in classes[1:]:
         more = int(np.count_nonzero(after == c.value)) - int(np.count_nonzero(before == c.value))
         if more:
-            parts.append(f"{c.name} {more:+,}".replace("-", "−"))
+            parts.append(f"{c.name} {f'{more:+,}'.replace('-', '−')}")
     listed = f" ({', '.join(parts)})" if parts else ""
     return f"Sampled around your edits: {pixels(changed)} changed{listed}."
 
