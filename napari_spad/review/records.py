@@ -101,6 +101,8 @@ class Reviews(QObject):
             self._benches.clear()
             self._open_book()
         for result in self.desk.results:
+            if result.layer.data.shape != result.written.shape:
+                continue  # others put other data into it
             known = self.bench(result).queue.error
             for place in sorted((segmented(result.layer) or set()) - set(known)):
                 self._judge_soon(result, place)
@@ -175,6 +177,8 @@ class Reviews(QObject):
         self.changed.emit()
 
     def _on_edited(self, result: Result, edit: Edit) -> None:
+        if result.layer.data.shape != result.written.shape:
+            return
         bench = self.bench(result)
         for place in edit.bscans:
             if place not in bench.queue.error:

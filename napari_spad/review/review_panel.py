@@ -160,6 +160,8 @@ class ReviewPanel(QWidget):
         result, place = self.desk.result, self.desk.place()
         if result is None:
             self.desk.say("There is nothing to review yet: press Segment first.")
+        elif result.layer.data.shape != result.written.shape:
+            self.desk.say(f"“{result.layer.name}” holds other data now: segment the image anew.")
         elif place not in self.reviews.bench(result).queue.error:
             self.desk.say(f"{self._name(place)} is not segmented yet: press Segment first.", result)
         else:

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
+from docked import shown_errors
 from qtpy.QtCore import QPoint, Qt
 from reviewed import WORST_FIRST, close, listed, looks, press, queue_of, shown, stack
 
@@ -51,6 +52,22 @@ def test_a_click_goes_to_the_bscan_that_shows_most(review, qtbot):
     press(viewer, qtbot, "A")
     panel.refresh()
     assert "begin there" not in panel.progress.text()
+
+
+def test_labels_into_which_other_data_were_put_are_not_reviewed(review, qtbot):
+    viewer, dock, panel = review()
+    result = dock.desk.result
+    viewer.layers.selection.active = result.layer
+    result.layer.data = np.asarray(result.layer.data)[:3].copy()  # as in napari's console
+    viewer.dims.set_current_step(0, 4)
+    panel.reviews.bench(result).queue.error.pop((1,))
+    dock.desk.result_changed.emit(result)
+    for key in "AS":
+        press(viewer, qtbot, key)
+        assert "holds other data now: segment the image anew" in dock.footer.status.text()
+    qtbot.wait(200)
+    assert (1,) not in panel.reviews.bench(result).queue.error
+    assert shown_errors() == []
 
 
 def test_b_scans_are_called_by_their_names(review):
