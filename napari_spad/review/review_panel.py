@@ -37,6 +37,10 @@ ABOUT_ERROR = (
     "a rank, not for a score. Structures that phantoms alone have taught the model count only "
     "where there are no others."
 )
+ABOUT_TEACHER = (
+    "Until a B-scan is accepted: the one whose draft shows most. If the model is to learn this eye "
+    "(key K), it is a better beginning than the worst one, which often shows little."
+)
 
 
 class ReviewPanel(QWidget):
@@ -67,6 +71,7 @@ class ReviewPanel(QWidget):
         self.progress = named(QLabel(), "review_progress")
         self.progress.setWordWrap(True)
         self.progress.linkActivated.connect(lambda _: self._go_to_teacher())
+        self.progress.setToolTip(ABOUT_TEACHER)
         self.strip = named(Strip(), "strip")
         self.strip.clicked.connect(lambda number: self.go(self._cells()[number]))
         self.legend = named(Legend(), "legend")
@@ -220,9 +225,8 @@ class ReviewPanel(QWidget):
         ready = sum(c in queue.error for c in cells)
         text = f"<b>{done} of {len(cells)}</b> accepted"
         text = text if ready == len(cells) else f"{text}, {ready} segmented"
-        if (teacher := queue.teacher()) is not None:
-            name = link(self._name(teacher), "teacher")
-            text += f". {name} shows most: to let the model learn, begin there"
+        if (teacher := queue.teacher()) is not None:  # in one line: its name may be long
+            text += f". Learn from {link(f'B-scan {numbered(teacher[-1])}', 'teacher')} first"
         self.progress.setText(text)
         self.strip.show_cells(
             [Cell(*self._look(queue, c)) for c in cells],
