@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from spad.annotation.fine_tuning import (
     read_progress,
     verdict,
 )
+from spad.checkpoint import label_classes
 from spad.checkpoint.card import Card
 from spad.train.config import Config, ConfigError, load_config
 from spad.train.loop.loop import train
@@ -103,6 +105,15 @@ def test_a_structure_that_nobody_looked_for_stays_what_the_checkpoint_knew(
     afresh.write_text("\n".join(x for x in text.splitlines() if not x.startswith('"init"')))
     with pytest.raises(ConfigError, match="'PED' is annotated in no training case"):
         train(load_config(afresh), tmp_path / "other", device="cpu")
+
+
+def test_left_and_right_are_not_mirrored(base: Path, tmp_path: Path) -> None:
+    sided = label_classes(["background", "left lung", "right lung", "heart"])
+    card = replace(checkpoint.read_card(base), classes=sided)
+    for names, mirrored in ((["background", "left lung", "right lung"], False), (["heart"], True)):
+        text = config_text(card, base, tmp_path, names, name="x", minutes=1, every=1)
+        (tmp_path / "x.toml").write_text(text)
+        assert load_config(tmp_path / "x.toml").augmentation.flip is mirrored
 
 
 def test_a_class_that_the_model_lacks_is_refused(base: Path, tmp_path: Path) -> None:

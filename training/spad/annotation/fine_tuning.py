@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spad.cases import parsed_json
-from spad.checkpoint import Card, plain
+from spad.checkpoint import Card, left_and_right, plain
 
 __all__ = ["PROGRESS", "Progress", "Row", "Validation", "config_text", "read_progress", "verdict"]
 
@@ -209,6 +209,8 @@ def config_text(
             "steps": card.sampling.steps,
         },
     }
+    if left_and_right(names):  # as in a lesson: mirrored, each side would be taught as the other
+        sections["augmentation"] = {"flip": False}
     return "\n".join(_section(title, values) for title, values in sections.items())
 
 
