@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, FunctionWorker, Result, Tabs, data_folder, named
+from napari_spad.desk import Desk, FunctionWorker, Result, Tabs, data_folder, named, widen
 from napari_spad.scores import ScoresPanel
 from napari_spad.segment import Footer, ReportButton, Segmenting, SegmentPanel
 from spad.checkpoint import NOTICE
@@ -125,9 +125,9 @@ class SpadDock(QWidget):
         self._content = layout
         layout.addWidget(self.panels)
         layout.addWidget(self.scores, 1)
-        area = QScrollArea()
+        self._area = area = QScrollArea()
         area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidget(content)
         outer = QVBoxLayout(self)
@@ -237,6 +237,7 @@ class SpadDock(QWidget):
         if self._to_come:
             self._turn.start(0)
         else:
+            widen(self._area)
             self._warmer.start()  # PyTorch's import holds up the event loop for a moment
 
     def complete(self) -> None:

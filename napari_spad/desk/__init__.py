@@ -21,6 +21,6 @@ if TYPE_CHECKING:
     from napari_spad.desk.run import Edits, Finished, Request, segment_parts
     from napari_spad.desk.settings import setting
     from napari_spad.desk.tabs import Tabs
-    from napari_spad.desk.widgets import Fold, form_layout, link, named, narrow
+    from napari_spad.desk.widgets import Fold, form_layout, link, named, narrow, widen
 
 __getattr__, __all__ = lazily(__name__)

@@ -8,7 +8,10 @@ from typing import TypeVar
 from qtpy.QtCore import QSettings, Qt
 from qtpy.QtWidgets import (
     QComboBox,
+    QDockWidget,
     QFormLayout,
+    QMainWindow,
+    QScrollArea,
     QSizePolicy,
     QToolButton,
     QWidget,
@@ -16,8 +19,10 @@ from qtpy.QtWidgets import (
 
 from napari_spad.desk.settings import setting
 
-__all__ = ["Fold", "form_layout", "link", "named", "narrow"]
+__all__ = ["Fold", "form_layout", "link", "named", "narrow", "widen"]
 W = TypeVar("W", bound=QWidget)
+CANVAS_PX = 400
+"""So wide the canvas stays beside a dock that grows."""
 
 
 def form_layout() -> QFormLayout:
@@ -47,6 +52,25 @@ def narrow(combo: QComboBox) -> QComboBox:
     combo.setMinimumContentsLength(6)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo
+
+
+def widen(area: QScrollArea) -> None:
+    """Let the dock around this be as wide as its contents ask, where the canvas can spare that.
+
+    In a larger font they ask for more than a dock begins with; what is still beyond its edge can be
+    scrolled to.
+    """
+    window, dock = area.window(), area.parentWidget()
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    content = area.widget()
+    if dock is None or content is None or not isinstance(window, QMainWindow):
+        return
+    bar = area.verticalScrollBar().sizeHint().width()
+    lacks = content.minimumSizeHint().width() + bar - area.width()
+    canvas = window.centralWidget()
+    if lacks > 0 and canvas is not None and canvas.width() - lacks >= CANVAS_PX:
+        window.resizeDocks([dock], [dock.width() + lacks], Qt.Orientation.Horizontal)
 
 
 class Fold(QToolButton):

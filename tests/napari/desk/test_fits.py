@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_spad.desk import widen
 from napari_spad.segment.segment_panel import HINT
 
 pytestmark = pytest.mark.gui
@@ -71,6 +72,22 @@ def panels(dock):
 def _settle() -> None:
     for _ in range(5):
         QApplication.processEvents()
+
+
+@pytest.mark.parametrize(("window_px", "spared"), [(1600, True), (1100, False)])
+def test_in_a_larger_font_the_dock_grows_or_is_scrolled(dock, qtbot, window_px, spared):
+    area = dock.findChild(QScrollArea)
+    bar = area.horizontalScrollBar()
+    assert not bar.isVisible()
+    dock.window().resize(window_px, 720)
+    dock.setStyleSheet("* { font-size: 16pt }")
+    _settle()
+    asked = area.widget().minimumSizeHint().width()
+    assert asked > WIDTH_PX
+    widen(area)
+    _settle()
+    assert (area.viewport().width() >= asked) is spared
+    assert bar.isVisible() is not spared
 
 
 @pytest.mark.parametrize("scored", [True, False], ids=["scored", "no reference yet"])
