@@ -130,10 +130,11 @@ def _gone(folder: Path) -> list[str]:
     return [f"left out {p.parent.name}/{p.name}: its link leads to no file" for p in links]
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key: numbers by their value, all else without regard to case."""
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Sort key: numbers by their value, all else without regard to case; of equals, the name."""
     parts = re.split(r"(\d+)", path.stem.casefold())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
+    key = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
+    return key, path.name
 
 
 def _json(path: Path) -> dict[str, Any]:

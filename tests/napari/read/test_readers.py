@@ -5,6 +5,7 @@ Files are made here; the marked tests read the developers' real ones.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image as Picture
 
 from napari_spad.layers.geometry import spacing_mm
 from napari_spad.read import reader
-from napari_spad.read.folder import folder_stack
+from napari_spad.read.folder import _natural, folder_stack
 from napari_spad.read.opened_layers import bands
 from napari_spad.read.pseudonym import pseudonym
 from napari_spad.read.reader import get_reader, read
@@ -484,6 +485,14 @@ def test_a_folder_is_sorted_as_people_count(tmp_path: Path):
     (image,) = layers(tmp_path)
     assert image.metadata["bscan_names"] == ["a", "B1", "b2", "b10"]
     assert {str(u) for u in image.units} == {"pixel"}
+
+
+def test_bscans_whose_numbers_are_equal_have_an_order_that_is_not_the_disks():
+    paths = [Path(name) for name in ("b1.png", "b01.png", "B1.png", "b1.tif", "b2.png")]
+    orders = {tuple(sorted(some, key=_natural)) for some in itertools.permutations(paths)}
+    assert [[p.name for p in order] for order in orders] == [
+        ["B1.png", "b01.png", "b1.png", "b1.tif", "b2.png"]
+    ]
 
 
 def test_a_link_to_nothing_in_a_folder_is_left_out_with_a_word(tmp_path: Path):

@@ -18,7 +18,7 @@ from spad.pictures import image_files
 from spad.train.data import check, class_table, read_image, read_labels
 from spad.train.imports import transfer
 from spad.train.imports.amd_sd import COLOURS, import_amd_sd, read_pair
-from spad.train.imports.patient_splits import draw
+from spad.train.imports.patient_splits import draw, natural
 from spad.train.imports.report import Report
 
 PALETTE = np.array([*COLOURS.values()], np.uint8)
@@ -191,6 +191,13 @@ def test_a_draw_keeps_its_shares_and_spares_no_split() -> None:
         assert [[*drawn.values()].count(split) for split in shares] == expected
     backwards = draw([f"p{i}" for i in reversed(range(4))], shares, 0)
     assert backwards == drawn
+
+
+def test_patients_whose_numbers_are_equal_have_an_order() -> None:
+    """Of a set of names each process makes another order, and equal keys would keep it."""
+    names = ["p1", "p01", "p001", "p2"]
+    orders = {tuple(sorted(some, key=natural)) for some in itertools.permutations(names)}
+    assert orders == {("p001", "p01", "p1", "p2")}
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ SHARES = {"train": 0.8, "val": 0.2}
 """Of the patients, where a data set has no lists of its own; docs/method.md, section 7."""
 
 
-def natural(text: str) -> list[tuple[bool, int | str]]:
-    """Give the key that sorts "rib 2" before "rib 10"."""
+def natural(text: str) -> tuple[list[tuple[bool, int | str]], str]:
+    """Give the key that sorts "rib 2" before "rib 10", and "rib 02" before "rib 2"."""
     parts = re.split(r"([0-9]+)", text)
-    return [(i % 2 == 0, int(part) if i % 2 else part) for i, part in enumerate(parts)]
+    return [(i % 2 == 0, int(part) if i % 2 else part) for i, part in enumerate(parts)], text
 
 
 def draw(patients: Iterable[str], shares: Mapping[str, float], seed: int) -> dict[str, str]:
