@@ -51,6 +51,17 @@ def test_a_flood_takes_what_differs_no_more_than_its_tolerance_and_is_connected(
         flooded(values, (2, 0), 1)
 
 
+def test_pixels_without_a_value_stop_a_filling_and_are_no_reason_to_fill_all():
+    image, disc = cyst()
+    image[:10] = np.nan
+    image[10, :5] = np.inf
+    assert dice(to_the_edge(image, (45, 60)), disc) > 0.93
+    values = np.array([[np.nan, 1.0, np.nan], [1.0, 1.0, np.nan]])
+    assert flooded(values, (0, 0), 9).sum() == 1
+    assert flooded(values, (0, 1), 9).sum() == 3
+    assert to_the_edge(np.full((20, 30), np.nan), (3, 4))[3, 4]  # as of a flat image
+
+
 def test_of_a_flat_image_filling_takes_the_pixel_all_the_same():
     assert to_the_edge(np.zeros((20, 30)), (3, 4))[3, 4]
 

@@ -41,7 +41,9 @@ def flooded(values: NDArray[Any], at: tuple[int, int], tolerance: float) -> NDAr
     if not all(0 <= i < n for i, n in zip(at, values.shape, strict=True)):
         raise ValueError(f"pixel {at} lies outside the image of {values.shape}: take one inside")
     values = np.asarray(values, np.float32)
-    parts, _ = ndimage.label(np.abs(values - values[at]) <= tolerance)
+    near = np.abs(values - values[at]) <= tolerance
+    near[at] = True  # also where it is NaN, which differs from all, itself included
+    parts, _ = ndimage.label(near)
     found: NDArray[np.bool_] = parts == parts[at]
     return found
 
@@ -54,6 +56,7 @@ def to_the_edge(
     Parameters
     ----------
     image : array of real dtype, shape (H, W)
+        NaN and infinity are as dark as the darkest.
     at : (row, column)
     tolerance : float, optional
         How far grey values may differ from the pixel's, as a share of their range (their 2nd to
@@ -68,7 +71,10 @@ def to_the_edge(
     ValueError
         The pixel lies outside.
     """
-    smooth = ndimage.gaussian_filter(np.asarray(image, np.float32), _BLUR_PX)
+    grey = np.asarray(image, np.float32)
+    known = np.isfinite(grey)
+    grey = np.where(known, grey, grey.min(where=known, initial=np.inf) if known.any() else 0)
+    smooth = ndimage.gaussian_filter(grey, _BLUR_PX)
     low, high = np.percentile(smooth, [2, 98])
     smooth /= max(float(high - low), 1e-6)
     if tolerance is not None:
