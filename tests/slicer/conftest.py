@@ -27,6 +27,7 @@ def scene():
 @pytest.fixture
 def app(scene, tmp_path, monkeypatch):
     """The stand-in for Slicer's Qt world; and a data folder of the test's own."""
+    pytest.importorskip("PySide6", reason="the stand-in for Slicer's Qt is made of PySide6")
     import standin
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

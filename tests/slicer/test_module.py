@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def module(scene):
+    pytest.importorskip("PySide6", reason="the stand-in for Slicer's Qt is made of PySide6")
     import standin
 
     application = standin.install(scene)

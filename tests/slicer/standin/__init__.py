@@ -23,7 +23,11 @@ if sys.platform.startswith("linux") and not (
 ):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import pytest
 import slicer
+
+pytest.importorskip("PySide6", reason="the stand-in for Slicer's Qt is made of PySide6")
+
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
