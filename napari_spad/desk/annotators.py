@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 
-from napari_spad.desk.desk import Desk
+from napari_spad.desk.desk import Desk, other_data
 from napari_spad.desk.result import Result
 from napari_spad.desk.settings import setting
 from napari_spad.desk.widgets import named
@@ -90,7 +90,7 @@ def hand_over(desk: Desk, layer: Labels, name: str) -> Labels:
     if name == whose(layer):
         raise ValueError(f"“{layer.name}” is {name}'s already: give another name")
     result = next((r for r in desk.results if r.layer is layer), None)
-    if result is not None and result.layer.data.shape == result.written.shape:
+    if result is not None and not other_data(result):
         copy = _copied_result(desk, result)
         desk.settings.setValue(KEY, name)
         copy.layer.metadata[KEY] = name

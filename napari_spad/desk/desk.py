@@ -23,7 +23,7 @@ from napari_spad.layers import Edit, is_image, leading_index, numbered
 from spad.annotation import RunProgress
 from spad.doctor import note
 
-__all__ = ["Desk", "data_folder"]
+__all__ = ["Desk", "data_folder", "other_data"]
 
 TIDY_MS = 300
 """After labels were removed: not while napari draws that, nor a notification."""
@@ -350,3 +350,10 @@ class Desk(QObject):
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for result in self.results:
             result.stop()
+
+
+def other_data(result: Result) -> str:
+    """That others put other data into a result's labels, in words; mostly empty."""
+    if result.layer.data.shape == result.written.shape:
+        return ""
+    return f"“{result.layer.name}” holds other data now: segment the image anew."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from napari_spad.layers.colour_planes import may_be_colours
 from napari_spad.layers.geometry import bscan_sizes, leading_index, level_0, spacing_mm
 from napari_spad.layers.numbering import numbered
-from spad.cases import foreign, luminance, without_empty
+from spad.cases import foreign, luminance, pixel_digest, without_empty
 from spad.inference import order_of
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ class Source:
                 pixels = self.read(part_at(self.layer, index, self.shape[-2:]))
             except Exception:  # a lazy layer's reader raises anything
                 return False
-            if hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest() != hashes[index]:
+            if pixel_digest(pixels).hex() != hashes[index]:
                 return False
         return True
 

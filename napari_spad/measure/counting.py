@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_spad.desk import Desk, Result, explain
+from napari_spad.desk import Desk, Result, explain, other_data
 from napari_spad.layers import bscan_sizes, level_0, segmented
 from napari_spad.scale import Facts
 from spad.annotation import check_sum
@@ -65,8 +65,7 @@ def why_not(facts: Facts | None, layer: Labels | None) -> str:
 def result_in(layer: Labels | None, desk: Desk) -> Result | None:
     """The result that a label layer holds; None where it is none's, or holds other data now."""
     mine = next((r for r in desk.results if r.layer is layer), None)
-    fits = mine is not None and mine.layer.data.shape == mine.written.shape
-    return mine if fits else None
+    return None if mine is None or other_data(mine) else mine
 
 
 def of_these(result: Result | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_spad.desk import Desk, FunctionWorker, Result, named
+from napari_spad.desk import Desk, FunctionWorker, Result, named, other_data
 from napari_spad.layers import segmented, spacing_mm
 
 __all__ = ["FindingsPanel"]
@@ -73,7 +73,7 @@ class FindingsPanel(QWidget):
 
     def _look(self) -> None:
         result = self.desk.result
-        if result is None or result.layer.data.shape != result.written.shape:
+        if result is None or other_data(result):
             self._say("")
             return
         place = self.desk.place(result)

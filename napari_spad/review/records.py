@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 
-from napari_spad.desk import Desk, FunctionWorker, GeneratorWorker, Result, annotator
+from napari_spad.desk import Desk, FunctionWorker, GeneratorWorker, Result, annotator, other_data
 from napari_spad.layers import Edit, noted, segmented
 from spad.cases import file_error
 
@@ -101,8 +101,8 @@ class Reviews(QObject):
             self._benches.clear()
             self._open_book()
         for result in self.desk.results:
-            if result.layer.data.shape != result.written.shape:
-                continue  # others put other data into it
+            if other_data(result):
+                continue
             known = self.bench(result).queue.error
             for place in sorted((segmented(result.layer) or set()) - set(known)):
                 self._judge_soon(result, place)
@@ -177,7 +177,7 @@ class Reviews(QObject):
         self.changed.emit()
 
     def _on_edited(self, result: Result, edit: Edit) -> None:
-        if result.layer.data.shape != result.written.shape:
+        if other_data(result):
             return
         bench = self.bench(result)
         for place in edit.bscans:

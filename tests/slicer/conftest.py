@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 try:
@@ -34,6 +35,14 @@ def app(scene, tmp_path, monkeypatch):
     application = standin.install(scene)
     yield application
     standin.remove()
+
+
+@pytest.fixture
+def labels():
+    """Two structures on two B-scans of `driving.SHAPE`."""
+    out = np.zeros((4, 24, 32), np.uint8)
+    out[1, 4:12, 4:20], out[2, 12:20, 2:10] = 1, 2
+    return out
 
 
 @pytest.fixture

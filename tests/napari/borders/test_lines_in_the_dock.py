@@ -65,13 +65,19 @@ def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock) -> None
     assert not shown_errors()
 
 
-def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> None:
+def banded(open_dock, qtbot):
+    """A dock with a result, the two lines of whose PED are open; the result, its labels before."""
     _, dock = opened(open_dock)
     dock.form.whole.setChecked(True)
     segment(dock, qtbot)
     (result,) = dock.results
     before = result.layer.data.copy()
     dock.borders.add.add_band(3)
+    return dock, result, before
+
+
+def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> None:
+    dock, result, before = banded(open_dock, qtbot)
     borders = borders_of(dock.borders.layer)
     assert borders.names == ("PED top", "PED bottom")
     dock.desk.settings.setValue("export_folder", "/exports")
@@ -140,12 +146,7 @@ def test_undoing_a_line_brings_back_the_holes_of_its_structure(open_dock, qtbot)
 def test_undoing_a_line_leaves_what_was_painted_since_elsewhere_on_the_bscan(
     open_dock, qtbot
 ) -> None:
-    _, dock = opened(open_dock)
-    dock.form.whole.setChecked(True)
-    segment(dock, qtbot)
-    (result,) = dock.results
-    before = result.layer.data.copy()
-    dock.borders.add.add_band(3)
+    dock, result, before = banded(open_dock, qtbot)
     borders, z = borders_of(dock.borders.layer), dock.borders.at_work.tools.bscan
     plane = borders.plane(z)
     plane[0, 10:20] -= 4

@@ -22,13 +22,6 @@ SHAPE = (4, 24, 32)
 
 
 @pytest.fixture
-def labels():
-    out = np.zeros(SHAPE, np.uint8)
-    out[1, 4:12, 4:20], out[2, 12:20, 2:10] = 1, 2
-    return out
-
-
-@pytest.fixture
 def volume(scene):
     image = np.zeros(SHAPE, np.uint8)
     image[:, 10:, 10:] = 200

@@ -17,13 +17,6 @@ from SPADLib.scene import Result, ijk_to_ras
 SPACING = (0.2, 0.004, 0.01)
 
 
-@pytest.fixture
-def labels():
-    out = np.zeros(SHAPE, np.uint8)
-    out[1, 4:12, 4:20], out[2, 12:20, 2:10] = 1, 2
-    return out
-
-
 def made(labels, spacing=SPACING):
     """A result with a stroke, and a segment of the person's own; its labels."""
     volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=spacing, name="OCT")

@@ -16,13 +16,6 @@ BINARY, SURFACE = "Binary labelmap", "Closed surface"
 
 
 @pytest.fixture
-def labels():
-    out = np.zeros(SHAPE, np.uint8)
-    out[1, 4:12, 4:20], out[2, 12:20, 2:10] = 1, 2
-    return out
-
-
-@pytest.fixture
 def result(scene, labels):
     volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=(0.2, 0.004, 0.01), name="OCT")
     return Result.create(volume, Layout(), run_of(labels))

@@ -77,7 +77,7 @@ class Queue:
         some = [place for place, shown in self.shown.items() if shown]
         if len(some) < 2 or self.count("accepted"):
             return None
-        return max(some, key=lambda place: (self.shown[place], [-at for at in place]))
+        return min(some, key=lambda place: (-self.shown[place], place))
 
     def ranked(self) -> list[Place]:
         """Every B-scan: those still to be accepted, worst first, then skipped, then accepted."""

@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from spad.cases.new_cases import NewCase, Written, describe, faults, write_cases
     from spad.cases.pixel_values import luminance, without_empty
     from spad.cases.pseudonyms import pseudonym
-    from spad.cases.sidecars import LARGEST_SEED, edited_pixels, sidecar, without_paths
+    from spad.cases.sidecars import (
+        LARGEST_SEED,
+        edited_pixels,
+        pixel_digest,
+        sidecar,
+        stack_sha256,
+        without_paths,
+    )
     from spad.cases.spelling import composed, same_patient
 
 __getattr__, __all__ = lazily(__name__)

@@ -6,6 +6,7 @@ of what the caller names here, and absolute paths in that are cut down to their 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -15,12 +16,29 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import NOTICE, LabelClass
 
-__all__ = ["LARGEST_SEED", "edited_pixels", "sidecar", "without_paths"]
+__all__ = [
+    "LARGEST_SEED",
+    "edited_pixels",
+    "pixel_digest",
+    "sidecar",
+    "stack_sha256",
+    "without_paths",
+]
 
 LARGEST_SEED = 2**64 - 1
 """Of a run, whose sidecar tells its seed, and of a lesson: what 64 bits hold, as torch takes it."""
 
 _FACTS = {"scale": dict, "eye": str, "fovea": dict, "first": str}
+
+
+def pixel_digest(bscan: NDArray[Any]) -> bytes:
+    """SHA-256 of a B-scan's pixels; in hexadecimal digits its ``image_sha256``."""
+    return hashlib.sha256(np.ascontiguousarray(bscan).data).digest()
+
+
+def stack_sha256(digests: Iterable[bytes]) -> str:
+    """``image_sha256`` of a stack, of its B-scans' digests in their order."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def sidecar(

@@ -5,7 +5,6 @@ Beside it what else of a request is checked without a model, so also where a ser
 
 from __future__ import annotations
 
-import hashlib
 import math
 import operator
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import LARGEST_SEED, foreign
+from spad.cases import LARGEST_SEED, foreign, pixel_digest, stack_sha256
 from spad.checkpoint import IGNORE, short
 
 __all__ = [
@@ -132,7 +131,7 @@ class Stack:
             )
         if self.lazy and pixels.dtype.kind == "f":
             _check(pixels, self._first + z)
-        self._digests[z] = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
+        self._digests[z] = pixel_digest(pixels)
         return pixels
 
     def sha256(self) -> str:
@@ -142,7 +141,7 @@ class Stack:
         """
         if len(self.shape) == 2:
             return self._digests[0].hex()
-        return hashlib.sha256(b"".join(d for _, d in sorted(self._digests.items()))).hexdigest()
+        return stack_sha256(digest for _, digest in sorted(self._digests.items()))
 
 
 def _in_memory(image: Any) -> NDArray[Any]:

@@ -5,7 +5,6 @@ And whether it still is what a result was made of: its pixels are known by their
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from spad.cases import Layout, parsed_json
+from spad.cases import Layout, parsed_json, pixel_digest, stack_sha256
 from spad.measuring import Scale
 from SPADLib.scene.bscan_layout import guess
 from SPADLib.scene.grid import lay_on, lies_on
@@ -115,11 +114,11 @@ def _hashes(part: NDArray[Any]) -> Iterator[str]:
     """SHA-256 of B-scans, as runs note it: of one, of several, and as version 0.1 did."""
     empty = [part.dtype.kind == "f" and not np.isfinite(one).all() for one in part]
     read = [one for one, left in zip(part, empty, strict=True) if not left]
-    digests = [hashlib.sha256(np.ascontiguousarray(one).data) for one in read]
-    yield hashlib.sha256(b"".join(one.digest() for one in digests)).hexdigest()
+    digests = [pixel_digest(one) for one in read]
+    yield stack_sha256(digests)
     if len(digests) == 1:
-        yield digests[0].hexdigest()
-    yield hashlib.sha256(np.ascontiguousarray(part).data).hexdigest()
+        yield digests[0].hex()
+    yield pixel_digest(part).hex()
 
 
 def open_image(result: Any, *, to_show: bool = False) -> Source:
