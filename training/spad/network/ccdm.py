@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from spad.chain import one_hot
 from spad.checkpoint import NetworkConfig
-from spad.network.encoder_decoder import GroupNorm, TimeEmbedding, doubled
+from spad.network.encoder_decoder import Convolution, GroupNorm, TimeEmbedding, doubled
 from spad.network.interface import Condition, Network
 
 __all__ = ["Concat"]
@@ -38,8 +38,8 @@ class Concat(Network):
         first, blocks = config.widths[0], config.blocks
         # One convolution on [x_t, image], written as a sum: the image's part is done once for all
         # chains and steps.
-        self.labels = nn.Conv2d(num_classes, first, 3, padding=1)
-        self.image = nn.Conv2d(1, first, 3, padding=1, bias=False)
+        self.labels = Convolution(num_classes, first, 3, padding=1)
+        self.image = Convolution(1, first, 3, padding=1, bias=False)
         bound = 1 / math.sqrt(9 * (num_classes + 1))  # torch's own, for the whole
         for part in (self.labels.weight, self.labels.bias, self.image.weight):
             nn.init.uniform_(part, -bound, bound)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ class Concat(Network):
 
         for level, wider in enumerate(config.widths):
             if level:
-                self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                self.down.append(Convolution(width, width, 3, stride=2, padding=1))
                 skips.append(width)
             self.encoder.append(stages(level, [width, *[wider] * (blocks - 1)]))
             skips += [wider] * blocks
@@ -69,9 +69,9 @@ class Concat(Network):
             self.decoder.append(stages(level, [i + skips.pop() for i in below]))
             width = narrower
             if level:
-                self.up.append(nn.Conv2d(width, width, 3, padding=1))
+                self.up.append(Convolution(width, width, 3, padding=1))
         self.norm = _norm(first)
-        self.head = _zeros(nn.Conv2d(first, num_classes, 3, padding=1))
+        self.head = _zeros(Convolution(first, num_classes, 3, padding=1))
         self.class_axes = {"labels": 1, "head": 0}
 
     def encode(self, image: Tensor) -> Condition:
@@ -114,10 +114,10 @@ class Stage(nn.Module):
     def __init__(self, inputs: int, outputs: int, time_width: int, attends: bool) -> None:
         super().__init__()
         self.norm_1 = _norm(inputs)
-        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_1 = Convolution(inputs, outputs, 3, padding=1)
         self.time = nn.Linear(time_width, 2 * outputs)
         self.norm_2 = _norm(outputs)
-        self.conv_2 = _zeros(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.conv_2 = _zeros(Convolution(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.attention = Attention(outputs) if attends else nn.Identity()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spad.backbones import pyramid
 from spad.checkpoint import NetworkConfig
-from spad.network.encoder_decoder import EncoderDecoder, Norm, Pointwise
+from spad.network.encoder_decoder import Convolution, EncoderDecoder, Norm, Pointwise
 
 __all__ = ["ConditionEncoder"]
 
@@ -31,7 +31,7 @@ class ConditionEncoder(nn.Module):
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
         widths = config.widths
-        self.stem = nn.Conv2d(_STEM**2, widths[0], 3, padding=1)
+        self.stem = Convolution(_STEM**2, widths[0], 3, padding=1)
         own = config.encoder == "own"
         self.backbone = None if own else pyramid(config.encoder, len(widths))
         channels: tuple[int, ...] = () if self.backbone is None else self.backbone.channels

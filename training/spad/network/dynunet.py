@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spad.checkpoint import NetworkConfig
+from spad.network.encoder_decoder import Convolution
 from spad.network.interface import Condition, Network, Outputs
 
 try:
@@ -50,6 +51,9 @@ class DynUNet(Network):
         self.decoder = whole.upsamples
         deep = whole.deep_supervision_heads if coarser else ()
         self.heads = nn.ModuleList([whole.output_block, *deep])
+        for module in self.modules():
+            if type(module) is nn.Conv2d:  # MONAI's, no quicker to learn than ours
+                module.__class__ = Convolution
         self.class_axes = {f"heads.{i}.conv.conv": 0 for i in range(len(self.heads))}
 
     def encode(self, image: Tensor) -> Condition:

@@ -10,11 +10,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spad.chain import few_launches
+from spad.network.device import learns_by_planes
 
-__all__ = ["Block", "EncoderDecoder", "GroupNorm", "Norm", "Pointwise", "TimeEmbedding", "doubled"]
+__all__ = [
+    "Block",
+    "Convolution",
+    "EncoderDecoder",
+    "GroupNorm",
+    "Norm",
+    "Pointwise",
+    "TimeEmbedding",
+    "doubled",
+]
 
 
-class Pointwise(nn.Conv2d):
+class Convolution(nn.Conv2d):
+    """Convolution; where its weights learn on a CPU of AVX2, of planes, one a channel.
+
+    For the gradient of the weights oneDNN takes four times as long there if channels come last, as
+    they do in all else, which is quicker so.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, inputs, h, w) to (N, outputs, h', w')."""
+        if not (self.weight.requires_grad and learns_by_planes(x)):
+            return super().forward(x)
+        planes = self.weight.clone(memory_format=torch.contiguous_format)
+        out: Tensor = self._conv_forward(x.contiguous(), planes, self.bias)
+        return out
+
+
+class Pointwise(Convolution):
     """Convolution of 1 x 1; on a GPU a matrix product, which adds the bias in the same launch."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -81,8 +107,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm = Norm(inputs)
         self.time = nn.Linear(time_width, 2 * inputs) if time_width else None
-        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_1 = Convolution(inputs, outputs, 3, padding=1)
+        self.conv_2 = Convolution(outputs, outputs, 3, padding=1)
         self.skip = Pointwise(inputs, outputs) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv_2.weight)
 
@@ -113,7 +139,7 @@ class EncoderDecoder(nn.Module):
         self.decoder = nn.ModuleList()
         for level, width in enumerate(widths if blocks else ()):
             if level:
-                self.down.append(nn.Conv2d(widths[level - 1], width, 3, stride=2, padding=1))
+                self.down.append(Convolution(widths[level - 1], width, 3, stride=2, padding=1))
             self.encoder.append(
                 nn.ModuleList(Block(width, width, time_width) for _ in range(blocks))
             )
