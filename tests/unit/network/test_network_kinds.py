@@ -9,6 +9,7 @@ import torch
 
 from spad.checkpoint.card import NetworkConfig
 from spad.network import Outputs, build, transfer
+from spad.network.encoder_decoder import Convolution
 
 SHAPES = {
     "cached": {"widths": (8, 16, 16), "blocks": 1, "denoiser_widths": (8, 16), "time_width": 16},
@@ -60,6 +61,34 @@ def all_outputs(out: Outputs):
 
 
 # All kinds
+
+
+@pytest.mark.parametrize("kind", ["cached", "unet", "concat", "dynunet"])
+def test_weights_learn_the_same_whatever_the_layout_of_the_maps(kind, monkeypatch):
+    def learnt(capability):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        net, laid_out = network(kind), {True: [], False: []}
+        for module in net.modules():
+            if isinstance(module, Convolution) and module.kernel_size == (3, 3):
+                module.register_forward_hook(
+                    lambda _, __, out: laid_out[torch.is_grad_enabled()].append(out.is_contiguous())
+                )
+        sum(x.square().mean() for x in all_outputs(net(*given(net)))).backward()
+        with torch.no_grad():
+            condition = net.encode(images())
+            if net.diffuses:
+                net.denoise(*given(net)[1:], condition)
+        return net, laid_out
+
+    (one, planes), (other, last) = learnt("AVX2"), learnt("AVX512")
+    assert len(planes[True]) > 3
+    assert all(planes[True])
+    assert not any(last[True])
+    assert len(planes[False]) > 3
+    assert not any(planes[False])
+    for (name, p), q in zip(one.named_parameters(), other.parameters(), strict=True):
+        near = 1e-3 * float(q.grad.abs().max()) + 1e-7
+        assert torch.allclose(p.grad, q.grad, rtol=1e-3, atol=near), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
