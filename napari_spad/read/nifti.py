@@ -107,7 +107,10 @@ def _label_map(path: Path, image: Any, pixels: NDArray[Any], notes: list[str]) -
         layout = Layout.of(told["layout"])
         labels = layout.stack(labels)
         labels = labels.reshape(labels.shape[labels.shape[0] == 1 :])
-        place = placed(Scale.of(layout.order(told["spacing_mm"])[-labels.ndim :]), labels.ndim)
+        scale = Scale.of(layout.order(told["spacing_mm"])[-labels.ndim :])
+        if "scale" in told["metadata"]:
+            scale = Scale.from_json(told["metadata"]["scale"])
+        place = placed(scale, labels.ndim)
     metadata = dict(told.get("metadata", {}))
     if notes:
         metadata["notes"] = notes

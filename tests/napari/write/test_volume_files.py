@@ -26,6 +26,7 @@ from napari_spad.write.volume_files import write_nifti, write_nrrd, write_seg_nr
 from spad.__main__ import main
 from spad.cases import Layout
 from spad.checkpoint.labels import label_classes
+from spad.measuring import Scale
 
 CLASSES = label_classes(("background", "SRF", "IRF", "IS/OS"))
 SCALE, SHIFT = (0.12, 0.004, 0.011), (1.0, 2.0, 3.0)
@@ -195,6 +196,11 @@ def test_a_nifti_of_3d_slicer_s_comes_back_by_its_sidecar(tmp_path: Path):
     assert kind == "labels"
     np.testing.assert_array_equal(values, data)
     np.testing.assert_allclose(looks["scale"], layout.order(list(kji.values())))
+    facts = {"scale": Scale.of((None, 0.004, 0.011)).as_json()}
+    told |= {"spacing_mm": None, "facts": facts}  # as of radial B-scans, that have no distance
+    (tmp_path / "a.spad.json").write_text(json.dumps(told))
+    ((_, looks, _),) = read(tmp_path / "a.nii.gz")
+    assert (looks["scale"], looks["units"]) == ([1.0, 0.004, 0.011], ["pixel", "mm", "mm"])
 
 
 def test_an_image_beside_the_sidecar_of_its_labels_stays_an_image(tmp_path: Path):

@@ -116,7 +116,7 @@ def test_the_grid_follows_the_fovea_s_point_and_the_eye(panel, panel_result, sec
     assert "choose OD or OS" in section.label.text()
     section.eye.setCurrentIndex(1)
     assert "choose OD or OS" not in section.label.text()
-    from SPADLib.measure.fovea_node import fovea_of, place_fovea
+    from SPADLib.scene import fovea_of, place_fovea
 
     assert place_fovea(panel_result) == pytest.approx((1.5, 15.5))
     node = fovea_of(panel_result)
@@ -204,7 +204,7 @@ def test_a_closed_section_measures_nothing(panel, panel_result, section):
 
 
 def test_a_slanted_grid_is_refused_and_an_oblique_one_is_right(scene, tmp_path):
-    from SPADLib.measure.result_measures import scale_of
+    from SPADLib.scene import scale_of
 
     turned = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     assert scale_of(made(tmp_path, directions=turned)).spacing_mm == pytest.approx(SPACING)
@@ -230,7 +230,7 @@ def test_a_single_bscan_and_a_wrong_scale_have_their_words(scene, tmp_path):
 
 
 def test_what_has_no_true_size_is_said(panel, panel_volume, panel_result):
-    from SPADLib.measure.result_measures import scale_of
+    from SPADLib.scene import scale_of
 
     matrix = vtk.vtkMatrix4x4()
     matrix.SetElement(0, 0, 2)

@@ -11,8 +11,8 @@ from fakes import FakeEngine
 
 from spad.pictures import CubeSize
 from SPADLib.batch import segment
-from SPADLib.measure.result_measures import scale_of
 from SPADLib.read import added, load_volume
+from SPADLib.scene import scale_of
 
 FRAMES = np.arange(5 * 30 * 40).reshape(5, 30, 40).astype(np.uint16)
 

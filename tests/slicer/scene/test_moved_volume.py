@@ -11,8 +11,8 @@ from fakes import paint, run_of
 from scene import add_volume
 
 from spad.cases import Layout
-from SPADLib.measure.fovea_node import place_fovea, put_fovea
-from SPADLib.scene import Result, ijk_to_ras
+from SPADLib.measure.fovea_node import put_fovea
+from SPADLib.scene import Result, ijk_to_ras, place_fovea
 
 SPACING = (0.2, 0.004, 0.01)
 

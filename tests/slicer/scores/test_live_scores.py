@@ -20,9 +20,10 @@ from references import (
 from scene import add_volume
 
 from spad.cases import Layout
+from spad.measuring import Scale
 from spad.metrics import hd95
 from SPADLib.scene.result import Result
-from SPADLib.scene.volumes import array_of
+from SPADLib.scene.volumes import array_of, keep_scale
 
 
 def test_structures_in_one_map_only_or_in_none_are_said_in_words(result, volume, labels):
@@ -58,6 +59,22 @@ def test_with_a_spacing_that_is_only_assumed_everything_is_in_pixels(result, lab
     comparison.spacing_trusted = True
     assert comparison.rows()[0].hd95 is None
     assert count(comparison)[0].hd95 == hd95(labels == 1, truth == 1, SPACING)
+
+
+def test_an_axis_of_unknown_length_is_no_mm_long(scene, labels, truth):
+    """Radial B-scans have no distance; their volume's 1 mm says nothing."""
+    spacing = (1.0, *SPACING[1:])
+    volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=spacing)
+    keep_scale(volume, Scale.of((None, *SPACING[1:])))
+    reference = label_map(truth, spacing=spacing)
+    comparison = compare(Result.create(volume, Layout(), run_of(labels)), reference)
+    row = count(comparison)[0]
+    assert (comparison.distance_unit, comparison.size_unit) == ("px", "px")
+    assert row.hd95 == hd95(labels == 1, truth == 1)
+    volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=SPACING)
+    keep_scale(volume, Scale.of((None, *SPACING[1:])))  # and a person typed it since
+    comparison = compare(Result.create(volume, Layout(), run_of(labels)), label_map(truth))
+    assert (comparison.distance_unit, comparison.spacing_mm) == ("mm", pytest.approx(SPACING))
 
 
 def test_the_scope_is_said_where_a_model_has_not_segmented_all(volume, labels, truth):

@@ -14,9 +14,10 @@ from scene import add_volume
 
 from spad.cases import Layout
 from spad.cohort.measuring_file import MeasureJob, measured
+from spad.measuring import Scale
 from SPADLib.scene.result import Result
 from SPADLib.scene.segments import labels_of_volume, read_segments
-from SPADLib.scene.volumes import ijk_to_ras
+from SPADLib.scene.volumes import ijk_to_ras, keep_scale
 from SPADLib.write import dicom_seg
 from SPADLib.write.volume_files import SUFFIXES, save, storage_names
 
@@ -125,6 +126,44 @@ def test_what_is_saved_is_measured_by_the_command_whatever_the_layout(
         {name: count * voxel_nl for name, count in volumes.items()}
     )
     assert rows["IRF"].largest_height_um == pytest.approx(4000 * layout.order(found_mm(volume))[1])
+
+
+def test_what_is_saved_is_measured_with_the_scale_eye_and_fovea_that_slicer_measures_with(
+    result, tmp_path
+):
+    from SPADLib.measure.fovea_node import put_fovea
+    from SPADLib.measure.result_measures import ResultMeasures
+
+    result.volume.SetAttribute("SPAD.eye", "OS")
+    put_fovea(result, 1.5, 7.0)
+    measures = ResultMeasures(result)
+    measures.place()
+    save(result, tmp_path / "a.nii.gz")
+    found = measured(tmp_path / "a.spad.json", MeasureJob())
+    assert {row.region for row in found.visit.rows} >= {"total", "1 mm", "T3"}
+    for row, here in zip(found.visit.rows, measures.rows(), strict=True):
+        assert (row.region, row.structure) == (here.region, here.structure)
+        assert row.volume_nl == pytest.approx(here.volume_nl, rel=1e-6)
+    assert found.visit.scale == measures.scale
+    assert found.visit.eye == "OS"
+    put_fovea(result, 9.0, 7.0)  # outside the scan, where Slicer has no circles either
+    save(result, tmp_path / "a.nii.gz", replace=True)
+    rows = measured(tmp_path / "a.spad.json", MeasureJob()).visit.rows
+    assert {row.region for row in rows} == {"total"}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_one_mm_that_nobody_told_is_measured_by_nobody(scene, labels, tmp_path, suffix):
+    volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=(1.0, 1.0, 1.0), name="picture")
+    save(Result.create(volume, Layout(), run_of(labels)), tmp_path / f"a{suffix}")
+    with pytest.raises(ValueError, match="its scale is unknown; give it: --spacing"):
+        measured(tmp_path / "a.spad.json", MeasureJob())
+    volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=(1.0, 0.004, 0.01), name="radial")
+    keep_scale(volume, Scale.of((None, 0.004, 0.01)))
+    save(Result.create(volume, Layout(), run_of(labels)), tmp_path / f"b{suffix}")
+    rows = measured(tmp_path / "b.spad.json", MeasureJob()).visit.rows
+    assert [row.volume_nl for row in rows] == [None] * 3
+    assert rows[0].largest_area_mm2 == pytest.approx(18 * 0.004 * 0.01)
 
 
 def found_mm(volume):

@@ -8,27 +8,9 @@ import numpy as np
 import vtk
 
 from spad.measuring import propose_fovea
-from SPADLib.scene import FOVEA, Result, array_of, from_world, open_source, referenced, to_world
+from SPADLib.scene import FOVEA, Result, array_of, open_source, referenced, to_world
 
-__all__ = ["fovea_of", "place_fovea", "proposed", "put_fovea"]
-
-
-def fovea_of(result: Result) -> Any:
-    """The point (vtkMRMLMarkupsFiducialNode) of a result's fovea; None where there is none."""
-    node = result.segmentation.GetNodeReference(FOVEA)
-    return node if node is not None and node.GetNumberOfControlPoints() else None
-
-
-def place_fovea(result: Result) -> tuple[float, float] | None:
-    """Where it is: (B-scan, column), from 0; None where there is no point."""
-    node = fovea_of(result)
-    if node is None:
-        return None
-    ras = [0.0, 0.0, 0.0]
-    node.GetNthControlPointPositionWorld(0, ras)
-    i, j, k = from_world(np.array([ras]), result.volume)[0]
-    bscan, _, column = result.layout.place((k, j, i), array_of(result.volume).shape[:3])
-    return float(bscan), float(column)
+__all__ = ["proposed", "put_fovea"]
 
 
 def put_fovea(result: Result, bscan: float, column: float) -> Any:

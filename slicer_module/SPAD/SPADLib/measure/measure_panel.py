@@ -16,10 +16,11 @@ from spad.checkpoint import NOTICE
 from spad.measuring import Measurement
 from SPADLib.desk import Desk, go_to, numbered
 from SPADLib.host import get, ink, one_shot_timer, set_up_table
-from SPADLib.measure.fovea_node import fovea_of, proposed, put_fovea
+from SPADLib.measure.fovea_node import proposed, put_fovea
 from SPADLib.measure.map_node import refresh_map, show_map, to_map
-from SPADLib.measure.result_measures import EYE, ResultMeasures, scale_of
+from SPADLib.measure.result_measures import ResultMeasures
 from SPADLib.measure.table_node import to_csv, to_pdf, to_table
+from SPADLib.scene import EYE, fovea_of, scale_of
 
 __all__ = ["MeasurePanel"]
 

@@ -8,59 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders import Thickness, layer_maps, thickness
-from spad.measuring import Length, LiveMeasures, Measurement, Scale, partly, remarks
+from spad.measuring import LiveMeasures, Measurement, partly, remarks
 from SPADLib.lines import lines_of
-from SPADLib.measure.fovea_node import place_fovea
-from SPADLib.scene import Result, array_of, kept_scale, spacing_is_default, to_world
+from SPADLib.scene import Result, eye_of, place_fovea, scale_of
 
-__all__ = ["EYE", "ResultMeasures", "scale_of"]
-
-EYE = "SPAD.eye"
-"""Attribute of a volume: "OD" or "OS", as a person said."""
-_HOW = "from the volume's spacing in Slicer"
-_TRUE = 1e-3
-
-
-def scale_of(result: Result) -> Scale:
-    """Scale of a result's B-scans in the world: the volume's transform is included.
-
-    Raises
-    ------
-    ValueError
-        The volume has no true spacing, is bent by its transform, or sheared.
-    """
-    volume, name = result.volume, result.volume.GetName()
-    if spacing_is_default(volume):
-        raise ValueError(
-            f"“{name}” has a spacing of 1 mm in each direction, which a file gets that tells none. "
-            "Set the true one in the module Volumes (Volume Information › Image Spacing) to measure"
-        )
-    shape = array_of(volume).shape[:3]
-    deep, rows, columns = result.layout.order(shape)
-
-    def at(*place: float) -> NDArray[np.float64]:
-        k, j, i = result.layout.index(place, shape)
-        return np.asarray(to_world(np.array([[i, j, k]]), volume)[0])
-
-    last = (deep - 1, rows - 1, columns - 1)
-    ahead = np.array([at(*(np.eye(3)[axis])) - at(0, 0, 0) for axis in range(3)])
-    behind = np.array([at(*last) - at(*(last - np.eye(3)[axis])) for axis in range(3)])
-    steps = np.linalg.norm(ahead, axis=1)
-    angles = ahead @ ahead.T / np.outer(steps, steps) - np.eye(3)
-    if not np.allclose(ahead, behind, atol=_TRUE * steps.min()) or np.abs(angles).max() > _TRUE:
-        raise ValueError(
-            f"“{name}” is sheared or bent, by its own axes or by its transform: a pixel has no one "
-            "size. Resample it to a straight grid to measure"
-        )
-    kept = kept_scale(volume)
-    if kept is None:
-        return Scale.of(steps.tolist(), "derived", _HOW)
-    told = result.layout.order((kept.bscan, kept.row, kept.column))
-    # Whoever gave an axis another length since knows better than the file.
-    return Scale(*(
-        one if np.isclose(one.mm or 1.0, step, rtol=1e-4) else Length(float(step), "derived", _HOW)
-        for one, step in zip(told, steps, strict=True)
-    ))  # fmt: skip
+__all__ = ["ResultMeasures"]
 
 
 class ResultMeasures:
@@ -117,8 +69,7 @@ class ResultMeasures:
     @property
     def eye(self) -> str | None:
         """Either "OD", "OS" or None."""
-        told = self.result.volume.GetAttribute(EYE)
-        return told if told in ("OD", "OS") else None
+        return eye_of(self.result.volume)
 
     def refresh(self, labels: NDArray[np.uint8] | None = None) -> None:
         """Measure what has changed.

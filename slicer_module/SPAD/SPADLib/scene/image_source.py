@@ -5,7 +5,6 @@ And whether it still is what a result was made of: its pixels are known by their
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from spad.cases import Layout, parsed_json, pixel_digest, stack_sha256
-from spad.measuring import Scale
+from spad.cases import Layout, pixel_digest, stack_sha256
 from SPADLib.scene.bscan_layout import guess
 from SPADLib.scene.grid import lay_on, lies_on
 from SPADLib.scene.result_nodes import FOVEA, PROPOSAL, UNCERTAINTY, made_by_spad
@@ -24,6 +22,8 @@ from SPADLib.scene.volumes import (
     directions_of,
     from_world,
     ijk_to_ras,
+    kept_scale,
+    known_mm,
     nodes_of,
     put_where,
     spacing_of,
@@ -35,18 +35,13 @@ __all__ = [
     "dicom_modality",
     "follow_volume",
     "guessed_layout",
-    "keep_scale",
-    "kept_scale",
     "open_image",
     "open_source",
     "refuse_replaced",
-    "spacing_is_default",
     "whereabouts",
 ]
 
 PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
-_SCALE = "SPAD.scale"
-"""Attribute of a volume that a reader of ours made: its scale along k, j, i, with origins."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Source:
     rgb, inverted : bool
         As of `Segmenter.steps`.
     spacing_mm : (B-scan, row, column), optional
-        None where the volume has 1 mm by default, which says nothing.
+        None where rows or columns have 1 mm by default, which says nothing.
     said : str
         A word on what becomes of the pixels; empty where there is nothing to say.
     """
@@ -275,7 +270,7 @@ def open_source(volume: Any, layout: Layout, *, inverted: bool | None = None) ->
         layout.stack(array),
         channels > 1,
         _is_inverted(volume) if inverted is None else inverted,
-        None if spacing_is_default(volume) else layout.order(spacing_of(volume)),
+        None if None in known_mm(volume, layout)[1:] else layout.order(spacing_of(volume)),
         said,
     )
 
@@ -291,24 +286,6 @@ def guessed_layout(volume: Any) -> tuple[Layout, str]:
     shape = array_of(volume).shape[:3]
     read = kept_scale(volume) is not None  # by us, with the B-scans along k
     return guess(shape, spacing_of(volume), directions_of(volume), stacked=read)
-
-
-def spacing_is_default(volume: Any) -> bool:
-    """Whether a volume's spacing is the 1 mm that a file without any gets."""
-    return all(abs(mm - 1) < 1e-9 for mm in volume.GetSpacing())
-
-
-def keep_scale(volume: Any, scale: Scale) -> None:
-    """Keep with a volume, whose B-scans lie along K, where its mm come from."""
-    volume.SetAttribute(_SCALE, json.dumps(scale.as_json()))
-
-
-def kept_scale(volume: Any) -> Scale | None:
-    """What `keep_scale` kept, along k, j, i; None where no reader of ours made the volume."""
-    try:
-        return Scale.from_json(parsed_json(volume.GetAttribute(_SCALE) or ""))
-    except ValueError:
-        return None
 
 
 def dicom_modality(volume: Any) -> str:

@@ -14,9 +14,10 @@ from spad.checkpoint import IGNORE, NOTICE
 from SPADLib.scene.segments import read_segments, write_segments
 from SPADLib.scene.structures import class_segments, kept, structures_of
 from SPADLib.scene.uncertainty_colours import show_uncertainty
-from SPADLib.scene.volumes import array_of, into_study, new_volume, nodes_of
+from SPADLib.scene.volumes import array_of, from_world, into_study, new_volume, nodes_of
 
 __all__ = [
+    "EYE",
     "FOVEA",
     "MAP",
     "PERCENT",
@@ -28,10 +29,13 @@ __all__ = [
     "add_probability",
     "companion",
     "companions",
+    "eye_of",
+    "fovea_of",
     "made_by_spad",
     "make_nodes",
     "own_companions",
     "percent",
+    "place_fovea",
     "recovered",
     "refusal",
 ]
@@ -44,6 +48,8 @@ MAP = "SPAD.map"
 """And to its en-face map; an attribute of that: its class value."""
 REVIEW = "SPAD.review"
 """Attribute of it: state and check sum of the accepted labels, by B-scan."""
+EYE = "SPAD.eye"
+"""Attribute of a volume: "OD" or "OS", as a person said."""
 PERCENT = 100
 
 
@@ -224,3 +230,27 @@ def recovered(segmentation: Any) -> str:
 def percent(share: NDArray[Any]) -> NDArray[np.uint8]:
     """Whole percents of shares in 0..1."""
     return np.rint(np.asarray(share, np.float32) * PERCENT).astype(np.uint8)
+
+
+def eye_of(volume: Any) -> str | None:
+    """Which eye a volume is of, as a person said: "OD", "OS" or None."""
+    told = volume.GetAttribute(EYE)
+    return told if told in ("OD", "OS") else None
+
+
+def fovea_of(result: Any) -> Any:
+    """The point (vtkMRMLMarkupsFiducialNode) of a result's fovea; None where there is none."""
+    node = result.segmentation.GetNodeReference(FOVEA)
+    return node if node is not None and node.GetNumberOfControlPoints() else None
+
+
+def place_fovea(result: Any) -> tuple[float, float] | None:
+    """Where it is: (B-scan, column), from 0; None where there is no point."""
+    node = fovea_of(result)
+    if node is None:
+        return None
+    ras = [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(0, ras)
+    i, j, k = from_world(np.array([ras]), result.volume)[0]
+    bscan, _, column = result.layout.place((k, j, i), array_of(result.volume).shape[:3])
+    return float(bscan), float(column)

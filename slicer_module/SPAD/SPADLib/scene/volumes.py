@@ -1,4 +1,4 @@
-"""Where volumes of the scene become arrays, and arrays volumes: IJK, RAS and the world.
+"""Where volumes of the scene become arrays, and arrays volumes: IJK, RAS, the world, their scale.
 
 Every array here has the axes (k, j, i) of one volume, *the grid*; `layout` makes B-scans of it, and
 `segments` brings segmentations to it.
@@ -6,6 +6,7 @@ Every array here has the axes (k, j, i) of one volume, *the grid*; `layout` make
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,35 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from spad.cases import Layout, parsed_json
+from spad.measuring import Length, Scale
+
 __all__ = [
     "array_of",
     "directions_of",
     "from_world",
     "ijk_to_ras",
     "into_study",
+    "keep_scale",
+    "kept_scale",
+    "known_mm",
     "new_volume",
     "nodes_of",
     "oriented",
     "put_where",
     "referenced",
+    "scale_of",
     "shape_of",
+    "spacing_is_default",
     "spacing_of",
     "to_world",
     "under",
 ]
+
+_SCALE = "SPAD.scale"
+"""Attribute of a volume that a reader of ours made: its scale along k, j, i, with origins."""
+_HOW = "from the volume's spacing in Slicer"
+_TRUE = 1e-3
 
 
 def array_of(volume: Any) -> NDArray[Any]:
@@ -178,3 +192,81 @@ def oriented(array: NDArray[Any], volume: Any) -> Any:
     volume.GetIJKToRASMatrix(matrix)
     image.SetGeometryFromImageToWorldMatrix(matrix)
     return image
+
+
+# ---------------------------------------------------------------------- scale
+
+
+def spacing_is_default(volume: Any) -> bool:
+    """Whether a volume's spacing is the 1 mm that a file without any gets."""
+    return all(abs(mm - 1) < 1e-9 for mm in volume.GetSpacing())
+
+
+def keep_scale(volume: Any, scale: Scale) -> None:
+    """Keep with a volume, whose B-scans lie along K, where its mm come from."""
+    volume.SetAttribute(_SCALE, json.dumps(scale.as_json()))
+
+
+def kept_scale(volume: Any) -> Scale | None:
+    """What `keep_scale` kept, along k, j, i; None where no reader of ours made the volume."""
+    try:
+        return Scale.from_json(parsed_json(volume.GetAttribute(_SCALE) or ""))
+    except ValueError:
+        return None
+
+
+def known_mm(volume: Any, layout: Layout) -> tuple[float | None, float | None, float | None]:
+    """Spacing of B-scans, rows and columns; None along an axis whose 1 mm stands for no length."""
+    kept = kept_scale(volume) or Scale.of(spacing_of(volume))
+    told = (None,) * 3 if spacing_is_default(volume) else kept.spacing_mm
+    between, row, column = layout.order([
+        None if mm is None and abs(step - 1) < 1e-9 else step
+        for mm, step in zip(told, spacing_of(volume), strict=True)
+    ])  # fmt: skip
+    return between, row, column
+
+
+def scale_of(result: Any) -> Scale:
+    """Scale of a result's B-scans in the world: the volume's transform is included.
+
+    Parameters
+    ----------
+    result : Result
+
+    Raises
+    ------
+    ValueError
+        The volume has no true spacing, is bent by its transform, or sheared.
+    """
+    volume, name = result.volume, result.volume.GetName()
+    if spacing_is_default(volume):
+        raise ValueError(
+            f"“{name}” has a spacing of 1 mm in each direction, which a file gets that tells none. "
+            "Set the true one in the module Volumes (Volume Information › Image Spacing) to measure"
+        )
+    shape = array_of(volume).shape[:3]
+    deep, rows, columns = result.layout.order(shape)
+
+    def at(*place: float) -> NDArray[np.float64]:
+        k, j, i = result.layout.index(place, shape)
+        return np.asarray(to_world(np.array([[i, j, k]]), volume)[0])
+
+    last = (deep - 1, rows - 1, columns - 1)
+    ahead = np.array([at(*(np.eye(3)[axis])) - at(0, 0, 0) for axis in range(3)])
+    behind = np.array([at(*last) - at(*(last - np.eye(3)[axis])) for axis in range(3)])
+    steps = np.linalg.norm(ahead, axis=1)
+    angles = ahead @ ahead.T / np.outer(steps, steps) - np.eye(3)
+    if not np.allclose(ahead, behind, atol=_TRUE * steps.min()) or np.abs(angles).max() > _TRUE:
+        raise ValueError(
+            f"“{name}” is sheared or bent, by its own axes or by its transform: a pixel has no one "
+            "size. Resample it to a straight grid to measure"
+        )
+    kept = kept_scale(volume)
+    if kept is None:
+        return Scale.of(steps.tolist(), "derived", _HOW)
+    told = result.layout.order((kept.bscan, kept.row, kept.column))
+    # Whoever gave an axis another length since knows better than the file.
+    return Scale(*(
+        one if np.isclose(one.mm or 1.0, step, rtol=1e-4) else Length(float(step), "derived", _HOW)
+        for one, step in zip(told, steps, strict=True)
+    ))  # fmt: skip

@@ -26,7 +26,7 @@ from spad.metrics import (
     values_in,
     worst_slices,
 )
-from SPADLib.scene import Result, spacing_is_default
+from SPADLib.scene import Result, known_mm
 from SPADLib.scores.reference_on_grid import Reference
 
 __all__ = ["WORDS", "LiveScores", "Row"]
@@ -78,8 +78,8 @@ class LiveScores:
     result : Result
     reference : Reference
     spacing_trusted : bool, optional
-        False: distances and sizes are in pixels. By default, where the volume has no spacing but
-        the 1 mm that a file without any gets.
+        False: distances and sizes are in pixels. By default, where an axis has no length but the
+        1 mm that a file without any gets.
 
     Raises
     ------
@@ -174,8 +174,9 @@ class LiveScores:
         self._stamp = self._stamp_now()
         self._labels = labels
         self._spacing = self.result.spacing_mm
-        default = spacing_is_default(self.result.volume)
-        self._trusted = not default if self._told is None else self._told
+        known = known_mm(self.result.volume, self.result.layout)
+        counted = known[1:] if self._planar else known
+        self._trusted = None not in counted if self._told is None else self._told
         self._live = LiveConfusion(labels, self._reference, len(self.classes))
         self._forget()
 

@@ -27,13 +27,19 @@ from spad.cases import (
     sidecar,
     write_json,
 )
+from spad.measuring import Scale
 from SPADLib.scene import (
     BINARY,
     Result,
     Segments,
+    array_of,
     directions_of,
+    eye_of,
     inner_source,
+    known_mm,
+    place_fovea,
     read_segments,
+    scale_of,
     spacing_of,
 )
 
@@ -229,20 +235,36 @@ def _describe(
     classes = [c.as_json() for c in result.classes]
     every = [*classes, *(_class_of(inner.GetSegment(s), v) for s, v in own.items())]
     painted = result.by_hand().astype(np.uint8)
+    known = known_mm(result.volume, result.layout)
     content = sidecar(
         labels=name,
         image=result.volume.GetName(),
         shape=labels.shape,
-        spacing_mm=spacing_of(result.volume),
+        spacing_mm=None if None in known else spacing_of(result.volume),
         classes=classes if as_segmentation else every,  # a segmentation names its own itself
         provenance=result.provenance,
         edited=edited_pixels(result.layout.stack(labels), painted, every),
+        facts=_facts(result),
     )
     content["layout"] = result.layout.code  # `edited` counts B-scans, `shape` is along k, j, i
     content["parent_transform"] = _parent_transform(
         result.segmentation if as_segmentation else result.volume
     )
     return dict(json.loads(json.dumps(content)))
+
+
+def _facts(result: Result) -> dict[str, Any]:
+    """What the section Measure rests on: the scale with its origin, the eye, the fovea."""
+    try:
+        scale = scale_of(result)
+    except ValueError:  # a pixel has no one size, or nobody told it: nobody is to measure
+        scale = Scale()
+    facts: dict[str, Any] = {"scale": scale.as_json(), "eye": eye_of(result.volume)}
+    if (fovea := place_fovea(result)) is not None:
+        deep, _, wide = result.layout.order(array_of(result.volume).shape[:3])
+        if all(-0.5 <= at <= n - 0.5 for at, n in zip(fovea, (deep, wide), strict=True)):
+            facts["fovea"] = {"at": list(fovea), "origin": "the point in 3D Slicer"}
+    return facts
 
 
 def _class_of(segment: Any, value: int) -> dict[str, Any]:
