@@ -17,11 +17,15 @@ from spad.annotation import check_sum
 from spad.autosave import Packed
 from spad.cases import foreign
 from spad.checkpoint import IGNORE, LabelClass
-from spad.measuring import Grid, LiveMeasures, partly, propose_fovea
+from spad.measuring import Grid, LiveMeasures, grid_remarks, partly, propose_fovea
 
 __all__ = [
+    "PART",
+    "UNEQUAL",
+    "annotated",
     "drawn_samples",
     "grid_of",
+    "layer_remarks",
     "measured",
     "of_these",
     "pit_of",
@@ -32,6 +36,9 @@ __all__ = [
     "without_padding",
     "z_of",
 ]
+
+UNEQUAL = "B-scans of unequal sizes: what fills the smaller ones up is not measured"
+PART = "the reference is not annotated everywhere (255): both are compared where it is"
 
 
 def why_not(facts: Facts | None, layer: Labels | None) -> str:
@@ -100,6 +107,11 @@ def without_padding(
             height, width = sizes[at if z is None else z]
             one[height:], one[:, width:] = IGNORE, IGNORE
     return labels
+
+
+def annotated(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels where a reference says what is there; not scanned elsewhere, as it is itself."""
+    return np.where(theirs == IGNORE, np.uint8(IGNORE), ours)
 
 
 def sampled(
@@ -174,6 +186,15 @@ def grid_of(facts: Facts) -> Grid | None:
     )
 
 
+def layer_remarks(facts: Facts) -> tuple[str, ...]:
+    """What a reader of the thickness between an image's lines has to know."""
+    grid = grid_of(facts)
+    about = () if grid is None else grid_remarks(
+        grid, grid.scanned(), first_told=facts.first is not None
+    )  # fmt: skip
+    return (*facts.scale.doubts, *about)
+
+
 def measured(
     ours: NDArray[np.uint8],
     theirs: NDArray[np.uint8] | None,
@@ -196,7 +217,10 @@ def measured(
         for z in set(range(len(ours))) - set(places) if number else ():
             live.update(z, ours[z], np.broadcast_to(ours[z], (number, *ours[z].shape)))
         other = None if theirs is None else LiveMeasures(theirs, classes, spacing_mm)
+        beside = live
+        if theirs is not None and not np.array_equal(shared := annotated(ours, theirs), ours):
+            beside = LiveMeasures(shared, classes, spacing_mm)
         fovea = pit()
     except Exception as error:
-        return turn, None, None, None, None, explain(error)
-    return turn, live, other, sums, fovea, ""
+        return turn, None, None, None, None, None, explain(error)
+    return turn, live, other, beside, sums, fovea, ""

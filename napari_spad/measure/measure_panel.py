@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, form_layout, named, narrow, setting, whose
-from napari_spad.measure.counting import grid_of
+from napari_spad.measure.counting import PART, grid_of
 from napari_spad.measure.enface_panel import EnFacePanel
 from napari_spad.measure.plot_view import PlotWindow
 from napari_spad.measure.saving import Saving
@@ -30,7 +30,7 @@ from napari_spad.review import Reviews
 from napari_spad.scale import ScaleRow
 from napari_spad.scores import ScoresPanel
 from spad.borders import Thickness, missing_columns
-from spad.measuring import Agreement, agreement_plot
+from spad.measuring import Agreement, Measurement, agreement_plot
 
 __all__ = ["MeasurePanel"]
 
@@ -178,7 +178,7 @@ class MeasurePanel(QWidget):
         if which == LINES:
             shown = line_sheet(layers)
         else:
-            shown = sheet(which, measures.rows, measures.reference_rows, agreed)
+            shown = sheet(which, self._rows(which), measures.reference_rows, agreed)
         self.table.show_sheet(shown, colours)
         facts = measures.facts
         self.eye.setCurrentIndex(self.eye.findData(None if facts is None else facts.eye))
@@ -208,6 +208,7 @@ class MeasurePanel(QWidget):
         else:
             if which == "against" and measures.reference is None:
                 lines.append("Choose a reference in the score table of the tab Segment or Correct.")
+            lines += [PART] * (which == "against" and measures.beside is not measures.live)
             lines += measures.remarks
             facts = measures.facts
             if facts is not None and facts.fovea is None and facts.scale.bscan.mm is not None:
@@ -248,10 +249,17 @@ class MeasurePanel(QWidget):
     def _agreed(self) -> dict[int, Agreement]:
         """Areas of the labels at work against the reference's, by class value."""
         measures = self.measures
-        if measures.live is None or measures.reference is None:
+        if measures.beside is None or measures.reference is None:
             return {}
         values = {m.value for m in measures.rows}
-        return agreement(measures.live, measures.reference, values)
+        return agreement(measures.beside, measures.reference, values)
+
+    def _rows(self, which: str) -> tuple[Measurement, ...]:
+        """What a sheet shows of the labels at work."""
+        measures = self.measures
+        if which != "against" or measures.beside is None or measures.beside is measures.live:
+            return measures.rows
+        return measures.beside.rows(parts=False)
 
     # ------------------------------------------------------------------ what a person does
 

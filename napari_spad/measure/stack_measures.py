@@ -19,8 +19,12 @@ from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, FunctionWorker, Result
 from napari_spad.layers import bscan_sizes, leading_index
 from napari_spad.measure.counting import (
+    PART,
+    UNEQUAL,
+    annotated,
     drawn_samples,
     grid_of,
+    layer_remarks,
     measured,
     of_these,
     pit_of,
@@ -35,13 +39,12 @@ from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, KnownFacts
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
-from spad.measuring import LiveMeasures, Measurement, grid_remarks, remarks
+from spad.measuring import LiveMeasures, Measurement, remarks
 
 __all__ = ["StackMeasures"]
 
 GLANCE_MS = 100
 QUIET_MS = 400
-UNEQUAL = "B-scans of unequal sizes: what fills the smaller ones up is not measured"
 
 
 class StackMeasures(QObject):
@@ -57,8 +60,8 @@ class StackMeasures(QObject):
     ----------
     facts : Facts or None
         Of the labels' image; of the one chosen to be segmented where there are no labels.
-    live, reference : LiveMeasures or None
-        None while they are counted for the first time, or cannot be.
+    live, reference, beside : LiveMeasures or None
+        None while they are first counted, or cannot be. `beside`: `live` where that is annotated.
     rows, reference_rows : tuple of Measurement
     problem : str
         Why nothing is measured, in words.
@@ -83,6 +86,7 @@ class StackMeasures(QObject):
         self.facts: Facts | None = None
         self.live: LiveMeasures | None = None
         self.reference: LiveMeasures | None = None
+        self.beside: LiveMeasures | None = None
         self.rows: tuple[Measurement, ...] = ()
         self.reference_rows: tuple[Measurement, ...] = ()
         self.problem = ""
@@ -91,8 +95,7 @@ class StackMeasures(QObject):
         self._heard: Labels | None = None
         self._sums: list[list[int]] = [[], []]
         self._due, self._samples_due = set[int](), set[int]()
-        self._awake, self._turn = False, 0
-        self._number = 0  # of samples
+        self._awake, self._turn, self._number = False, 0, 0  # number of samples
         self.counting: Any = None  # the worker, while the numbers are counted for the first time
         # A queued signal comes before the window is drawn, a timer after it, so that numbers would
         # be seen a frame later than their stroke.
@@ -159,7 +162,7 @@ class StackMeasures(QObject):
     def _begin(self) -> None:
         self._listen(self.scores.live.segmentation)
         self._turn += 1
-        self.live = self.reference = self.counting = None
+        self.live = self.reference = self.beside = self.counting = None
         self.rows, self.reference_rows = (), ()
         self.problem = why_not(self.facts, self.scores.live.segmentation)
         if not self.problem and self.facts is not None:
@@ -189,7 +192,7 @@ class StackMeasures(QObject):
         return labels if self.facts is None else without_padding(labels, self.facts.image, z)
 
     def _on_measured(self, found: Any) -> None:
-        turn, live, reference, sums, pit, failed = found
+        turn, live, reference, beside, sums, pit, failed = found
         if turn != self._turn:
             return
         self.counting = None
@@ -197,7 +200,7 @@ class StackMeasures(QObject):
             self.problem = failed
             self.changed.emit()
             return
-        self.live, self.reference, self._sums = live, reference, sums
+        self.live, self.reference, self.beside, self._sums = live, reference, beside, sums
         if self.facts is not None and self.facts.fovea is None and pit is not None:
             self.facts.place_fovea(pit, PROPOSED)  # which lays the grid
         else:
@@ -229,27 +232,22 @@ class StackMeasures(QObject):
         """What a reader of the numbers has to know."""
         if self.live is None or self.facts is None:
             return ()
-        unequal = bool(bscan_sizes(self.facts.image))
-        of_them = [self.partly] if self.partly else []
-        return (*of_them, *remarks(self.live, self.facts.scale), *[UNEQUAL] * unequal)
+        unequal = UNEQUAL if bscan_sizes(self.facts.image) else ""
+        said = (self.partly, *remarks(self.live, self.facts.scale), unequal)
+        return tuple(filter(None, said))
 
     @property
     def reference_remarks(self) -> tuple[str, ...]:
         """The same of the reference's."""
         if self.reference is None or self.facts is None:
             return ()
-        return remarks(self.reference, self.facts.scale)
+        part = self.beside is not self.live
+        return (*[PART] * part, *remarks(self.reference, self.facts.scale))
 
     @property
     def layer_remarks(self) -> tuple[str, ...]:
         """The same of the thickness between lines, of which the whole scan may have been drawn."""
-        if self.facts is None:
-            return ()
-        facts, grid = self.facts, grid_of(self.facts)
-        about = () if grid is None else grid_remarks(
-            grid, grid.scanned(), first_told=facts.first is not None
-        )  # fmt: skip
-        return (*facts.scale.doubts, *about)
+        return () if self.facts is None else layer_remarks(self.facts)
 
     @property
     def partly(self) -> str:
@@ -258,10 +256,9 @@ class StackMeasures(QObject):
 
     def line_maps(self) -> dict[str, NDArray[np.float32]]:
         """En-face maps of the thickness between lines in µm, by name; empty without a scale."""
-        if self.facts is None or not self.lines.there:  # the scale takes a while to ask for
-            return {}
-        row = self.facts.scale.row.mm
-        return {} if row is None else self.lines.maps(self.facts.image, row)
+        facts = self.facts if self.lines.there else None  # the scale takes a while to ask for
+        row = None if facts is None else facts.scale.row.mm
+        return {} if facts is None or row is None else self.lines.maps(facts.image, row)
 
     def layers(self) -> tuple[Thickness, ...]:
         """Mean thickness between lines, region by region."""
@@ -348,16 +345,22 @@ class StackMeasures(QObject):
             return False
         maps = self.scores.live.class_maps((z,) if layer.ndim > 2 else ())
         changed = False
-        for live, one, sums in zip((self.live, self.reference), maps, self._sums, strict=True):
+        ones = [self._padded(one.reshape(1, *facts.shape[1:]), z)[0] for one in maps]
+        for live, one, sums in zip((self.live, self.reference), ones, self._sums, strict=True):
             if live is None:
                 continue
-            one = self._padded(one.reshape(1, *facts.shape[1:]), z)[0]
             if (check := check_sum(one)) != sums[z]:
                 sums[z] = check
                 live.update(z, one)
                 changed = True
                 if live is self.reference:
                     self.reference_rows = ()
+        if changed and self.reference is not None and self.beside is not None:
+            shared = annotated(*ones)
+            if self.beside is not self.live:
+                self.beside.update(z, shared)
+            elif (shared != ones[0]).any():  # 255 was painted in the reference: count anew, later
+                self._of = None
         return changed
 
     def _take_samples(self) -> bool:

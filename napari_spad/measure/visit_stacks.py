@@ -123,7 +123,7 @@ class VisitStack:
         ValueError
             It could not be counted, in words.
         """
-        _, live, _, _, pit, failed = found
+        _, live, _, _, _, pit, failed = found
         facts, name = self.facts, self.layer.name
         if failed:
             raise ValueError(f"“{name}”: {failed}")

@@ -115,6 +115,31 @@ def test_the_reference_stands_beside_it(measured, qtbot):
     assert [shown(dock, "SRF", c) for c in (1, 2, 3)] == ["2.7", "3.6", "+0.9\n+33%"]
 
 
+def test_beside_a_reference_only_what_that_annotates_is_compared(measured, qtbot):
+    """As scores do: a public reader's labels end where the reader stopped (Duke's)."""
+    viewer, dock = measured()
+    labels, panel = viewer.layers["eye – SPAD"], dock.measure
+    truth = labels.data.copy()
+    truth[2:], truth[:, :, 30:] = 255, 255
+    truth[0][truth[0] == 1] = 0
+    viewer.add_labels(truth, name="truth", scale=MM, units=("mm",) * 3)
+    dock.scores.reference.choose(viewer.layers["truth"])
+    panel.shown.setCurrentIndex(panel.shown.findData("against"))
+    measures = panel.measures
+    qtbot.waitUntil(lambda: bool(measures.reference_rows), timeout=5000)
+    one, all_ = 2 * 30 * PIXEL_NL, 4 * BAND * PIXEL_NL
+    assert [shown(dock, "SRF", c) for c in (1, 2)] == [f"{one:.3g}", f"{2 * one:.3g}"]
+    assert "reference is not annotated everywhere" in panel.note.text()
+    assert total(dock, "SRF").volume_nl == pytest.approx(all_)  # what there is, in other sheets
+    (agreed,) = (a for v, a in panel._agreed().items() if v == 1)
+    np.testing.assert_allclose(agreed.differences, [2 * 30 * MM[1] * MM[2], 0], atol=1e-9)
+    labels.data_setitem((np.array([1, 3]), np.array([20, 20]), np.array([5, 5])), 1)
+    more = 2 * one + PIXEL_NL  # the other pixel lies where nobody annotated
+    qtbot.waitUntil(lambda: shown(dock, "SRF", 2) == f"{more:.3g}", timeout=5000)
+    told = {row["labels"]: row["remark"] for row in panel.saving.rows()}
+    assert "reference is not annotated everywhere" in told["truth"]
+
+
 def test_circles_and_fields_come_with_a_fovea(measured):
     _, dock = measured(shape=(9, 24, 160))
     facts = dock.measure.measures.facts

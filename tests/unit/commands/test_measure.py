@@ -223,6 +223,20 @@ def test_two_readers_are_set_against_each_other(tmp_path: Path, capsys) -> None:
     assert len(table(out)) == 1  # the table is there all the same
 
 
+def test_what_limits_the_other_reader_s_numbers_stands_beside_them(tmp_path: Path) -> None:
+    for reader in ("ours", "theirs"):
+        (tmp_path / reader).mkdir()
+        path = grown(tmp_path / reader, "a", 0)
+    labels = tifffile.imread(path)
+    labels[11:] = 255  # they have not looked at these
+    tifffile.imwrite(path, labels)
+    readers = [str(tmp_path / "ours"), "--against", str(tmp_path / "theirs")]
+    assert main(["measure", *readers, "-o", str(tmp_path / "t.csv")]) == 0
+    (row,) = table(tmp_path / "t.csv")
+    assert "0.45 of the pixels are not labelled" in row["remark of the other reader"]
+    assert "not labelled" not in row["remark"]
+
+
 @pytest.mark.parametrize("twins", ["ours", "theirs"])
 def test_readers_are_not_paired_where_two_results_have_one_name(tmp_path: Path, capsys, twins):
     for folder in ("ours", "theirs", twins + "/more"):

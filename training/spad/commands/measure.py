@@ -231,6 +231,9 @@ def _agreement(
         before, now = None if other is None else other.volume_nl, one.volume_nl
         row["volume of the other reader [nL]"] = before
         row["difference, here less the other [nL]"] = None
+        row["remark of the other reader"] = "; ".join(
+            theirs[name].remarks if name in theirs else ()
+        )
         if before is not None and now is not None:
             row["difference, here less the other [nL]"] = now - before
             if one.region == "total":
