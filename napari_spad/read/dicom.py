@@ -216,7 +216,7 @@ def _layer(data: Any, pixels: NDArray[Any], rgb: bool) -> LayerData:
     modality = str(data.get("Modality", "")).strip()
     planes = pixels.shape[:-1] if rgb else pixels.shape
     plane = Scale.of(_in_plane(data, modality, notes))
-    between = _between(data, planes[0]) if len(planes) == 3 else Length()
+    between = _between(data, planes[0], notes) if len(planes) == 3 else Length()
     who = [str(data.get(tag, "") or "") for tag in ("PatientID", "PatientName")]
     eye = _eye(data)
     return image_layer(
@@ -273,21 +273,30 @@ def _in_plane(data: Any, modality: str, notes: list[str]) -> tuple[float | None,
     return (given[0], given[1]) if given else (None, None)
 
 
-def _between(data: Any, frames: int) -> Length:
-    """Distance of the B-scans: as stated, or from their places in space."""
+def _between(data: Any, frames: int, notes: list[str]) -> Length:
+    """Distance of the B-scans, if they are parallel: as stated, or from their places in space."""
+    per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
+    ways = [_first(g, "PlaneOrientationSequence", "ImageOrientationPatient") for g in per_frame]
+    known = np.array([way for way in ways if way is not None and len(way) == 6], float)
+    places = [_first(g, "PlanePositionSequence", "ImagePositionPatient") for g in per_frame]
+    placed = frames > 1 and len(places) == frames and all(p and len(p) == 3 for p in places)
+    steps = np.diff(np.array(places, float), axis=0) if placed else np.zeros((1, 3))
+    lengths = np.linalg.norm(steps, axis=1)
+    one_way = np.linalg.norm(steps.mean(0)) >= 0.9 * lengths.mean()
+    if not one_way or (len(known) and np.ptp(known, axis=0).max() > 0.05):
+        notes.append(
+            "its B-scans are not parallel (radial or circular scans), so the distance between them "
+            "is left open"
+        )
+        return Length()
     found = [data.get("SpacingBetweenSlices")]
     found += [_first(g, "PixelMeasuresSequence", "SpacingBetweenSlices") for g in _groups(data)]
     for value in (length for f in found for length in _lengths(f, 1)):
         if value > 0:
             return Scale.of([value, None, None]).bscan
-    per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
-    places = [_first(g, "PlanePositionSequence", "ImagePositionPatient") for g in per_frame]
-    if frames < 2 or len(places) != frames or any(p is None or len(p) != 3 for p in places):
+    if not np.ptp(lengths) <= 0.05 * lengths.mean() or not lengths.mean() > 0:
         return Length()
-    steps = np.linalg.norm(np.diff(np.array(places, float), axis=0), axis=1)
-    if not np.ptp(steps) <= 0.05 * steps.mean() or not steps.mean() > 0:
-        return Length()
-    return Length(float(steps.mean()), "derived", "from the frames' places")
+    return Length(float(lengths.mean()), "derived", "from the frames' places")
 
 
 def _window(data: Any) -> tuple[float, float] | None:

@@ -132,6 +132,28 @@ def test_frames_have_the_distance_of_their_places_where_none_is_stated(tmp_path:
     assert [str(u) for u in layer(path).units] == ["pixel", "millimeter", "millimeter"]
 
 
+@pytest.mark.parametrize("told", ["places", "ways", "ways, and a distance"])
+def test_radial_bscans_have_no_distance(tmp_path: Path, told: str):
+    """They begin at even steps round a circle: no volume is to be made of these."""
+    angles = np.pi * np.arange(5) / 5
+    groups = []
+    for cos, sin in zip(np.cos(angles), np.sin(angles), strict=True):
+        place = item(ImagePositionPatient=[round(3 * cos, 6), round(3 * sin, 6), 0])
+        way = item(ImageOrientationPatient=[round(-cos, 6), round(-sin, 6), 0, 0, 0, -1])
+        one = {"PlanePositionSequence": place} if told == "places" else {}
+        groups.append(item(**one or {"PlaneOrientationSequence": way})[0])
+    measures = {"PixelSpacing": [0.004, 0.011]}
+    measures |= {"SpacingBetweenSlices": 0.2} if "distance" in told else {}
+    path, _ = opt(
+        tmp_path / "a.dcm",
+        SharedFunctionalGroupsSequence=item(PixelMeasuresSequence=item(**measures)),
+        PerFrameFunctionalGroupsSequence=Sequence(groups),
+    )
+    found = layer(path)
+    assert Scale.from_json(found.metadata["scale"]).spacing_mm == (None, 0.004, 0.011)
+    assert "not parallel" in found.metadata["notes"][-1]
+
+
 def test_without_spacing_nothing_is_made_up(tmp_path: Path):
     path, _ = opt(tmp_path / "a.dcm", SharedFunctionalGroupsSequence=Sequence([]))
     assert spacing_mm(layer(path), 2) is None
