@@ -272,6 +272,17 @@ def test_lines_beside_a_result_give_the_thickness_of_layers(tmp_path: Path, caps
     assert float(found["C1"]["mean height [µm]"]) == pytest.approx(80)
     assert "missing in 10.0% of the columns" in found["total"]["remark"]
     assert found["total"]["scale"] == rows[0]["scale"]
+    lines.heights[0] -= 1
+    write_lines(lines, tmp_path / "b.lines.csv")  # the first visit
+    days = ["--visits", "2026-02-10", "2026-01-10", "--overwrite"]
+    assert main(["measure", str(tmp_path), "-o", str(tmp_path / "out.csv"), *days]) == 0
+    found = [
+        r
+        for r in table(tmp_path / "out.csv")
+        if (r["structure"], r["region"]) == ("ILM – BM", "C1")
+    ]
+    told = [(r["visit"], r["days since the first visit"], r["mean height [µm]"]) for r in found]
+    assert told == [("2026-01-10", "0", "84"), ("2026-02-10", "31", "80")]
     write_lines(lines, tmp_path / "b.lines.npz")
     write_lines(lines, tmp_path / "b.lines.csv")
     write_lines(Lines(lines.names, heights[:, 1:]), tmp_path / "a.lines.csv")
