@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_spad.read.opened_layers import (
+    UPRIGHT,
     LayerData,
     fundus_picture,
     image_layer,
@@ -140,10 +141,10 @@ def _series_layers(series: Any) -> list[LayerData] | str:
     except Exception:  # as `read_e2e`'s; its text may hold what the file says of the patient
         return _DAMAGED
     if (told := about[0]["n_bscans"]) > len(volume.data):
-        layers[0][1]["metadata"]["notes"] = [
+        layers[0][1]["metadata"].setdefault("notes", []).append(
             f"{len(volume.data)} B-scans of the {told} that the file tells of: it was exported in "
             "part, or cut short; export it from HEYEX again if B-scans are missing"
-        ]
+        )
     return layers
 
 
@@ -168,6 +169,7 @@ def volume_layers(volume: Any, who: Sequence[str] = ()) -> list[LayerData]:
             date=date,
             patient=pseudonym(*who),
             fundus=_fundus(volume, scans),
+            notes=[UPRIGHT] if _run_upright(scans) else [],
         ),
         *reference_layer(lines, pixels.shape, scale),
     ]
@@ -194,6 +196,15 @@ def _scale(meta: Any) -> Scale:
     apart = np.hypot(*steps.T)
     even = len(apart) > 0 and np.ptp(apart) <= 0.2 * apart.mean()
     return Scale(_from_angle(float(apart.mean()) if even else 0.0), row, column)
+
+
+def _run_upright(scans: Any) -> bool:
+    """Whether B-scans run up or down the fundus rather than across."""
+    ends = [[_of(s, k) for k in ("start_x", "start_y", "end_x", "end_y")] for s in scans]
+    if len(ends) < 2 or any(value is None for four in ends for value in four):
+        return False
+    across, climb = np.abs(np.diff(np.array(ends, float).reshape(-1, 2, 2), axis=1)).mean((0, 1))
+    return bool(climb > across)
 
 
 def _fundus(volume: Any, scans: Any) -> dict[str, Any] | None:

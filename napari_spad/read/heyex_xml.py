@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_spad.read.opened_layers import (
+    UPRIGHT,
     LayerData,
     fundus_picture,
     image_layer,
@@ -184,6 +185,8 @@ def _between(scans: Sequence[Any], notes: list[str]) -> tuple[Length, str]:
         return Length(), ""
     down = float(steps[:, 1].mean())  # the fundus image's rows run down
     first = "" if abs(down) < 0.9 * lengths.mean() else "superior" if down > 0 else "inferior"
+    if not first:
+        notes.append(UPRIGHT)
     return Length(float(lengths.mean()), "derived", "from the B-scans' places"), first
 
 

@@ -24,6 +24,7 @@ from spad.pictures import CubeSize, read_scan
 
 __all__ = [
     "AXES",
+    "UPRIGHT",
     "LayerData",
     "NamedValue",
     "bands",
@@ -39,6 +40,11 @@ __all__ = [
 
 AXES = ("B-scan", "row", "column")
 LayerData = tuple[Any, dict[str, Any], str]
+UPRIGHT = (
+    "its B-scans do not run from left to right over the fundus: circles about the fovea hold, but "
+    "the names of the ETDRS fields (S, N, I, T) do not"
+)
+"""Note of a stack whose B-scans run up or down."""
 
 
 def scan_layers(path: str | Path, size: CubeSize | None = None) -> list[LayerData]:

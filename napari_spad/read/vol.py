@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, fundus_picture, image_layer, reference_layer
+from napari_spad.read.opened_layers import (
+    UPRIGHT,
+    LayerData,
+    fundus_picture,
+    image_layer,
+    reference_layer,
+)
 from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Scale
 
@@ -133,6 +139,8 @@ def _placed(
         return "radial OCT", Scale.of((0.0, down, along)), ""
     across, climb = starts[-1] - starts[0]
     first = "superior" if climb > 0 else "inferior"  # the fundus image's rows run down
+    if abs(climb) <= abs(across) != 0:
+        notes.append(UPRIGHT)
     return "OCT", Scale.of((between, down, along)), first if abs(climb) > abs(across) else ""
 
 

@@ -204,6 +204,28 @@ def test_bscans_without_a_common_distance_have_none(tmp_path: Path):
     assert "not parallel" in image.metadata["notes"][0]
 
 
+def test_bscans_from_top_to_bottom_are_said_to_turn_the_fields(tmp_path: Path):
+    """Circles hold, but S, N, I and T are not where the grid takes them to be."""
+    heyex_vol(tmp_path / "a.vol")
+    raw = bytearray((tmp_path / "a.vol").read_bytes())
+    assert "notes" not in layers(tmp_path / "a.vol")[0].metadata
+    begin = raw.index(b"HSF-BS-103")
+    for z in range(3):
+        at = begin + z * (256 + 2 * 4 * 50 + 4 * 40 * 50)
+        struct.pack_into("<4d", raw, at + 16, 1 + 0.12 * z, 6.0, 1 + 0.12 * z, 0.0)
+    (tmp_path / "a.vol").write_bytes(raw)
+    path = heyex_xml(tmp_path)
+    text = path.read_text()
+    for y in (0.0, 0.1, 0.2):
+        text = text.replace(f"<X>1</X><Y>{y}</Y>", f"<X>{1 + y}</X><Y>6</Y>")
+        text = text.replace(f"<X>7</X><Y>{y}</Y>", f"<X>{1 + y}</X><Y>0</Y>")
+    path.write_text(text)
+    for image in (layers(tmp_path / "a.vol")[0], layers(path)[0]):
+        assert "names of the ETDRS fields" in image.metadata["notes"][0]
+        assert "first" not in image.metadata
+        assert image.units[0] == "millimeter"  # there are volumes
+
+
 def test_faults_of_an_xml_export_are_said(tmp_path: Path):
     path = heyex_xml(tmp_path, line="nonsense")
     assert len(layers(path)) == 1  # a line that is none is left out, and so is the band
@@ -254,8 +276,8 @@ def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
     def opened(places, **other) -> Layer:
         known = {"scale_y": 0.003872, "imgSizeWidth": 768, "acquisitionTime": "2019-05-06T07:08:09"}
         scans = [
-            EyeBscanMeta((x, y), (x + 20, y), "°", start_x=x, end_x=x + 20, start_y=y, end_y=y,
-                         **(known | other))
+            EyeBscanMeta((x, y), (x + 20, y), "°", **(
+                {"start_x": x, "end_x": x + 20, "start_y": y, "end_y": y} | known | other))
             for x, y in places
         ]  # fmt: skip
         meta = EyeVolumeMeta(
@@ -280,6 +302,9 @@ def test_e2e_has_its_scale_from_the_scan_angle_where_eyepy_gives_none():
     fundus = image.metadata["fundus"]
     assert fundus["pixels"].shape == (300, 600)
     np.testing.assert_allclose(fundus["scans"][0], [[150, 100], [150, 500]])  # 15° is its middle
+    assert "notes" not in image.metadata
+    up = opened([(-10 + z, -10) for z in range(3)], end_x=-9, end_y=10)
+    assert "names of the ETDRS fields" in up.metadata["notes"][0]
     uneven = opened([(-10, y) for y in (0, 0.1, 1.5)])
     assert "distance of the B-scans unknown" in told(uneven)
     assert told(opened([(-10, 0)] * 3, scale_y=0.0, imgSizeWidth=0)) == (

@@ -73,7 +73,7 @@ def grid_remarks(grid: Grid, scanned: Mapping[str, float], *, first_told: bool) 
     if not first_told:
         out.append(
             "where the stack begins is not told: its first B-scan is taken to be inferior; "
-            "otherwise S and I are exchanged"
+            "otherwise S and I are exchanged, and where B-scans run up or down, all fields turned"
         )
     if grid.eye is None:
         out.append(
