@@ -223,6 +223,26 @@ def test_two_readers_are_set_against_each_other(tmp_path: Path, capsys) -> None:
     assert len(table(out)) == 1  # the table is there all the same
 
 
+def test_eyes_without_a_structure_in_either_reading_do_not_make_readers_agree(
+    tmp_path: Path, capsys
+) -> None:
+    """As in napari, B-scan by B-scan, and as absent structures have no Dice."""
+    for reader, more in (("ours", (10, 4, 0, 0)), ("theirs", (0, 0, 0, 0))):
+        (tmp_path / reader).mkdir()
+        for name, one in zip("abcd", more, strict=True):
+            path = grown(tmp_path / reader, name, one)
+            if name in "cd":
+                tifffile.imwrite(path, np.zeros((20, 30, 60), np.uint8))
+    readers = [str(tmp_path / "ours"), "--against", str(tmp_path / "theirs")]
+    assert main(["measure", *readers, "-o", str(tmp_path / "t.csv")]) == 0
+    said = capsys.readouterr().err
+    assert "SRF: 2 pairs (2 more, in which neither has it, left out), mean difference +16.8" in said
+    assert "limits of agreement -3.16 to +36.8 nL" in said
+    assert [r["difference, here less the other [nL]"] for r in table(tmp_path / "t.csv")][2:] == [
+        "0", "0",
+    ]  # fmt: skip
+
+
 def test_what_limits_the_other_reader_s_numbers_stands_beside_them(tmp_path: Path) -> None:
     for reader in ("ours", "theirs"):
         (tmp_path / reader).mkdir()

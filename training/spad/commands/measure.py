@@ -254,16 +254,19 @@ def _agreement(
             if one.region == "total":
                 pairs.setdefault(one.structure, []).append((before, now))
     agreed = {}
-    for structure, found in pairs.items():
+    for structure, every in pairs.items():
+        found = [pair for pair in every if any(pair)]  # how much there is, where there is some
+        none = len(every) - len(found)
+        left_out = f" ({none} more, in which neither has it, left out)" if none else ""
         try:
-            limits = limits_of_agreement(*zip(*found, strict=True))
+            limits = limits_of_agreement([pair[0] for pair in found], [pair[1] for pair in found])
         except ValueError as error:
-            say(f"{structure}: {error}")
+            say(f"{structure}: {error}{left_out}")
             continue
         agreed[structure] = limits
         say(
-            f"{structure}: {len(found)} pairs, mean difference {limits.bias:+.3g} nL, limits of "
-            f"agreement {limits.lower:+.3g} to {limits.upper:+.3g} nL"
+            f"{structure}: {len(found)} pairs{left_out}, mean difference {limits.bias:+.3g} nL, "
+            f"limits of agreement {limits.lower:+.3g} to {limits.upper:+.3g} nL"
         )
     readers = ("the other", "here")
     return lambda: agreement_plot(agreed, "nL", title="Volumes", readers=readers, kind=_kind(args))
