@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.by_hand import Edit, Hand
     from napari_spad.layers.colour_planes import as_bscans, as_colours, may_be_colours
     from napari_spad.layers.geometry import (
+        FROM_LAYER,
         are_square,
         bscan_sizes,
         is_straight,

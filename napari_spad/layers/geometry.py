@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari.layers.base import Layer
 
 __all__ = [
+    "FROM_LAYER",
     "are_square",
     "bscan_sizes",
     "is_straight",
@@ -24,6 +25,8 @@ __all__ = [
     "spacing_mm",
 ]
 
+FROM_LAYER = "from the layer's scale"
+"""How lengths are derived of which nobody else told."""
 SLANT = 1e-3
 """So much of a pixel's length may an axis lean over; what readers round is less."""
 

@@ -7,13 +7,21 @@ also kept by the image's pixels, so that it is there when the file is opened aga
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_spad.layers import is_image, is_straight, lengths_mm, level_0, noted, numbered
+from napari_spad.layers import (
+    FROM_LAYER,
+    is_image,
+    is_straight,
+    lengths_mm,
+    level_0,
+    noted,
+    numbered,
+)
 from napari_spad.scale.kept_facts import KeptFacts
 from spad.cases import foreign
 from spad.measuring import Scale
@@ -25,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PROPOSED", "Facts", "Fovea", "scale_of", "source_of"]
 
-AXES = ("bscan", "row", "column")
-LAYER = "from the layer's scale"
 PLACED, PROPOSED = "by hand", "proposed"
 
 
@@ -65,14 +71,7 @@ def scale_of(layer: Layer) -> Scale:
     if not is_straight(layer):
         return Scale()
     told = Scale.from_json(layer.metadata.get("scale"))
-    shown = lengths_mm(layer, min(layer.ndim, 3))
-    scale = Scale.of([None if np.isnan(s) else s for s in shown], "derived", LAYER)
-    # Whoever gave an axis another length since knows better than the file.
-    same = np.isclose(_numbers(told, layer), shown, rtol=1e-4, equal_nan=True)
-    return replace(scale, **{
-        axis: getattr(told, axis)
-        for axis, kept in zip(AXES[-len(shown) :], same, strict=True) if kept
-    })  # fmt: skip
+    return told.now(lengths_mm(layer, min(layer.ndim, 3)), FROM_LAYER)
 
 
 def _numbers(scale: Scale, layer: Any) -> list[float]:

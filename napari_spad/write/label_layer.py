@@ -5,6 +5,7 @@ A writer gets a layer's data and its settings (`meta`), not the layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.layers import are_square, noted
+from napari_spad.layers import FROM_LAYER, are_square, noted
 from spad.cases import json_bytes, replaced
+from spad.measuring import Scale
 from spad.pictures import label_stem
 
 __all__ = [
@@ -48,18 +50,26 @@ def smallest(labels: NDArray[Any]) -> NDArray[Any]:
 # ---------------------------------------------------------------------- where it lies
 
 
-def _mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
-    """Millimetres of one unit of the last `ndim` axes, None where the units are no lengths."""
+def _each_mm(meta: Mapping[str, Any], ndim: int) -> list[float]:
+    """Millimetres of one unit of each of the last `ndim` axes, NaN where it is no length."""
     from pint import get_application_registry
 
     units = meta.get("units")
-    if units is None:
-        return None
+    if units is None or len(units) < ndim:
+        return [math.nan] * ndim
     registry: Any = get_application_registry()  # type: ignore[no-untyped-call]
     lengths = [registry.Quantity(1, str(u)) for u in units][-ndim:]
-    if len(lengths) != ndim or not all(q.is_compatible_with("mm") for q in lengths):
-        return None
-    return tuple(float(q.to("mm").magnitude) for q in lengths)
+    known = [q.is_compatible_with("mm") for q in lengths]
+    return [
+        float(q.to("mm").magnitude) if mm else math.nan
+        for q, mm in zip(lengths, known, strict=True)
+    ]
+
+
+def _mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
+    """The same of all of them, None where one is no length."""
+    each = _each_mm(meta, ndim)
+    return None if any(map(math.isnan, each)) else tuple(each)
 
 
 def spacing_mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
@@ -205,6 +215,13 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
     spacing = spacing_mm(meta, labels.ndim)
     if spacing is None and _mm(meta, labels.ndim):  # nobody is to measure by the reader's scale
         metadata = {key: value for key, value in metadata.items() if key != "scale"}
+    elif "scale" in metadata and {"scale", "units"} <= {
+        k for k, v in meta.items() if v is not None
+    }:
+        axes = min(labels.ndim, 3)
+        steps = zip(meta["scale"][-axes:], _each_mm(meta, axes), strict=True)
+        now = Scale.from_json(metadata["scale"]).now([abs(s) * mm for s, mm in steps], FROM_LAYER)
+        metadata = {**metadata, "scale": now.as_json()}
     content = sidecar(
         labels=Path(path).name,
         image=known.get("image", layer_name(meta)),

@@ -16,6 +16,7 @@ from docked import stack
 
 from napari_spad.desk.result import Result
 from napari_spad.layers.image_source import open_source
+from spad.measuring import Scale
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -72,3 +73,28 @@ def test_a_slanted_layer_has_no_spacing_in_its_sidecar(tmp_path: Path) -> None:
         path = write_sidecar(str(tmp_path / "a.tif"), np.zeros((2, 3, 4), np.uint8), meta | more)
         told = json.loads(Path(path).read_text("utf-8"))
         assert (told["spacing_mm"], set(told["facts"])) == (spacing, facts)
+
+
+def test_a_sidecar_tells_the_scale_that_the_layer_has_now(tmp_path: Path) -> None:
+    """In the console a layer may get another one than its file told; napari measures with that."""
+    from napari.layers import Labels
+
+    from napari_spad.write.label_layer import write_sidecar
+
+    told = Scale.of((0.1, 0.02, 0.02)).as_json()
+    layer = Labels(
+        np.zeros((2, 3, 4), np.uint8), scale=(0.1, 0.02, 0.02), units=("mm",) * 3,
+        metadata={"scale": told},
+    )  # fmt: skip
+
+    def kept() -> Scale:
+        path = write_sidecar(str(tmp_path / "a.tif"), layer.data, layer.as_layer_data_tuple()[1])
+        return Scale.from_json(json.loads(Path(path).read_text("utf-8"))["facts"]["scale"])
+
+    assert kept() == Scale.of((0.1, 0.02, 0.02))
+    layer.scale = (0.25, 0.02, 0.01)
+    assert kept().spacing_mm == (0.25, 0.02, 0.01)
+    words = [length.words for length in (kept().bscan, kept().row)]
+    assert words == ["derived from the layer's scale", "in the file"]
+    layer.units = ("pixel", "mm", "mm")
+    assert kept().spacing_mm == (None, 0.02, 0.01)

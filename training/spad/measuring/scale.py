@@ -6,6 +6,7 @@ else makes a scale. The words are the same in every host, in sidecars and in rep
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -110,6 +111,19 @@ class Scale:
         return replace(self, **{
             axis: Length() if one is None else Length(float(one), TYPED) for axis, one in mm.items()
         })  # fmt: skip
+
+    def now(self, mm: Sequence[float | None], how: str) -> Scale:
+        """The scale of what has these lengths along its last axes now, NaN or None: not known.
+
+        Whoever gave an axis another length since knows better than who told it: it is derived so.
+        """
+        out = {}
+        for axis, one in zip(list(_AXES)[-len(mm) :], mm, strict=True):
+            told: Length = getattr(self, axis)
+            shown = Length(float(one), DERIVED, how) if _is_length(one) else Length()
+            same = math.isclose(told.mm or math.inf, shown.mm or math.inf, rel_tol=1e-4)
+            out[axis] = told if same else shown
+        return Scale(**out)
 
     @property
     def spacing_mm(self) -> tuple[float | None, float | None, float | None]:
