@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_spad.layers.geometry import bscan_sizes
 from napari_spad.layers.structures import class_features, colormap
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def segmentation_layer(
 
     from spad.checkpoint import NOTICE
 
+    sizes = bscan_sizes(source.layer)
     return Labels(
         np.zeros(source.shape, np.uint8),
         name=name,
@@ -72,6 +74,7 @@ def segmentation_layer(
                 "classes": [c.as_json() for c in classes],
                 "provenance": [],
                 "by_hand": mask,
+                **({"bscan_sizes": sizes} if len(set(sizes)) > 1 else {}),
             },
             **{k: v for k, v in source.layer.metadata.items() if k in FACTS},
         },

@@ -21,7 +21,6 @@ from spad.measuring import Grid, LiveMeasures, grid_remarks, partly, propose_fov
 
 __all__ = [
     "PART",
-    "UNEQUAL",
     "annotated",
     "drawn_samples",
     "grid_of",
@@ -37,7 +36,6 @@ __all__ = [
     "z_of",
 ]
 
-UNEQUAL = "B-scans of unequal sizes: what fills the smaller ones up is not measured"
 PART = "the reference is not annotated everywhere (255): both are compared where it is"
 
 

@@ -20,7 +20,6 @@ from napari_spad.desk import Desk, FunctionWorker, Result
 from napari_spad.layers import bscan_sizes, leading_index
 from napari_spad.measure.counting import (
     PART,
-    UNEQUAL,
     annotated,
     drawn_samples,
     grid_of,
@@ -39,7 +38,7 @@ from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, KnownFacts
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
 from spad.borders import Thickness, thickness
-from spad.measuring import LiveMeasures, Measurement, remarks
+from spad.measuring import PADDED, LiveMeasures, Measurement, remarks
 
 __all__ = ["StackMeasures"]
 
@@ -232,7 +231,7 @@ class StackMeasures(QObject):
         """What a reader of the numbers has to know."""
         if self.live is None or self.facts is None:
             return ()
-        unequal = UNEQUAL if bscan_sizes(self.facts.image) else ""
+        unequal = PADDED if bscan_sizes(self.facts.image) else ""
         said = (self.partly, *remarks(self.live, self.facts.scale), unequal)
         return tuple(filter(None, said))
 

@@ -231,7 +231,7 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
         provenance=known.get("provenance", []),
         annotator=str(metadata.get("annotator", "")),
         edited=None if by_hand is None else edited_pixels(labels, by_hand, classes),
-        facts=metadata,
+        facts={**metadata, "bscan_sizes": known.get("bscan_sizes")},
     )
     beside = sidecar_of(Path(path))
     with replaced(beside) as file:

@@ -98,3 +98,18 @@ def test_a_sidecar_tells_the_scale_that_the_layer_has_now(tmp_path: Path) -> Non
     assert words == ["derived from the layer's scale", "in the file"]
     layer.units = ("pixel", "mm", "mm")
     assert kept().spacing_mm == (None, 0.02, 0.01)
+
+
+def test_a_sidecar_tells_of_padding(make_napari_viewer, engine, tmp_path: Path) -> None:
+    from napari_spad.write.label_layer import write_sidecar
+
+    viewer = make_napari_viewer()
+    told = []
+    for sizes in ([(24, 36), (10, 30)] * 2, [(24, 36)] * 4):
+        image = viewer.add_image(stack(), metadata={"bscan_sizes": sizes})
+        result = Result(viewer, open_source(image, viewer, whole_stack=True), CLASSES, "fake")
+        _, meta, _ = result.layer.as_layer_data_tuple()
+        path = write_sidecar(str(tmp_path / "a.tif"), result.layer.data, meta)
+        told.append(json.loads(Path(path).read_text("utf-8")).get("facts", {}))
+    assert told[0]["bscan_sizes"] == [[24, 36], [10, 30]] * 2
+    assert "bscan_sizes" not in told[1]

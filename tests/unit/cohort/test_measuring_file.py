@@ -63,6 +63,23 @@ def test_a_stack_that_a_desk_segmented_in_part_is_said_to_be_that(
     assert said or "segmented" not in row["remark"]
 
 
+def test_what_fills_smaller_bscans_up_is_not_scanned(tmp_path: Path, result) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    labels = np.zeros((2, 4, 10), np.uint8)
+    labels[0, :2], labels[1, :2, :5] = 1, 1
+    tifffile.imwrite(tmp_path / "stack.tif", labels)
+    result |= {"labels": "stack.tif", "shape": [2, 4, 10], "spacing_mm": [0.2, 0.004, 0.01]}
+    (tmp_path / "a.lines.npz").unlink()
+    sizes = [[4, 10], [3, 5]]
+    (row,) = measured(tmp_path, result | {"facts": {"bscan_sizes": sizes}}).rows
+    assert row["mean height [µm]"] == pytest.approx(8)  # of a layer of two rows wherever it is
+    assert "B-scans of unequal sizes" in row["remark"]
+    assert "not labelled" not in row["remark"]
+    for odd in (sizes[:1], [3, 4], ["ab", "c"]):
+        text = measured(tmp_path, result | {"facts": {"bscan_sizes": odd}}).text
+        assert "are no height and width of each of its 2 B-scans" in text
+
+
 @pytest.mark.parametrize(
     ("odd", "said"),
     [

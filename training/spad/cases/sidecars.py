@@ -28,7 +28,7 @@ __all__ = [
 LARGEST_SEED = 2**64 - 1
 """Of a run, whose sidecar tells its seed, and of a lesson: what 64 bits hold, as torch takes it."""
 
-_FACTS = {"scale": dict, "eye": str, "fovea": dict, "first": str}
+_FACTS = {"scale": dict, "eye": str, "fovea": dict, "first": str, "bscan_sizes": list}
 
 
 def pixel_digest(bscan: NDArray[Any]) -> bytes:
@@ -73,7 +73,8 @@ def sidecar(
         What a person painted (`edited_pixels`); None where that was not recorded.
     facts : mapping, optional
         What measurements rest on, as a layer's metadata hold it: ``scale`` (each axis with the
-        origin of its mm), ``eye``, ``fovea``, ``first``. Other keys, such as a date, are left out.
+        origin of its mm), ``eye``, ``fovea``, ``first``, ``bscan_sizes`` (height and width of each
+        B-scan of a padded stack). Other keys, such as a date, are left out.
     """
     told = facts or {}
     known = {k: told[k] for k, kind in _FACTS.items() if type(told.get(k)) is kind and told[k]}

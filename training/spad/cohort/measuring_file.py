@@ -22,7 +22,7 @@ from spad.borders import (
 from spad.cases import Layout, file_error, read_json
 from spad.checkpoint import IGNORE, LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
-from spad.measuring import LiveMeasures, Scale, Visit, as_rows, partly, remarks
+from spad.measuring import PADDED, LiveMeasures, Scale, Visit, as_rows, partly, remarks
 from spad.pictures import read_labels
 
 __all__ = ["MeasureJob", "Measured", "measure_file", "measured"]
@@ -137,6 +137,10 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
         scale = Scale.of([um / 1000 for um in job.spacing], "typed")
     if scale.row.mm is None or scale.column.mm is None:
         raise ValueError("its scale is unknown; give it: --spacing BSCANS ROWS COLUMNS, in µm")
+    left_out = [*_left_out(values, classes)]
+    if facts.get("bscan_sizes"):
+        left_out.append(PADDED)
+        values = _without_padding(values, facts["bscan_sizes"])
     live = LiveMeasures(values, classes, scale.spacing_mm)
     fovea, origin = _fovea(facts, live, job.fovea)
     eye = facts.get("eye") or job.eye or None
@@ -148,7 +152,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     }
     name = sidecar.name.removesuffix(_END)
     of_these = partly(_segmented(told.get("provenance")), len(values))
-    notes = (*_left_out(values, classes), *filter(None, [of_these]), *remarks(live, scale))
+    notes = (*left_out, *filter(None, [of_these]), *remarks(live, scale))
     visit = Visit(name, "", live.rows(), scale, eye, notes, about)
     return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
 
@@ -175,6 +179,20 @@ def _left_out(values: NDArray[np.uint8], classes: Sequence[LabelClass]) -> Itera
     if pixels[IGNORE]:
         share = pixels[IGNORE] / values.size
         yield f"{share:.2g} of the pixels are not labelled (255): not measured"
+
+
+def _without_padding(values: NDArray[np.uint8], sizes: Any) -> NDArray[np.uint8]:
+    """A stack, not scanned where it only fills smaller B-scans up."""
+    values = values.copy()
+    try:
+        for one, (height, width) in zip(values, sizes, strict=True):
+            one[height:], one[:, width:] = IGNORE, IGNORE
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"its “bscan_sizes” {str(sizes)[:60]} are no height and width of each of its "
+            f"{len(values)} B-scans; {_EXPORT}"
+        ) from None
+    return values
 
 
 def _as_bscans(

@@ -12,7 +12,7 @@ from spad.lazy import lazily
 if TYPE_CHECKING:
     from spad.measuring.alignment import Alignment, EnFace, align, checkerboard, projection
     from spad.measuring.bland_altman import Agreement, limits_of_agreement
-    from spad.measuring.caveats import grid_remarks, partly, remarks
+    from spad.measuring.caveats import PADDED, grid_remarks, partly, remarks
     from spad.measuring.etdrs import Grid
     from spad.measuring.fovea import pit, propose_fovea
     from spad.measuring.measures import LiveMeasures, Measurement, measure

@@ -8,8 +8,9 @@ from spad.measuring.etdrs import Grid
 from spad.measuring.measures import LiveMeasures
 from spad.measuring.scale import Scale
 
-__all__ = ["WIDE_MM", "grid_remarks", "partly", "remarks"]
+__all__ = ["PADDED", "WIDE_MM", "grid_remarks", "partly", "remarks"]
 
+PADDED = "B-scans of unequal sizes: what fills the smaller ones up is not measured"
 WIDE_MM = 0.25
 """B-scans further apart than this leave much unseen."""
 _WHOLE = 0.99  # of a circle; the rest is the roundness of its border
