@@ -69,6 +69,17 @@ def test_a_single_bscan_and_nothing_found_have_a_page_too(written: list[str]) ->
         page_pdf(labels[1:], labels, CLASSES, live, scale, title="x")
 
 
+@pytest.mark.parametrize(("fovea", "shown"), [(-0.5, 1), (3.5, 4)])
+def test_a_fovea_on_the_scan_s_edge_has_a_page(written: list[str], fovea: float, shown: int):
+    """Dragged out of the map en face the cross stops at the edge of the last B-scan."""
+    labels = np.ones((4, 30, 60), np.uint8)
+    scale = Scale.of((0.3, 0.004, 0.1))
+    live = LiveMeasures(labels, CLASSES, scale.spacing_mm)
+    live.place((fovea, 25.0))
+    page_pdf(labels, labels, CLASSES, live, scale, title="x")
+    assert f"B-scan {shown} of 4, central" in written
+
+
 def test_pixels_without_a_value_darken_no_bscan(monkeypatch) -> None:
     from matplotlib.axes import Axes
 

@@ -117,7 +117,9 @@ def drawn(
     figure = new_figure(A4)
     _head(figure, title, scale, facts or {})
     _from_above(figure, live, structures)
-    centre = live.shape[0] // 2 if live.grid is None else round(live.grid.fovea[0])
+    centre = live.shape[0] // 2
+    if live.grid is not None:  # which may lie on the scan's very edge
+        centre = min(max(round(live.grid.fovea[0]), 0), live.shape[0] - 1)
     told = "doubtful" if worst is not None else "largest area"
     shown = [(z, told) for z in (_fullest(rows) if worst is None else worst) if z != centre][:2]
     for place, (z, why) in enumerate([(centre, "central"), *shown]):
