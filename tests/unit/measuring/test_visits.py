@@ -56,6 +56,20 @@ def test_visits_are_put_in_order_or_refused_in_words() -> None:
     assert "no dates are known" in said
 
 
+def test_circles_that_were_scanned_in_part_at_one_visit_are_remarked() -> None:
+    labels = np.zeros((26, 30, 60), np.uint8)
+    labels[:, 10:15] = 1
+    scale = Scale.of((0.25, 0.004, 0.1), "typed")
+    visits = []
+    for place in (12.5, 6.0):  # the second 1.625 mm from the edge
+        rows = measure(labels, CLASSES, scale.spacing_mm, fovea=(place, 29.5), eye="OD")
+        visits.append(Visit(f"at {place}", "", rows, scale))
+    said = " ".join(visit_remarks(visits))
+    assert "of the 6 mm circle 83% to 100% was scanned" in said
+    assert "3 mm" not in said
+    assert "was scanned" not in " ".join(visit_remarks(visits[:1] * 2))
+
+
 def test_what_is_seen_nowhere_is_not_drawn_and_the_rest_is() -> None:
     pytest.importorskip("matplotlib")
     visits = [visit("a", "2026-01-01"), visit("b", "2026-02-01", 20)]

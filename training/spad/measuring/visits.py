@@ -13,6 +13,7 @@ from spad.measuring.table import as_rows
 
 __all__ = ["Visit", "as_day", "in_order", "visit_remarks", "visit_rows"]
 
+_SHARE = 0.05  # of a circle scanned at one visit and not at another, which is remarked
 _UNEVEN = 1.5  # B-scans so many times further apart at one visit than at another are remarked
 
 
@@ -144,6 +145,18 @@ def visit_remarks(visits: Sequence[Visit]) -> tuple[str, ...]:
     if known and missing:
         out.append(
             f"the fovea is not known at {', '.join(missing)}: circles and fields are missing there"
+        )
+    uneven = [
+        f"{region} circle {min(shares):.0%} to {max(shares):.0%}"
+        for region in dict.fromkeys(m.region for v in visits for m in v.rows)
+        if region.endswith(" mm")
+        and (shares := [m.scanned for v in visits for m in v.rows if m.region == region])
+        and max(shares) - min(shares) > _SHARE
+    ]
+    if uneven:
+        out.append(
+            f"of the {', of the '.join(uneven)} was scanned, by visit: what its volumes changed by "
+            "is also of what was scanned"
         )
     if not any(v.date for v in visits):
         out.append("no dates are known: the visits stand in the order in which they were given")
