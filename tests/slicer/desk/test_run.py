@@ -20,8 +20,9 @@ from SPADLib.desk.pace import Pace, device_line
 from SPADLib.desk.preflight import warnings_of
 from SPADLib.desk.run import Done, Request, carried, drain, events
 from SPADLib.host.guard import Guard
-from SPADLib.scene.image_source import guessed_layout, open_source, spacing_is_default
+from SPADLib.scene.image_source import guessed_layout, open_source
 from SPADLib.scene.result import Result
+from SPADLib.scene.volumes import spacing_is_default
 
 SHIPPED = shipped()["oct-phantom"]
 
