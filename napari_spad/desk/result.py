@@ -265,9 +265,9 @@ class Result:
         ValueError
             The name is taken or cannot be one, or there are too many structures.
         """
-        from spad.checkpoint import label_classes
+        from spad.checkpoint import added_class
 
-        new = label_classes([*(c.name for c in self.classes), name.strip()])[-1]
+        new = added_class(self.classes, name.strip())
         self.classes = (*self.classes, new)
         self._note(classes=[c.as_json() for c in self.classes])
         give_classes(self.layer, self.classes)

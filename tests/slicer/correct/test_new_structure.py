@@ -69,7 +69,10 @@ def test_the_scores_have_a_row_of_it(panel, panel_result, panel_volume):
     assert [s for s in ids if display.GetSegmentVisibility(s)] == ["SPAD_4"]
 
 
-@pytest.mark.parametrize(("name", "words"), [("SRF", "given twice"), (" ", "printable")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("SRF", "given twice"), ("srf", "from the structure “SRF” only by upper"), (" ", "printable")],
+)
 def test_a_name_that_cannot_be_is_refused_in_words_and_changes_nothing(
     panel, panel_result, name, words
 ):
@@ -101,6 +104,15 @@ def test_learn_teaches_it_and_until_then_the_old_model_is_refused(
     panel.ui.learnButton.click()  # it starts from the model that does not know it
     settle(panel)
     assert panel_worker.plans[1].classes == label_classes(NAMES)
+
+
+def test_a_segment_of_ones_own_that_differs_by_case_or_composition_becomes_it(panel, panel_result):
+    inner = panel_result.segmentation.GetSegmentation()
+    inner.AddEmptySegment("mine", "e\u0301pithe\u0301lium", [1.0, 0.0, 0.0])
+    add(panel, "\u00c9pith\u00e9lium")
+    assert panel_result.values["mine"] == 4
+    assert panel_result.classes[4].name == "e\u0301pithe\u0301lium"
+    assert not panel_result.own_segments
 
 
 def test_a_segment_of_ones_own_becomes_one_with_what_is_painted_in_it(

@@ -38,6 +38,17 @@ def test_segments_are_matched_by_name_whatever_their_values(result, volume, labe
     assert reference.remark == "In the reference only, counted as background: drusen."
 
 
+def test_of_segments_that_differ_by_case_the_one_spelt_as_the_structure_is_meant(
+    result, volume, labels
+):
+    theirs = np.where(labels == 2, 3, labels)
+    node = segmentation(volume, theirs, {1: "SRF", 2: "IRF", 3: "srf"})
+    reference = Reference.of(node, result)
+    assert reference.match == {"S1": 1, "S2": 2, "S3": None}
+    assert np.array_equal(reference.labels(), np.where(labels == 1, 1, 0))
+    assert reference.remark == "In the reference only, counted as background: srf."
+
+
 def test_a_label_map_is_matched_by_the_names_of_its_own_colour_table(result, labels):
     node = label_map(np.choose(labels, [0, 7, 1]).astype(np.int16))
     name_values(node, {0: "background", 1: "IRF", 7: "SRF"})

@@ -9,8 +9,10 @@ from spad.checkpoint.labels import (
     IGNORE,
     MAX_CLASSES,
     LabelClass,
+    added_class,
     label_classes,
     left_and_right,
+    meant_by,
     named_like,
 )
 
@@ -109,6 +111,24 @@ def test_a_name_of_another_annotation_means_one_class_or_none(name, meant):
     classes = label_classes(("background", "SRF", "IRF", "PED", "SHRM", "IS/OS"))
     found = named_like(name, classes)
     assert (found.name if found else None) == meant
+
+
+def test_of_names_that_differ_by_case_the_one_spelt_as_the_class_is_meant():
+    classes = (*label_classes(("background", "SRF", "épithélium")), LabelClass(3, "srf", (1, 2, 3)))
+    assert named_like("srf", classes).value == 3
+    assert named_like("e\u0301pithe\u0301lium (RPE)", classes).value == 2
+    names = {"a": "Srf", "b": "SRF", "c": "srf", "d": "SRF (neuroepithelium detachment)"}
+    found = {key: one and one.value for key, one in meant_by(names, classes[:3]).items()}
+    assert found == {"a": None, "b": 1, "c": None, "d": 1}
+    assert meant_by({"a": "srf"}, classes[:3])["a"].value == 1
+
+
+@pytest.mark.parametrize("name", ["srf", "e\u0301pithe\u0301lium"])
+def test_a_class_is_not_added_beside_its_twin(name):
+    names = ("background", "SRF", "épithélium")
+    with pytest.raises(ValueError, match="only by upper and lower case"):
+        added_class(label_classes(names), name)
+    assert added_class(label_classes(names), "IRF") == label_classes((*names, "IRF"))[3]
 
 
 def test_left_and_right_of_one_thing_are_found_by_their_names():

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
         IGNORE,
         MAX_CLASSES,
         LabelClass,
+        added_class,
         label_classes,
         left_and_right,
+        meant_by,
         named_like,
         plain_text,
+        same_name,
     )
     from spad.checkpoint.network_config import PLAIN, NetworkConfig
     from spad.checkpoint.safetensors_file import (

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "IGNORE",
     "MAX_CLASSES",
     "LabelClass",
+    "added_class",
     "label_classes",
     "left_and_right",
+    "meant_by",
     "named_like",
     "plain_text",
+    "same_name",
 ]
 
 IGNORE = 255
@@ -29,6 +33,7 @@ MAX_CLASSES = 64
 """Upper limit on the number of classes, background included."""
 
 Color = tuple[int, int, int]
+Key = TypeVar("Key", bound=Hashable)
 _SIDES = [
     {"left", "right"}, {"l", "r"}, {"links", "rechts"}, {"gauche", "droit"}, {"gauche", "droite"},
     {"izquierdo", "derecho"}, {"izquierda", "derecha"}, {"sinistro", "destro"},
@@ -144,6 +149,39 @@ def label_classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
     return tuple(classes)
 
 
+def added_class(classes: Iterable[LabelClass], name: str) -> LabelClass:
+    """The class that a person adds to others: with the next value, and a free colour.
+
+    Parameters
+    ----------
+    classes : iterable of LabelClass
+        Numbered 0, 1, ..., background first.
+    name : str
+
+    Raises
+    ------
+    ValueError
+        The name is taken, perhaps but for upper and lower case, or cannot be one; or there are 64.
+    """
+    names = [c.name for c in classes]
+    if twin := next((n for n in names if n != name and same_name(n, name)), None):
+        raise ValueError(
+            f"“{name}” differs from the structure “{twin}” only by upper and lower case or by how "
+            "an accent is written, so a reference or a table cannot tell them apart: give it "
+            "another name"
+        )
+    return label_classes([*names, name])[-1]
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are one but for upper and lower case and Unicode's composition."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def named_like(name: str, classes: Iterable[LabelClass]) -> LabelClass | None:
     """The class that another annotation means by a name, or None.
 
@@ -160,13 +198,33 @@ def named_like(name: str, classes: Iterable[LabelClass]) -> LabelClass | None:
     LabelClass or None
     """
     structures = [c for c in classes if c.value]
-    short = name.split(" (")[0].strip().casefold()
+    if exact := [c for c in structures if c.name == name]:
+        return exact[0]
+    short = _folded(name.split(" (")[0].strip())
     for c in structures:
-        if short in (c.name.casefold(), c.name.split(" (")[0].strip().casefold()):
+        if short in (_folded(c.name), _folded(c.name.split(" (")[0].strip())):
             return c
-    words = set(re.findall(r"[^\W_]+", name.casefold()))
-    meant = [c for c in structures if c.name.casefold() in words]
+    words = set(re.findall(r"[^\W_]+", _folded(name)))
+    meant = [c for c in structures if _folded(c.name) in words]
     return meant[0] if len(meant) == 1 else None
+
+
+def meant_by(
+    names: Mapping[Key, str], classes: Iterable[LabelClass]
+) -> dict[Key, LabelClass | None]:
+    """The classes that another annotation means by its names (`named_like`), by their keys.
+
+    Where it has "SRF" and also "srf", the one that is spelt as the class is meant, and the other
+    is none.
+    """
+    classes = tuple(classes)
+    meant = {key: named_like(name, classes) for key, name in names.items()}
+    exact = {c.name for key, c in meant.items() if c is not None and c.name == names[key]}
+
+    def twin(key: Key, c: LabelClass) -> bool:
+        return c.name in exact and c.name != names[key] and same_name(c.name, names[key])
+
+    return {key: None if c is None or twin(key, c) else c for key, c in meant.items()}
 
 
 def left_and_right(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE, MAX_CLASSES, LabelClass, named_like
+from spad.checkpoint import IGNORE, MAX_CLASSES, LabelClass, meant_by
 
 __all__ = ["class_table", "match", "nothing_known", "translate", "values_in"]
 
@@ -47,7 +47,7 @@ def match(
 ) -> tuple[dict[int, int | None], bool]:
     """Guess which class another label map means by each of its values.
 
-    By name (`named_like`) where any name agrees, else by value.
+    By name (`meant_by`) where any name agrees, else by value.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def match(
     named : bool
         Whether names decided.
     """
-    meant = {v: named_like(n, classes) for v, n in names.items() if v not in (0, IGNORE)}
+    meant = meant_by({v: n for v, n in names.items() if v not in (0, IGNORE)}, classes)
     if any(meant.values()):
         return {v: c.value if c else None for v, c in meant.items()}, True
     own = [c.value for c in classes] if values is None else values

@@ -16,7 +16,7 @@ import slicer
 import vtk
 
 from spad.cases import parsed_json
-from spad.checkpoint import LabelClass, label_classes
+from spad.checkpoint import LabelClass, added_class, same_name
 from SPADLib.scene.terminology import entry
 
 __all__ = [
@@ -94,15 +94,17 @@ def add_structure(segmentation: Any, name: str) -> LabelClass:
     Raises
     ------
     ValueError
-        The name is taken or cannot be one, or there are too many structures.
+        The name is taken, perhaps but for upper and lower case, or cannot be one; or there are too
+        many structures.
     """
     name, inner = name.strip(), segmentation.GetSegmentation()
     classes = classes_in(segmentation.GetAttribute("SPAD.classes"))
     there = structures_of(segmentation)
-    lost = [c for c in classes[1:] if c.name == name and c.value not in there.values()]
-    new = lost[0] if lost else label_classes([*(c.name for c in classes), name])[-1]
-    ids = [s for s in inner.GetSegmentIDs() if s not in there]
-    own = next((s for s in ids if inner.GetSegment(s).GetName() == name), None)
+    names = {s: inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs() if s not in there}
+    alike = [s for s in names if same_name(names[s], name)]
+    own = next((s for s in alike if names[s] == name), alike[0] if alike else None)
+    lost = [c for c in classes[1:] if same_name(c.name, name) and c.value not in there.values()]
+    new = lost[0] if lost else added_class(classes, name if own is None else names[own])
     if own is None:
         color = [level / 255 for level in new.color]
         own = inner.AddEmptySegment(segment_id(new.value), name, color)
@@ -110,7 +112,7 @@ def add_structure(segmentation: Any, name: str) -> LabelClass:
         red, green, blue = (round(255 * level) for level in inner.GetSegment(own).GetColor())
         new = replace(new, color=(red, green, blue))
     _mark(inner.GetSegment(own), new)
-    every = sorted([*(c for c in classes if c.name != name), new], key=lambda c: c.value)
+    every = sorted([*(c for c in classes if c.value != new.value), new], key=lambda c: c.value)
     segmentation.SetAttribute("SPAD.classes", json.dumps([c.as_json() for c in every]))
     return new
 

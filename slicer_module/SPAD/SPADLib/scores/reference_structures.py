@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE, named_like
+from spad.checkpoint import IGNORE, LabelClass, meant_by
 from spad.metrics import match, values_in
 from SPADLib.scene import Result, kept, labels_of_volume, structures_of
 
@@ -130,9 +130,11 @@ class MatchedNode:
                 for c in kept(self.node, "SPAD.classes", [])
                 if isinstance(c, dict) and {"value", "name"} <= set(c)
             }
+            names = {k: theirs.get(tags.get(k), name) for k, name in self.names.items()}
+            like = meant_by(names, classes)
             return {
-                key: self._meant(theirs.get(tags.get(key), name), tags.get(key), bool(theirs))
-                for key, name in self.names.items()
+                key: self._meant(name, tags.get(key), like[key], bool(theirs))
+                for key, name in names.items()
             }, ""
         named, own = self._values()
         table, by_name = match(named, classes)
@@ -144,11 +146,12 @@ class MatchedNode:
         remark = "The reference has no names that agree: structures are matched by value."
         return {str(v): c for v, c in table.items()}, remark
 
-    def _meant(self, name: str, tag: int | None, theirs: bool) -> int | None:
-        """Class of a segment with this name, and the tag that a result gave it, if one did."""
+    def _meant(
+        self, name: str, tag: int | None, like: LabelClass | None, theirs: bool
+    ) -> int | None:
+        """Class of a segment by its name, what that means, and the tag of a result, if it has."""
         classes = self.result.classes
         same = [c.value for c in classes[1:] if c.value == tag and c.name == name]
-        like = named_like(name, classes)
         if same:
             return same[0]
         if like is not None:
