@@ -248,3 +248,18 @@ def test_what_has_no_true_size_is_said(panel, panel_volume, panel_result):
     panel_volume.SetSpacing(1, 1, 1)
     with pytest.raises(ValueError, match="Image Spacing"):
         scale_of(panel_result)
+
+
+def test_what_was_sheared_for_a_while_is_measured_again(panel, panel_volume, panel_result, section):
+    before = [one.volume_nl for one in section._rows]
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 1, 0.5)
+    node.SetMatrixTransformToParent(matrix)
+    panel_volume.SetAndObserveTransformNodeID(node.GetID())
+    settle(panel)
+    assert "sheared or bent" in section.label.text()
+    assert not section._rows
+    panel_volume.SetAndObserveTransformNodeID(None)
+    settle(panel)
+    assert [one.volume_nl for one in section._rows] == pytest.approx(before)

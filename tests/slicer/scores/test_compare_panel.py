@@ -102,6 +102,26 @@ def test_a_reference_that_cannot_be_one_is_told(panel, panel_result):
     assert panel.ui.scoreTable.rowCount() == 0
 
 
+def test_edits_are_followed_while_the_reference_lies_elsewhere_and_scores_come_back(
+    panel, panel_volume, panel_result
+):
+    node = reference_of(panel_result.labels())
+    panel.desk.parameters.reference = node
+    settle(panel)
+    node.SetOrigin(99, 99, 99)
+    settle(panel)
+    assert "lies outside the image" in panel.ui.compareLabel.text()
+    heard = []
+    panel.desk.on("edited", lambda: heard.append(panel.desk.labels.copy()))
+    paint(panel_result, 2, slice(0, 3), slice(0, 3), 2)  # autosave and the list wait for it
+    settle(panel)
+    assert (heard[-1][2, :3, :3] == 2).all()
+    node.SetOrigin(0, 0, 0)
+    settle(panel)
+    assert cell(panel, 0, 1) == "1.000"
+    assert cell(panel, 1, 1) == "only here"
+
+
 def test_a_stroke_leaves_an_open_choice_of_the_match_open(panel, panel_volume, panel_result):
     panel.desk.parameters.reference = reference_of(panel_result.labels())
     settle(panel)

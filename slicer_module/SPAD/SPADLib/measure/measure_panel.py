@@ -149,7 +149,9 @@ class MeasurePanel:
                 return
             self.measures.refresh(self.desk.labels)
         except ValueError as error:
+            seen = self._seen
             self.stop()
+            self._seen = seen  # it is looked at again with the next edit
             self._warn(str(error))
             return
         self._fill()

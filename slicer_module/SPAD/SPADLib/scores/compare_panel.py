@@ -95,11 +95,17 @@ class ComparePanel:
             reference = Reference.of(self.desk.parameters.reference, result)
             self.comparison = LiveScores(result, reference)
         except ValueError as error:
-            self.comparison = self._matches = None
-            self.ui.scoreTable.setRowCount(0)
-            self.ui.compareLabel.setText(str(error))
+            self._tell_why_not(error)
             return
         self._fill()
+
+    def _tell_why_not(self, error: ValueError) -> None:
+        """Show why nothing is compared; the edits are still watched, by which all panels follow."""
+        self._distances.cancel()
+        self.comparison = self._matches = None
+        self.ui.scoreTable.setRowCount(0)
+        self.ui.compareLabel.setText(str(error))
+        self._enable()
 
     def _on_structures(self) -> None:
         if self.comparison is not None:
@@ -120,9 +126,7 @@ class ComparePanel:
         try:
             self.comparison.refresh(self.desk.labels)
         except ValueError as error:
-            self.stop()
-            self.ui.compareLabel.setText(str(error))
-            self._enable()
+            self._tell_why_not(error)
             return
         self._fill()
 
