@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from driving import said, settle
+from driving import run, said, settle
 from fakes import paint, run_of
 
 from SPADLib.desk import go_to
@@ -74,6 +74,57 @@ def test_one_press_is_taken_back_by_one_press(panel, panel_result, accepted):
     assert not panel.ui.takeBackButton.isEnabled()
 
 
+def test_what_was_accepted_since_is_not_taken_back(panel, panel_result, accepted):
+    panel.ui.intoCombo.setCurrentIndex(1)
+    panel.ui.segmentButton.click()
+    settle(panel)
+    now = np.array(panel_result.labels())
+    panel.review.review.mark(3, "accepted")
+    panel.ui.takeBackButton.click()
+    settle(panel)
+    labels = panel_result.labels()
+    assert np.array_equal(labels[[0, 2]], accepted[[0, 2]])
+    assert np.array_equal(labels[3], now[3])
+    assert panel_result.accepted() == {1, 3}
+    assert "B-scan 4 is accepted and was left alone: Skip there opens it again" in said(panel)
+
+
+def test_where_all_was_accepted_since_it_can_be_opened_and_then_taken_back(panel, panel_result):
+    before = np.array(panel_result.labels())
+    go_to(panel.desk.view, panel_result.volume, panel_result.layout, 2)
+    paint(panel_result, 2, slice(0, 2), slice(0, 2), 3)
+    settle(panel)
+    panel.desk.engine.threshold = 255
+    panel.ui.resampleButton.click()
+    settle(panel)
+    now = np.array(panel_result.labels())
+    panel.review.review.mark(2, "accepted")
+    panel.ui.takeBackButton.click()
+    assert np.array_equal(panel_result.labels(), now)
+    assert "B-scan 3 is accepted and was left alone" in said(panel)
+    panel.review.review.mark(2, "skipped")
+    panel.ui.takeBackButton.click()
+    before[2, :2, :2] = 3
+    assert np.array_equal(panel_result.labels(), before)
+
+
+def test_what_was_changed_in_another_segmentation_is_not_taken_back_unseen(
+    panel, panel_result, accepted
+):
+    panel.ui.intoCombo.setCurrentIndex(1)
+    panel.ui.segmentButton.click()
+    settle(panel)
+    now = np.array(panel_result.labels())
+    other = run(panel)
+    assert other is not panel_result
+    assert not panel.ui.takeBackButton.isEnabled()
+    panel.desk.parameters.result = panel_result.segmentation
+    settle(panel)
+    assert np.array_equal(panel_result.labels(), now)
+    panel.ui.takeBackButton.click()
+    assert np.array_equal(panel_result.labels(), accepted)
+
+
 def test_what_is_asked_of_just_this_one_is_done_and_it_is_to_be_looked_at_again(
     panel, panel_result, accepted
 ):
@@ -104,7 +155,7 @@ def test_what_belongs_to_a_result_goes_with_it(panel, panel_result, accepted):
     assert [scene.GetNthNodeByClass(n, kinds[0]).GetName()
             for n in range(scene.GetNumberOfNodesByClass(kinds[0]))] == ["OCT"]  # fmt: skip
     assert not panel.desk._results
-    assert len(panel.desk.history) == 0
+    assert not panel.desk.history.of(panel_result)
     assert not panel.ui.takeBackButton.isEnabled()
 
 

@@ -122,10 +122,10 @@ def test_a_sample_is_stepped_to_and_taken_for_one_structure(result):
     assert (result.labels()[2] == 2).any()
     history = History()
     history.add(result, [change])
-    assert history.back() == (128, 128)
+    assert history.back(result) == (128, 128, set())
     assert not result.by_hand().any()
     with pytest.raises(ValueError, match="Nothing is left"):
-        history.back()
+        history.back(result)
 
 
 def test_samples_that_agree_or_are_gone_are_told(result, volume, scene):
@@ -152,7 +152,7 @@ def test_taking_back_after_the_segmentation_went_is_told(result, scene):
     history.add(result, [Alternatives(result, 1, 1).take()])
     scene.RemoveNode(result.segmentation)
     with pytest.raises(ValueError, match="not in the scene"):
-        history.back()
+        history.back(result)
 
 
 # ---------------------------------------------------------------------- review

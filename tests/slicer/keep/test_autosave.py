@@ -343,3 +343,23 @@ def test_lines_that_a_crash_took_come_back_to_the_last_bit(panel, panel_volume, 
     assert found.band == (panel.desk.result.segmentation, 1)
     panel.lines.which.setCurrentIndex(1)
     np.testing.assert_array_equal(panel.desk.result.labels()[1, 8:10, 10:20], 1)
+
+
+def test_what_a_run_wrote_while_another_result_was_chosen_is_saved(
+    panel, panel_volume, panel_result, panel_worker
+):
+    first = panel_result
+    paint(first, 2, slice(3, 9), slice(4, 12), 3)
+    rest(panel)
+    panel.ui.segmentButton.click()
+    settle(panel)
+    second = panel.desk.result
+    panel.desk.parameters.result = first.segmentation
+    settle(panel)
+    panel.ui.learnButton.click()
+    panel.desk.parameters.result = second.segmentation
+    rest(panel)
+    assert "drafted anew" in said(panel)
+    assert not first.labels()[0].any()  # the one that has learnt finds nothing
+    saved = panel.keep.autosave._tracked[first.segmentation.GetID()].saved.load()
+    np.testing.assert_array_equal(saved.labels, first.labels())

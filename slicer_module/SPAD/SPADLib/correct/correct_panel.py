@@ -115,7 +115,7 @@ class CorrectPanel:
             self.desk.tell("writing")
             changed, said = take(result, done, edits)
             self.desk.history.add(result, changed)
-            self.desk.tell("written")
+            self.desk.tell_written(result)
             return said
 
         self.runs.start(
@@ -153,7 +153,7 @@ class CorrectPanel:
             first, taken[len(taken) :] = not taken, changed
             if first:  # one press, one entry: what comes later is in it too
                 self.desk.history.add(result, taken)
-            self.desk.tell("written")
+            self.desk.tell_written(result)
             total[0] += 1
             total[1] += sum(c.pixels for c in changed)
             many = f"{total[0]} B-scan{'s' * (total[0] > 1)}"
@@ -203,12 +203,14 @@ class CorrectPanel:
         self._enable()
 
     def take_back(self) -> None:
-        """Undo what was taken over last; what was painted since stays."""
+        """Undo what was taken over last; what was painted or accepted since stays."""
+        result = self.desk.need_result()
         self.desk.tell("writing")
-        back, changed = self.desk.history.back()
+        back, changed, held = self.desk.history.back(result)
         stay = f"; {changed - back:,} were painted over since, and stay" if back < changed else ""
-        self.desk.say(f"{back:,} pixels are as they were before{stay}.")
-        self.desk.tell("written")
+        said = f"{back:,} pixels are as they were before{stay}. {left_alone(held)}"
+        self.desk.say(said.rstrip())
+        self.desk.tell_written(result)
         self._enable()
 
     def _enable(self) -> None:
@@ -221,4 +223,4 @@ class CorrectPanel:
         ):  # fmt: skip
             widget.setEnabled(free)
         ui.takeButton.setEnabled(self._alternatives is not None)
-        ui.takeBackButton.setEnabled(free and len(self.desk.history) > 0)
+        ui.takeBackButton.setEnabled(free and bool(self.desk.history.of(self.desk.result)))

@@ -193,7 +193,7 @@ class LearnPanel:
         self.desk.history.add(result, changed)
         stay = (result.segmented | set(taught.bscans)) - anew
         state.line = self._told(taught, outcome, len(anew), len(stay)) + _left_out(result)
-        self.desk.tell("written")
+        self.desk.tell_written(result)
         self._show()
         return state.line
 
@@ -278,7 +278,7 @@ class LearnPanel:
         for step in reversed(state.lessons):
             if self.desk.history.drop(step.changed):
                 back += result.take_back([c for c in step.changed if c.bscan not in accepted])
-        self.desk.tell("written")
+        self.desk.tell_written(result)
         self.desk.say(f"Back to {Path(before).stem}: {back:,} pixels are as before.")
         self._show()
 

@@ -49,6 +49,8 @@ class Desk:
     ----------
     parameters : parameter node of the module, wrapped; None between scenes
     history : History
+    written : Result or None
+        While "written" is told: in which; a run goes on where another one is chosen meanwhile.
     input_word : str
         What the images of the volume that is chosen are called, for the model that is.
     """
@@ -67,6 +69,7 @@ class Desk:
         self._results: dict[str, Result] = {}
         self._labels: Any = None
         self._overlap = 0
+        self.written: Result | None = None
         self._seen: dict[str, tuple[int, int | None]] = {}
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._about: Any = None
@@ -81,7 +84,8 @@ class Desk:
         what : str
             "parameters", the choices; "result", another is at work; "structures", one was added to
             it; "moved", it was laid anew on its volume; "edited", its pixels changed; "writing"
-            and "written", a model, or what takes it back, is about to write in it, and has;
+            and "written", a model, or what takes it back, is about to write in it, and has
+            (`tell_written`);
             "lines", lines over its volume changed, came or went; "reviewed", a B-scan was accepted
             or skipped; "saved", it was written to a file; "kept", autosave wrote, or could not;
             "view", the slice view moved; "left", a node left the scene; "busy", a run began or
@@ -149,6 +153,14 @@ class Desk:
             self.tell("edited")
         finally:
             self._labels = None
+
+    def tell_written(self, result: Result) -> None:
+        """Tell that a model, or what takes it back, has written in a result, at work or not."""
+        self.written = result
+        try:
+            self.tell("written")
+        finally:
+            self.written = None
 
     def look_at_volume(self) -> None:
         """Follow the volume of the result at work: say where it was moved, or is another image."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Autosave:
         self._tracked: dict[str, SavedNode] = {}
         self._gone: list[SavedNode] = []
         self.removed: list[AutosavedLayer] = []
-        self._model = False
+        self._written: dict[str, Result] = {}
         self._last: Result | None = None
         self._pump = Pump(lambda _: None, self._on_end)
         self._soon = one_shot_timer(WAIT_MS, self._look_in_words)
@@ -91,11 +92,16 @@ class Autosave:
     # ------------------------------------------------------------------ what is to be saved
 
     def _on_written(self) -> None:
-        self._model = True
+        if (result := self.desk.written) is not None:
+            self._written[result.segmentation.GetID()] = result
         self._soon.start()
 
     def _look_in_words(self) -> None:
         self.desk.guarded(self._look)
+        for result in [*self._written.values()]:  # another one is at work by now
+            if result.segmentation.GetScene() is not None:
+                self.desk.guarded(partial(self._look_at, result))
+        self._written.clear()
 
     def _look(self) -> None:
         if (result := self.desk.result) is not None:
@@ -103,9 +109,10 @@ class Autosave:
             self._look_at(result, self.desk.labels)
 
     def _look_at(self, result: Result, labels: NDArray[np.uint8] | None = None) -> None:
-        self._soon.stop()
-        model, self._model = self._model, False
         name = result.segmentation.GetID()
+        model = self._written.pop(name, None) is not None
+        if not self._written:
+            self._soon.stop()
         known = self._tracked.get(name)
         if not isinstance(known, SavedResult) or known.node is not result.segmentation:
             known = SavedResult(result, self.session.new_layer())

@@ -271,7 +271,7 @@ class SegmentPanel:
             )
             self.desk.take_result(result)
             self._show(result)
-            self.desk.tell("written")
+            self.desk.tell_written(result)
             self.ui.tabs.setCurrentIndex(1)
             found = [c.name for c in result.classes[1:] if (made.labels == c.value).any()]
             what = ", ".join(found) or "no structure"
@@ -281,7 +281,7 @@ class SegmentPanel:
         changed = target.take(made, done.first, structures=structures)
         self.desk.history.add(target, changed)
         self.desk.take_result(target)
-        self.desk.tell("written")
+        self.desk.tell_written(target)
         pixels = sum(c.pixels for c in changed)
         told = f"{pixels:,} pixels changed in {len(changed)} of {count} B-scans.{said}"
         return f"{told} {left_alone(held)}".rstrip()
