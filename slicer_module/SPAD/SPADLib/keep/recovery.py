@@ -5,6 +5,7 @@ What a file says may be damaged: what it lacks is left out, and the labels come 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from SPADLib.scene import (
     guessed_layout,
     make_nodes,
     nodes_of,
+    segment_id,
     write_segments,
 )
 
@@ -105,6 +107,7 @@ def on_volume(loaded: Loaded, folder: Any, volume: Any) -> Result:
         else:  # that it was by hand is known, and not what the model had said
             proposal[z][loaded.by_hand[z] != 0] = IGNORE
     slicer.util.arrayFromVolumeModified(node.GetNodeReference("SPAD.proposal"))
+    _call_again(loaded, node)
     _add_own(loaded, folder, node, layout, volume)
     return result
 
@@ -124,6 +127,7 @@ def as_segments(loaded: Loaded, folder: Any, scene: Any) -> Any:
     slicer.util.updateVolumeFromArray(like, grid)
     like.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(_matrix(loaded)))
     write_segments(node, grid, class_segments(_classes(loaded), tagged=False), like)
+    _call_again(loaded, node)
     _add_own(loaded, folder, node, layout, like)
     return node
 
@@ -154,6 +158,17 @@ def _add_own(loaded: Loaded, folder: Any, node: Any, layout: Layout, like: Any) 
             loaded.problems.append(
                 f"a segment of your own could not be read back ({file_error(error)})"
             )
+
+
+def _call_again(loaded: Loaded, node: Any) -> None:
+    """Give structures the names and colours that the person had given their segments."""
+    every, inner = loaded.header["details"].get("called"), node.GetSegmentation()
+    for one in every if isinstance(every, list) else ():
+        with suppress(KeyError, TypeError, ValueError):
+            called = LabelClass(one["value"], one["name"], tuple(one["color"]))
+            if (segment := inner.GetSegment(segment_id(called.value))) is not None:
+                segment.SetName(called.name)
+                segment.SetColor(*(level / 255 for level in called.color))
 
 
 def _attributes(loaded: Loaded) -> dict[str, str]:

@@ -21,6 +21,7 @@ from SPADLib.scene import (
     PERCENT,
     Result,
     array_of,
+    as_called,
     ijk_to_ras,
     read_segments,
 )
@@ -146,6 +147,7 @@ class SavedResult(SavedNode):
                 "grid": list(array_of(result.volume).shape[:3]),
                 "ijk_to_ras": ijk_to_ras(result.volume).tolist(),
                 "attributes": {name: node.GetAttribute(name) for name in names},
+                "called": [c.as_json() for c in as_called(node)],
                 "own": [
                     {
                         "folder": one.saved.folder.name,

@@ -15,7 +15,7 @@ from spad.cases import Written
 from spad.checkpoint import IGNORE
 from SPADLib.desk import FIRST, numbered, png_bytes
 from SPADLib.learn.pseudonym import patient_of
-from SPADLib.scene import Result, open_source, refuse_replaced
+from SPADLib.scene import Result, as_called, open_source, refuse_replaced
 
 __all__ = ["add", "candidates_of"]
 
@@ -96,7 +96,7 @@ def add(
         replace=replace,
     )
     yield from adding.steps()
-    yield adding.told
+    yield f"{adding.told}{_renamed(result)}"
     return adding.written
 
 
@@ -125,6 +125,15 @@ def candidates_of(
 
 def _painted(result: Result, labels: NDArray[np.uint8] | None) -> list[int]:
     return [int(z) for z in np.flatnonzero(result.by_hand(labels, sure=True).any(axis=(1, 2)))]
+
+
+def _renamed(result: Result) -> str:
+    """Say under which names structures go into the set that are called otherwise here."""
+    both = zip(as_called(result.segmentation), result.classes, strict=True)
+    renamed = [f"“{now.name}” as “{c.name}”" for now, c in both if now.name != c.name]
+    if not renamed:
+        return ""
+    return f" The set has {', '.join(renamed)}: that is what the model calls it."
 
 
 def _refuse(result: Result, bscans: Sequence[int], labels: NDArray[np.uint8]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spad.borders import Thickness, layer_maps, thickness
 from spad.measuring import LiveMeasures, Measurement, partly, remarks
 from SPADLib.lines import lines_of
-from SPADLib.scene import Result, eye_of, place_fovea, scale_of
+from SPADLib.scene import Result, as_called, eye_of, place_fovea, scale_of
 
 __all__ = ["ResultMeasures"]
 
@@ -43,7 +43,8 @@ class ResultMeasures:
         self._labels = labels
         self._number = self._count()
         none = np.broadcast_to(np.uint8(0), (self._number, *labels.shape))
-        self.live = LiveMeasures(labels, self.result.classes, self.scale.spacing_mm, samples=none)
+        self._called = as_called(self.result.segmentation)
+        self.live = LiveMeasures(labels, self._called, self.scale.spacing_mm, samples=none)
         self._taken: dict[int, tuple[Any, bool]] = {}
         self._take_samples(labels, np.ones(len(labels), bool))
 
@@ -90,7 +91,7 @@ class ResultMeasures:
                 f"the result has {now.shape} pixels now and had {self._labels.shape}; "
                 "choose it anew"
             )
-        if self._count() != self._number:
+        if self._count() != self._number or as_called(self.result.segmentation) != self._called:
             grid = self.live.grid
             self._begin(now.copy())
             if grid is not None:

@@ -14,7 +14,7 @@ from spad.measuring import as_rows, page_pdf, partly, table_csv
 from spad.metrics import write_text
 from SPADLib.desk import numbered
 from SPADLib.measure.result_measures import ResultMeasures
-from SPADLib.scene import array_of, referenced
+from SPADLib.scene import array_of, as_called, referenced
 
 __all__ = ["to_csv", "to_pdf", "to_table"]
 
@@ -92,11 +92,11 @@ def to_pdf(measures: ResultMeasures, path: Path) -> None:
     if live.grid is not None:
         bscan, column = live.grid.fovea
         facts["Fovea"] = f"B-scan {numbered(bscan, 1)}, column {numbered(column)}"
-    layers = measures.layers()
+    layers, called = measures.layers(), as_called(result.segmentation)
     of_these = partly(len(result.segmented), result.depth)
     try:
         pdf = page_pdf(
-            image.mean(3) if image.ndim == 4 else image, result.labels(), result.classes, live,
+            image.mean(3) if image.ndim == 4 else image, result.labels(), called, live,
             measures.scale, title=result.segmentation.GetName(), facts=facts,
             layers=by_region(layers), noted=[*filter(None, [of_these, missing_columns(layers)])],
         )  # fmt: skip

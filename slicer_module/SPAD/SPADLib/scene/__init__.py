@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     )
     from SPADLib.scene.structures import (
         add_structure,
+        as_called,
         class_segments,
         kept,
+        segment_id,
         structures_of,
         tag_of,
     )

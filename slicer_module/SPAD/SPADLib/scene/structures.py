@@ -6,8 +6,10 @@ JSON in attributes; a scene may come from anywhere: no trust.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from SPADLib.scene.terminology import entry
 __all__ = [
     "TAG",
     "add_structure",
+    "as_called",
     "class_segments",
     "classes_in",
     "kept",
@@ -73,6 +76,29 @@ def classes_in(text: str) -> tuple[LabelClass, ...]:
         LabelClass(c["value"], c["name"], tuple(c["color"]), c.get("terminology"))
         for c in parsed_json(text)
     )
+
+
+def as_called(segmentation: Any) -> tuple[LabelClass, ...]:
+    """A result's classes with the names and colours that their segments have now.
+
+    For what a person reads. A model, and what it learns from, knows them by the names of
+    `classes_in`, which stay where a name cannot be one (empty, say), or two would be one.
+    """
+    classes = classes_in(segmentation.GetAttribute("SPAD.classes"))
+    inner, called = segmentation.GetSegmentation(), list(classes)
+    for segment, value in structures_of(segmentation).items():
+        at = next((n for n, c in enumerate(classes) if c.value == value), 0)
+        if not at:
+            continue
+        one = inner.GetSegment(segment)
+        red, green, blue = (round(255 * level) for level in one.GetColor())
+        called[at] = replace(classes[at], color=(red, green, blue))
+        with suppress(ValueError):
+            called[at] = replace(called[at], name=(one.GetName() or "").strip())
+    names = [c.name for c in called]
+    if any(same_name(*pair) for pair in itertools.combinations(names, 2)):
+        called = [replace(c, name=was.name) for c, was in zip(called, classes, strict=True)]
+    return tuple(called)
 
 
 def add_structure(segmentation: Any, name: str) -> LabelClass:

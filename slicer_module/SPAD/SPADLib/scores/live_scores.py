@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE
+from spad.checkpoint import IGNORE, LabelClass
 from spad.metrics import (
     LiveConfusion,
     StructureScore,
@@ -26,7 +26,7 @@ from spad.metrics import (
     values_in,
     worst_slices,
 )
-from SPADLib.scene import Result, known_mm
+from SPADLib.scene import Result, as_called, known_mm
 from SPADLib.scores.reference_on_grid import Reference
 
 __all__ = ["WORDS", "LiveScores", "Row"]
@@ -91,7 +91,6 @@ class LiveScores:
         self, result: Result, reference: Reference, *, spacing_trusted: bool | None = None
     ) -> None:
         self.result, self.reference = result, reference
-        self.classes = result.classes
         self._told = spacing_trusted
         self._trusted = True
         self._labels: NDArray[np.uint8]
@@ -101,6 +100,11 @@ class LiveScores:
         self._count_all(_read(result))
 
     # ------------------------------------------------------------------ what is counted
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The result's classes, as its segments are called now."""
+        return as_called(self.result.segmentation)
 
     @property
     def labels(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -191,8 +195,8 @@ class LiveScores:
 
     def rows(self) -> list[Row]:
         """Scores of every structure, then their mean."""
-        scores = self._scores()
-        rows = [self._row(s) for s in scores]
+        scores, classes = self._scores(), self.classes
+        rows = [self._row(s, classes[s.value].hex) for s in scores]
         dice, iou, count = mean_scores(scores)
         over = f"of {count} structure{'' if count == 1 else 's'}"
         nan = math.nan
@@ -201,7 +205,7 @@ class LiveScores:
     def _scores(self) -> tuple[StructureScore, ...]:
         return structure_scores(self._live.matrix, self.classes)
 
-    def _row(self, score: StructureScore) -> Row:
+    def _row(self, score: StructureScore, color: str) -> Row:
         lowest = worst_slices(self._live.slices, score.value, 1)
         pixel = 1.0
         if self._trusted:
@@ -212,7 +216,7 @@ class LiveScores:
         return Row(
             score.value,
             score.name,
-            self.classes[score.value].hex,
+            color,
             score.dice,
             score.iou,
             distance,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spad.checkpoint import IGNORE, LabelClass, meant_by
 from spad.metrics import match, values_in
-from SPADLib.scene import Result, kept, labels_of_volume, structures_of
+from SPADLib.scene import Result, as_called, kept, labels_of_volume, structures_of
 
 __all__ = ["MatchedNode"]
 
@@ -51,7 +51,7 @@ class MatchedNode:
             inner = self.node.GetSegmentation()
             return {s: inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs()}
         named, own = self._values()
-        listed = own or match(named, self.result.classes)[1]
+        listed = own or self._match(named)[1]
         return {str(v): (n if listed else "") or f"label {v}" for v, n in named.items()}
 
     @property
@@ -131,13 +131,14 @@ class MatchedNode:
                 if isinstance(c, dict) and {"value", "name"} <= set(c)
             }
             names = {k: theirs.get(tags.get(k), name) for k, name in self.names.items()}
-            like = meant_by(names, classes)
+            called = meant_by(names, as_called(self.result.segmentation))
+            like = {k: called[k] or c for k, c in meant_by(names, classes).items()}
             return {
                 key: self._meant(name, tags.get(key), like[key], bool(theirs))
                 for key, name in names.items()
             }, ""
         named, own = self._values()
-        table, by_name = match(named, classes)
+        table, by_name = self._match(named)
         if by_name or not named:
             return {str(v): c for v, c in table.items()}, ""
         if own:
@@ -145,6 +146,11 @@ class MatchedNode:
             return {str(v): None for v in table}, remark
         remark = "The reference has no names that agree: structures are matched by value."
         return {str(v): c for v, c in table.items()}, remark
+
+    def _match(self, named: dict[int, str]) -> tuple[dict[int, int | None], bool]:
+        """Match values by what a person, or else the model, calls the structures."""
+        table, by_name = match(named, as_called(self.result.segmentation))
+        return (table, by_name) if by_name else match(named, self.result.classes)
 
     def _meant(
         self, name: str, tag: int | None, like: LabelClass | None, theirs: bool

@@ -33,6 +33,7 @@ from SPADLib.scene import (
     Result,
     Segments,
     array_of,
+    as_called,
     directions_of,
     eye_of,
     inner_source,
@@ -232,7 +233,7 @@ def _describe(
 ) -> dict[str, Any]:
     """Give the sidecar of a result; `labels` are (K, J, I) with the person's own segments."""
     inner = result.segmentation.GetSegmentation()
-    classes = [c.as_json() for c in result.classes]
+    classes = [c.as_json() for c in as_called(result.segmentation)]
     every = [*classes, *(_class_of(inner.GetSegment(s), v) for s, v in own.items())]
     painted = result.by_hand().astype(np.uint8)
     known = known_mm(result.volume, result.layout)
