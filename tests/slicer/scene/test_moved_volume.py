@@ -143,6 +143,7 @@ def test_the_panel_says_so_and_its_numbers_follow(panel, panel_volume, panel_res
     panel_volume.SetSpacing(0.02, 0.004, 0.2)  # columns twice as far apart
     settle(panel)
     assert "“OCT fake” was laid on its pixels again" in said(panel)
+    assert said(panel).endswith("What the Segment Editor could undo before is forgotten.")
     assert np.array_equal(panel_result.labels(), labels)
     assert panel.measure._rows[0].volume_nl == pytest.approx(2 * before)
     assert panel.edit.editor.widget.segmentationNode() is panel_result.segmentation
@@ -210,8 +211,52 @@ def test_the_geometry_that_segments_are_painted_on_is_the_volumes_also_under_a_t
     volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=SPACING, name="OCT")
     put_under(volume)
     result = Result.create(volume, Layout(), run_of(labels))
+    assert np.allclose(geometry_of(result), ijk_to_ras(volume), atol=1e-6)
+
+
+def stroke(panel, result):
+    """As a person in the Segment Editor; the labels before."""
+    before = result.labels().copy()
+    panel.edit.editor.widget.saveStateForUndo()
+    paint(result, 0, slice(0, 2), slice(0, 2), 2)
+    settle(panel)
+    return before
+
+
+@pytest.mark.gui
+def test_a_transform_alone_leaves_the_strokes_that_can_be_undone(panel, panel_volume, panel_result):
+    before = stroke(panel, panel_result)
+    put_under(panel_volume)
+    settle(panel)
+    assert "forgotten" not in said(panel)
+    panel.edit.editor.widget.undo()
+    settle(panel)
+    assert np.array_equal(panel_result.labels(), before)
+
+
+@pytest.mark.gui
+def test_an_undo_never_brings_back_what_was_drawn_before_a_transform_was_hardened(
+    panel, panel_volume, panel_result
+):
+    node = turned()
+    for one in (panel_volume, panel_result.segmentation):
+        one.SetAndObserveTransformNodeID(node.GetID())
+    settle(panel)
+    stroke(panel, panel_result)
+    now = panel_result.labels().copy()
+    for one in (panel_volume, panel_result.segmentation):
+        one.HardenTransform()
+    settle(panel)
+    assert said(panel).endswith("What the Segment Editor could undo before is forgotten.")
+    panel.edit.editor.widget.undo()
+    settle(panel)
+    assert np.array_equal(panel_result.labels(), now)
+
+
+def geometry_of(result):
+    """From (i, j, k) to RAS, of the grid that segments are painted on."""
     text = result.segmentation.GetSegmentation().GetConversionParameter("Reference image geometry")
     image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
     slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False)
     image.GetImageToWorldMatrix(matrix)
-    assert np.allclose(slicer.util.arrayFromVTKMatrix(matrix), ijk_to_ras(volume), atol=1e-6)
+    return np.asarray(slicer.util.arrayFromVTKMatrix(matrix))

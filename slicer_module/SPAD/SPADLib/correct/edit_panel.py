@@ -31,7 +31,7 @@ class EditPanel:
         self._shown: Any = None
         self.editor = SegmentEditor(ui.editorFrame)
         desk.on("writing", self.editor.save_state)
-        desk.on("moved", self.editor.forget_undo)
+        desk.on("regridded", self.editor.forget_undo)
         ui.viewButton.clicked.connect(lambda *_: self.turn_view())
         ui.surfaceCheck.toggled.connect(self.show_surfaces)
         ui.structureButton.clicked.connect(lambda *_: desk.guarded(self.add_structure))

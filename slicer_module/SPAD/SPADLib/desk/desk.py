@@ -19,6 +19,7 @@ from SPADLib.scene import (
     Result,
     array_of,
     guessed_layout,
+    ijk_to_ras,
     open_image,
     recovered,
     refusal,
@@ -70,7 +71,7 @@ class Desk:
         self._labels: Any = None
         self._overlap = 0
         self.written: Result | None = None
-        self._seen: dict[str, tuple[int, int | None]] = {}
+        self._seen: dict[str, tuple[int, int, bytes]] = {}
         self._hear: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._about: Any = None
 
@@ -83,8 +84,9 @@ class Desk:
         ----------
         what : str
             "parameters", the choices; "result", another is at work; "structures", one was added to
-            it; "moved", it was laid anew on its volume; "edited", its pixels changed; "writing"
-            and "written", a model, or what takes it back, is about to write in it, and has
+            it; "moved", it was laid anew on its volume; "regridded", that has another grid, so that
+            what was drawn before lies elsewhere; "edited", its pixels changed; "writing" and
+            "written", a model, or what takes it back, is about to write in it, and has
             (`tell_written`);
             "lines", lines over its volume changed, came or went; "reviewed", a B-scan was accepted
             or skipped; "saved", it was written to a file; "kept", autosave wrote, or could not;
@@ -168,9 +170,13 @@ class Desk:
             return
         result.follow()
         name, volume = result.segmentation.GetID(), result.volume
-        laid, image = self._seen.get(name, (0, None))
-        now = volume.GetImageData().GetMTime()
-        self._seen[name] = result.laid, now
+        now, grid = volume.GetImageData().GetMTime(), ijk_to_ras(volume).tobytes()
+        laid, image, was = self._seen.get(name, (0, now, grid))
+        self._seen[name] = result.laid, now, grid
+        forgot = ""
+        if grid != was:
+            self.tell("regridded")
+            forgot = " What the Segment Editor could undo before is forgotten."
         if result.laid != laid:
             for other in results(volume.GetScene()):  # it may be the reference
                 if other.volume is volume:
@@ -178,9 +184,11 @@ class Desk:
             self.tell("moved")
             self.say(
                 f"“{volume.GetName()}” was moved, or has another spacing: "
-                f"“{result.segmentation.GetName()}” was laid on its pixels again."
+                f"“{result.segmentation.GetName()}” was laid on its pixels again.{forgot}"
             )
-        elif image not in (None, now):
+        elif forgot:
+            self.say(f"“{volume.GetName()}” lies on another grid now.{forgot}")
+        elif image != now:
             self.guarded(lambda: refuse_replaced(open_image(result, to_show=True), result))
 
     @property
