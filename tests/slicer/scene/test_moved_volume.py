@@ -260,3 +260,17 @@ def geometry_of(result):
     slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False)
     image.GetImageToWorldMatrix(matrix)
     return np.asarray(slicer.util.arrayFromVTKMatrix(matrix))
+
+
+def test_the_geometry_that_version_0_1_left_under_a_transform_is_mended(scene, labels):
+    volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=SPACING, name="OCT")
+    put_under(volume)
+    result, under = Result.create(volume, Layout(), run_of(labels)), volume.GetTransformNodeID()
+    result.segmentation.SetAndObserveTransformNodeID(None)  # in the order of that version
+    result.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    result.segmentation.SetAndObserveTransformNodeID(under)
+    assert not np.allclose(geometry_of(result), ijk_to_ras(volume), atol=1e-3)
+    again = Result.of(result.segmentation)
+    assert np.array_equal(again.labels(), labels)
+    assert np.allclose(geometry_of(again), ijk_to_ras(volume), atol=1e-6)
+    assert again.laid == 0

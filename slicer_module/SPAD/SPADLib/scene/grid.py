@@ -22,6 +22,7 @@ __all__ = [
     "lattice_box",
     "lay_on",
     "lies_on",
+    "mend_geometry",
     "on_grid",
     "transform_between",
 ]
@@ -147,6 +148,26 @@ def _images(inner: Any) -> list[Any]:
         if image is not None and all(image is not known for known in found):
             found.append(image)
     return found
+
+
+def mend_geometry(segmentation: Any, volume: Any) -> None:
+    """Set the geometry that segments are painted on right, where it has their transform in it.
+
+    So did version 0.1 leave what it segmented under a transform, which then counted twice.
+    """
+    parent = volume.GetParentTransformNode()
+    if parent is None or segmentation.GetParentTransformNode() is not parent:
+        return
+    told = slicer.vtkOrientedImageData()
+    text = segmentation.GetSegmentation().GetConversionParameter(_GEOMETRY)
+    if not slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, told, False):
+        return
+    own, world = ijk_to_ras(volume), vtk.vtkMatrix4x4()
+    if parent.GetMatrixTransformToWorld(world):
+        twice = np.asarray(slicer.util.arrayFromVTKMatrix(world)) @ own
+        found = _matrix_of(told)
+        if np.allclose(found, twice, atol=1e-5) and not np.allclose(found, own, atol=1e-5):
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
 
 
 def lay_on(segmentation: Any, was: NDArray[np.float64], volume: Any) -> bool:

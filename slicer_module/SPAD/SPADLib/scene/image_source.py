@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spad.cases import Layout, pixel_digest, stack_sha256
 from SPADLib.scene.bscan_layout import guess
-from SPADLib.scene.grid import lay_on, lies_on
+from SPADLib.scene.grid import lay_on, lies_on, mend_geometry
 from SPADLib.scene.result_nodes import FOVEA, PROPOSAL, UNCERTAINTY, made_by_spad
 from SPADLib.scene.volumes import (
     array_of,
@@ -181,6 +181,7 @@ def follow_volume(result: Any) -> bool:
         Whether it was laid anew.
     """
     segmentation, volume = result.segmentation, result.volume
+    mend_geometry(segmentation, volume)
     nodes = [segmentation.GetNodeReference(role) for role in (PROPOSAL, UNCERTAINTY)]
     if None in nodes or all(_together(volume, node) for node in nodes):
         return False
