@@ -392,6 +392,7 @@ class Plugin:
         self.source = node.GetNodeReference(role)
         self.tags, self.parent = one.tags, hierarchy.GetItemParent(one.item)
         inner = node.GetSegmentation()
+        self.geometry = inner.GetConversionParameter("Reference image geometry")
         for segment in inner.GetSegmentIDs():
             scalars = inner.GetSegment(segment).GetRepresentation("Binary labelmap")
             pixels = scalars.GetPointData().GetArray("ImageScalars")
@@ -435,6 +436,22 @@ def test_dicom_seg_lies_in_the_study_of_its_source(from_dicom, scene, tmp_path):
     plugin = Plugin()
     dicom_seg.export(from_dicom, tmp_path, plugin=plugin)
     assert plugin.parent == study
+
+
+def test_dicom_seg_of_a_volume_under_a_transform_has_its_geometry(scene, labels, tmp_path):
+    volume = add_volume(np.zeros(SHAPE, np.uint8), spacing=(0.2, 0.004, 0.01), name="OCT")
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    shift = np.eye(4)
+    shift[:3, 3] = 5, 6, 7
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(shift))
+    volume.SetAndObserveTransformNodeID(node.GetID())
+    plugin = Plugin()
+    dicom_seg.export(Result.create(volume, Layout(), run_of(labels)), tmp_path, plugin=plugin)
+    told, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(plugin.geometry, told, False)
+    told.GetImageToWorldMatrix(matrix)
+    assert np.allclose(slicer.util.arrayFromVTKMatrix(matrix), ijk_to_ras(volume), atol=1e-6)
 
 
 def test_dicom_seg_of_a_volume_from_elsewhere_is_refused(result, tmp_path):

@@ -129,8 +129,8 @@ def _copy(result: Result) -> Iterator[tuple[int, str]]:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", original.GetName())
     try:
         node.CreateDefaultDisplayNodes()
+        node.SetAndObserveTransformNodeID(original.GetTransformNodeID())  # what comes heeds it
         node.SetReferenceImageGeometryParameterFromVolumeNode(result.volume)
-        node.SetAndObserveTransformNodeID(original.GetTransformNodeID())
         inner = node.GetSegmentation()
         inner.SetSourceRepresentationName(BINARY)
         for segment, tags in filled:
