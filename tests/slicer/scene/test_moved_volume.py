@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from driving import SHAPE, said, settle
+from driving import SHAPE, run, said, settle
 from fakes import paint, run_of
-from scene import add_volume
+from scene import add_volume, save_scene
 
 from spad.cases import Layout
 from SPADLib.measure.fovea_node import put_fovea
-from SPADLib.scene import Result, ijk_to_ras, place_fovea
+from SPADLib.scene import Result, ijk_to_ras, place_fovea, results
 
 SPACING = (0.2, 0.004, 0.01)
 
@@ -274,3 +274,36 @@ def test_the_geometry_that_version_0_1_left_under_a_transform_is_mended(scene, l
     assert np.array_equal(again.labels(), labels)
     assert np.allclose(geometry_of(again), ijk_to_ras(volume), atol=1e-6)
     assert again.laid == 0
+
+
+@pytest.mark.gui
+def test_a_mirrored_volume_has_its_bscans_in_their_order_after_the_scene_is_loaded(
+    panel, panel_volume, panel_result, tmp_path
+):
+    """Slicer's reader makes axes right-handed: it turns the slices round."""
+    mirror = np.diag([1.0, 1, -1, 1])
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "mirror")
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(mirror))
+    panel_volume.SetAndObserveTransformNodeID(node.GetID())
+    panel_volume.HardenTransform()
+    settle(panel)
+    run(panel)  # a second one of the same volume
+    panel.desk.parameters.result = panel_result.segmentation
+    paint(panel_result, 1, slice(0, 3), slice(0, 4), 3)
+    settle(panel)
+    panel.review.review.mark(1, "accepted")
+    labels, by_hand = panel_result.labels().copy(), panel_result.by_hand().copy()
+    image, grid = slicer.util.arrayFromVolume(panel_volume).copy(), ijk_to_ras(panel_volume)
+    slicer.mrmlScene.SetURL(str(save_scene(slicer.mrmlScene, tmp_path)))
+    slicer.mrmlScene.Connect()
+    settle(panel)
+    result = panel.desk.result
+    assert np.array_equal(slicer.util.arrayFromVolume(result.volume), image)
+    assert np.allclose(ijk_to_ras(result.volume), grid)
+    assert np.array_equal(result.labels(), labels)
+    assert np.array_equal(result.by_hand(), by_hand)
+    assert result.accepted() == {1}
+    for one in results(slicer.mrmlScene):
+        assert np.allclose(ijk_to_ras(one.uncertainty_node), grid)
+    paint(result, 2, slice(0, 2), slice(0, 2), 2)  # and it can be written to
+    assert (result.labels()[2, :2, :2] == 2).all()

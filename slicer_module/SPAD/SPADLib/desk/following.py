@@ -12,7 +12,7 @@ from SPADLib.desk.desk import Desk
 from SPADLib.desk.views import go_to
 from SPADLib.desk.words import numbered
 from SPADLib.host import one_shot_timer, weakly
-from SPADLib.scene import companions, one_colour_table
+from SPADLib.scene import companions, one_colour_table, results, turn_back
 
 __all__ = ["Following"]
 
@@ -106,6 +106,7 @@ class Following:
     def _on_ready(self, *_: Any) -> None:
         if not self._scene.IsImporting():
             one_colour_table(self._scene)
+            self.desk.guarded(lambda: turn_back(results(self._scene)))
             self._connect(self._wrapped())
             self.watch_view()
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         open_image,
         open_source,
         refuse_replaced,
+        turn_back,
         whereabouts,
     )
     from SPADLib.scene.result import Result, results

@@ -6,7 +6,7 @@ And whether it still is what a result was made of: its pixels are known by their
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "open_image",
     "open_source",
     "refuse_replaced",
+    "turn_back",
     "whereabouts",
 ]
 
@@ -196,6 +197,41 @@ def follow_volume(result: Any) -> bool:
     for node in nodes:
         put_where(node, volume)
     return moved
+
+
+def turn_back(found: Sequence[Any]) -> None:
+    """Turn volumes and what was made of them round along k again, where reading a scene did so.
+
+    Slicer reads a volume with left-handed axes (one that was mirrored, say) with its slices in the
+    reverse order. Nothing moves in the world, but B-scans would have other numbers than before.
+
+    Parameters
+    ----------
+    found : sequence of Result
+        Of the scene.
+    """
+    turned: list[Any] = []
+    for result in found:
+        try:
+            source, made = open_image(result, to_show=True), result.provenance
+        except ValueError:  # it is told where it is worked on
+            continue
+        back = source.layout.stack(array_of(result.volume)[::-1])
+        if not source.shows(made) and replace(source, stack=back).shows(made):
+            _turn(result.volume)
+            turned.append(result.volume)
+        if result.volume in turned:
+            for role in (PROPOSAL, UNCERTAINTY):
+                _turn(result.segmentation.GetNodeReference(role))
+
+
+def _turn(volume: Any) -> None:
+    array, matrix = array_of(volume), ijk_to_ras(volume)
+    array[:] = array[::-1].copy()
+    matrix[:3, 3] += matrix[:3, 2] * (len(array) - 1)
+    matrix[:3, 2] *= -1
+    volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    slicer.util.arrayFromVolumeModified(volume)
 
 
 def _together(one: Any, other: Any) -> bool:
