@@ -270,14 +270,19 @@ def source_of(layer: Any, layers: Sequence[Any]) -> Any:
 
 
 def _shape(layer: Any) -> tuple[int, ...] | None:
-    if not hasattr(layer, "multiscale"):
+    """Size of an image or of labels; None for layers without pixels."""
+    if not _has_pixels(layer):
         return None
     return tuple(int(n) for n in level_0(layer).shape[: layer.ndim])
 
 
+def _has_pixels(layer: Any) -> bool:
+    return hasattr(layer, "data_level")  # of all layers of napari those alone know levels
+
+
 def _grid(layer: Any) -> Any:
     """What layers on one grid have in common."""
-    if not hasattr(layer, "multiscale"):
+    if not _has_pixels(layer):
         return id(layer)
     return _shape(layer), tuple(layer.scale), tuple(map(str, layer.units))
 

@@ -68,6 +68,18 @@ def test_a_missing_scale_is_typed_and_all_layers_on_the_grid_follow(open_dock, q
     assert not shown_errors()
 
 
+def test_layers_without_pixels_do_not_stand_in_the_way_of_a_scale(open_dock):
+    viewer, dock = open_dock()
+    image = viewer.add_image(stack()[0], name="eye")
+    viewer.add_shapes([[(1, 2), (1, 9), (8, 9), (8, 2)]], name="SPAD region")
+    viewer.add_points([(3, 4)])
+    viewer.add_surface((np.eye(3)[:, :2] * 9, np.array([[0, 1, 2]])))
+    type_scale(dock.measure.scale, column=11.2, row=3.9)
+    assert dock.measure.scale.text.text() == "11.2 × 3.9 µm (typed)"
+    np.testing.assert_allclose(image.scale, (0.0039, 0.0112))
+    assert not shown_errors()
+
+
 def test_what_was_typed_is_there_when_the_image_is_opened_again(open_dock, tmp_path):
     viewer, dock = open_dock()
     viewer.add_image(stack(), name="eye")
