@@ -76,7 +76,7 @@ class Desk(QObject):
     edited = Signal(object, object)
     """A person's stroke, undo or redo: the Result, and an `Edit`."""
     result_described = Signal(object)
-    """A Result has another model or more structures than it had."""
+    """A Result has another model, more structures, or other locks than it had."""
     bscan_accepted = Signal(object, object)
     """A person took a B-scan for right: the Result, and its place."""
 

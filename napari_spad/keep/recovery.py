@@ -163,6 +163,7 @@ class Recovery(QObject):
         self.viewer.layers.selection.active = layer
         tracked = self.autosave.track(layer, saved)
         tracked.model, tracked.origin = header["model"], header["origin"]
+        tracked.locked = list(header["locked"])
 
     # ------------------------------------------------------------------ an image comes later
 

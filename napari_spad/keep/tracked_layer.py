@@ -40,8 +40,9 @@ class TrackedLayer:
         Of the data that are saved there.
     result : Result or None
         Whose labels these are.
-    model, origin : str
-        What made them, as far as the header says it; as in `Result`.
+    model, origin, locked : str, str, list of int
+        What made them, and which structures are locked, as far as the header says it; as in
+        `Result`.
     removed, exported : str
         When it was removed from the viewer, or saved by the user and not edited since.
     """
@@ -53,6 +54,7 @@ class TrackedLayer:
     result: Result | None = None
     model: str = ""
     origin: str = ""
+    locked: list[int] = field(default_factory=list)
     dirty: set[Index] = field(default_factory=set)
     from_model: set[Index] = field(default_factory=set)
     all_dirty: bool = False  # what changed is not known
@@ -103,6 +105,7 @@ class TrackedLayer:
         layer, result = self.layer, self.result
         if result is not None:
             self.model, self.origin = result.model, result.origin
+            self.locked = sorted(result.locked)
         known = noted(layer.metadata)
         looks = {"features": layer.features, "colormap": layer.colormap, "metadata": layer.metadata}
         return {
@@ -114,7 +117,7 @@ class TrackedLayer:
             "own_colors": hasattr(layer.colormap, "color_dict"),
             "model": self.model,
             "origin": self.origin,
-            "locked": [] if result is None else sorted(result.locked),
+            "locked": self.locked,
             "notice": known.get("notice", ""),
             "annotator": str(layer.metadata.get("annotator", "")),
             "placement": placement(layer),

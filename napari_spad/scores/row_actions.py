@@ -113,6 +113,8 @@ class RowActions:
             locked = self.structures.locked(at[0])
             locked ^= {self._live.values[at[1].value]}
             self._on_change()
+            if (result := self._desk.result_of(at[0])) is not None:
+                self._desk.result_described.emit(result)
 
     def _on_held(self, layer: Labels, values: set[int]) -> None:
         live = self._live

@@ -343,6 +343,7 @@ def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(ope
     viewer, desk, panel = open_desk()
     result = segment(desk, viewer.add_image(stack(), name="eye", **PLACED))
     stroke(result, 1)
+    result.locked.add(3)
     saved(panel, qtbot)
     labels, hand = result.layer.data.copy(), result.hand.mask.copy()
     crash(panel)
@@ -359,6 +360,8 @@ def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(ope
     np.testing.assert_allclose(layer.translate, PLACED["translate"])
     layer.paint((2, 5, 30), 4)
     saved(panel, qtbot)
+    (tracked,) = panel.autosave.tracked.values()
+    assert tracked.saved.read_header()["locked"] == [3]  # a second crash takes no lock
     viewer.add_image(stack(1), name="eye")  # another eye
     qtbot.wait(200)
     assert desk.results == []
@@ -366,6 +369,7 @@ def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(ope
     qtbot.waitUntil(lambda: len(desk.results) == 1, timeout=15_000)
     (back,) = desk.results
     assert [n.name for n in viewer.layers if n.name.startswith("eye – SPAD")] == ["eye – SPAD"]
+    assert back.locked == {3}
     assert (back.layer.data[2, 4:6, 29:31] == 4).any()
     assert back.hand.mask[2].any()
     saved(panel, qtbot)

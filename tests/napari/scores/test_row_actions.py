@@ -35,6 +35,20 @@ def opacity(layer, value: int) -> float:
     return float(layer.get_color(value)[3])
 
 
+def test_a_lock_is_autosaved(open_dock, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="eye")
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    autosave = dock.keep.autosave
+    (tracked,) = autosave.tracked.values()
+    for locked in ([SRF], []):
+        qtbot.waitUntil(lambda: not autosave.waiting, timeout=15_000)
+        click(dock.scores, SRF - 1, LOCK)
+        qtbot.waitUntil(lambda: not autosave.waiting, timeout=15_000)
+        assert tracked.saved.read_header()["locked"] == locked
+
+
 def test_the_dock_acts_on_the_viewer_that_napari_hands_to_plugins(
     make_napari_viewer, engine, settings, qtbot, tmp_path: Path
 ):
