@@ -200,6 +200,8 @@ class Result:
         self._next.stop()
 
     def _on_edit(self, edit: Edit) -> None:
+        if edit.by_model:  # what it had put there before is there again
+            self.written.flat[edit.places] = self.layer.data.flat[edit.places]
         self._redraw.start()
         self.hand_edited(edit)
 
@@ -311,7 +313,7 @@ class Result:
             layer.data[region] = segmentation.labels
             if leading_index(layer, self._viewer) == part.index:  # a refresh takes a frame's time
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
-        self.written[region] = segmentation.labels
+        self.written[region] = layer.data[region]  # a locked structure stayed
         self.note(event)
         return True
 

@@ -168,6 +168,8 @@ class Autosave(QObject):
         tracked = self.track(result.layer)
         tracked.result = result
         tracked.dirty.update(edit.bscans)
+        if edit.by_model:  # `Result.written` followed
+            tracked.from_model.update(edit.bscans)
         self._edited(tracked)
 
     def _on_paint(self, event: Any) -> None:

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,13 +44,16 @@ class Edit:
         Pixels by the value that they have now.
     by_model : bool
         Whether the step that was taken back, or made again, was the model's.
+    places : array of int
+        The pixels, in the flattened layer.
     """
 
     kind: Literal["stroke", "undo", "redo"]
     bscans: tuple[tuple[int, ...], ...]
     pixels: int
     became: dict[int, int]
-    by_model: bool = False
+    by_model: bool
+    places: NDArray[np.int64] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +268,8 @@ class Hand:
         self, kind: Literal["stroke", "undo", "redo"], places: Any, now: Any, *, by_model: bool
     ) -> None:
         if len(places):
-            self._on_edit(Edit(kind, self._bscans(places), len(places), _counts(now), by_model))
+            at, became = self._bscans(places), _counts(now)
+            self._on_edit(Edit(kind, at, len(places), became, by_model, places))
 
     def _bscans(self, places: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
         """B-scans that these places, sorted, lie on."""

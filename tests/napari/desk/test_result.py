@@ -98,6 +98,27 @@ def test_an_edited_bscan_is_left_alone(open_dock, qtbot):
     assert viewer.layers["eye – SPAD 2"].data[3].any()
 
 
+def test_what_is_undone_to_a_models_labels_is_not_taken_for_a_persons(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(stack(), name="eye")
+    viewer.dims.set_current_step(0, 1)
+    segment(dock, qtbot)
+    layer = viewer.layers["eye – SPAD"]
+    layer.paint((1, 2, 2), 4)
+    engine.shift = 3
+    dock.correct.sample_anew()
+    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    layer.undo()
+    layer.undo()
+    np.testing.assert_array_equal(layer.data[1], fake_labels(layer.data[1]))
+    assert dock.keep.autosave.flush() == ""
+    (tracked,) = dock.keep.autosave.tracked.values()
+    np.testing.assert_array_equal(tracked.saved.load().model[1,].written, layer.data[1])
+    segment(dock, qtbot)
+    assert "eye – SPAD 2" not in viewer.layers
+    np.testing.assert_array_equal(layer.data[1], np.roll(fake_labels(layer.data[1]), 3, axis=0))
+
+
 def test_strokes_on_a_bscan_that_is_still_to_come_stay(open_dock, engine, qtbot):
     viewer, dock = open_dock()
     engine.gate = threading.Event()

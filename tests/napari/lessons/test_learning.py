@@ -92,6 +92,19 @@ def test_each_draft_is_one_undo_step(desk, qtbot):
     assert not result.hand.mask.any()
 
 
+def test_what_was_undone_or_is_locked_in_a_draft_is_drafted_anew_all_the_same(desk, qtbot, engine):
+    _, dock, result, _ = desk
+    accept(dock, result, 5)
+    result.locked.add(2)
+    locked = result.layer.data == 2
+    assert "5 B-scans are drafted anew; 1 stays" in learn(dock, qtbot)
+    result.layer.undo()
+    engine.shift = 1
+    assert "5 B-scans are drafted anew; 1 stays" in learn(dock, qtbot)
+    np.testing.assert_array_equal(result.layer.data == 2, locked)
+    np.testing.assert_array_equal(result.layer.data[0] == 5, (labels(0, 1) == 5) & ~locked[0])
+
+
 def test_without_anything_to_learn_from_it_says_what_to_do(desk, qtbot):
     _, dock, result, worker = desk
     before = result.layer.data.copy()
