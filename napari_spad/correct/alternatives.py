@@ -42,12 +42,14 @@ class Alternatives:
         self._layer: Any = None
         self._escape: Any = None  # what the layer's own Escape did before
         desk.viewer.dims.events.current_step.connect(self.leave)
+        desk.viewer.layers.events.removed.connect(self._on_removed)
         desk.edited.connect(self.leave)
         desk.written.connect(self.leave)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
         self.desk.viewer.dims.events.current_step.disconnect(self.leave)
+        self.desk.viewer.layers.events.removed.disconnect(self._on_removed)
         self.leave()
 
     @property
@@ -95,7 +97,8 @@ class Alternatives:
     def take(self) -> None:
         """Put the alternative on screen into the label layer, as one undo step of the person's."""
         shown = self._shown
-        if shown is None:
+        if shown is None or shown.result not in self.desk.results:
+            self.leave()
             self.desk.say("No alternative is shown: “.” and “,” flip through them.")
             return
         self.leave()
@@ -125,6 +128,10 @@ class Alternatives:
                     shown.result.layer.bind_key("Escape", self._escape)
             if layer in self.desk.viewer.layers:
                 self.desk.viewer.layers.remove(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._layer:  # by the person, who may ask for another one
+            self.leave()
 
     def _ask(self, result: Result, pixel: tuple[int, int] | None) -> _Shown | None:
         from spad.annotation import alternatives, component

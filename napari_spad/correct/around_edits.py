@@ -69,6 +69,8 @@ class Resampling:
         before, accepted = labels.copy(), index in set(self.desk.accepted(result))
 
         def take(event: Finished) -> str:
+            if not accepted and index in set(self.desk.accepted(result)):
+                return "It was accepted meanwhile and stays as it is: Skip (S) opens it again."
             result.take(event, within=within)
             after = np.asarray(result.layer.data[part.region])
             said = told(before, after, result.classes)

@@ -58,7 +58,9 @@ class Segmenting:
             self._current = Result(self.viewer, request.source, classes, self._model)
             self.desk.add_result(self._current)
         result, index = self._current, event.part.index
-        if result.put(event, undoable=not self._new):
+        if index in set(self.desk.accepted(result)):
+            self._told["it was accepted meanwhile and stays as it is"] = None
+        elif result.put(event, undoable=not self._new):
             self._done += 1
             self.desk.written.emit(result, index)
         else:

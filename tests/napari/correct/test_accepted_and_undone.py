@@ -58,6 +58,21 @@ def test_sampling_around_edits_says_that_the_bscan_is_not_accepted_any_more(desk
     assert "It is not accepted any more." in said(dock)
 
 
+@pytest.mark.parametrize("key", ["sample anew", "segment"])
+def test_what_is_accepted_while_it_is_sampled_stays(desk, engine, qtbot, key):
+    _, dock, result = desk
+    if key == "sample anew":
+        paint(result.layer)
+    before, engine.shift, engine.seconds_a_step = result.layer.data.copy(), 2, 0.1
+    dock.form.one.setChecked(True)
+    (dock.correct.sample_anew if key == "sample anew" else dock.segment)()
+    accept(dock, 1)
+    qtbot.waitUntil(lambda: not dock.running, timeout=15_000)
+    assert dock.results == [result]
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert "accepted meanwhile and stays as it is" in said(dock)
+
+
 def test_what_was_carried_by_one_press_is_undone_by_one(desk, engine, qtbot):
     viewer, dock, result = desk
     viewer.dims.set_current_step(0, 0)

@@ -196,6 +196,22 @@ def test_escape_leaves_an_alternative_and_so_does_another_bscan(desk):
     np.testing.assert_array_equal(result.layer.data, before)
 
 
+@pytest.mark.parametrize("which", ["alternative", "eye – SPAD"])
+def test_an_alternative_whose_layers_are_removed_is_left(desk, which):
+    viewer, dock, result = desk
+    before = result.layer.data.copy()
+    result.layer.selected_label = 5
+    dock.correct.larger.click()
+    viewer.layers.remove(which)
+    press(viewer, Qt.Key.Key_T)
+    assert "No alternative is shown" in said(dock)
+    assert "alternative" not in viewer.layers
+    np.testing.assert_array_equal(result.layer.data, before)
+    if which == "alternative":
+        dock.correct.larger.click()
+        assert outlined(viewer).any()
+
+
 def test_the_keys_ask_for_the_part_under_the_pointer(desk):
     viewer, dock, result = desk
     viewer.cursor.position = (1, 7, 4)  # in the band of class 1, which is not selected
