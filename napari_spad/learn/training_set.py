@@ -114,6 +114,7 @@ class TrainingSet(QWidget):
         self._teller.told.connect(desk.say)
         self._make()
         desk.result_changed.connect(self._on_result)
+        desk.result_described.connect(self._on_described)
         desk.edited.connect(self._on_edit)
         desk.written.connect(lambda *_: self.refresh())
         self._on_result(desk.result)
@@ -207,6 +208,10 @@ class TrainingSet(QWidget):
             self.own.hide()
         self._on_structures()
         self.refresh()
+
+    def _on_described(self, result: Result) -> None:
+        if result is self.desk.result:  # it may have a structure more
+            self._on_result(result)
 
     def _on_edit(self, result: Result, edit: Edit) -> None:
         if result is not self.desk.result:

@@ -228,6 +228,19 @@ def test_what_was_chosen_for_a_result_is_there_again_after_a_look_at_another(pan
     assert panel.cases.annotated() == [*(n for n in every if n != every[SRF - 1]), "cyst"]
 
 
+def test_a_structure_that_was_just_added_goes_into_the_set(panel, tmp_path: Path, qtbot):
+    result = segment(panel, qtbot, stack(shape=SHAPE[1:]))
+    panel.cases._menu.actions()[IRF - 1].setChecked(False)
+    panel.cases.folder.choose(tmp_path / "set")
+    result.add_class("cyst")
+    panel.dock.desk.result_described.emit(result)  # as `+` above the scores does
+    result.layer.data_setitem((np.array([0]), np.array([0])), 6)
+    added(panel, qtbot, panel.cases.done)
+    [case] = read(tmp_path / "set")["train"]
+    assert case.annotated == (*(c.name for c in CLASSES[1:] if c.value != IRF), "cyst")
+    assert read_values(case)[0, 0] == 6
+
+
 def test_patients_share_no_split_and_the_second_validates(panel, tmp_path: Path, qtbot):
     panel.cases.folder.choose(tmp_path / "set")
     for seed in range(2):
