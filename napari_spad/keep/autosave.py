@@ -88,8 +88,9 @@ class Autosave(QObject):
         """Save this layer from now on; `saved` is where it was read back from."""
         tracked = self.tracked.get(id(layer))
         if tracked is None:
-            saved = saved or self.session.new_layer()
+            new, saved = saved is None, saved or self.session.new_layer()
             tracked = TrackedLayer(layer, saved, layer.data.shape, layer.data.dtype.str)
+            tracked.all_dirty = new  # also what nobody has touched yet
             self.tracked[id(layer)] = tracked
             for event in _described(layer):
                 event.connect(self._on_header)
