@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.desk import Desk, Result, annotator, form_layout, named
 from napari_spad.layers import (
+    Edit,
     leading_index,
     segmented,
     spacing_mm,
@@ -80,6 +81,7 @@ class ScoresPanel(QGroupBox):
         self.menu.handed_over.connect(self.show_segmentation)
         self.menu.structure_asked.connect(self._add_structure)
         desk.result_added.connect(self._on_result)
+        desk.edited.connect(self._on_edited)
         viewer.dims.events.current_step.connect(self._on_slice)
         viewer.layers.events.removed.connect(self._on_removed)
         self.compared.look()
@@ -153,6 +155,11 @@ class ScoresPanel(QGroupBox):
         self.structures.attend(result.layer, result.locked)
         if (name := annotator(self.desk)) and "annotator" not in result.layer.metadata:
             result.layer.metadata["annotator"] = name
+
+    def _on_edited(self, result: Result, edit: Edit) -> None:
+        """Undo and redo: of labels that are not seen napari tells nothing."""
+        if edit.kind != "stroke" and result.layer is self.live.segmentation:
+            self._on_stale()
 
     def _on_removed(self, event: Any) -> None:
         self.structures.forget(event.value)

@@ -58,6 +58,17 @@ def test_the_table_compares_with_the_reference(open_dock, qtbot):
     qtbot.waitUntil(lambda: cell(dock, "SRF", 3) != "…", timeout=5000)
 
 
+def test_what_is_undone_in_hidden_labels_is_scored(open_dock, qtbot):
+    _, dock = with_reference(open_dock, qtbot)
+    layer = dock.results[0].layer
+    layer.fill((*dock.desk.place(), 6, 0), 0)
+    layer.visible = False
+    qtbot.waitUntil(lambda: not dock.scores._quiet.isActive(), timeout=5000)
+    assert cell(dock, "SRF", 1) == "missed"
+    layer.undo()
+    qtbot.waitUntil(lambda: cell(dock, "SRF", 1) == "0.800", timeout=5000)
+
+
 def test_labels_that_a_person_chose_keep_their_role_while_images_are_clicked_on(open_dock, qtbot):
     viewer, dock = open_dock()
     dock.complete()
