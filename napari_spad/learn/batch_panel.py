@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_spad.desk import Desk, Result, named
-from napari_spad.layers import Source, is_image, open_source
+from napari_spad.layers import Source, is_image, open_source, segmented
 from napari_spad.learn.batch import Batch, Choices, LayerItem, image_files
 from napari_spad.learn.folder_row import FolderRow
 
@@ -40,7 +41,7 @@ class BatchPanel(QWidget):
         )
         self.layers = named(QPushButton("Segment open images"), "batch_layers")
         self.layers.setToolTip(
-            "All image layers, all B-scans; those that have a result of this model are skipped"
+            "All image layers, all B-scans; those that a result of this model has are skipped"
         )
         self.status = named(QLabel(), "batch_status")
         self.status.setWordWrap(True)
@@ -76,27 +77,37 @@ class BatchPanel(QWidget):
             self.desk.fail(error)
 
     def segment_layers(self) -> None:
-        """Segment the open image layers that have no result of this model."""
+        """Segment what no result of this model has of the open images; the rest stays."""
         try:
             choices = self._choices()
-            viewer, results = self.desk.viewer, self.desk.results
+            viewer, known = self.desk.viewer, {}
             images = [layer for layer in viewer.layers if is_image(layer)]
             found = [open_source(layer, viewer, whole_stack=True) for layer in images]
             if not found:
                 raise ValueError("Open an image first: File › Open, or File › Open Sample › SPAD")
-            left = [s for s in found if not any(r.fits(s, choices.model) for r in results)]
+            for source in found:
+                mine = [r for r in self.desk.results if r.fits(source, choices.model)]
+                if mine:
+                    fullest = max(mine, key=lambda r: len(_done(r)))
+                    known[id(source)] = fullest
+                    source.parts = tuple(
+                        part
+                        for part in source.parts
+                        if part.index not in _done(fullest) and fullest.untouched(part)
+                    )
+            left = [source for source in found if source.parts]
             if not left:
                 raise ValueError(
                     f"all {len(found)} open images have a result of this model; remove the one "
                     "that is to be made anew"
                 )
             items: list[Any] = [LayerItem(source) for source in left]
-            self._run(Batch(choices, items))
+            self._run(Batch(choices, items), known)
         except (ValueError, OSError) as error:
             self.desk.fail(error)
 
-    def _run(self, batch: Batch) -> None:
-        self._open = {}
+    def _run(self, batch: Batch, known: Mapping[int, Result] = MappingProxyType({})) -> None:
+        self._open = dict(known)
         self.status.clear()
         work: Any = batch  # the desk asks of a request that it can `work`
         self.desk.run(
@@ -135,3 +146,8 @@ class BatchPanel(QWidget):
     def _on_busy(self, busy: bool) -> None:
         self.folder.setEnabled(not busy)
         self.layers.setEnabled(not busy)
+
+
+def _done(result: Result) -> set[tuple[int, ...]]:
+    """B-scans of a result that a model has segmented."""
+    return segmented(result.layer) or set()

@@ -234,6 +234,22 @@ def test_all_open_images_get_a_result_once(panel, engine: Hashed, qtbot):
     assert "all 3 open images have a result" in panel.dock.footer.status.text()
 
 
+def test_of_an_open_image_that_was_segmented_in_part_the_rest_is_done(panel, engine, qtbot):
+    viewer, desk = panel.desk.viewer, panel.desk
+    viewer.add_image(bscan(1, (3, *SHAPE)), name="stack", axis_labels=AXES)
+    viewer.dims.set_current_step(0, 1)
+    run(panel, qtbot, panel.dock.form.button)  # this B-scan alone
+    (result,) = desk.results
+    result.layer.data_setitem((np.array([1, 2]), np.array([3, 3]), np.array([4, 4])), 4)
+    before, calls = result.layer.data.copy(), len(engine.calls)
+    assert run(panel, qtbot, panel.batch.layers) == "1 segmented."
+    assert len(engine.calls) - calls == 1
+    assert desk.results == [result]
+    np.testing.assert_array_equal(result.layer.data[0], fake_labels(bscan()))
+    np.testing.assert_array_equal(result.layer.data[1:], before[1:])  # by hand, too
+    assert [run["bscan"] for run in result.runs] == [[0], [1]]
+
+
 def test_an_open_image_with_other_pixels_since_gets_a_result_of_its_own(panel, qtbot):
     image = panel.desk.viewer.add_image(bscan(0), name="one")
     assert run(panel, qtbot, panel.batch.layers) == "1 segmented."
