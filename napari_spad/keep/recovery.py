@@ -222,7 +222,8 @@ def _make_result(desk: Desk, loaded: Loaded, source: Source) -> Result:
     for index, part in loaded.model.items():
         result.written[index] = part.written
         result.uncertainty.data[index] = part.uncertainty
-        if part.packed is not None:
+        at = result.part(index)
+        if part.packed is not None and part.packed.shape[1:] == (at.height, at.width):
             result.packed[index] = part.packed
     result.locked |= set(header["locked"])
     result.runs = _known(loaded)["provenance"]

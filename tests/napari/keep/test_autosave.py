@@ -382,6 +382,26 @@ def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(ope
     assert kept.saved.read_header()["model"] == "model"
 
 
+def test_a_bscan_that_is_padded_comes_back_with_what_the_model_said(open_desk, qtbot):
+    sizes = {"bscan_sizes": [(24, 36), (20, 30), (24, 25), (13, 36)]}
+    viewer, desk, panel = open_desk()
+    result = segment(desk, viewer.add_image(stack(), name="eye", metadata=sizes))
+    samples = {place: packed.samples() for place, packed in result.packed.items()}
+    assert samples[1,].shape == (2, 20, 30)
+    saved(panel, qtbot)
+    crash(panel)
+    viewer, desk, panel = open_desk()
+    viewer.add_image(stack(), name="eye", metadata=sizes)
+    offered(panel, qtbot)
+    press(panel, qtbot, "Recover")
+    assert "could not be read" not in recovered(desk, qtbot)
+    (back,) = desk.results
+    assert len(back.runs) == 4
+    for place, expected in samples.items():
+        np.testing.assert_array_equal(back.packed[place].samples(), expected)
+        assert back.untouched(back.part(place))
+
+
 def test_all_labels_of_an_image_are_joined_to_it_when_it_is_opened(open_desk, qtbot):
     viewer, desk, panel = open_desk()
     image = viewer.add_image(stack(), name="eye", **PLACED)

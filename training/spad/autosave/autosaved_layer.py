@@ -293,7 +293,8 @@ def _read_model(file: Path, index: Index, shape: Index) -> ModelPart:
     packed = None
     if "samples" in found:
         sizes = tuple(int(n) for n in found["samples_shape"])
-        if len(sizes) != 3 or sizes[1:] != shape[-2:]:
+        # A B-scan that is padded to the stack's size has samples of its own size.
+        if len(sizes) != 3 or sizes[1] > shape[-2] or sizes[2] > shape[-1]:
             raise ValueError(f"its samples are {sizes}, the layer's B-scans {shape[-2:]}")
         packed = Packed(found["samples"].tobytes(), sizes)
     provenance = parsed_json(found["provenance"].tobytes())

@@ -102,7 +102,7 @@ def on_volume(loaded: Loaded, folder: Any, volume: Any) -> Result:
         made = loaded.model.get((z,))
         if made is not None:
             proposal[z] = made.written
-            if made.packed is not None:
+            if made.packed is not None and made.packed.shape[1:] == labels.shape[1:]:
                 result.samples[z] = made.packed.samples()
         else:  # that it was by hand is known, and not what the model had said
             proposal[z][loaded.by_hand[z] != 0] = IGNORE
