@@ -129,7 +129,7 @@ class Resampling:
                 edits[place] = edits_for(labels, result.painted(part), len(result.classes))
                 edits[place] |= {"t0": t0}
                 if before == index or before in accepted:  # else from what was sampled there
-                    start = np.asarray(result.layer.data[result.part(before).region])
+                    start = np.asarray(result.layer.data[before])[: part.height, : part.width]
                     start = np.where(start < len(result.classes), start, 0)
                     edits[place]["start"] = start.astype(np.uint8)
             before = place

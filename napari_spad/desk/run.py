@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined, unused-ignore]
 
 from napari_spad.desk.background import EngineError, GeneratorWorker, explain
@@ -110,7 +112,7 @@ def segment_parts(
     for number, part in enumerate(parts, start=1):
         edits = dict(request.edits.get(part.index, {}))
         if request.onward and last is not None:
-            edits.setdefault("start", last)
+            edits.setdefault("start", _fitted(last, (part.height, part.width)))
         if number == 1:
             yield "reading the image…"
         place = part.index[-1] + FIRST if part.index else None
@@ -140,6 +142,14 @@ def segment_parts(
         yield Finished.of(part, made, (warning,) if warning else ())
     if bad:
         raise _told(bad, len(parts)) from bad[0].error
+
+
+def _fitted(labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """A label map at another B-scan's size: cut, or background below and at the right."""
+    out = np.zeros(shape, np.uint8)
+    both = tuple(slice(min(sizes)) for sizes in zip(labels.shape, shape, strict=True))
+    out[both] = labels[both]
+    return out
 
 
 @dataclass(frozen=True)

@@ -307,6 +307,19 @@ def test_carried_on_each_starts_from_the_one_before(desk, engine, qtbot):
     np.testing.assert_array_equal(result.layer.data, before)
 
 
+def test_it_is_carried_on_to_bscans_of_another_size(desk, engine, qtbot):
+    _, dock, result = desk
+    result.image.metadata["bscan_sizes"] = [(24, 36), (24, 36), (20, 30), (22, 36)]
+    labels = result.layer.data[1].copy()
+    dock.correct.many.setValue(2)
+    run(dock, qtbot, dock.correct.forth.click)
+    first, second = engine.calls[-2:]
+    np.testing.assert_array_equal(first["start"], labels[:20, :30])
+    smaller = np.pad(fake_labels(labels[:20, :30]), ((0, 2), (0, 6)))
+    np.testing.assert_array_equal(second["start"], smaller)
+    assert "B-scan 3 restarted from its neighbour" in said(dock)
+
+
 def test_at_the_end_of_the_stack_it_says_so(desk):
     viewer, dock, _ = desk
     viewer.dims.set_current_step(0, 3)
