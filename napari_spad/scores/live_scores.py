@@ -92,6 +92,7 @@ class LiveScores:
         if reference is not None and (why := mismatch(segmentation, reference)):
             raise ValueError(f"“{reference.name}” cannot be the reference: {why}")
         self.segmentation, self.reference = segmentation, reference
+        self._reference_edited = reference is not None and _undoable(reference)
         try:
             self._count_all()
         except ValueError:
@@ -169,7 +170,7 @@ class LiveScores:
         if self._rebuild or self.segmentation.data.shape != self._shape:
             edited = self._reference_edited
             self.watch(self.segmentation, self.reference or self._foreign)
-            self._reference_edited = edited
+            self._reference_edited |= edited
             changed = True
         else:
             changed = self._confusion.resync(self._prediction())
@@ -272,6 +273,11 @@ def _pixels(layer: Labels) -> NDArray[Any]:
             f"“{layer.name}” cannot be read ({str(error) or type(error).__name__}): no scores with "
             "it; open its file again, or choose another"
         ) from error
+
+
+def _undoable(layer: Labels) -> bool:
+    """Whether strokes in a layer can be undone or made again; no public name tells."""
+    return any(getattr(layer, name, ()) for name in ("_undo_history", "_redo_history"))
 
 
 def _turned(layer: Labels, other: Labels) -> bool:

@@ -177,6 +177,17 @@ def test_edits_of_the_reference_and_a_new_shape_are_followed():
         live.settle()
 
 
+def test_an_undo_in_a_reference_that_was_painted_in_before_is_followed():
+    layer, reference = result_layer(np.ones(SHAPE, np.uint8)), Labels(np.zeros(SHAPE, np.uint8))
+    reference.paint((1, 5, 5), 1)
+    live, _ = watch(layer, reference)
+    assert live.matrix(None)[1, 1] > 0
+    reference.undo()
+    assert live.settle()
+    np.testing.assert_array_equal(live.matrix(None), recount(live))
+    assert live.matrix(None)[1, 1] == 0
+
+
 def test_structures_are_matched_by_name_where_both_have_names():
     reference = np.zeros(SHAPE, np.uint8)
     reference[0], reference[1], reference[2] = 7, 2, 9
