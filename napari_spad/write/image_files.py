@@ -36,7 +36,7 @@ def write_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     if labels.ndim > 3:
         raise ValueError(
             f"“{layer_name(meta)}” has {labels.ndim} axes; a TIFF takes one B-scan or one stack: "
-            "right-click the layer, “Split Stack”, and save the stacks one by one"
+            "export it as PNG in the tab Keep, a file for each B-scan"
         )
     spacing = spacing_mm(meta, labels.ndim)
     extra: dict[str, Any] = {"axes": "ZYX"[-labels.ndim :]}

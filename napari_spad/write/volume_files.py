@@ -83,8 +83,8 @@ def _volume(data: Any, meta: Mapping[str, Any]) -> tuple[NDArray[Any], Grid]:
     labels = smallest(np.asarray(data))
     if labels.ndim > 3:
         raise ValueError(
-            f"“{layer_name(meta)}” has {labels.ndim} axes; a volume has three: right-click the "
-            "layer, “Split Stack”, and save the stacks one by one"
+            f"“{layer_name(meta)}” has {labels.ndim} axes; a volume has three: export it as PNG "
+            "in the tab Keep, a file for each B-scan"
         )
     if labels.dtype.itemsize > 4:
         raise ValueError(

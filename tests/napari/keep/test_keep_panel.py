@@ -87,6 +87,22 @@ def test_a_stack_as_png_is_a_file_a_bscan(desk, panel, qtbot, tmp_path):
             np.testing.assert_array_equal(np.asarray(picture), result.layer.data[z])
 
 
+def test_labels_of_several_stacks_are_exported_by_the_way_that_a_refusal_names(
+    desk, panel, qtbot, tmp_path
+):
+    many = np.arange(2 * 3 * 24 * 36).reshape(2, 3, 24, 36).astype(np.uint8) % 5
+    desk.viewer.add_labels(many, name="two")
+    failed = []
+    desk.failed.connect(failed.append)
+    for suffix in (".tif", ".nii.gz"):
+        export(panel, qtbot, suffix, tmp_path)
+        assert "export it as PNG in the tab Keep" in failed.pop()  # napari splits no labels
+    export(panel, qtbot, ".png", tmp_path)
+    for z in range(3):
+        with Picture.open(tmp_path / f"two_002_{z + 1:03d}.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), many[1, z])
+
+
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 def test_files_that_exist_are_asked_about(desk, panel, qtbot, tmp_path, suffix):
     result = segment(desk, desk.viewer.add_image(stack(), name="eye"))

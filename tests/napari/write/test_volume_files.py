@@ -264,7 +264,7 @@ def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path: Path, monke
         (write_nrrd, "a.nrrd"),
         (write_seg_nrrd, "a.seg.nrrd"),
     ):
-        with pytest.raises(ValueError, match="Split Stack"):
+        with pytest.raises(ValueError, match="as PNG in the tab Keep"):
             write(str(tmp_path / name), many, {"name": "many"})
         with pytest.raises(ValueError, match="-1"):
             write(str(tmp_path / name), np.full((4, 5), -1), {})
