@@ -12,6 +12,7 @@ colours, its B-scans as they were, and from napari in the place where its layer 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _label_map(path: Path, image: Any, pixels: NDArray[Any], notes: list[str]) -
     labels = pixels.T.reshape((1, 1, *pixels.T.shape)[-3:])
     if ours:
         labels = labels.reshape(told.get("shape") or labels.shape[labels.shape[0] == 1 :])
-        place = _place(path, image, labels.ndim)
+        place = _place(path, image, told.get("spacing_mm", [None] * 3)[-labels.ndim :])
     else:  # 3D Slicer's: its volume's B-scans, where this module opens the volume itself
         layout = Layout.of(told["layout"])
         labels = layout.stack(labels)
@@ -141,7 +142,7 @@ def _sidecar(
             classes.append(NamedValue(int(one["value"]), str(one["name"]), (red, green, blue)))
         facts = {k: v for k, v in (told.get("facts") or {}).items() if k in _FACTS}
         made = {key: told[key] for key in ("image", "classes", "provenance")}
-        spacing = [float(mm) for mm in told.get("spacing_mm") or ()]
+        spacing = [None if mm is None else float(mm) for mm in told.get("spacing_mm") or ()]
         layout = str(told.get("layout") or "k")
         Layout.of(layout)
         looks = {"features": class_features(classes), "colormap": colormap(classes)}
@@ -152,15 +153,19 @@ def _sidecar(
     return {
         "name": f"{made['image']} – labels",
         "shape": told["shape"],
-        "spacing_mm": spacing if len(spacing) == 3 else [None] * 3,
+        "spacing_mm": ([None] * 3 + spacing)[-3:],
         "layout": layout,
         "looks": looks,
         "metadata": {"spad": made, "annotator": str(told.get("annotator", "")), **facts},
     }
 
 
-def _place(path: Path, image: Any, axes: int) -> dict[str, Any]:
-    """Where the layer lay that `napari_spad.write` exported: the way back of its grid."""
+def _place(path: Path, image: Any, spacing: Sequence[float | None]) -> dict[str, Any]:
+    """Where the layer lay that `napari_spad.write` exported: the way back of its grid.
+
+    Of some axes only the sidecar may know that they are in mm: a header has one unit for all.
+    """
+    axes = len(spacing)
     to_lps = np.diag([-1.0, -1.0, 1.0])
     exact = [float(str(number)) for number in np.asarray(image.affine, np.float32).ravel()]
     affine = np.reshape(exact, (4, 4))  # 0.004, not what 32 bits make of it
@@ -170,8 +175,9 @@ def _place(path: Path, image: Any, axes: int) -> dict[str, Any]:
     if not (np.isfinite(affine).all() and lengths.all()):
         raise ValueError(f"{path.name}: its header gives its voxels no place; export it again")
     straight = np.array_equal(steps, np.diag(np.diag(steps))) and (np.diag(steps) > 0).all()
-    unit = "mm" if image.header.get_xyzt_units()[0] == "mm" else "pixel"
-    place = {"scale": np.diag(steps) if straight else lengths, "units": [unit] * axes}
+    in_mm = image.header.get_xyzt_units()[0] == "mm"
+    units = ["mm" if in_mm or length else "pixel" for length in spacing]
+    place = {"scale": np.diag(steps) if straight else lengths, "units": units}
     if straight:
         place["translate"] = origin
     else:

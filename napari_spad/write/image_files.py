@@ -41,12 +41,12 @@ def write_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     spacing = spacing_mm(meta, labels.ndim)
     extra: dict[str, Any] = {"axes": "ZYX"[-labels.ndim :]}
     options: dict[str, Any] = {}
-    if spacing is not None:
+    if spacing and spacing[-1] and spacing[-2]:
         extra |= {"unit": "mm"}
         options["resolution"] = (1 / spacing[-1], 1 / spacing[-2])
         options["resolutionunit"] = "NONE"
         if labels.ndim == 3:
-            extra["spacing"] = spacing[0]
+            extra |= {"spacing": spacing[0]} if spacing[0] else {"zunit": "pixel"}
     if labels.dtype == np.uint8:
         extra["LUTs"] = [palette(meta).T.copy()]
     imagej = labels.dtype in (np.uint8, np.uint16)  # ImageJ knows no larger integers
@@ -76,7 +76,9 @@ def write_png(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     image = Image.fromarray(labels)
     image.putpalette(palette(meta).tobytes())
     spacing = spacing_mm(meta, 2)
-    options = {} if spacing is None else {"dpi": (25.4 / spacing[1], 25.4 / spacing[0])}
+    options = {}
+    if spacing and spacing[0] and spacing[1]:
+        options["dpi"] = (25.4 / spacing[1], 25.4 / spacing[0])
     with replaced(Path(path)) as file:
         image.save(file, format="PNG", **options)
     return [path, write_sidecar(path, labels, meta)]

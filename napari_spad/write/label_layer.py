@@ -5,7 +5,6 @@ A writer gets a layer's data and its settings (`meta`), not the layer.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,39 +49,33 @@ def smallest(labels: NDArray[Any]) -> NDArray[Any]:
 # ---------------------------------------------------------------------- where it lies
 
 
-def _each_mm(meta: Mapping[str, Any], ndim: int) -> list[float]:
-    """Millimetres of one unit of each of the last `ndim` axes, NaN where it is no length."""
+def _mm(meta: Mapping[str, Any], ndim: int) -> NDArray[np.float64]:
+    """Millimetres of one unit of each of the last `ndim` axes, NaN where that is no length."""
     from pint import get_application_registry
 
-    units = meta.get("units")
-    if units is None or len(units) < ndim:
-        return [math.nan] * ndim
+    units = [str(u) for u in meta.get("units") or ()][-ndim:]
+    if len(units) != ndim:
+        return np.full(ndim, np.nan)
     registry: Any = get_application_registry()  # type: ignore[no-untyped-call]
-    lengths = [registry.Quantity(1, str(u)) for u in units][-ndim:]
-    known = [q.is_compatible_with("mm") for q in lengths]
-    return [
-        float(q.to("mm").magnitude) if mm else math.nan
-        for q, mm in zip(lengths, known, strict=True)
-    ]
+    lengths = [registry.Quantity(1, unit) for unit in units]
+    return np.array(
+        [q.to("mm").magnitude if q.is_compatible_with("mm") else np.nan for q in lengths]
+    )
 
 
-def _mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
-    """The same of all of them, None where one is no length."""
-    each = _each_mm(meta, ndim)
-    return None if any(map(math.isnan, each)) else tuple(each)
+def spacing_mm(meta: Mapping[str, Any], ndim: int) -> tuple[float | None, ...] | None:
+    """Spacing of the last `ndim` axes in mm, None of one whose unit is no length.
 
-
-def spacing_mm(meta: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
-    """Spacing of the last `ndim` axes in mm.
-
-    None where the units are no lengths, or a transform slants or stretches the pixels.
+    None where no axis has one, or a transform slants or stretches the pixels.
     """
     mm, scale = _mm(meta, ndim), meta.get("scale")
-    if mm is None or scale is None:
+    if scale is None or np.isnan(mm).all():
         return None
-    lengths = tuple(abs(float(s)) * f for s, f in zip(scale[-ndim:], mm, strict=True))
-    steps = grid_of(meta, ndim).directions[ndim - 1 :: -1]
-    return lengths if are_square(steps, np.array(lengths)) else None
+    steps = np.abs(np.asarray(scale[-ndim:], float))
+    grid = grid_of(meta, ndim)
+    if not are_square(grid.directions[ndim - 1 :: -1], steps * np.where(np.isnan(mm), 1, mm)):
+        return None
+    return tuple(None if np.isnan(length) else float(length) for length in steps * mm)
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,8 @@ class Grid:
     origin : array, (3,)
         Centre of the first pixel.
     in_mm : bool
-        Whether the numbers are millimetres; otherwise the layer's own, of unknown unit.
+        Whether the numbers are millimetres along every axis; otherwise, along some, the layer's
+        own, of unknown unit.
     """
 
     directions: NDArray[np.float64]
@@ -131,10 +125,10 @@ def grid_of(meta: Mapping[str, Any], ndim: int) -> Grid:
     mm = _mm(meta, ndim)
     matrix = np.eye(4)
     last = slice(own - ndim, own)
-    factor = np.asarray(mm if mm is not None else np.ones(ndim))[:, None]
+    factor = np.where(np.isnan(mm), 1, mm)[:, None]
     matrix[3 - ndim : 3, 3 - ndim : 3] = placed[last, last] * factor
     matrix[3 - ndim : 3, 3] = placed[last, own] * factor[:, 0]
-    return Grid(matrix[2::-1, 2::-1].T.copy(), matrix[2::-1, 3].copy(), mm is not None)
+    return Grid(matrix[2::-1, 2::-1].T.copy(), matrix[2::-1, 3].copy(), not np.isnan(mm).any())
 
 
 # ---------------------------------------------------------------------- what it means
@@ -213,14 +207,15 @@ def write_sidecar(path: str, labels: NDArray[Any], meta: Mapping[str, Any]) -> s
     if by_hand is not None:
         by_hand = np.asarray(by_hand).reshape(labels.shape)
     spacing = spacing_mm(meta, labels.ndim)
-    if spacing is None and _mm(meta, labels.ndim):  # nobody is to measure by the reader's scale
+    slanted = spacing is None and np.isfinite(_mm(meta, labels.ndim)).any()
+    if slanted:  # nobody is to measure by the reader's scale
         metadata = {key: value for key, value in metadata.items() if key != "scale"}
     elif "scale" in metadata and {"scale", "units"} <= {
         k for k, v in meta.items() if v is not None
     }:
         axes = min(labels.ndim, 3)
-        steps = zip(meta["scale"][-axes:], _each_mm(meta, axes), strict=True)
-        now = Scale.from_json(metadata["scale"]).now([abs(s) * mm for s, mm in steps], FROM_LAYER)
+        steps = np.abs(np.asarray(meta["scale"][-axes:], float)) * _mm(meta, axes)
+        now = Scale.from_json(metadata["scale"]).now(steps.tolist(), FROM_LAYER)
         metadata = {**metadata, "scale": now.as_json()}
     content = sidecar(
         labels=Path(path).name,

@@ -113,3 +113,29 @@ def test_a_sidecar_tells_of_padding(make_napari_viewer, engine, tmp_path: Path) 
         told.append(json.loads(Path(path).read_text("utf-8")).get("facts", {}))
     assert told[0]["bscan_sizes"] == [[24, 36], [10, 30]] * 2
     assert "bscan_sizes" not in told[1]
+
+
+def test_what_is_known_of_a_scale_is_written_where_an_axis_is_not(tmp_path: Path) -> None:
+    """Millimetres within the B-scan, and no distance between B-scans."""
+    import tifffile
+    from PIL import Image
+
+    from napari_spad.write.image_files import write_png, write_tiff
+
+    meta = {"scale": [1, 0.004, 0.0125], "units": ["pixel", "mm", "mm"]}
+    write_tiff(str(tmp_path / "a.tif"), np.zeros((2, 3, 4), np.uint8), meta)
+    told = json.loads((tmp_path / "a.spad.json").read_text("utf-8"))
+    assert told["spacing_mm"] == [None, 0.004, 0.0125]
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        calibration = file.imagej_metadata
+        assert file.pages[0].tags["XResolution"].value == (80, 1)
+        assert file.pages[0].tags["YResolution"].value == (250, 1)
+    assert (calibration["unit"], calibration["zunit"]) == ("mm", "pixel")
+    assert "spacing" not in calibration
+    write_png(str(tmp_path / "b.png"), np.zeros((1, 3, 4), np.uint8), meta)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["dpi"] == pytest.approx((25.4 / 0.0125, 25.4 / 0.004), abs=0.01)
+    meta = {"scale": [4, 1], "units": ["um", "pixel"]}
+    write_tiff(str(tmp_path / "c.tif"), np.zeros((3, 4), np.uint8), meta)
+    told = json.loads((tmp_path / "c.spad.json").read_text("utf-8"))
+    assert told["spacing_mm"] == [pytest.approx(0.004), None]

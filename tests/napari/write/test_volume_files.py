@@ -116,6 +116,7 @@ TURNED = {
     "rotated": {"rotate": (10, 20, 30)},
     "affine": {"affine": [[1, 0, 0, 5], [0, 0, 1, 6], [0, 1, 0, 7], [0, 0, 0, 1]]},
     "pixels": {"units": ("pixel",) * 3, "scale": (1, 1, 1)},
+    "no distance of B-scans": {"units": ("pixel", "mm", "mm"), "scale": (1, 0.004, 0.011)},
 }
 
 

@@ -46,7 +46,7 @@ def sidecar(
     labels: str,
     image: str,
     shape: Sequence[int],
-    spacing_mm: Sequence[float] | None,
+    spacing_mm: Sequence[float | None] | None,
     classes: Iterable[LabelClass | Mapping[str, Any]],
     provenance: Any,
     annotator: str = "",
@@ -62,7 +62,7 @@ def sidecar(
     shape : sequence of int
         Of the label image.
     spacing_mm : sequence of float or None
-        One number an axis; None where it is not known.
+        One number an axis, None for one that is not known; None where none is.
     classes : iterable of LabelClass, or of their JSON
         What the values mean.
     provenance : JSON value
