@@ -101,6 +101,23 @@ def test_duke_gives_the_layers_with_the_fluid_over_them(duke: Path, tmp_path: Pa
     assert json.loads((tmp_path / "cases" / "labels.json").read_text())["6"] == LAYERS[6] == "IS/OS"
 
 
+@pytest.mark.parametrize("structures", ["fluid", "layers"])
+def test_duke_s_columns_at_which_nobody_looked_are_not_free_of_fluid(
+    tmp_path: Path, structures: str
+) -> None:
+    src = tmp_path / "2015_BOE_Chiu"
+    src.mkdir()
+    for number in range(1, 6):
+        one = subject(number)
+        one["manualFluid1"][:, :4] = np.nan  # two columns more than the borders lack
+        savemat(src / f"Subject_{number:02}.mat", one)
+    cases = imported(["duke", "--structures", structures], src, tmp_path / "cases")
+    _, labels = cases["Subject_01_02"]
+    assert (labels[:, :4] == 255).all()
+    assert (labels[:, 4:-2] != 255).all()
+    assert (labels[20:23, 10:14] == (1 if structures == "fluid" else 8)).all()
+
+
 def test_duke_s_second_reader_is_the_second_reader(duke: Path, tmp_path: Path) -> None:
     cases = imported(["duke", "--reader", "2"], duke, tmp_path / "cases")
     assert not any(labels.any() for _, labels in cases.values())

@@ -118,12 +118,15 @@ def save_outlined(path: str, reader: str, out: str) -> None:
     except (ValueError, TypeError, OSError) as error:  # cells or texts in place of numbers
         text = str(error)
         sys.exit(text if path in text else f"{path}: holds no numbers ({text}); copy it again")
-    # NaN is no fluid.
-    np.savez(out, z=z, images=images, fluid=subject["fluid"][..., z] > 0, layers=borders)
+    pools = subject["fluid"][..., z]
+    fluid = np.where(np.isnan(pools), IGNORE, pools > 0).astype(np.uint8)
+    np.savez(out, z=z, images=images, fluid=fluid, layers=borders)
 
 
 def _outlined(path: Path, reader: int) -> Subject:
     """What a reader has outlined: ``z``, and of these B-scans ``images``, ``fluid``, ``layers``.
+
+    ``fluid`` is uint8: 0, 1, and 255 where the reader did not look.
 
     Read in a process of its own, since SciPy's reader crashes on some damaged files.
     """
@@ -209,10 +212,11 @@ def import_duke(
         subject = subjects[path]
         image, fluid = (np.ascontiguousarray(subject[k][..., n]) for k in ("images", "fluid"))
         if structures == "fluid":
-            labels = fluid.astype(np.uint8)
+            labels = fluid
         else:
             labels = layer_map(subject["layers"][..., n], image.shape[0])
-            labels[fluid & (labels != IGNORE)] = 8
+            labels[(fluid == 1) & (labels != IGNORE)] = 8
+            labels[fluid == IGNORE] = IGNORE
         patient = patients[path]
         return NewCase(
             f"{patient}_{subject['z'][n] + 1:02}",
