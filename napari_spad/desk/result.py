@@ -267,9 +267,9 @@ class Result:
         ValueError
             The name is taken or cannot be one, or there are too many structures.
         """
-        from spad.checkpoint import added_class
+        from spad.checkpoint import label_classes
 
-        new = added_class(self.classes, name.strip())
+        new = label_classes([*(c.name for c in self.classes), name.strip()])[-1]
         self.classes = (*self.classes, new)
         self._note(classes=[c.as_json() for c in self.classes])
         give_classes(self.layer, self.classes)

@@ -257,12 +257,12 @@ def named_values(names: Mapping[int, str]) -> list[NamedValue]:
     names : mapping of int to str
         From `spad.cases.label_names`: any values in 0..254, any texts.
     """
-    from spad.checkpoint import MAX_CLASSES, label_classes
+    from spad.checkpoint import MAX_CLASSES, label_classes, same_name
 
     shown = {0: "background"}
     for value, name in names.items():
         text = "".join(c if c.isprintable() else " " for c in name).strip()[:60]
-        taken = text in shown.values() and shown.get(value) != text
+        taken = any(same_name(text, n) for v, n in shown.items() if v != value)
         shown[value] = f"{text} ({value})" if taken or not text else text
     values = sorted(v for v in shown if v)
     out = [NamedValue(0, shown[0], (0, 0, 0))]

@@ -367,6 +367,27 @@ def test_accents_are_the_same_composed_or_not(tmp_path: Path) -> None:
     assert case.labels.is_file()
 
 
+def test_a_structure_is_the_same_however_its_accent_is_composed(tmp_path: Path) -> None:
+    """Folders of two systems: what is shown as one text trains, is added to and scored as one."""
+    one, other = "\xd6dem", "O\u0308dem"
+    for name in (one, other):
+        case = NewCase("a", labels_of(0), labels_of(0, 1), annotated=(name,))
+        write_folder(tmp_path / str(len(name)), [case], {0: "background", 1: name})
+    write_folder(tmp_path / str(len(other)), [NewCase("b", labels_of(0), labels_of(0, 1))],
+                 {0: "background", 1: one})  # fmt: skip
+    folders = [open_folder(tmp_path / str(len(name))) for name in (one, other)]
+    check(folders, None, ["train"])
+    check(folders, {"background": [0], "oedema": [other]}, ["train"])
+    assert folders[1].splits["train"][0].annotated == (one,)
+    for classes in (("background", one), ("background", other)):
+        for given in (None, {"background": [0], one: [1]}):
+            found = model_mapping(folders[1], classes, given=given)
+            assert class_table(folders[1].names, found)[:2].tolist() == [0, 1]
+    stored = {"background": ["background"], "fluid": [other]}
+    found = model_mapping(folders[0], ("background", "fluid"), stored=stored)
+    assert class_table(folders[0].names, found)[:2].tolist() == [0, 1]
+
+
 def test_a_structure_painted_as_255_is_told(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         path.write_bytes(image_files.png_bytes(labels_of(0, 255)))

@@ -9,7 +9,6 @@ from spad.checkpoint.labels import (
     IGNORE,
     MAX_CLASSES,
     LabelClass,
-    added_class,
     label_classes,
     left_and_right,
     meant_by,
@@ -61,6 +60,12 @@ def test_too_few_or_too_many_classes_are_refused_with_their_number_and_the_limit
 def test_a_repeated_name_is_refused_by_name():
     with pytest.raises(ValueError, match=r"'SRF'.*twice"):
         label_classes(["background", "SRF", "IRF", "SRF"])
+
+
+@pytest.mark.parametrize(("one", "other"), [("SRF", "srf"), ("\xd6dem", "O\u0308dem")])
+def test_names_that_people_take_for_the_same_are_no_two_classes(one, other):
+    with pytest.raises(ValueError, match=f"{one!r} and {other!r} differ in capitals or in"):
+        label_classes(["background", one, other])
 
 
 @pytest.mark.parametrize("value", [-1, 64, 255, 1.0, True, "1", None])
@@ -121,14 +126,6 @@ def test_of_names_that_differ_by_case_the_one_spelt_as_the_class_is_meant():
     found = {key: one and one.value for key, one in meant_by(names, classes[:3]).items()}
     assert found == {"a": None, "b": 1, "c": None, "d": 1}
     assert meant_by({"a": "srf"}, classes[:3])["a"].value == 1
-
-
-@pytest.mark.parametrize("name", ["srf", "e\u0301pithe\u0301lium"])
-def test_a_class_is_not_added_beside_its_twin(name):
-    names = ("background", "SRF", "épithélium")
-    with pytest.raises(ValueError, match="only by upper and lower case"):
-        added_class(label_classes(names), name)
-    assert added_class(label_classes(names), "IRF") == label_classes((*names, "IRF"))[3]
 
 
 def test_left_and_right_of_one_thing_are_found_by_their_names():

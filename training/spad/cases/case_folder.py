@@ -230,7 +230,7 @@ def label_names(path: Path, problems: list[str]) -> dict[int, str]:
             )
         elif not isinstance(name, str) or not name.strip():
             problems.append(f"{path}: value {key} has the name {short(name)}; give it a text")
-        elif name in names.values():
+        elif (name := composed(name)) in names.values():
             problems.append(f"{path}: the name {name!r} is given twice; names must differ")
         elif value in names:
             problems.append(f"{path}: value {value} is named twice; keep one name")
@@ -267,8 +267,9 @@ def _details(
                     f"{here}: spacing_mm {_shown(spacing)} is not [row, column] in mm, both above 0"
                 )
         if seen is not None:
-            if isinstance(seen, list) and all(one in names.values() for one in seen):
-                detail["annotated"] = tuple(seen)
+            texts = [composed(s) for s in seen if isinstance(s, str)] if type(seen) is list else []
+            if type(seen) is list and len(texts) == len(seen) and {*texts} <= {*names.values()}:
+                detail["annotated"] = tuple(texts)
             else:
                 problems.append(
                     f"{here}: annotated {_shown(seen)} is not a list of names from labels.json"

@@ -255,7 +255,7 @@ def _open(
     folder = open_folder(path)
     if folder.problems:
         raise CaseError(folder.problems)
-    if dict(folder.names) != dict(names):
+    if dict(folder.names) != {value: composed(name) for value, name in names.items()}:
         raise CaseError(
             [
                 f"{path / 'labels.json'}: has {_listed(folder.names)}, but the new cases have "

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         IGNORE,
         MAX_CLASSES,
         LabelClass,
-        added_class,
         label_classes,
         left_and_right,
         meant_by,

@@ -18,7 +18,6 @@ __all__ = [
     "IGNORE",
     "MAX_CLASSES",
     "LabelClass",
-    "added_class",
     "label_classes",
     "left_and_right",
     "meant_by",
@@ -124,13 +123,21 @@ def label_classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
     Raises
     ------
     ValueError
-        Fewer than two classes, more than 64, a repeated or an unprintable name.
+        Fewer than two classes, more than 64, a repeated or an unprintable name, or two that people
+        take for the same (`same_name`).
     """
     names = tuple(names)
     if not 2 <= len(names) <= MAX_CLASSES:
         raise ValueError(f"{len(names)} classes given; a model has 2 to {MAX_CLASSES}")
     if repeated := sorted({n for n in names if names.count(n) > 1}):
         raise ValueError(f"class names {repeated} are given twice; each needs a name of its own")
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(_folded(name), name)) != name:
+            raise ValueError(
+                f"the class names {other!r} and {name!r} differ in capitals or in the making of an "
+                "accent alone; rename one, or make both one class"
+            )
     taken = {_KNOWN[n] for n in names if n in _KNOWN}
     free = [c for c in _PALETTE if c not in taken] or list(_PALETTE)
     others = 0
@@ -147,30 +154,6 @@ def label_classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
             others += 1
         classes.append(LabelClass(value, name, color))
     return tuple(classes)
-
-
-def added_class(classes: Iterable[LabelClass], name: str) -> LabelClass:
-    """The class that a person adds to others: with the next value, and a free colour.
-
-    Parameters
-    ----------
-    classes : iterable of LabelClass
-        Numbered 0, 1, ..., background first.
-    name : str
-
-    Raises
-    ------
-    ValueError
-        The name is taken, perhaps but for upper and lower case, or cannot be one; or there are 64.
-    """
-    names = [c.name for c in classes]
-    if twin := next((n for n in names if n != name and same_name(n, name)), None):
-        raise ValueError(
-            f"“{name}” differs from the structure “{twin}” only by upper and lower case or by how "
-            "an accent is written, so a reference or a table cannot tell them apart: give it "
-            "another name"
-        )
-    return label_classes([*names, name])[-1]
 
 
 def same_name(one: str, other: str) -> bool:

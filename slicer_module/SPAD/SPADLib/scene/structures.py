@@ -18,7 +18,7 @@ import slicer
 import vtk
 
 from spad.cases import parsed_json
-from spad.checkpoint import LabelClass, added_class, same_name
+from spad.checkpoint import LabelClass, label_classes, same_name
 from SPADLib.scene.terminology import entry
 
 __all__ = [
@@ -130,7 +130,8 @@ def add_structure(segmentation: Any, name: str) -> LabelClass:
     alike = [s for s in names if same_name(names[s], name)]
     own = next((s for s in alike if names[s] == name), alike[0] if alike else None)
     lost = [c for c in classes[1:] if same_name(c.name, name) and c.value not in there.values()]
-    new = lost[0] if lost else added_class(classes, name if own is None else names[own])
+    called = name if own is None else names[own]
+    new = lost[0] if lost else label_classes([*(c.name for c in classes), called])[-1]
     if own is None:
         color = [level / 255 for level in new.color]
         own = inner.AddEmptySegment(segment_id(new.value), name, color)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.cases import Case, CaseError, CaseFolder
+from spad.cases import Case, CaseError, CaseFolder, composed
 from spad.checkpoint import IGNORE, MAX_CLASSES
 
 __all__ = [
@@ -191,8 +191,9 @@ def _members(members: Any) -> Sequence[Any]:
 
 def _value(member: Any, names: Mapping[int, str]) -> int | None:
     """Give the data set's value that a mapping's number or name stands for, if it has it."""
+    wanted = composed(member) if isinstance(member, str) else member
     for value, name in names.items():
-        if member == (name if isinstance(member, str) else value) and member is not True:
+        if wanted == (name if isinstance(member, str) else value) and member is not True:
             return value
     return None
 
@@ -228,10 +229,11 @@ def model_mapping(
         A class that the model does not have, or no mapping can be found.
     """
     found: dict[str, list[int | str]] = {}
+    own = {composed(name): name for name in classes}
     if given is not None:
-        found = {name: list(members) for name, members in given.items()}
-    elif set(folder.names.values()) <= set(classes):
-        found = {name: [name] for name in folder.names.values()}
+        found = {own.get(composed(name), name): list(members) for name, members in given.items()}
+    elif set(folder.names.values()) <= own.keys():
+        found = {own[name]: [name] for name in folder.names.values()}
     elif remembered := _remembered(folder, stored):
         found = remembered
     else:
@@ -260,8 +262,9 @@ def _remembered(folder: CaseFolder, stored: Any) -> dict[str, list[int | str]]:
     """
     found: dict[str, list[int | str]] = {}
     for name, members in stored.items() if isinstance(stored, Mapping) else ():
+        known = (composed(one) if isinstance(one, str) else one for one in _members(members))
         found[str(name)] = [
-            one for one in _members(members) if type(one) is int or one in folder.names.values()
+            one for one in known if type(one) is int or one in folder.names.values()
         ]
     said = [one for members in found.values() for one in members]
     whole = any(type(one) is int for one in said) or set(said) >= set(folder.names.values())
