@@ -308,9 +308,9 @@ def image_files(folder: Path, out: Path) -> list[FileItem]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; choose the folder of the images")
-    if folder.resolve() == out.resolve():
-        raise ValueError(f"the results would lie among the images in {folder}; choose another one")
     found = images_in(folder, _opens)
+    if out.resolve() in (folder.resolve(), *(path.parent.resolve() for path in found[:1])):
+        raise ValueError(f"the results would lie among the images in {out}; choose another one")
     if not found:
         raise ValueError(
             f"{folder} has no image that napari opens ({', '.join(SUFFIXES)}, or what its plugins "

@@ -205,6 +205,17 @@ def test_a_folder_that_makes_no_batch_is_refused(tmp_path: Path, make, match: st
         image_files(*make(folder))
 
 
+def test_of_a_case_folder_the_images_are_segmented_elsewhere(tmp_path: Path):
+    for name in ("images/a.tif", "masks/a.tif"):
+        (tmp_path / name).parent.mkdir()
+        tifffile.imwrite(tmp_path / name, bscan())
+    (tmp_path / "labels.json").write_text("{}")
+    (item,) = image_files(tmp_path, tmp_path / "out")
+    assert item.path == tmp_path / "images" / "a.tif"
+    with pytest.raises(ValueError, match="lie among the images"):
+        image_files(tmp_path, tmp_path / "images")
+
+
 def test_two_files_of_one_name_do_not_overwrite_each_other(scans: Path):
     tifffile.imwrite(scans / "EYE0.tif", bscan())
     items = image_files(scans, scans / "out")

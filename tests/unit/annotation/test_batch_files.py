@@ -21,6 +21,16 @@ def test_a_link_to_nothing_is_listed_so_that_it_is_told_and_one_to_a_folder_is_n
     assert [path.name for path in images_in(tmp_path, lambda path: True)] == ["a.png"]
 
 
+def test_of_a_case_folder_its_images_are_listed(tmp_path):
+    for name in ("labels.json", "images/a.png", "masks/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = images_in(tmp_path, lambda path: path.suffix == ".png")
+    assert found == [tmp_path / "images" / "a.png"]
+    (tmp_path / "labels.json").unlink()  # somebody's folder with a folder in it
+    assert images_in(tmp_path, lambda path: path.suffix == ".png") == []
+
+
 def test_results_are_named_after_their_image_and_two_of_one_name_do_not_meet():
     images = [Path("eye.png"), Path("Eye.tif"), Path("scan.nii.gz")]
     named = result_stems(images, lambda path: path.name.split(".")[0])

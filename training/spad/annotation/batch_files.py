@@ -14,13 +14,18 @@ __all__ = ["images_in", "result_stems"]
 def images_in(folder: Path, opens: Callable[[Path], bool]) -> list[Path]:
     """List the files directly in a folder that the host opens, by name; hidden ones are none.
 
-    A link whose target is gone is among them: it fails, and is told, as the file that it was.
+    Of a case folder, which has none itself, those in its ``images``. A link whose target is gone is
+    among them: it fails, and is told, as the file that it was.
     """
-    return [
+    found = [
         path
         for path in sorted(folder.iterdir())
         if (path.is_file() or is_dangling(path)) and not path.name.startswith(".") and opens(path)
     ]
+    within = folder / "images"
+    if not found and within.is_dir() and (folder / "labels.json").is_file():
+        return images_in(within, opens)
+    return found
 
 
 def result_stems(

@@ -58,7 +58,12 @@ __all__ = ["add_arguments", "input_files", "run", "segment_files"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``spad segment``."""
     add_model(parser)
-    parser.add_argument("files", nargs="+", metavar="FILES", help="images, .OCT, .img, or folders")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILES",
+        help="images, .OCT, .img, or folders of them; of a case folder its images",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the results")
     add_sampling(parser)
     parser.add_argument(
@@ -145,7 +150,7 @@ def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:
 
 
 def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Image files, in the order given; of a folder those directly in it, sorted.
+    """Image files, in the order given; of a folder those directly in it, or its cases', sorted.
 
     Raises
     ------
@@ -159,7 +164,7 @@ def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         if path.is_dir():
             inside = images_in(path, lambda file: file.suffix.lower() in suffixes)
             if not inside:
-                within = path / "images"  # of a case folder
+                within = path / "images"
                 remedy = f"give {within}" if within.is_dir() else "correct the path"
                 problems.append(f"{path}: has no {', '.join(suffixes)} file; {remedy}")
             found += inside
