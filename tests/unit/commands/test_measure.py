@@ -95,6 +95,20 @@ def test_a_typed_scale_and_the_centre(tmp_path: Path) -> None:
     assert "one single B-scan" in row["remark"]
 
 
+@pytest.mark.parametrize("depth", [3, 4])
+def test_planes_of_a_label_map_are_bscans_not_colours(tmp_path: Path, depth: int) -> None:
+    """As tifffile writes three or four of them when it is not told more."""
+    path = result(tmp_path, "few", scale=SCALE.as_json())
+    labels = np.zeros((depth, 30, 60), np.uint8)
+    labels[1:3, 10:15, 20:30] = 1
+    tifffile.imwrite(path, labels, photometric="rgb", planarconfig="separate")
+    told = path.with_name("few.spad.json")
+    told.write_text(json.dumps({**json.loads(told.read_text()), "shape": [depth, 30, 60]}))
+    assert main(["measure", str(path), "-o", str(tmp_path / "t.csv")]) == 0
+    row = table(tmp_path / "t.csv")[0]
+    assert float(row["volume [nL]"]) == pytest.approx(100 * 0.3 * 0.004 * 0.1 * 1000)
+
+
 @pytest.mark.parametrize("um", ["nan", "-4", "inf", "four"])
 def test_a_typed_scale_that_is_none_is_refused(tmp_path: Path, capsys, um: str) -> None:
     with pytest.raises(SystemExit):

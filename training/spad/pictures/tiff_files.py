@@ -99,7 +99,7 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
         photometric = page.photometric.name
         if photometric not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE"):
             raise LeftToPillow  # CMYK, YCbCr, CIELab
-        shape, axes = _axes(series)
+        shape, axes = _axes(series, slices=indexes)
         refuse_bomb(series.size * series.dtype.itemsize, path.stat().st_size)
         _refuse_holes(series)
         try:
@@ -152,11 +152,16 @@ def _turns(series: Any, depth: int) -> list[int]:
     return turns if len(set(turns)) > 1 else turns[:1]
 
 
-def _axes(series: Any) -> tuple[tuple[int, ...], str]:
-    """Shape and axes of a series without those of length 1, where it is an image or a stack."""
+def _axes(series: Any, slices: bool = False) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of a series without those of length 1, where it is an image or a stack.
+
+    `slices` says that planes are slices, where they may be colours as well.
+    """
     keep = [n > 1 or axis in "YX" for n, axis in zip(series.shape, series.axes, strict=True)]
     shape = tuple(int(n) for n, k in zip(series.shape, keep, strict=True) if k)
     axes = "".join(axis for axis, k in zip(series.axes, keep, strict=True) if k)
+    if axes == "SYX" and slices:
+        axes = "QYX"
     if axes == "SYX":  # what tifffile makes of a stack of 3 or 4 slices when not told better
         raise Refused(
             f"its {shape[0]} planes may be colours or the slices of a stack; save it with one page "
