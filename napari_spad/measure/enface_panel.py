@@ -27,7 +27,7 @@ from napari_spad.measure.maps import (
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
 from napari_spad.scale import source_of
-from spad.cases import foreign
+from spad.cases import foreign, luminance
 from spad.measuring import Grid, projection
 
 __all__ = ["EnFacePanel"]
@@ -178,7 +178,7 @@ class EnFacePanel(QWidget):
         except Exception as error:  # whatever the reader of a lazy layer raises
             self.view.empty = f"this B-scan cannot be read ({str(error) or type(error).__name__})"
             return None
-        image = image[..., :3].mean(-1) if facts.image.rgb else image
+        image = luminance(image) if facts.image.rgb else image
         line, layers = None, self.desk.viewer.layers
         for other in layers:
             if "vendor_lines" in other.metadata and source_of(other, layers) is facts.image:

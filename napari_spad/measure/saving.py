@@ -17,7 +17,7 @@ from napari_spad.layers import level_0
 from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.review import Reviews
 from spad.borders import by_region, missing_columns, thickness_rows
-from spad.cases import foreign, write_bytes
+from spad.cases import foreign, luminance, write_bytes
 from spad.checkpoint import plain_text
 from spad.measuring import as_rows, page_pdf, table_csv
 from spad.metrics import write_text
@@ -152,7 +152,7 @@ class Saving(QObject):
         def drawn() -> bytes:
             with foreign():
                 pixels = np.asarray(image)
-            pixels = pixels[..., :3].mean(-1) if rgb else pixels
+            pixels = luminance(pixels) if rgb else pixels
             return page_pdf(image=pixels.reshape(shape), **page)
 
         self._work.start(drawn, lambda pdf: self.write(path, pdf))

@@ -18,7 +18,8 @@ def measured(open_dock, qtbot):
             pixels = np.random.default_rng(0).integers(0, 200, shape).astype("uint8")
         units = ["mm" if s else "pixel" for s in mm]
         scale = [s or 1 for s in mm]
-        viewer.add_image(pixels, name="eye", scale=scale[-len(shape) :], units=units[-len(shape) :])
+        place = {"scale": scale[-len(shape) :], "units": units[-len(shape) :]}
+        viewer.add_image(pixels, name="eye", rgb=pixels.ndim > len(shape), **place)
         dock.form.whole.setChecked(True)
         segment(dock, qtbot)
         dock.panels.setCurrentWidget(dock.measure)

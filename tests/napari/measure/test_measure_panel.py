@@ -339,6 +339,19 @@ def test_a_page_is_written(measured, qtbot, tmp_path):
     assert path.read_bytes().startswith(b"%PDF")
 
 
+def test_the_page_shows_colours_as_the_model_saw_them(measured, qtbot, tmp_path, monkeypatch):
+    from napari_spad.measure import saving
+
+    pixels = np.zeros((*SHAPE, 3), np.uint8)
+    pixels[..., 1] = 100  # a mean would be 33
+    pages = []
+    monkeypatch.setattr(saving, "page_pdf", lambda **page: pages.append(page) or b"%PDF")
+    _, dock = measured(pixels=pixels)
+    dock.measure.saving.save_pdf(tmp_path / "page.pdf")
+    qtbot.waitUntil(lambda: bool(pages), timeout=20_000)
+    np.testing.assert_allclose(pages[0]["image"], np.full(SHAPE, 58.7), rtol=1e-5)
+
+
 def test_labels_without_their_image_are_measured_too(measured, qtbot):
     viewer, dock = measured()
     viewer.layers.remove("eye")

@@ -59,6 +59,15 @@ def test_a_colour_volume_is_taken_with_a_word(scene):
     assert "luminance" in source.said
 
 
+def test_a_colour_volume_is_pictured_in_its_luminance(scene):
+    from SPADLib.desk.png import thumbnail
+
+    array = np.zeros((1, 8, 8, 3), np.uint8)
+    array[..., :4, 0] = array[..., 4:, 1] = 200  # red, and a green that is brighter
+    picture = thumbnail(open_source(add_volume(array, kind="vtkMRMLVectorVolumeNode"), Layout()))
+    assert (picture[:, 4:] > picture[:, :4]).all()
+
+
 def sequence_of(scene, volume):
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
     sequence.SetDataNodeAtValue(volume, "0")

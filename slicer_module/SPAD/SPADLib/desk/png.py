@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from spad.cases import luminance
 from SPADLib.scene import Source
 
 __all__ = ["outlined_png", "png_bytes", "png_of", "thumbnail"]
@@ -41,7 +42,7 @@ def thumbnail(source: Source, bscan: int | None = None, side: int = SIDE) -> NDA
     at = source.depth // 2 if bscan is None else bscan
     image = np.asarray(source.stack[at], np.float64)
     if source.rgb:
-        image = image[..., :3].mean(-1)
+        image = luminance(image)
     step = max(-(-max(image.shape) // side), 1)
     rows, columns = (n // step * step for n in image.shape)
     blocks = image[:rows, :columns].reshape(rows // step, step, columns // step, step)

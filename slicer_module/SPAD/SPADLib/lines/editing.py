@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders import held_beside, moved, put_in_order, shift_between, shifted, with_band
+from spad.cases import luminance
 from SPADLib.desk import Desk, numbered
 from SPADLib.lines.curves import Curves
 from SPADLib.lines.line_set import LineSet
@@ -98,7 +99,7 @@ class Editing:
         stack = self.lines.layout.stack(array_of(volume))
         first, second = (np.asarray(stack[z], np.float32) for z in (source, bscan))
         if first.ndim == 3:
-            first, second = first.mean(2), second.mean(2)
+            first, second = luminance(first), luminance(second)
         shift = shift_between(first, second)
         plane = self.lines.plane(bscan)
         theirs = shifted(self.lines.plane(source), shift)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import vtk
 
+from spad.cases import luminance
 from spad.measuring import propose_fovea
 from SPADLib.scene import FOVEA, Result, array_of, open_source, referenced, to_world
 
@@ -35,5 +36,5 @@ def put_fovea(result: Result, bscan: float, column: float) -> Any:
 def proposed(result: Result, spacing_mm: tuple[float, float, float]) -> tuple[float, float] | None:
     """Where the fovea probably is, (B-scan, column), by the retina's pit; None where none is."""
     source = open_source(result.volume, result.layout)
-    image = source.stack.mean(3) if source.rgb else source.stack
+    image = luminance(source.stack) if source.rgb else source.stack
     return propose_fovea(image, spacing_mm, inverted=source.inverted)

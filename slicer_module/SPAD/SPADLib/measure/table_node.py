@@ -8,7 +8,7 @@ from typing import Any
 import vtk
 
 from spad.borders import by_region, missing_columns, thickness_rows
-from spad.cases import write_bytes
+from spad.cases import luminance, write_bytes
 from spad.checkpoint import NOTICE
 from spad.measuring import as_rows, page_pdf, partly, table_csv
 from spad.metrics import write_text
@@ -96,7 +96,7 @@ def to_pdf(measures: ResultMeasures, path: Path) -> None:
     of_these = partly(len(result.segmented), result.depth)
     try:
         pdf = page_pdf(
-            image.mean(3) if image.ndim == 4 else image, result.labels(), called, live,
+            luminance(image) if image.ndim == 4 else image, result.labels(), called, live,
             measures.scale, title=result.segmentation.GetName(), facts=facts,
             layers=by_region(layers), noted=[*filter(None, [of_these, missing_columns(layers)])],
         )  # fmt: skip
