@@ -201,7 +201,8 @@ def test_a_run_gives_back_what_it_held_of_a_gpu(segmenter, monkeypatch, bscan, u
 
 def test_the_ladder_ends(tiny):
     plan, rungs = Plan(GPU, 8, 8), []
-    while (rung := smaller(plan, (1024, 768), 32, 8)) is not None:
+    first = plan
+    while (rung := smaller(plan, first, (1024, 768), 32)) is not None:
         plan = rung[0]
         rungs.append((plan.slices, plan.chains, plan.tile_px, plan.device))
     assert rungs[:6] == [(n, 8, None, GPU) for n in (4, 2, 1)] + [
@@ -209,6 +210,19 @@ def test_the_ladder_ends(tiny):
     ]
     assert rungs[6:9] == [(1, 1, 512, GPU), (1, 1, 256, GPU), (1, 8, None, CPU)]
     assert rungs[-1] == (1, 1, 256, CPU)
+
+
+def test_a_grid_that_was_tiled_from_the_start_is_so_on_the_cpu(segmenter, monkeypatch, bscan):
+    """Else its labels would depend on what else fills the GPU's memory."""
+    image = bscan((128, 64))
+    expected = segmenter(grid_px=64 * 64, tile_px=64).segment(image)
+    full = segmenter(grid_px=64 * 64, tile_px=64)
+    scarce(monkeypatch, full, lambda *_: False)
+    result, said, _ = told(full, image)
+    assert said[-1].endswith("the CPU")
+    agree(result, expected)
+    plan, _ = smaller(Plan(GPU, 1, 1, 8 * 32), Plan(GPU, 4, 8, 1024), (8192, 2048), 32)
+    assert plan == Plan(CPU, 1, 8, 1024)
 
 
 def test_a_large_grid_is_tiled_from_the_start(segmenter, bscan):

@@ -81,7 +81,7 @@ class Runner:
         self._own, self._frame, self._times = model, frame, times
         self._chains, self._seed = chains, seed
         self.devices: list[str] = []
-        self.plan = first_plan(
+        self.plan = self._first = first_plan(
             limits, model.card, frame.padded, depth=depth, chains=chains, device=model.device
         )
         self._model = self._make()
@@ -167,7 +167,7 @@ class Runner:
     def _climb_down(self, reason: str) -> str:
         """Take the next rung of the ladder, and say so."""
         last = self.plan
-        rung = smaller(last, self._frame.padded, self._own.card.network.stride, self._chains)
+        rung = smaller(last, self._first, self._frame.padded, self._own.card.network.stride)
         self._model = self._own  # lets go of tiles and copies
         self._own.forget()
         release(last.device)

@@ -100,8 +100,8 @@ def first_plan(
     return Plan(device, min(max(slices, 1), depth), chains, side)
 
 
-def smaller(last: Plan, grid: tuple[int, int], stride: int, chains: int) -> tuple[Plan, str] | None:
-    """The next rung of the ladder for so many chains in all, and its name; None at its foot."""
+def smaller(last: Plan, first: Plan, grid: tuple[int, int], stride: int) -> tuple[Plan, str] | None:
+    """The next rung of the ladder that began with ``first``, and its name; None at its foot."""
     if last.slices > 1:
         return replace(last, slices=last.slices // 2), f"slices at once: {last.slices // 2}"
     if last.chains > 1:
@@ -110,7 +110,7 @@ def smaller(last: Plan, grid: tuple[int, int], stride: int, chains: int) -> tupl
     if side >= _SMALLEST_TILE * stride:
         return replace(last, tile_px=side), f"tiles of {side} pixels"
     if last.device != CPU:
-        return Plan(CPU, 1, chains), "the CPU"
+        return replace(first, device=CPU, slices=1), "the CPU"
     return None
 
 
