@@ -20,7 +20,7 @@ from napari_spad.desk import Finished, Request, explain, model_tag, segment_part
 from napari_spad.layers import Source, class_features, colormap, open_source
 from napari_spad.write import refuse_long_name, write_png, write_tiff
 from spad.annotation import RunProgress, images_in, result_stems, seconds_left
-from spad.cases import read_json
+from spad.cases import case_spacing, read_json
 from spad.inference import Engine, ServerError, open_model
 from spad.pictures import SUFFIXES
 from spad.pictures import image_files as pictures
@@ -105,7 +105,9 @@ class FileItem:
         layer = Image(data, **options)
         layer.name = self.path.name
         nowhere: Any = SimpleNamespace(dims=SimpleNamespace(point=(0.0,) * layer.ndim))
-        return open_source(layer, nowhere, whole_stack=True)
+        source = open_source(layer, nowhere, whole_stack=True)
+        source.notes += layer.metadata.get("notes", ())
+        return source
 
     def is_done(self, choices: Choices, sha256: str, steps: int) -> bool:
         """Whether the result is there, made by this checkpoint with these settings.
@@ -152,6 +154,7 @@ class FileItem:
             "colormap": colormap(classes),
             "features": class_features(classes),
             "metadata": {
+                **source.layer.metadata,  # scale, eye, fovea: of the rest nothing is written
                 "spad": {
                     "image": self.path.name,
                     "classes": [c.as_json() for c in classes],
@@ -162,7 +165,7 @@ class FileItem:
                         ),
                         key=lambda run: run["bscan"],
                     ),
-                }
+                },
             },
         }
         self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -342,7 +345,10 @@ def _picture(path: Path) -> tuple[Any, dict[str, Any]]:
     if pixels.dtype.kind == "b":
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     planes = pixels.ndim - colour
-    return pixels, {"rgb": colour, "axis_labels": ("B-scan", "row", "column")[-planes:]}
+    options = {"rgb": colour, "axis_labels": ("B-scan", "row", "column")[-planes:]}
+    if planes == 2 and (spacing := case_spacing(path)) is not None:
+        options |= {"scale": spacing, "units": ["mm", "mm"]}
+    return pixels, options
 
 
 def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -359,7 +365,16 @@ def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
         raise ValueError("holds no image; open it in napari to see what it is")
     data, options = (*found[0], {})[:2]
     known = {"rgb", "scale", "translate", "units", "axis_labels", "metadata", "multiscale"}
-    return data, {k: v for k, v in options.items() if k in known}
+    kept = {k: v for k, v in options.items() if k in known}
+    if len(found) > 1:
+        names = [f"“{one[1].get('name', '')}”" if len(one) > 1 else "“”" for one in found]
+        note = (
+            f"{path.name} holds {len(found)} images, of which the first is segmented, {names[0]}; "
+            f"open it in napari for {', '.join(names[1:])}"
+        )
+        told = kept.get("metadata") or {}
+        kept["metadata"] = {**told, "notes": [*told.get("notes", ()), note]}
+    return data, kept
 
 
 def _kind(layer_data: tuple[Any, ...]) -> str:

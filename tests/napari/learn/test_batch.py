@@ -18,6 +18,7 @@ from PIL import Image as Picture
 from napari_spad.learn.batch import image_files
 from spad.checkpoint.safetensors_file import sha256
 from spad.inference import ServerError
+from spad.measuring import Scale
 
 pytestmark = pytest.mark.gui
 
@@ -223,6 +224,42 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(scans: Path):
 
 
 AXES = ("B-scan", "row", "column")
+
+
+def test_of_a_file_with_both_eyes_the_first_is_segmented_and_the_other_named(
+    panel, tmp_path: Path, qtbot, monkeypatch
+):
+    scale = Scale.of((0.24, 0.004, 0.012), "derived", "from the scan angle of a medium eye")
+    eyes = [
+        (bscan(5, (4, *SHAPE)), {"name": f"OCT {eye}", "metadata": {
+            "notes": ["it was exported in part"], "eye": eye, "scale": scale.as_json(),
+            "patient": "P-1", "date": "2026-01-31"}})
+        for eye in ("OD", "OS")
+    ]  # fmt: skip
+    monkeypatch.setattr("npe2.read", lambda *_, **__: eyes)
+    monkeypatch.setattr("napari_spad.learn.batch._opens", lambda path: True)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "both.e2e").write_bytes(b"")
+    panel.batch.images.choose(tmp_path / "in")
+    said = run(panel, qtbot)
+    assert "it was exported in part (1 of them)" in said
+    assert "both.e2e holds 2 images, of which the first is segmented, “OCT OD”" in said
+    assert said.endswith("open it in napari for “OCT OS” (1 of them)")
+    text = (tmp_path / "in" / "spad" / "both.spad.json").read_text("utf-8")
+    told = json.loads(text)
+    assert told["facts"] == {"scale": scale.as_json(), "eye": "OD"}  # as an export tells
+    assert "P-1" not in text
+
+
+def test_a_case_s_spacing_is_that_of_its_result(panel, tmp_path: Path, qtbot):
+    (tmp_path / "images").mkdir()
+    Picture.fromarray(bscan()).save(tmp_path / "images" / "a.png")
+    (tmp_path / "labels.json").write_text("{}")
+    (tmp_path / "cases.json").write_text(json.dumps({"a": {"spacing_mm": [0.004, 0.012]}}))
+    panel.batch.images.choose(tmp_path)
+    assert run(panel, qtbot) == "1 segmented."
+    told = json.loads((tmp_path / "spad" / "a.spad.json").read_text("utf-8"))
+    assert told["spacing_mm"] == [0.004, 0.012]
 
 
 def test_all_open_images_get_a_result_once(panel, engine: Hashed, qtbot):
