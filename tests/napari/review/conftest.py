@@ -16,9 +16,15 @@ def engine(tmp_path: Path) -> Doubting:
 
 
 @pytest.fixture
-def review(open_dock, qtbot):
-    """Open a stack in the dock, segment it whole, and wait until it is judged."""
+def review(open_dock, qtbot, monkeypatch):
+    """Open a stack in the dock, segment it whole, and wait until it is judged.
+
+    However long that takes, no B-scan is seen by lying on screen.
+    """
+    from napari_spad.review import records
     from napari_spad.review.review_panel import ReviewPanel
+
+    monkeypatch.setattr(records, "LOOK_MS", 24 * 3600 * 1000)
 
     def opened(data=None, *, segment=True, **settings):
         viewer, dock = open_dock()

@@ -14,7 +14,8 @@ from reviewed import close, looks, press, queue_of, record, shown
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
 
-def test_what_was_on_screen_for_a_while_was_seen(review, qtbot):
+def test_what_was_on_screen_for_a_while_was_seen(review, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_spad.review.records.LOOK_MS", 50)
     viewer, dock, panel = review()
     viewer.dims.set_current_step(0, 4)
     assert queue_of(dock, panel).state[(4,)] == "not seen"
