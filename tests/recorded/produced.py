@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
-RECORDED_ON = {"torch": "2.13.0+cpu", "cpu": "AVX512"}
+RECORDED_ON = {"torch": "2.13.0+cpu", "cpu": "AVX512", "threads": "1"}
 """What the record and the files of 0.1 were made on."""
 OPENCV = 5
 """The OpenCV of the record: version 4 warps and resizes pictures by other weights."""
@@ -79,7 +80,11 @@ SAMPLES = 6  # numbers of the training samples whose pixels are recorded: 0 and 
 
 def machine() -> dict[str, str]:
     """What rounding depends on."""
-    return {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
+    return {
+        "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),  # what OpenMP began with, not what it has
+    }
 
 
 def summary(array: Any) -> dict[str, Any]:

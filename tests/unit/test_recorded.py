@@ -1,7 +1,8 @@
 """The program still produces what version 0.1 produced: `tests/recorded` holds the record.
 
 Integers must be equal anywhere. What passes through floating point must be equal to the bit where
-torch and the processor's instructions are those of the record; elsewhere it may round otherwise.
+torch, the processor's instructions and the threads are those of the record; elsewhere it may round
+otherwise.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ def test_label_maps_of_the_shipped_models_are_as_recorded(model: str) -> None:
         for name, labels in found.items():
             expected = recorded[name]
             assert (labels.shape, labels.dtype) == (expected.shape, expected.dtype), name
+            if name.endswith("uncertainty") and not SAME:  # percents, of which a bit makes the next
+                away = np.abs(labels.astype(int) - expected)
+                assert np.mean(away <= 1) >= 0.995, name
+                assert away.max() <= 5, name
+                continue
             same = np.mean(labels == expected)
             assert same == 1 if SAME else same >= 0.999, f"{name}: {1 - same:.3%} of the pixels"
 
@@ -90,9 +96,9 @@ def test_a_short_training_run_is_as_recorded(
         return
     assert [step for step, _ in found["losses"]] == [step for step, _ in recorded["losses"]]
     for (_, loss), (_, expected) in zip(found["losses"], recorded["losses"], strict=True):
-        assert loss == pytest.approx(expected, rel=1e-4)
+        assert loss == pytest.approx(expected, rel=1e-3)
     for one, expected in zip(found["validations"], recorded["validations"], strict=True):
         dice, wanted = one.pop("Dice"), expected.pop("Dice")
         assert one == expected
         for name, (images, value) in wanted.items():
-            assert dice[name] == [images, pytest.approx(value, abs=2e-3)]
+            assert dice[name] == [images, pytest.approx(value, abs=1e-2)]
