@@ -143,10 +143,12 @@ def _write_all(
     splits, details, patients = _open(path, names)
     written: dict[str, str] = {}
     kept: dict[str, Path] = {}
+    places = {name: split for split, members in splits.items() for name in members["images"]}
+    alike = {_file_system(name): name for name in places}
     try:
         for case in cases:
             split = _split_of(case, splits, patients)
-            _refuse(path, case, names, split, splits, patients, replace)
+            _refuse(path, case, names, split, (places, alike, patients), replace)
             if not written:
                 for part in ("images", "masks"):
                     (path / part).mkdir(parents=True, exist_ok=True)
@@ -154,7 +156,9 @@ def _write_all(
             if (old := _write_case(path, case, encode)) is not None:
                 kept[case.name] = old
             members = splits.setdefault(split, {"patients": [], "images": []})
-            _append(members["images"], case.name)
+            if case.name not in places:
+                members["images"].append(case.name)
+                places[case.name], alike[_file_system(case.name)] = split, case.name
             if case.patient is not None:
                 _append(members.setdefault("patients", []), case.patient)
             patients[_whose(case)] = split
@@ -309,23 +313,25 @@ def _refuse(
     case: NewCase,
     names: Mapping[int, str],
     split: str,
-    splits: Mapping[str, Mapping[str, list[str]]],
-    patients: Mapping[str, str],
+    known: tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]],
     replace: bool,
 ) -> None:
-    """Raise all reasons why a case cannot be written."""
+    """Raise all reasons why a case cannot be written.
+
+    What is known: the split of each case, the case of each name as file systems take it, and the
+    split of each patient.
+    """
+    places, alike, patients = known
     problems = faults(case, names)
-    where = [split for split, members in splits.items() if case.name in members["images"]]
-    others = (name for members in splits.values() for name in members["images"])
-    alike = composed(case.name).lower()
-    if twin := next((o for o in others if o != case.name and composed(o).lower() == alike), ""):
+    where = places.get(case.name)
+    if (twin := alike.get(_file_system(case.name), case.name)) != case.name:
         problems.append(
             f"{twin!r} is there, and Windows and macOS take both for one file; rename it"
         )
-    taken = bool(where) or any(_files(path / part, case.name) for part in ("images", "masks"))
+    taken = where is not None or any(_files(path / part, case.name) for part in ("images", "masks"))
     if taken and not replace:
         problems.append("a case of this name exists; rename it, or ask to replace it")
-    other = (where or [patients.get(_whose(case), split)])[0]
+    other = where or patients.get(_whose(case), split)
     if other != split:
         problems.append(
             f"its patient is in split {other!r}; write it to that split instead of {split!r}, "
@@ -333,6 +339,11 @@ def _refuse(
         )
     if problems:
         raise CaseError([f"{path}: case {case.name!r}: {problem}" for problem in problems])
+
+
+def _file_system(name: str) -> str:
+    """What all names have in common that some file systems take for one."""
+    return composed(name).lower()
 
 
 def _files(folder: Path, name: str) -> list[Path]:
