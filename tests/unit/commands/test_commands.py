@@ -279,6 +279,25 @@ def write(path: Path, shape: tuple[int, ...] = (40, 90)) -> NDArray[Any]:
     return image
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--samples", 65), "65 samples asked for; choose 1 to 64"),
+        (("--steps", 5000), "5000 steps asked for; this model allows 1.."),
+    ],
+)
+def test_numbers_that_no_file_can_be_segmented_with_are_refused_once(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words, said: str
+) -> None:
+    write(tmp_path / "a.png")
+    write(tmp_path / "b.png")
+    out = tmp_path / "out"
+    text = refused(capsys, "segment", model, tmp_path, "-o", out, *words)
+    assert text.startswith(f"spad: {said}")
+    assert len(text.splitlines()) == 1
+    assert not out.exists()
+
+
 def test_images_and_stacks_are_segmented(model: Path, tmp_path: Path) -> None:
     write(tmp_path / "in" / "a.png")
     write(tmp_path / "in" / "b.tif", (3, 40, 90))
@@ -501,7 +520,7 @@ def test_nothing_is_overwritten(
     assert main(["segment", str(model), str(source), "-o", str(out), *map(str, fast)]) == 0
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     text = refused(capsys, "segment", model, source, "-o", out, *fast)
-    remedy = "choose another output folder, or --overwrite"
+    remedy = "choose another output folder, --workers 1 to go on where a run ended, or --overwrite"
     assert text == f"spad: {out / 'a.png'} exists; {remedy}\n"
     for name in ("b.png", "c.png", "new.png"):
         write(tmp_path / name)

@@ -45,7 +45,7 @@ from spad.commands.options import (
     sampling,
     say,
 )
-from spad.inference import drained, is_out_of_memory
+from spad.inference import drained, is_out_of_memory, refuse_sampling
 from spad.pictures import SCANS, CubeSize, image_files
 from spad.remote import model_on
 
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _job(args: argparse.Namespace) -> SegmentJob:
     path = model_on(args.model, args.device).resolve()
-    read_card(path)  # says what is wrong with it
+    refuse_sampling(read_card(path), args.samples, args.steps)  # says what is wrong with the card
     return SegmentJob(
         model=str(path), sha256=sha256(path), out=str(args.out.resolve()), options=sampling(args),
         device=args.device, uncertainty=args.uncertainty, overwrite=args.overwrite,
@@ -286,6 +286,7 @@ def _refuse(images: list[Path], out: Path, overwrite: bool, uncertainty: bool) -
         others = len(older) - 1
         also = f", and results of {count(others, 'other file')}" if others else ""
         first = next(iter(older.values()))
-        problems.append(f"{first} exists{also}; choose another output folder, or --overwrite")
+        remedy = "choose another output folder, --workers 1 to go on where a run ended"
+        problems.append(f"{first} exists{also}; {remedy}, or --overwrite")
     if problems:
         raise CaseError(problems)

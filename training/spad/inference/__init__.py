@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_model,
     )
     from spad.inference.letterbox import frame_of, normalise
+    from spad.inference.request import refuse_sampling
     from spad.inference.segmentation import (
         AnySegmenter,
         Segmentation,

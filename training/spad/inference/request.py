@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.chain import times_of_use
-from spad.checkpoint import IGNORE
+from spad.checkpoint import IGNORE, Card
 from spad.inference.model import Model
 from spad.inference.stack import Stack, seed_number, whole_number
 
-__all__ = ["Request", "checked", "held_pixels", "restore_edits"]
+__all__ = ["Request", "checked", "held_pixels", "refuse_sampling", "restore_edits"]
 
 MAX_SAMPLES = 64
 
@@ -58,6 +58,14 @@ class Request:
         return {name: edit[z] for name, edit in self.edits.items()}
 
 
+def refuse_sampling(card: Card, samples: int | None, steps: int | None) -> None:
+    """Raise a ValueError for numbers of chains and of steps that a model does not take."""
+    if samples is not None and not 1 <= samples <= MAX_SAMPLES:
+        raise ValueError(f"{samples} samples asked for; choose 1 to {MAX_SAMPLES}")
+    if steps is not None and not 1 <= steps <= card.schedule.steps:
+        raise ValueError(f"{steps} steps asked for; this model allows 1..{card.schedule.steps}")
+
+
 def checked(
     model: Model,
     image: Any,
@@ -84,8 +92,7 @@ def checked(
     steps = whole_number("steps", card.sampling.steps if steps is None else steps)
     seed, t0 = seed_number(seed), None if t0 is None else whole_number("t0", t0)
     first_slice = whole_number("first_slice", first_slice)
-    if not 1 <= n <= MAX_SAMPLES:
-        raise ValueError(f"{n} samples asked for; choose 1 to {MAX_SAMPLES}")
+    refuse_sampling(card, n, steps)
     if first_slice < 0:
         raise ValueError(f"first_slice is {first_slice}; choose 0 or more")
     stack = Stack(image, rgb, first_slice)
