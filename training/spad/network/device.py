@@ -91,7 +91,7 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 def learns_by_planes(x: Tensor) -> bool:
     """Whether weights learn quicker from planes, one a channel, than with channels last."""
-    if x.device.type != "cpu" or not torch.is_grad_enabled():
+    if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     # oneDNN has that gradient for channels last from AVX-512 on; elsewhere nobody measured.
     return torch.backends.cpu.get_cpu_capability() == "AVX2"
