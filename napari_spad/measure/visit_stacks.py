@@ -134,7 +134,8 @@ class VisitStack:
         self._told = self._facts_now()
         said = (*filter(None, [self.partly]), *remarks(live, facts.scale))
         fovea = {"fovea": "" if facts.fovea is None else facts.fovea.in_files}
-        return Visit(name, facts.date, live.rows(), facts.scale, facts.eye, said, fovea)
+        rows, extent = live.rows(), live.extent_mm
+        return Visit(name, facts.date, rows, facts.scale, facts.eye, said, fovea, extent)
 
 
 def stacks(measures: StackMeasures) -> list[Labels]:

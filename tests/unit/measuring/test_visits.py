@@ -56,6 +56,14 @@ def test_visits_are_put_in_order_or_refused_in_words() -> None:
     assert "no dates are known" in said
 
 
+def test_scans_of_another_extent_are_remarked() -> None:
+    """The total volume of a larger scan is of more retina."""
+    same = [visit("a", extent_mm=(5.8, 8.8)), visit("b", extent_mm=(5.9, 8.7)), visit("c")]
+    assert "reach over" not in " ".join(visit_remarks(same))
+    said = " ".join(visit_remarks([*same, visit("d", extent_mm=(4.4, 8.8))]))
+    assert "the scans reach over 4.4 x 8.8 to 5.9 x 8.7 mm: the total is of what each shows" in said
+
+
 def test_circles_that_were_scanned_in_part_at_one_visit_are_remarked() -> None:
     labels = np.zeros((26, 30, 60), np.uint8)
     labels[:, 10:15] = 1

@@ -153,7 +153,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     name = sidecar.name.removesuffix(_END)
     of_these = partly(_segmented(told.get("provenance")), len(values))
     notes = (*left_out, *filter(None, [of_these]), *remarks(live, scale))
-    visit = Visit(name, "", live.rows(), scale, eye, notes, about)
+    visit = Visit(name, "", live.rows(), scale, eye, notes, about, live.extent_mm)
     return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
 
 

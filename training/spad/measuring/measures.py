@@ -244,6 +244,12 @@ class LiveMeasures:
         heights = self._counts[self._values.index(value)] * np.float32(1000 * self.spacing_mm[1])
         return np.where(self._seen, heights, np.float32(np.nan)).astype(np.float32)
 
+    @property
+    def extent_mm(self) -> tuple[float, float] | None:
+        """Across B-scans and along them; None where their distance is not known."""
+        between, _, column = self.spacing_mm
+        return None if between is None else (between * self.shape[0], column * self.shape[2])
+
     def scanned(self) -> dict[str, float]:
         """Share of each circle and field that was scanned, 0 to 1; empty without a fovea."""
         if self.grid is None:

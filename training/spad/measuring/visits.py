@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ from spad.measuring.table import as_rows
 
 __all__ = ["Visit", "as_day", "in_order", "visit_remarks", "visit_rows"]
 
-_SHARE = 0.05  # of a circle scanned at one visit and not at another, which is remarked
+_SHARE = 0.05  # of a circle, or of a scan's side, seen at one visit and not at another: remarked
 _UNEVEN = 1.5  # B-scans so many times further apart at one visit than at another are remarked
 
 
@@ -34,6 +35,8 @@ class Visit:
         What limits its numbers.
     about : mapping of str to value
         More columns of its rows, by header.
+    extent_mm : (float, float), optional
+        Across B-scans and along them.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Visit:
     eye: str | None = None
     remarks: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    extent_mm: tuple[float, float] | None = None
 
     def at(self, structure: str, region: str = "total") -> Measurement | None:
         """The measurement of a structure in a region; None where there is none."""
@@ -139,6 +143,13 @@ def visit_remarks(visits: Sequence[Visit]) -> tuple[str, ...]:
         out.append(
             f"B-scans are {min(apart) * 1000:.0f} µm apart at one visit and "
             f"{max(apart) * 1000:.0f} µm at another: the coarser one sees less"
+        )
+    extents = sorted({v.extent_mm for v in visits if v.extent_mm}, key=math.prod)
+    if any(min(sides) < (1 - _SHARE) * max(sides) for sides in zip(*extents, strict=True)):
+        (least, most) = (" x ".join(f"{mm:.1f}" for mm in extents[n]) for n in (0, -1))
+        out.append(
+            f"the scans reach over {least} to {most} mm: the total is of what each shows; compare "
+            "the circles"
         )
     known = {v.label for v in visits if any(m.region != "total" for m in v.rows)}
     missing = [v.label for v in visits if v.label not in known]
