@@ -114,6 +114,7 @@ def by_hand_layer(source: Source, name: str, mask: NDArray[np.uint8]) -> Labels:
         **source.placement,
     )
     layer.contour = 1
+    layer.editable = False  # it follows the strokes in the labels
     return layer
 
 

@@ -208,4 +208,6 @@ def test_what_napari_draws_of_brush_and_polygon_comes_after_the_layer(qtbot):
     for layer in (result.layer, result.by_hand):
         assert layer in viewer.layers
         assert all(layer._overlays[n].visible for n in ("polygon", "brush_stroke"))
+    assert result.layer.editable
+    assert not result.by_hand.editable  # it shows the strokes; painted itself it would forget them
     result.stop()
