@@ -231,7 +231,8 @@ def test_of_a_file_with_both_eyes_the_first_is_segmented_and_the_other_named(
 ):
     scale = Scale.of((0.24, 0.004, 0.012), "derived", "from the scan angle of a medium eye")
     eyes = [
-        (bscan(5, (4, *SHAPE)), {"name": f"OCT {eye}", "metadata": {
+        (bscan(5, (4, *SHAPE)), {"name": f"OCT {eye}", "scale": scale.spacing_mm,
+            "units": ("mm",) * 3, "metadata": {
             "notes": ["it was exported in part"], "eye": eye, "scale": scale.as_json(),
             "patient": "P-1", "date": "2026-01-31"}})
         for eye in ("OD", "OS")

@@ -71,7 +71,7 @@ def test_the_scores_have_a_row_of_it(panel, panel_result, panel_volume):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("SRF", "given twice"), ("srf", "from the structure “SRF” only by upper"), (" ", "printable")],
+    [("SRF", "given twice"), ("srf", "'SRF' and 'srf' differ in capitals"), (" ", "printable")],
 )
 def test_a_name_that_cannot_be_is_refused_in_words_and_changes_nothing(
     panel, panel_result, name, words
