@@ -67,6 +67,7 @@ def all_outputs(out: Outputs):
 def test_weights_learn_the_same_whatever_the_layout_of_the_maps(kind, monkeypatch):
     def learnt(capability):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        monkeypatch.setattr("spad.network.device._LARGE", 1)  # pixels
         net, laid_out = network(kind), {True: [], False: []}
         for module in net.modules():
             if isinstance(module, Convolution) and module.kernel_size == (3, 3):

@@ -13,6 +13,9 @@ from torch import Tensor
 
 __all__ = ["autocast", "devices", "fastest_ways", "gpus", "learns_by_planes", "pick_device"]
 
+_LARGE = 6000
+"""Pixels of a map below which its layout makes no difference, but to change it takes time."""
+
 
 def devices() -> list[str]:
     """Devices of this machine that a model can run on, the one that "auto" picks first."""
@@ -90,11 +93,11 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def learns_by_planes(x: Tensor) -> bool:
-    """Whether weights learn quicker from planes, one a channel, than with channels last."""
+    """Whether weights learn quicker from these maps as planes than with channels last."""
     if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     # oneDNN has that gradient for channels last from AVX-512 on; elsewhere nobody measured.
-    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return x.shape[-2] * x.shape[-1] >= _LARGE and torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 @contextmanager

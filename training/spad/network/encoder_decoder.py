@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Convolution(nn.Conv2d):
-    """Convolution; where its weights learn on a CPU of AVX2, of planes, one a channel.
+    """Convolution; where its weights learn from large maps on a CPU of AVX2, of planes.
 
     For the gradient of the weights oneDNN takes four times as long there if channels come last, as
     they do in all else, which is quicker so.
