@@ -96,9 +96,9 @@ def test_a_short_training_run_is_as_recorded(
         return
     assert [step for step, _ in found["losses"]] == [step for step, _ in recorded["losses"]]
     for (_, loss), (_, expected) in zip(found["losses"], recorded["losses"], strict=True):
-        assert loss == pytest.approx(expected, rel=1e-3)
+        assert loss == pytest.approx(expected, rel=2e-4)
     for one, expected in zip(found["validations"], recorded["validations"], strict=True):
         dice, wanted = one.pop("Dice"), expected.pop("Dice")
         assert one == expected
         for name, (images, value) in wanted.items():
-            assert dice[name] == [images, pytest.approx(value, abs=1e-2)]
+            assert dice[name] == [images, pytest.approx(value, abs=7e-3)]

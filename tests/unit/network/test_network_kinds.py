@@ -116,13 +116,14 @@ def test_a_training_pass_gives_what_encode_and_denoise_give(kind):
 def test_a_result_does_not_depend_on_its_batch(kind):
     net = network(kind).eval()
     image, *rest = given(net, b=3)
+    if kind == "trans-unet":  # its float32 rounds up to 1.1e-5 apart on a CPU of AVX2
+        net, image = net.double(), image.double()
     with torch.no_grad():
         together = all_outputs(net(image, *rest))
         alone = [all_outputs(net(*(x[b : b + 1] for x in (image, *rest)))) for b in range(3)]
     for whole, *parts in zip(together, *alone, strict=True):
         assert (whole[0] - whole[1]).abs().max() > 0.01 * whole.abs().max()
-        # Rounding: up to 1.1e-5 on a CPU of AVX2, less on others.
-        assert (whole - torch.cat(parts)).abs().max() <= 5e-5 * whole.abs().max()
+        assert (whole - torch.cat(parts)).abs().max() <= 1e-5 * whole.abs().max()
 
 
 @pytest.mark.parametrize("kind", KINDS)
