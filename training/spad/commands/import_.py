@@ -26,7 +26,7 @@ _HINTS = {
     "amd-sd": "Cite Hu et al., Scientific Data 11:1014 (2024), doi:10.1038/s41597-024-03844-6. The "
     "article is CC BY 4.0; the archive states its own licence. Write both into the configuration "
     "(data.licence, data.source).",
-    "duke": "Cite Chiu et al., Biomedical Optics Express 6:1155 (2015), doi:10.1364/BOE.6.001155. "
+    "duke": "Cite Chiu et al., Biomedical Optics Express 6:1172 (2015), doi:10.1364/BOE.6.001172. "
     "Duke states no licence; ask before you publish weights that have seen these images.",
     "oct5k": "Cite Arikan et al., Scientific Data 12:267 (2025), doi:10.1038/s41597-024-04259-z. "
     "Write its licence and source into the configuration (data.licence, data.source).",

@@ -1,4 +1,4 @@
-"""Duke's set of macular oedema (Chiu et al., Biomedical Optics Express 6:1155, 2015), MATLAB files.
+"""Duke's set of macular oedema (Chiu et al., Biomedical Optics Express 6:1172, 2015), MATLAB files.
 
 As distributed: ``2015_BOE_Chiu/Subject_01.mat`` to ``Subject_10.mat``, each with ``images``
 (H, W, Z), and of two readers ``manualFluid1|2`` (H, W, Z; a number for each pool of fluid) and
