@@ -206,6 +206,18 @@ def test_large_values_are_stored_without_half(path):
     assert load(path)[1]["a"].item() == 1e6
 
 
+def test_each_tensor_is_stored_in_half_where_nothing_is_lost_by_it(path):
+    given = weights() | {"short": torch.tensor([0.5, -3.0]), "large": torch.tensor([1e6])}
+    save(path, CARD, given, half=None)
+    tensors = load(path)[1]
+    assert all(tensors[name].equal(tensor) for name, tensor in given.items())
+    mixed = path.stat().st_size
+    save(path, CARD, given, half=False)
+    assert path.stat().st_size - mixed == 4
+    with pytest.raises(ValueError, match="holds NaN"):
+        save(path, CARD, {"a": torch.tensor([torch.nan])}, half=None)
+
+
 def test_what_could_not_be_loaded_is_not_saved(path):
     with pytest.raises(ValueError, match="longer than 500"):
         save(path, CARD, {"a" * 501: torch.zeros(1)})

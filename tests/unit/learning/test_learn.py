@@ -438,3 +438,21 @@ def test_a_saved_model_says_what_it_is_and_cannot_be_saved_where_nothing_is(mode
     learnt.save(tmp_path / "x.safetensors")
     card, _ = load(tmp_path / "x.safetensors")
     assert card == learnt.card
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_a_saved_model_is_the_one_that_learnt_to_the_bit(model, bscan, tmp_path, new):
+    """It was stored in 16 bits: the file named in a result gave another result."""
+    old, (image, labels) = model(), taught(bscan)
+    classes = (*old.card.classes, LabelClass(4, "ONL", (0, 0, 0))) if new else None
+    learnt = old.learn([image], [labels], classes=classes, new_steps=4, **QUICK)
+    found = learnt.segment(image, probability=True)
+    learnt.save(tmp_path / "x.safetensors")
+    opened = open_segmenter(tmp_path / "x.safetensors", "cpu")
+    again = opened.segment(image, probability=True)
+    assert all(v.equal(state(learnt)[k]) for k, v in state(opened).items())
+    assert all(opened._origin[k].equal(v) for k, v in learnt._origin.items())
+    assert np.array_equal(again.samples, found.samples)
+    assert np.array_equal(again.probability, found.probability)
+    first, second = (one.learn([image], [labels], **QUICK) for one in (learnt, opened))
+    assert all(v.equal(state(second)[k]) for k, v in state(first).items())

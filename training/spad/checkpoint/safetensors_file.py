@@ -126,7 +126,7 @@ def save(
     tensors: Mapping[str, torch.Tensor],
     *,
     origin: Mapping[str, torch.Tensor] | None = None,
-    half: bool = True,
+    half: bool | None = True,
 ) -> None:
     """Write a checkpoint, atomically: `path` holds the old file or the whole new one.
 
@@ -141,8 +141,9 @@ def save(
         On any device.
     origin : mapping of torch.Tensor, optional
         See `load_origin`.
-    half : bool
-        Store floating-point tensors as float16, else as float32.
+    half : bool or None
+        Store floating-point tensors as float16, else as float32; None: each as float16 if it comes
+        back from that as it was.
 
     Raises
     ------
@@ -160,7 +161,8 @@ def save(
     for name, tensor in (dict(tensors) | before).items():
         dtype = tensor.dtype
         if tensor.is_floating_point():
-            dtype = torch.float16 if half else torch.float32
+            exact = half is None and bool((tensor.half() == tensor).all())
+            dtype = torch.float16 if half or exact else torch.float32
         # A copy also of tied weights, which safetensors would refuse.
         stored[name] = tensor.detach().to(
             "cpu", dtype, copy=True, memory_format=torch.contiguous_format

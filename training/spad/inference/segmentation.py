@@ -284,12 +284,12 @@ class AnySegmenter(ABC):
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a file, whole or not at all.
+        """Write the model to a file, whole or not at all; opened, it gives the same results.
 
         Raises
         ------
         ValueError
-            Only a server has it.
+            Only a server has it, or a weight is NaN or infinity.
         OSError
             It cannot be written.
         """

@@ -122,7 +122,7 @@ class Segmenter(AnySegmenter):
 
     def _save(self, path: Path) -> None:
         tensors = self._model.network.state_dict()
-        checkpoint.save(path, self.card, tensors, origin=self._origin)
+        checkpoint.save(path, self.card, tensors, origin=self._origin, half=None)
         self.sha256 = checkpoint.sha256(path)
 
     def _provenance(self, request: Request, runner: Runner, said: list[str]) -> dict[str, Any]:
