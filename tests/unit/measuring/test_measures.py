@@ -189,6 +189,11 @@ def test_a_single_bscan_and_unknown_distances_have_no_volume() -> None:
         ({"labels": np.zeros((4, 5, 6))}, "integers"),
         ({"labels": np.zeros((2, 4, 5, 6), np.uint8)}, "give a stack"),
         ({"samples": np.zeros((2, 4, 5, 7), np.uint8)}, "samples of the same image"),
+        ({"labels": np.ma.masked_equal(np.eye(5, dtype=int), 1)}, "label map is a masked array"),
+        ({"samples": np.ma.masked_less(np.zeros((2, 4, 5, 6), int), 1)}, "samples is a masked"),
+        ({"spacing_mm": None}, "spacing_mm is None; to measure"),  # a segmentation's, not known
+        ({"spacing_mm": ("0.1", "a", "b")}, "each above 0"),
+        ({"fovea": (1, 2, 3)}, r"fovea at \(B-scan, column\) \(1.0, 2.0, 3.0\)"),  # with a row
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_words(change, words) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spad.checkpoint.labels import IGNORE
-from spad.metrics import confusion_matrix
+from spad.metrics import confusion_matrix, hd95
 
 K = 4
 rng = np.random.default_rng(0)
@@ -78,3 +78,13 @@ def test_every_integer_type_counts_alike(dtype):
 def test_what_cannot_be_counted_is_refused_in_words(prediction, reference, words):
     with pytest.raises(ValueError, match=words):
         confusion_matrix(np.array(prediction), np.array(reference), 2)
+
+
+def test_masked_pixels_are_refused_as_they_have_values_below_their_mask():
+    whole, hidden = np.eye(3, dtype=int), np.ma.masked_equal(np.eye(3, dtype=int), 1)
+    for pair in ((whole, hidden), (hidden, whole)):
+        with pytest.raises(ValueError, match="give its masked pixels a value"):
+            confusion_matrix(*pair, 2)
+        with pytest.raises(ValueError, match="give its masked pixels a value"):
+            hd95(*(one == 1 for one in pair))
+    assert confusion_matrix(whole, hidden.filled(IGNORE), 2).tolist() == [[6, 0], [0, 0]]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         meant_by,
         named_like,
         plain_text,
+        refuse_masked,
         same_name,
     )
     from spad.checkpoint.network_config import PLAIN, NetworkConfig

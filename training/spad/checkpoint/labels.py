@@ -23,6 +23,7 @@ __all__ = [
     "meant_by",
     "named_like",
     "plain_text",
+    "refuse_masked",
     "same_name",
 ]
 
@@ -227,3 +228,11 @@ def left_and_right(names: Iterable[str]) -> list[tuple[str, str]]:
 def plain_text(text: str) -> str:
     """A name that a spreadsheet takes for text, even where it looks like a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def refuse_masked(name: str, array: Any) -> None:
+    """A ValueError for an array with masked pixels: below their mask they have values, too."""
+    from numpy import ma  # a card is read without NumPy
+
+    if ma.is_masked(array):
+        raise ValueError(f"{name} is a masked array: give its masked pixels a value (filled)")

@@ -15,14 +15,8 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from spad.checkpoint import Card, LabelClass
-from spad.inference.stack import (
-    BScans,
-    checked_bscans,
-    checked_spacing,
-    refuse_masked,
-    seed_number,
-)
+from spad.checkpoint import Card, LabelClass, refuse_masked
+from spad.inference.stack import BScans, checked_bscans, checked_spacing, seed_number
 
 __all__ = [
     "IN_MEMORY_BYTES",

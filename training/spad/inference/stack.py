@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import LARGEST_SEED, foreign, pixel_digest, stack_sha256
-from spad.checkpoint import IGNORE, short
+from spad.checkpoint import IGNORE, refuse_masked, short
 
 __all__ = [
     "BScans",
@@ -23,7 +23,6 @@ __all__ = [
     "checked_bscans",
     "checked_spacing",
     "order_of",
-    "refuse_masked",
     "seed_number",
     "whole_number",
 ]
@@ -213,12 +212,6 @@ def checked_bscans(
             )
         checked.append((pixels, values))
     return checked
-
-
-def refuse_masked(name: str, array: Any) -> None:
-    """A ValueError for an array with masked pixels: below their mask they have values, too."""
-    if np.ma.is_masked(array):
-        raise ValueError(f"{name} is a masked array: give its masked pixels a value (filled)")
 
 
 def whole_number(name: str, value: Any) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import IGNORE, LabelClass
+from spad.checkpoint import IGNORE, LabelClass, refuse_masked
 from spad.measuring.etdrs import Grid
 from spad.measuring.parts import Parts
 
@@ -115,8 +115,8 @@ def measure(
     Raises
     ------
     ValueError
-        Labels that are no stack of integers or of unequal sizes, a scale that is missing, a fovea
-        outside the scan.
+        Labels that are no stack of integers, of unequal sizes or masked, a scale that is missing,
+        a fovea outside the scan.
     """
     live = LiveMeasures(labels, classes, spacing_mm, samples=samples)
     live.place(fovea, eye=eye, first=first)
@@ -159,6 +159,7 @@ class LiveMeasures:
         self._parts = Parts(stack, self._values)
         self._samples: NDArray[np.uint16] | None = None
         if samples is not None and len(samples):
+            refuse_masked("the samples", samples)
             given = np.asarray(samples)
             if given.shape[1:] not in (np.shape(labels), stack.shape):
                 raise ValueError(
@@ -185,7 +186,11 @@ class LiveMeasures:
                     "not known; type it, or measure without a fovea"
                 )
             grid = Grid(
-                (fovea[0], fovea[1]), (between, column), (deep, width), eye, first or "inferior"
+                tuple(map(float, fovea)),  # type: ignore[arg-type]  # the grid counts them
+                (between, column),
+                (deep, width),
+                eye,
+                first or "inferior",
             )
             weights += grid.weights.values()
         self.grid, self.first_told = grid, first is not None
@@ -321,6 +326,7 @@ class LiveMeasures:
 
 def _stack(labels: Any) -> NDArray[np.uint8]:
     """Labels as uint8 (Z, H, W); what no uint8 holds counts as 255."""
+    refuse_masked("the label map", labels)
     try:
         array = np.asarray(labels)
     except ValueError:  # a ragged list
@@ -342,15 +348,19 @@ def _stack(labels: Any) -> NDArray[np.uint8]:
 
 
 def _spacing(spacing_mm: Sequence[float | None], bscans: int) -> tuple[float | None, float, float]:
-    given = tuple(spacing_mm)
+    try:
+        given = tuple(None if mm is None else float(mm) for mm in spacing_mm)
+    except (TypeError, ValueError):  # None for all of it, or what is no number
+        given = ()
     between, row, column = given if len(given) == 3 else (None, *given) if len(given) == 2 else (
         (None,) * 3
     )  # fmt: skip
     lengths = [s for s in (between, row, column) if s is not None]
     if row is None or column is None or not all(0 < s < np.inf for s in lengths):
         raise ValueError(
-            f"spacing_mm is {given}; to measure, the distances of (B-scans, rows, columns) in mm "
-            "are needed, each above 0, and only that of the B-scans may be None: type the scale"
+            f"spacing_mm is {str(spacing_mm)[:60]}; to measure, the distances of (B-scans, rows, "
+            "columns) in mm are needed, each above 0, and only that of the B-scans may be None: "
+            "type the scale"
         )
     # A single B-scan has no neighbour, whatever a header tells.
     return None if between is None or bscans == 1 else float(between), float(row), float(column)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spad.checkpoint import IGNORE, MAX_CLASSES
+from spad.checkpoint import IGNORE, MAX_CLASSES, refuse_masked
 
 __all__ = ["Matrix", "codes_of", "confusion_matrix", "count_pairs", "reference_codes"]
 
@@ -41,7 +41,7 @@ def confusion_matrix(
     Raises
     ------
     ValueError
-        Shapes differ, values are not integers, or lie outside 0..K-1.
+        Shapes differ, pixels are masked, values are not integers, or lie outside 0..K-1.
     """
     rows = reference_codes(reference, num_classes, ignore)
     columns = codes_of(prediction, num_classes)
@@ -61,6 +61,7 @@ def codes_of(values: ArrayLike, num_classes: int) -> NDArray[np.uint8]:
     """Label values as uint8, with K for all values outside 0..K-1; a new array."""
     if not 1 <= num_classes <= MAX_CLASSES:
         raise ValueError(f"num_classes is {num_classes}; allowed are 1 to {MAX_CLASSES}")
+    refuse_masked("the label map", values)
     values = np.asarray(values)
     if values.dtype.kind not in "bui":
         raise ValueError(f"label map of type {values.dtype}; convert it to integers")
@@ -74,8 +75,8 @@ def reference_codes(
     reference: ArrayLike, num_classes: int, ignore: int | None
 ) -> NDArray[np.uint8]:
     """As `codes_of`, with K for ignored pixels; any other value outside 0..K-1 is refused."""
+    codes = codes_of(reference, num_classes)
     values = np.asarray(reference)
-    codes = codes_of(values, num_classes)
     outside = codes == num_classes
     if ignore is not None:
         ignored = values == ignore

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spad.checkpoint import refuse_masked
+
 __all__ = ["hd95"]
 
 
@@ -40,10 +42,12 @@ def hd95(
     Raises
     ------
     ValueError
-        Shapes differ, masks are not boolean, or `spacing` does not fit.
+        Shapes differ, masks are not boolean or masked arrays, or `spacing` does not fit.
     """
     from scipy.spatial import cKDTree  # slow to load: a front end's start must not wait for it
 
+    for one in (prediction, reference):
+        refuse_masked("a structure", one)
     masks = np.asarray(prediction), np.asarray(reference)
     shape = masks[0].shape
     if masks[1].shape != shape or len(shape) not in (2, 3):
