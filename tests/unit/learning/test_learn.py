@@ -364,6 +364,7 @@ def test_a_new_class_needs_the_next_value_and_a_name_of_its_own(model, bscan):
     for new, said in (
         (LabelClass(6, "ONL", (0, 0, 0)), "renumber the new ones"),
         (LabelClass(4, "IRF", (0, 0, 0)), "given twice"),
+        (LabelClass(4, "irf", (0, 0, 0)), "'IRF' and 'irf' differ in capitals"),
     ):
         with pytest.raises(ValueError, match=said):
             old.learn([image], [labels], classes=(*old.card.classes, new), **QUICK)

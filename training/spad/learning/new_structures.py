@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from spad.checkpoint import MAX_CLASSES, Card, LabelClass
+from spad.checkpoint import MAX_CLASSES, Card, LabelClass, label_classes
 from spad.network import Network, build, transfer
 
 __all__ = ["widened"]
@@ -46,8 +46,7 @@ def widened(card: Card, network: Network, classes: Sequence[LabelClass]) -> tupl
             f"{MAX_CLASSES - 1}; renumber the new ones"
         )
     names = [n for _, n in named]
-    if repeated := sorted({n for n in names if names.count(n) > 1}):
-        raise ValueError(f"class names {repeated} are given twice; each needs a name of its own")
+    label_classes(names)  # refuses two that people take for one
     wide = build(card.network, len(classes), None)
     state = network.state_dict()
     tensors = transfer(state, [c.name for c in own], wide, names)
