@@ -63,7 +63,7 @@ def smooth_normal(words: Tensor, shape: tuple[int, int], length_px: float) -> Te
     sides = [int(np.ceil(side / length_px)) + 2 for side in shape]
     field = draws.normal(keys, sides)
     rows, columns = (
-        _blend(torch.arange(side, device=words.device) / length_px + moved[:, axis, None], points)
+        _blend(_numbers(side, words) / length_px + moved[:, axis, None], points)
         for axis, (side, points) in enumerate(zip(shape, sides, strict=True))
     )
     return rows @ field @ columns.mT
@@ -71,8 +71,12 @@ def smooth_normal(words: Tensor, shape: tuple[int, int], length_px: float) -> Te
 
 def _blend(places: Tensor, points: int) -> Tensor:
     """Weights of the grid's points at each place, (B, N, points); their squares sum to 1."""
-    distance = (places[..., None] - torch.arange(points, device=places.device)).abs()
+    distance = (places[..., None] - _numbers(points, places)).abs()
     return (distance.clamp_max_(1) * (np.pi / 2)).cos_()
+
+
+def _numbers(count: int, like: Tensor) -> Tensor:
+    return torch.arange(count, dtype=torch.float32, device=like.device)
 
 
 def coherent_draw(probabilities: Tensor, length_px: float, words: Tensor) -> Tensor:
@@ -107,7 +111,7 @@ def coherent_draw(probabilities: Tensor, length_px: float, words: Tensor) -> Ten
     k = probabilities.shape[2]
     if few_launches(probabilities):
         return ratios(slice(None)).argmax(2).to(torch.uint8)
-    best = torch.zeros(*words.shape[:2], h, w, device=probabilities.device)
+    best = probabilities.new_zeros(*words.shape[:2], h, w)
     x = torch.zeros_like(best, dtype=torch.uint8)
     for value in range(k):  # class by class, which a CPU's caches hold
         ratio = ratios(slice(value, value + 1)).squeeze(2)

@@ -94,7 +94,7 @@ def _counter(count: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _kept_counter(count: int) -> Tensor:
-    return torch.arange(count, dtype=torch.int32)
+    return torch.arange(count, dtype=torch.int32, device="cpu")
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -175,8 +175,8 @@ class Chains:
         self._jumps = [jumps.of(number) for number in range(len(times))]
         self._x_t: Tensor
         self._first: Tensor | None = None
-        self.p_0 = torch.empty(b, n, num_classes, *shape, device=device)
-        self.told = torch.empty(b, num_classes, *shape, device=device)
+        self.p_0 = torch.empty(b, n, num_classes, *shape, dtype=torch.float32, device=device)
+        self.told = torch.empty(b, num_classes, *shape, dtype=torch.float32, device=device)
 
     def step(self, number: int) -> None:
         """Do a step, the number-th of as many as there are times; in this order."""

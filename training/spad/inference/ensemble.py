@@ -86,7 +86,7 @@ class Ensemble:
         labels = decided(whole, self._rule).cpu().numpy()
         areas.drop_doubtful(labels, _on_host(planes()), self._rule.peak)
         # Entropy over log K (method, Eq. 29).
-        total = torch.zeros(self._frame.shape, device=mean.device)
+        total = mean.new_zeros(self._frame.shape)
         for plane in planes():
             total += _p_log_p(plane)
         uncertainty = total.div_(-float(np.log(len(mean)))).clamp_(0, 1).cpu().numpy()

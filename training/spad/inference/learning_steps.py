@@ -19,7 +19,7 @@ from spad.inference.model import Model
 from spad.inference.segmentation import Step
 from spad.inference.stack import BScans
 from spad.learning import Example, Lesson, Recipe, lesson, widened
-from spad.network import Network
+from spad.network import Network, uncast
 
 __all__ = ["learning_steps", "with_gradients"]
 
@@ -81,12 +81,19 @@ def learning_steps(
         yield Step(0, total, 0, None, f"not enough memory: learning {instead}")
 
 
-def with_gradients(run: Generator[Step, None, _Outcome]) -> Generator[Step, None, _Outcome]:
-    """Run a generator where gradients can be recorded, whatever the host's mode is."""
+def with_gradients(
+    run: Generator[Step, None, _Outcome], device: torch.device
+) -> Generator[Step, None, _Outcome]:
+    """Run a generator where gradients can be recorded, whatever the host's modes are."""
     # torch's modes are thread-wide: never hold them across a yield, where the host runs.
     while True:
         try:
-            with torch.inference_mode(False), torch.enable_grad():
+            with (
+                torch.inference_mode(False),
+                torch.enable_grad(),
+                torch.device("cpu"),  # what is sent elsewhere says so
+                uncast(device),
+            ):
                 step = next(run)
         except StopIteration as stop:
             outcome: _Outcome = stop.value

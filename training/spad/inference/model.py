@@ -30,7 +30,7 @@ from spad.chain import (
 from spad.checkpoint import Card
 from spad.inference.hosts import is_out_of_memory
 from spad.inference.memory_ladder import release, reserved_bytes
-from spad.network import Condition, Network, Tiled, autocast, fastest_ways
+from spad.network import Condition, Network, Tiled, autocast, fastest_ways, uncast
 
 __all__ = ["Ends", "Model"]
 
@@ -133,7 +133,11 @@ class Model:
         # torch's modes are thread-wide: never hold them across a yield, where the host runs.
         while True:
             try:
-                with torch.inference_mode(), fastest_ways(self.device, again):
+                with (
+                    torch.inference_mode(),
+                    uncast(self.device),
+                    fastest_ways(self.device, again),
+                ):
                     done = next(run)
             except StopIteration as stop:
                 ends: Ends = stop.value
@@ -295,7 +299,7 @@ class _Stages:
 
         # It must not hold `self`: a ring would keep the tensors until garbage is collected.
         def prior(x_t: Tensor, t: int) -> Tensor:
-            time = torch.full((1,), t / schedule.steps, device=model.device)
+            time = x_t.new_full((1,), t / schedule.steps, dtype=torch.float32)
             with autocast(model.device):
                 logits = model._fast.denoise(x_t, time, condition)
             return logits if predicts == "prior" else prior_logits(logits, x_t, jump_of[t])

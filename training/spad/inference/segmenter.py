@@ -117,7 +117,7 @@ class Segmenter(AnySegmenter):
         run = learning_steps(
             self._model, bscans, origin=self._origin, recipe=Recipe(**options), **asked
         )
-        card, network, origin = yield from with_gradients(run)
+        card, network, origin = yield from with_gradients(run, self.device)
         return type(self)(card, network, self.device, limits=self._limits, origin=origin)
 
     def _save(self, path: Path) -> None:

@@ -47,7 +47,8 @@ def widened(card: Card, network: Network, classes: Sequence[LabelClass]) -> tupl
         )
     names = [n for _, n in named]
     label_classes(names)  # refuses two that people take for one
-    wide = build(card.network, len(classes), None)
+    with torch.random.fork_rng(devices=[]):  # what is drawn here is none of the host's draws
+        wide = build(card.network, len(classes), None).float()
     state = network.state_dict()
     tensors = transfer(state, [c.name for c in own], wide, names)
     for layer, axis in network.class_axes.items():

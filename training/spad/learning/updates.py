@@ -215,7 +215,9 @@ def _parts(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 def _chosen(about: Lesson, recipe: Recipe, generator: torch.Generator) -> list[Example]:
     """Examples of a step, drawn: from this case, and now and then from earlier ones."""
     chosen = []
-    for whether, which in torch.rand((recipe.batch, 2), generator=generator).tolist():
+    for whether, which in torch.rand(
+        (recipe.batch, 2), generator=generator, dtype=torch.float32
+    ).tolist():
         past = bool(about.earlier) and whether < recipe.earlier_share
         of = about.earlier if past else about.examples
         chosen.append(of[int(which * len(of))])
@@ -250,7 +252,7 @@ def _loss(
     # The denoiser meets what a chain would bring it: the encoder's own answer, noised again.
     which = torch.randint(len(about.times), (len(images),), generator=generator).tolist()
     times = [about.times[i] for i in which]
-    chance = torch.rand((2, *labels.shape), generator=generator)
+    chance = torch.rand((2, *labels.shape), generator=generator, dtype=torch.float32)
     u, v = sent(chance, images.device)
     shares = _logits(condition).detach().softmax(1).cumsum(1)[:, :-1]
     x_0 = (shares < u.unsqueeze(1)).sum(1)

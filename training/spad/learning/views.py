@@ -7,7 +7,9 @@ where a structure lies in the retina is lost, and six points of Dice with it (do
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,8 +100,12 @@ def _places(
 ) -> Tensor:
     """Where a view's pixels lie in the example, in -1..1 as `grid_sample` counts, (1, H, W, 2)."""
     shape = tuple(example.labels.shape)
-    turn, wide, high, shear = (2 * torch.rand(4, generator=generator) - 1).tolist()
-    turned, on_structure, row, column = torch.rand(4, generator=generator).tolist()
+    turn, wide, high, shear = (
+        2 * torch.rand(4, generator=generator, dtype=torch.float32) - 1
+    ).tolist()
+    turned, on_structure, row, column = torch.rand(
+        4, generator=generator, dtype=torch.float32
+    ).tolist()
     structure = (example.labels > 0) & (example.labels != IGNORE)
     centre = [row * shape[0], column * shape[1]]
     if on_structure < _ON_STRUCTURE and structure.any():
@@ -115,21 +121,28 @@ def _places(
     ]
     cos, sin = math.cos(_ROTATION * turn), math.sin(_ROTATION * turn)
     flip = -1.0 if mirrored and turned < 0.5 else 1.0
-    warp = torch.tensor([[cos, -sin], [sin, cos]]) @ torch.tensor(
+    warp = _floats([[cos, -sin], [sin, cos]]) @ _floats(
         [[flip * math.exp(_SCALE * wide), _SHEAR * shear], [0.0, math.exp(_SCALE * high)]]
     )
-    rows, columns = (torch.arange(side) - (side - 1) / 2 for side in window)
+    rows, columns = (_floats(range(side)) - (side - 1) / 2 for side in window)
     grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1) @ warp.T
-    grid = grid + torch.tensor([centre[1], centre[0]]) + 0.5
-    return (grid / torch.tensor([shape[1], shape[0]]) * 2 - 1)[None]
+    grid = grid + _floats([centre[1], centre[0]]) + 0.5
+    return (grid / _floats([shape[1], shape[0]]) * 2 - 1)[None]
+
+
+def _floats(numbers: Sequence[Any]) -> Tensor:
+    """They are float32, whatever a program has made torch's default."""
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
 def _toned(images: Tensor, generator: torch.Generator) -> Tensor:
     """Change gamma, contrast and brightness, and add noise."""
     shape = (len(images), 1, 1, 1)
-    gamma, contrast, brightness = (2 * torch.rand(shape, generator=generator) - 1 for _ in range(3))
+    gamma, contrast, brightness = (
+        2 * torch.rand(shape, generator=generator, dtype=torch.float32) - 1 for _ in range(3)
+    )
     x = ((images + 1) / 2).clamp(0, 1) ** torch.exp(_GAMMA * gamma) * 2 - 1
     x = x * torch.exp(_CONTRAST * contrast) + _BRIGHTNESS * brightness
-    noise = torch.randn(images.shape, generator=generator)
-    x = x + noise * torch.rand(shape, generator=generator) * _NOISE
+    noise = torch.randn(images.shape, generator=generator, dtype=torch.float32)
+    x = x + noise * torch.rand(shape, generator=generator, dtype=torch.float32) * _NOISE
     return x.clamp(-1, 1)

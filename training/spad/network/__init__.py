@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from spad.lazy import lazily
 
 if TYPE_CHECKING:
-    from spad.network.device import autocast, devices, fastest_ways, gpus, pick_device
+    from spad.network.device import autocast, devices, fastest_ways, gpus, pick_device, uncast
     from spad.network.encoder_decoder import Block, Norm
     from spad.network.from_card import build, transfer
     from spad.network.interface import Condition, Network, Outputs

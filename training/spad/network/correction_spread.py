@@ -58,7 +58,9 @@ def _spread(logits: Tensor, features: Tensor, hints: Tensor) -> Tensor:
         return logits
     scale = features.std((1, 2), keepdim=True).clamp_min(1e-6) * len(features) ** 0.5 * LIKENESS
     features = F.interpolate((features / scale)[None], (h, w), mode="bilinear")[0].flatten(1).T
-    rows, columns = torch.arange(h, device=logits.device), torch.arange(w, device=logits.device)
+    rows, columns = (
+        torch.arange(side, dtype=logits.dtype, device=logits.device) for side in (h, w)
+    )
     places = torch.cartesian_prod(rows, columns) / REACH_PX
 
     def kernel(one: Tensor, two: Tensor) -> Tensor:
@@ -66,7 +68,9 @@ def _spread(logits: Tensor, features: Tensor, hints: Tensor) -> Tensor:
         alike = torch.cdist(features[one], features[two]).square()
         return torch.where(near <= _FARTHEST**2, (-(near + alike) / 2).exp(), 0)
 
-    own = kernel(told, told) + DOUBT * torch.eye(len(told), device=logits.device)
+    own = kernel(told, told) + DOUBT * torch.eye(
+        len(told), dtype=logits.dtype, device=logits.device
+    )
     weights = _solved(own, GAIN * error.flatten(1)[:, told].T)
     # Only where a fixed pixel is in reach: strokes are short, images large.
     fixed = torch.zeros_like(logits[0]).flatten().index_fill(0, told, 1).view(1, h, w)

@@ -148,7 +148,7 @@ class Cached(PlainUNet):
         if torch.is_grad_enabled():
             return logits + correction.float()
         # Summed in full precision, to planes that the sampler can walk one by one.
-        out = torch.empty(correction.shape, device=correction.device)
+        out = correction.new_empty(correction.shape, dtype=torch.float32)
         if few_launches(out):
             return torch.add(logits, correction, out=out)
         # On a CPU a sum of two precisions makes a third tensor of that size.

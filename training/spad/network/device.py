@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["autocast", "devices", "fastest_ways", "gpus", "learns_by_planes", "pick_device"]
+__all__ = [
+    "autocast",
+    "devices",
+    "fastest_ways",
+    "gpus",
+    "learns_by_planes",
+    "pick_device",
+    "uncast",
+]
 
 _LARGE = 6000
 """Pixels of a map below which its layout makes no difference, but to change it takes time."""
@@ -90,6 +98,21 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
         # Cards before Ampere are said to support it too, by emulation: many times slower.
         enabled = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.autocast(device.type if enabled else "cpu", torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def uncast(device: torch.device) -> Iterator[None]:
+    """The host's own autocast, on a device and on the CPU, is off meanwhile, and then as it was."""
+    kinds = {device.type, "cpu"} - {"meta"}
+    before = {kind: torch.is_autocast_enabled(kind) for kind in kinds}
+    for kind in kinds:
+        torch.set_autocast_enabled(kind, False)
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()  # within the host's, weights would stay as they were cast
+        for kind, enabled in before.items():
+            torch.set_autocast_enabled(kind, enabled)
 
 
 def learns_by_planes(x: Tensor) -> bool:

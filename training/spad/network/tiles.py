@@ -90,9 +90,10 @@ def _axis(size: int, side: int, stride: int) -> list[tuple[slice, slice, Tensor]
     starts = [round(i * gap / stride) * stride for i in range(count)]
     middles = [(a + side + b) // 2 // stride * stride for a, b in itertools.pairwise(starts)]
     bounds = [0, *middles, size]
-    shares = torch.zeros(count, size)
+    shares = torch.zeros(count, size, dtype=torch.float32, device="cpu")
     # The outermost pixels of a tile, beside its padding, have no say.
-    ramp = ((torch.arange(side) + 0.5 - overlap / 8) / (overlap * 3 / 4)).clamp(0, 1)
+    place = torch.arange(side, dtype=torch.float32, device="cpu") + 0.5
+    ramp = ((place - overlap / 8) / (overlap * 3 / 4)).clamp(0, 1)
     ramp = (ramp * torch.pi / 2).sin() ** 2
     for i, start in enumerate(starts):
         share = shares[i, start : start + side]
@@ -206,10 +207,11 @@ class _Statistics(NamedTuple):
 def _pool(parts: Sequence[_Statistics]) -> _Statistics:
     """Statistics of the tiles' cores together (Chan et al., 1979)."""
     pixels = sum(part.pixels for part in parts)
-    mean = sum((part.mean * (part.pixels / pixels) for part in parts), torch.zeros(()))
+    nothing = parts[0].mean.new_zeros(())
+    mean = sum((part.mean * (part.pixels / pixels) for part in parts), nothing)
     variance = sum(
         ((part.variance + (part.mean - mean) ** 2) * (part.pixels / pixels) for part in parts),
-        torch.zeros(()),
+        nothing,
     )
     return _Statistics(pixels, mean, variance)
 
