@@ -108,6 +108,27 @@ def test_what_is_done_is_not_done_again_unless_asked(engine, images, tmp_path, c
     assert len(engine.asked) == 2 * count
 
 
+def test_images_of_a_case_folder_have_the_spacing_that_it_tells(engine, images, tmp_path):
+    """Results told none, so that nothing could be measured; those of the other hosts did."""
+    (images / "broken.png").unlink()
+    folder, out = tmp_path / "cases", tmp_path / "out"
+    folder.mkdir()
+    images.rename(folder / "images")
+    (folder / "labels.json").write_text('{"0": "background", "1": "SRF"}')
+    (folder / "cases.json").write_text('{"scan_001": {"spacing_mm": [0.004, 0.012]}}')
+    assert run(engine, folder, out) == 0
+    known, unknown = (
+        json.loads((out / f"{name}.spad.json").read_text())["facts"]["scale"]
+        for name in ("scan_001", "scan_002")
+    )
+    assert [(one["mm"], one["origin"]) for one in known.values()] == [
+        (None, "unknown"),
+        (pytest.approx(0.004), "in the file"),
+        (pytest.approx(0.012), "in the file"),
+    ]
+    assert [one["mm"] for one in unknown.values()] == [None] * 3
+
+
 def test_references_are_scored(engine, images, tmp_path, capsys):
     out, references = tmp_path / "out", tmp_path / "references"
     (images / "broken.png").unlink()

@@ -6,13 +6,16 @@ Not by VTK, whose TIFF reader has other rows first than its PNG reader, and whic
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-__all__ = ["PICTURES", "add_picture", "label_map", "picture"]
+if TYPE_CHECKING:
+    from spad.measuring import Scale
+
+__all__ = ["PICTURES", "add_picture", "label_map", "picture", "scaled"]
 
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
@@ -57,4 +60,13 @@ def add_picture(array: NDArray[Any], kind: str, path: Path) -> Any:
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array))
     node.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
     node.CreateDefaultDisplayNodes()
+    return node
+
+
+def scaled(node: Any, scale: Scale) -> Any:
+    """A volume with the lengths of its pixels, B-scans along K: 1 mm where one is not known."""
+    from SPADLib.scene import keep_scale  # which needs the engine
+
+    node.SetSpacing(*(mm or 1.0 for mm in reversed(scale.spacing_mm)))
+    keep_scale(node, scale)
     return node

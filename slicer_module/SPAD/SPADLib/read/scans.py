@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from SPADLib.read.pictures import add_picture
-from SPADLib.scene import keep_scale
+from SPADLib.read.pictures import add_picture, scaled
 
 __all__ = ["load_scan"]
 
@@ -34,8 +33,6 @@ def load_scan(path: Path, size: Any = None) -> Any:
     from spad.pictures import read_scan
 
     scan = read_scan(path, size)
-    node = add_picture(scan.pixels, "vtkMRMLScalarVolumeNode", path)
-    node.SetSpacing(*(mm or 1.0 for mm in reversed(scan.scale.spacing_mm)))
-    keep_scale(node, scan.scale)
+    node = scaled(add_picture(scan.pixels, "vtkMRMLScalarVolumeNode", path), scan.scale)
     node.SetDescription("; ".join(scan.notes))
     return node

@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 
 from SPADLib.read.nifti_files import is_nifti, refuse_cut
-from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture
+from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture, scaled
 
 __all__ = ["IMAGES", "LABELS", "added", "load_segmentation", "load_volume"]
 
@@ -26,6 +26,8 @@ LABELS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tif
 def load_volume(path: Path, size: Any = None) -> Any:
     """Load one file, and no file beside it, as a volume into the scene.
 
+    A picture of a case folder has the spacing that its ``cases.json`` tells.
+
     Parameters
     ----------
     path : Path
@@ -38,9 +40,14 @@ def load_volume(path: Path, size: Any = None) -> Any:
         It cannot be read.
     """
     if path.name.lower().endswith(PICTURES):
+        from spad.cases import case_spacing
+        from spad.measuring import Scale
+
         array = picture(path)
         kind = "vtkMRMLScalarVolumeNode" if array.ndim == 3 else "vtkMRMLVectorVolumeNode"
-        return add_picture(array, kind, path)
+        node = add_picture(array, kind, path)
+        known = case_spacing(path)
+        return node if known is None else scaled(node, Scale.of(known))
     if path.name.lower().endswith(SCANS):
         from SPADLib.read.scans import load_scan
 
