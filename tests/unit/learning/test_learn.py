@@ -278,6 +278,23 @@ def test_a_new_structure_is_painted_learnt_saved_and_named(model, bscan, tmp_pat
     assert (again.segment(image).labels == learnt.segment(image).labels).mean() > 0.98
 
 
+def test_a_new_structure_that_nobody_has_shown_yet_leaves_a_lesson_as_it_is(model, bscan):
+    """It made of it one of 200 steps that keeps no old weights, and a class that nobody taught."""
+    old, (image, labels) = model(), taught(bscan)
+    new = [LabelClass(v, n, (1, 2, 3)) for v, n in ((4, "ONL"), (5, "drusen"))]
+    wide = (*old.card.classes, *new)
+    learnt = old.learn([image], [labels], classes=wide, **QUICK)
+    plain = old.learn([image], [labels], **QUICK)
+    assert learnt.card.classes == old.card.classes
+    assert all(v.equal(state(learnt)[k]) for k, v in state(plain).items())
+    earlier = [(image, np.where(labels, 5, 0).astype(np.uint8))]  # another case shows it
+    again = old.learn([image], [labels], classes=wide, earlier=earlier, **QUICK)
+    assert again.card.classes == old.card.classes
+    labels[0, 0] = 4
+    some = old.learn([image], [labels], classes=wide, new_steps=2, **QUICK)
+    assert some.card.classes == wide[:5]
+
+
 def test_earlier_cases_are_rehearsed(model, bscan, monkeypatch):
     seen = []
 

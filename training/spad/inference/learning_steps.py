@@ -41,7 +41,7 @@ def learning_steps(
     """See :meth:`spad.inference.AnySegmenter.learn_steps`; to be run :func:`with_gradients`."""
     network, card = model.network, model.card
     if classes is not None:
-        card, network = widened(card, network, classes)
+        card, network = widened(card, network, classes, _shown(bscans))
     about = Lesson(
         _examples(card, bscans, inverted=inverted),
         _examples(card, earlier, inverted=inverted),
@@ -99,6 +99,11 @@ def with_gradients(
             outcome: _Outcome = stop.value
             return outcome
         yield step
+
+
+def _shown(bscans: BScans) -> int:
+    """How many classes it takes to tell what the B-scans show."""
+    return 1 + max((int(of[of != IGNORE].max(initial=0)) for _, of in bscans), default=0)
 
 
 def _named(card: Card, about: Lesson) -> Card:

@@ -237,7 +237,8 @@ class AnySegmenter(ABC):
             Class value of each pixel, 255 where it does not count. A B-scan that is all 255 is left
             out.
         classes : sequence of LabelClass, optional
-            The segmenter's own, then new ones.
+            The segmenter's own, then new ones; the last of these that no B-scan shows are left out,
+            and the model that has learnt does not know them.
         earlier : sequence of (image, label map), optional
             B-scans of earlier cases, so that they are not forgotten.
         seed : int

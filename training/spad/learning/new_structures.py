@@ -15,7 +15,9 @@ __all__ = ["widened"]
 _RARE = 2.0  # a new structure begins that much less likely than background, in its logit
 
 
-def widened(card: Card, network: Network, classes: Sequence[LabelClass]) -> tuple[Card, Network]:
+def widened(
+    card: Card, network: Network, classes: Sequence[LabelClass], shown: int
+) -> tuple[Card, Network]:
     """A card and a copy of a network for the classes given: the network's own, then new ones.
 
     A new structure was background so far; so it begins as background does, in all layers that read
@@ -26,6 +28,9 @@ def widened(card: Card, network: Network, classes: Sequence[LabelClass]) -> tupl
     card : Card
     network : Network
     classes : sequence of LabelClass
+    shown : int
+        New ones from this value on are left out: a lesson that shows nothing of them teaches
+        nothing of them, and moves more of what is known.
 
     Raises
     ------
@@ -47,6 +52,8 @@ def widened(card: Card, network: Network, classes: Sequence[LabelClass]) -> tupl
         )
     names = [n for _, n in named]
     label_classes(names)  # refuses two that people take for one
+    classes = classes[: max(len(own), shown)]
+    names = names[: len(classes)]
     with torch.random.fork_rng(devices=[]):  # what is drawn here is none of the host's draws
         wide = build(card.network, len(classes), None).float()
     state = network.state_dict()
