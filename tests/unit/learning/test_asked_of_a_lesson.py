@@ -86,6 +86,13 @@ def test_the_bscan_that_does_not_fit_is_named_by_its_number(model, bscan):
             old.learn(images, label_maps, earlier=earlier, **QUICK)
 
 
+def test_earlier_cases_may_come_as_a_zip_of_images_and_label_maps(model, bscan):
+    old, image, labels = model(), bscan(SHAPE), labels_of()
+    listed = old.learn([image], [labels], earlier=[(image, labels)], **QUICK)
+    zipped = old.learn([image], [labels], earlier=zip([image], [labels], strict=True), **QUICK)
+    assert same(listed, zipped)
+
+
 def test_masked_pixels_are_refused_wherever_a_person_s_labels_are_given(model, bscan):
     old, image, labels = model(), bscan(SHAPE), labels_of()
     masked = np.ma.masked_array(labels, labels == 2)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -219,7 +219,7 @@ class AnySegmenter(ABC):
         label_maps: Sequence[NDArray[np.uint8]],
         *,
         classes: Sequence[LabelClass] | None = None,
-        earlier: Sequence[tuple[Any, NDArray[np.uint8]]] = (),
+        earlier: Iterable[tuple[Any, NDArray[np.uint8]]] = (),
         seed: int = 0,
         inverted: bool = False,
         **options: Any,
@@ -239,7 +239,7 @@ class AnySegmenter(ABC):
         classes : sequence of LabelClass, optional
             The segmenter's own, then new ones; the last of these that no B-scan shows are left out,
             and the model that has learnt does not know them.
-        earlier : sequence of (image, label map), optional
+        earlier : iterable of (image, label map), optional
             B-scans of earlier cases, so that they are not forgotten.
         seed : int
             In 0..2^64-1; the same seed gives the same model on one device.
@@ -268,7 +268,8 @@ class AnySegmenter(ABC):
         """
         seed = seed_number(seed)
         count = max(len(self.card.classes), len(classes or ()))
-        before = [image for image, _ in earlier], [labels for _, labels in earlier]
+        pairs = list(earlier)  # a zip is gone through once
+        before = [image for image, _ in pairs], [labels for _, labels in pairs]
         return self._learn_steps(
             checked_bscans(images, label_maps, count),
             options,
