@@ -461,7 +461,7 @@ def test_a_saved_model_says_what_it_is_and_cannot_be_saved_where_nothing_is(mode
 @pytest.mark.parametrize("new", [False, True])
 def test_a_saved_model_is_the_one_that_learnt_to_the_bit(model, bscan, tmp_path, new):
     """It was stored in 16 bits: the file named in a result gave another result."""
-    old, (image, labels) = model(), taught(bscan)
+    old, (image, labels) = model(), taught(bscan, value=4 if new else 2)
     classes = (*old.card.classes, LabelClass(4, "ONL", (0, 0, 0))) if new else None
     learnt = old.learn([image], [labels], classes=classes, new_steps=4, **QUICK)
     found = learnt.segment(image, probability=True)
