@@ -40,7 +40,6 @@ class Alternatives:
         self.desk = desk
         self._shown: _Shown | None = None
         self._layer: Any = None
-        self._escape: Any = None  # what the layer's own Escape did before
         desk.viewer.dims.events.current_step.connect(self.leave)
         desk.viewer.layers.events.removed.connect(self._on_removed)
         desk.edited.connect(self.leave)
@@ -123,9 +122,7 @@ class Alternatives:
         if self._layer is not None:
             layer, self._layer = self._layer, None
             if shown is not None:
-                shown.result.layer.bind_key("Escape", None)
-                if self._escape is not None:
-                    shown.result.layer.bind_key("Escape", self._escape)
+                self.desk.escapes.remove(shown.result.layer, self.leave)
             if layer in self.desk.viewer.layers:
                 self.desk.viewer.layers.remove(layer)
 
@@ -182,9 +179,7 @@ class Alternatives:
             )
             self._layer.contour = 3
             viewer.layers.selection.active = base
-            # On the layer, whose own Escape (it ends a polygon) comes before the viewer's.
-            self._escape = base.bind_key("Escape", None)
-            base.bind_key("Escape", self.leave)
+            self.desk.escapes.add(base, self.leave)
         self._layer.data[result.part(shown.index).region] = np.where(one, shown.value, 0)
         self._layer.refresh()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     )
     from napari_spad.desk.choosers import CheckpointCombo, LayerCombo
     from napari_spad.desk.desk import Desk, data_folder, other_data
-    from napari_spad.desk.keys import UNDO_HERE, Keys, typed
+    from napari_spad.desk.keys import UNDO_HERE, Escapes, Keys, typed
     from napari_spad.desk.question import Question
     from napari_spad.desk.result import Result, model_file, model_tag
     from napari_spad.desk.run import Edits, Finished, Request, segment_parts

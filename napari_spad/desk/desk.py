@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QSettings, QStandardPaths, QTimer, Signal  # ty
 
 from napari_spad.desk.background import explain
 from napari_spad.desk.framing import Framing
-from napari_spad.desk.keys import typed
+from napari_spad.desk.keys import Escapes, typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run
 from napari_spad.layers import Edit, is_image, leading_index, numbered
@@ -86,6 +86,7 @@ class Desk(QObject):
         super().__init__()
         self.viewer, self.engine, self.settings, self.folder = viewer, engine, settings, folder
         self.framing = Framing(viewer)
+        self.escapes = Escapes()
         self.accepted: Callable[[Result], Iterable[tuple[int, ...]]] = lambda _: ()
         self.savers: list[Callable[[], str]] = []
         self.results: list[Result] = []

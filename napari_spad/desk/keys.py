@@ -8,8 +8,9 @@ from typing import Any
 
 from app_model.types import KeyCode, KeyMod
 from napari.components import ViewerModel
+from napari.layers import Layer
 
-__all__ = ["UNDO_HERE", "Keys", "typed"]
+__all__ = ["UNDO_HERE", "Escapes", "Keys", "typed"]
 
 UNDO_HERE = KeyMod.CtrlCmd | KeyMod.Alt | KeyCode.KeyZ
 """Beside the undo of napari, which on a Mac is of Cmd too."""
@@ -48,3 +49,25 @@ class Keys:
             if bound is not None and bound is not ours:
                 self._viewer.bind_key(key, bound)
         self._bound = {}
+
+
+class Escapes:
+    """What Esc ends while a layer is active: what began last, first."""
+
+    def __init__(self) -> None:
+        self._ends: dict[Layer, list[Callable[[], Any]]] = {}
+
+    def add(self, layer: Layer, end: Callable[[], Any]) -> None:
+        """Let Esc call `end`, until it is taken away again."""
+        ends = self._ends.setdefault(layer, [])
+        ends.append(end)
+        # Only for as long: otherwise it is napari's key, which drops a polygon.
+        layer.bind_key("Escape", lambda _: ends[-1](), overwrite=True)
+
+    def remove(self, layer: Layer, end: Callable[[], Any]) -> None:
+        """Let Esc do what it did before."""
+        ends = self._ends[layer]
+        ends.remove(end)
+        if not ends:
+            layer.bind_key("Escape", None)
+            del self._ends[layer]

@@ -45,7 +45,7 @@ class RowActions:
     ) -> None:
         self._desk, self._live, self._table, self._on_change = desk, live, table, on_change
         self.structures = StructureControls(self._values_of, self._on_held, desk.say)
-        self.alone = Alone(live, self.structures, on_change)
+        self.alone = Alone(live, self.structures, on_change, desk.escapes)
         table.named_clicked.connect(self._on_row)
         table.named_double_clicked.connect(self._on_double_click)
         table.eye_clicked.connect(self._on_eye)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from napari_spad.desk import Escapes
 from napari_spad.layers import StructureControls
 from napari_spad.scores.live_scores import LiveScores
 from spad.checkpoint import IGNORE
@@ -26,6 +27,7 @@ class Alone:
         Knows what is hidden.
     on_change : callable
         Called after the layers look otherwise.
+    escapes : Escapes
 
     Attributes
     ----------
@@ -34,9 +36,14 @@ class Alone:
     """
 
     def __init__(
-        self, live: LiveScores, structures: StructureControls, on_change: Callable[[], None]
+        self,
+        live: LiveScores,
+        structures: StructureControls,
+        on_change: Callable[[], None],
+        escapes: Escapes,
     ) -> None:
         self._live, self._structures, self._on_change = live, structures, on_change
+        self._escapes = escapes
         self.code: int | None = None
         self._followed: tuple[Labels | None, Labels | None] = None, None
 
@@ -64,9 +71,8 @@ class Alone:
     def show(self, code: int) -> None:
         """Dim all structures but one, in the segmentation and in the reference."""
         if self.code is None:
-            # Only for as long: otherwise it is napari's key, which drops a polygon.
             for layer in filter(None, self._followed):
-                layer.bind_key("Escape", lambda _: self.show_all(), overwrite=True)
+                self._escapes.add(layer, self.show_all)
         self.code = code
         self.dress()
 
@@ -74,7 +80,7 @@ class Alone:
         """Show all structures again."""
         if self.code is not None:
             for layer in filter(None, self._followed):
-                layer.bind_key("Escape", None)
+                self._escapes.remove(layer, self.show_all)
             self.code = None
             self.dress()
 

@@ -298,6 +298,7 @@ class ScoreTable(QTableWidget):
         """Enter is a click on the row, Esc shows all again."""
         if event.key() == Qt.Key.Key_Escape:
             self.escaped.emit()
+            event.ignore()  # what else it ends, the layer knows
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             if self.currentRow() >= 0:
                 self.named_clicked.emit(self.currentRow())

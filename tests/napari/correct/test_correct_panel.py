@@ -196,6 +196,38 @@ def test_escape_leaves_an_alternative_and_so_does_another_bscan(desk):
     np.testing.assert_array_equal(result.layer.data, before)
 
 
+def test_escape_ends_what_began_last_first(desk, qtbot):
+    viewer, dock, result = desk
+    result.layer.selected_label = 5
+    own = dict(result.layer.keymap)
+    table = dock.scores.table
+
+    def show_alone(row):
+        place = table.visualRect(table.model().index(row, 0)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        assert dock.scores.row_actions.alone.code == row + 1
+
+    dock.correct.larger.click()
+    show_alone(4)
+    press(viewer, Qt.Key.Key_Escape)
+    assert dock.scores.row_actions.alone.code is None
+    assert "alternative" in viewer.layers
+    press(viewer, Qt.Key.Key_Escape)
+    assert "alternative" not in viewer.layers
+    show_alone(4)
+    dock.correct.larger.click()
+    press(viewer, Qt.Key.Key_Escape)
+    assert "alternative" not in viewer.layers
+    assert dock.scores.row_actions.alone.code == 5
+    dock.correct.larger.click()
+    show_alone(3)
+    viewer.dims.set_current_step(0, 2)
+    assert "alternative" not in viewer.layers
+    press(viewer, Qt.Key.Key_Escape)
+    assert dock.scores.row_actions.alone.code is None
+    assert result.layer.keymap.keys() == own.keys()
+
+
 @pytest.mark.parametrize("which", ["alternative", "eye – SPAD"])
 def test_an_alternative_whose_layers_are_removed_is_left(desk, which):
     viewer, dock, result = desk
