@@ -121,7 +121,7 @@ def line_sheet(found: Sequence[Thickness]) -> Sheet:
 def _thickness(one: Thickness) -> Cell:
     where = "C1, the central subfield" if one.region == "C1" else one.region
     if one.mean_um is None:
-        return Cell("–", f"{one.layer}, {where}: nowhere are both lines")
+        return Cell("–", f"{one.layer}, {where}: nowhere are both lines in their order")
     notes = filter(
         None, (f"{one.layer}, {where}: {one.mean_um:.1f} µm", thickness_remark(one.known))
     )

@@ -83,10 +83,11 @@ def test_areas_take_the_values_of_their_classes() -> None:
         areas(Lines(("a", "b", "c"), heights), 6, [7])
 
 
-def test_thickness_is_in_mm_and_nan_where_a_line_is_missing() -> None:
-    upper, lower = np.array([[10, NAN, 3]], np.float32), np.array([[30, 5, 3]], np.float32)
+def test_thickness_is_in_mm_and_nan_where_a_line_is_missing_or_they_cross() -> None:
+    upper, lower = np.array([[10, NAN, 3, 9]], np.float32), np.array([[30, 5, 3, 8]], np.float32)
     found = thickness_mm(upper, lower, 0.0039)
-    np.testing.assert_allclose(found, [[0.078, np.nan, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found, [[0.078, np.nan, 0, np.nan]], rtol=1e-6)
+    assert found.dtype == np.float32
     with pytest.raises(ValueError, match="row_mm = 0"):
         thickness_mm(upper, lower, 0)
 

@@ -23,6 +23,8 @@ __all__ = [
     "thickness_rows",
 ]
 
+_LEFT_OUT = "one of both lines is missing, or they cross,"
+
 
 @dataclass(frozen=True, slots=True)
 class Thickness:
@@ -35,9 +37,9 @@ class Thickness:
     region : str
         As of a `Measurement`; "C1" is the central subfield.
     mean_um : float or None
-        Over the columns in which both lines are; None where there is none.
+        Over the columns in which both lines are, in their order; None where there is none.
     known : float
-        Share of the region's scanned part in which both are, 0 to 1.
+        Share of the region's scanned part in which they are so, 0 to 1.
     """
 
     layer: str
@@ -58,7 +60,8 @@ def layer_maps(lines: Lines, row_mm: float) -> dict[str, NDArray[np.float32]]:
     Returns
     -------
     dict of str to array of float32, shape (B-scans, columns)
-        In µm, by "upper – lower"; NaN where one of both lines is not there. Empty of one line.
+        In µm, by "upper – lower"; NaN where one of both lines is not there or they cross. Empty
+        of one line.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def thickness_remark(known: float) -> str:
     """What a reader has to know of columns that count in no mean; empty where all count."""
     if known == 1:
         return ""
-    return f"one of both lines is missing in {1 - known:.1%} of the columns; they are left out"
+    return f"{_LEFT_OUT} in {1 - known:.1%} of the columns; they are left out"
 
 
 def missing_columns(found: Iterable[Thickness]) -> str:
@@ -115,7 +118,7 @@ def missing_columns(found: Iterable[Thickness]) -> str:
     ]
     if not parts:
         return ""
-    return f"one of both lines is missing in {', '.join(parts)} of the columns; they are left out"
+    return f"{_LEFT_OUT} in {', '.join(parts)} of the columns; they are left out"
 
 
 def by_region(found: Iterable[Thickness]) -> dict[str, dict[str, float | None]]:

@@ -123,7 +123,8 @@ def thickness_mm(
     Returns
     -------
     array of float32, (Z, W)
-        In mm; NaN where one of them is not there.
+        In mm; NaN where one of them is not there, or the lower one lies above the upper one: how
+        thick is then not known, and less than nothing would make a mean smaller without a word.
 
     Raises
     ------
@@ -132,4 +133,5 @@ def thickness_mm(
     """
     if not 0 < row_mm < np.inf:
         raise ValueError(f"row_mm = {row_mm}: a pixel's height is more than 0 mm; set the scale")
-    return np.asarray((lower - upper) * np.float32(row_mm), np.float32)
+    gap = lower - upper
+    return np.where(gap < 0, np.float32(np.nan), gap * np.float32(row_mm)).astype(np.float32)
