@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_spad.areas.area_tools import AreaTools
 from napari_spad.areas.careful_brush import CarefulBrush
-from napari_spad.desk import Desk, Fold, Keys, named, narrow, setting
+from napari_spad.desk import Desk, Fold, Keys, named, narrow, setting, worded
 
 __all__ = ["AreasPanel"]
 
@@ -87,7 +87,7 @@ class AreasPanel(QWidget):
         self.tolerance.setSuffix(" %")
         self.tolerance.setMinimumWidth(40)
         self.tolerance.setMaximumWidth(70)
-        self.tolerance.setSpecialValueText("auto")
+        worded(self.tolerance, "auto")
         self.tolerance.setToolTip("How far values may differ from that under the mouse")
         self.careful = named(QCheckBox(f"brush keeps to its side ({BRUSH})"), "careful")
         self.careful.setToolTip(

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from napari_spad.desk.run import Edits, Finished, Request, segment_parts
     from napari_spad.desk.settings import setting
     from napari_spad.desk.tabs import Tabs
-    from napari_spad.desk.widgets import Fold, form_layout, link, named, narrow, widen
+    from napari_spad.desk.widgets import (
+        Fold,
+        Number,
+        form_layout,
+        link,
+        named,
+        narrow,
+        widen,
+        worded,
+    )
 
 __getattr__, __all__ = lazily(__name__)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import QEvent, QLocale, QObject, QSettings, Qt
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QDockWidget,
+    QDoubleSpinBox,
     QFormLayout,
     QMainWindow,
     QScrollArea,
@@ -19,8 +21,9 @@ from qtpy.QtWidgets import (
 
 from napari_spad.desk.settings import setting
 
-__all__ = ["Fold", "form_layout", "link", "named", "narrow", "widen"]
+__all__ = ["Fold", "Number", "form_layout", "link", "named", "narrow", "widen", "worded"]
 W = TypeVar("W", bound=QWidget)
+S = TypeVar("S", bound=QAbstractSpinBox)
 CANVAS_PX = 400
 """So wide the canvas stays beside a dock that grows."""
 
@@ -52,6 +55,46 @@ def narrow(combo: QComboBox) -> QComboBox:
     combo.setMinimumContentsLength(6)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo
+
+
+def worded(field: S, word: str) -> S:
+    """Let a field show a word for its least value, which typing replaces wherever one clicks."""
+    field.setSpecialValueText(word)
+    if field.findChild(_Worded) is None:
+        field.lineEdit().installEventFilter(_Worded(field))
+    return field
+
+
+class _Worded(QObject):
+    """Selects the word of a field that is clicked on: letters within it would be refused."""
+
+    def eventFilter(self, edit: Any, event: Any) -> bool:
+        """Qt asks this of each event."""
+        field: Any = self.parent()
+        if (
+            event.type() == QEvent.Type.MouseButtonRelease
+            and edit.text() == field.specialValueText()
+        ):
+            field.selectAll()
+        return False
+
+
+class Number(QDoubleSpinBox):
+    """A number whose decimals begin with a point or a comma, in whatever language.
+
+    By Qt the one of both that is not the language's is a mark of thousands: 3.87 typed in German,
+    or 3,87 in English, would be 387.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        plain = QLocale.c()
+        plain.setNumberOptions(QLocale.NumberOption.RejectGroupSeparator)
+        self.setLocale(plain)
+
+    def validate(self, text: str, at: int) -> Any:
+        """Take a comma for a point."""
+        return super().validate(text.replace(",", "."), at)
 
 
 def widen(area: QScrollArea) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined, unused-ignore]
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -23,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, explain, named, setting
+from napari_spad.desk import Desk, Number, explain, named, setting
 from napari_spad.learn.trainer_process import Ending, Training, find, start
 from napari_spad.learn.training_curve import Curve
 from spad.cases import replaced
@@ -95,7 +94,7 @@ class FineTune(QWidget):
         self.origin.setWordWrap(True)
         self.name = named(QLineEdit(), "fine_tune_name")
         self.name.setToolTip("Name of the new model; the old one stays")
-        self.minutes = named(QDoubleSpinBox(), "fine_tune_minutes")
+        self.minutes = named(Number(), "fine_tune_minutes")
         self.minutes.setRange(0.1, 600)
         self.minutes.setDecimals(1)
         self.minutes.setSuffix(" min")

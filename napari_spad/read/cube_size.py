@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QDoubleSpinBox,
     QGridLayout,
     QLabel,
     QSpinBox,
@@ -21,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import data_folder, named
+from napari_spad.desk import Number, data_folder, named, worded
 from napari_spad.read.opened_layers import LayerData, scan_layers
 from napari_spad.scale import FILE, KeptFacts
 from spad.pictures import CubeSize, fitting
@@ -95,13 +94,13 @@ class SizeDialog(QDialog):
         said.setFixedWidth(WIDE_PX)  # else wrapped lines are given too little height
         grid = QGridLayout()
         self.pixels: list[QSpinBox] = []
-        self.mm: list[QDoubleSpinBox] = []
+        self.mm: list[Number] = []
         for column, (axis, way) in enumerate(AXES.items()):
-            number, long = named(QSpinBox(), f"cube_{axis}"), named(QDoubleSpinBox(), f"mm_{axis}")
+            number, long = named(QSpinBox(), f"cube_{axis}"), named(Number(), f"mm_{axis}")
             number.setRange(1, MOST)
             long.setRange(0, LONGEST_MM)
             long.setDecimals(3)
-            long.setSpecialValueText("unknown")
+            worded(long, "unknown")
             for row, widget in enumerate((QLabel(axis), number, QLabel(f"mm {way}"), long)):
                 grid.addWidget(widget, row, column)
             self.pixels.append(number)

@@ -9,7 +9,6 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -19,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, named, setting
+from napari_spad.desk import Desk, Number, named, setting, worded
 from napari_spad.scale.image_facts import Facts
 
 __all__ = ["ScaleRow"]
@@ -72,16 +71,15 @@ class ScaleRow(QWidget):
         line.addWidget(self.text, 1)
         line.addWidget(self.edit)
         line.addWidget(self.stretch)
-        self.fields: dict[str, QDoubleSpinBox] = {}
+        self.fields: dict[str, Number] = {}
         self.editor = named(QWidget(), "scale_editor")
         grid = QGridLayout(self.editor)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(1)
         for column, (axis, title) in enumerate(AXES.items()):
-            field = named(QDoubleSpinBox(), f"scale_{axis}")
+            field = worded(named(Number(), f"scale_{axis}"), "unknown")
             field.setRange(0, LARGEST_UM)
             field.setDecimals(3)
-            field.setSpecialValueText("unknown")
             field.setMinimumWidth(40)
             field.setToolTip(f"Distance of neighbouring {title}, in µm; 0 is unknown")
             grid.addWidget(QLabel(f"{title}, µm"), 0, column)

@@ -29,6 +29,7 @@ from napari_spad.desk import (
     link,
     named,
     setting,
+    worded,
 )
 from napari_spad.layers import (
     Source,
@@ -94,7 +95,7 @@ class SegmentPanel(QWidget):
             "and take longer"
         )
         self.steps = _spin("steps", 0, 4000)
-        self.steps.setSpecialValueText("auto")
+        worded(self.steps, "auto")
         self.steps.setToolTip("Reverse steps of a chain; “auto” takes as many as the card says")
         self.seed = _spin("seed", 0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same segmentation")
@@ -140,7 +141,7 @@ class SegmentPanel(QWidget):
     def _take_settings(self, card: Any) -> None:
         with QSignalBlocker(self.samples):  # the card's choice is not the user's
             self.samples.setValue(card.sampling.samples)
-        self.steps.setSpecialValueText(f"auto ({card.sampling.steps})")
+        worded(self.steps, f"auto ({card.sampling.steps})")
 
     def request(self) -> Request:
         """Gather the choices.

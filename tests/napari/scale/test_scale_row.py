@@ -12,7 +12,7 @@ pytest.importorskip("pytestqt")
 
 from docked import segment, shown_errors
 from napari.components import ViewerModel
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QLocale, QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_spad.scale import Facts, KeptFacts
@@ -46,6 +46,26 @@ def test_a_readers_scale_is_said_with_its_origin_and_a_later_one_is_not_its(open
     image.scale = (0.24, 0.0039, 0.02)
     assert "20 µm (derived from the layer's scale)" in dock.measure.scale.text.text()
     assert scale_of(image).column.words == "derived from the layer's scale"
+
+
+@pytest.mark.parametrize("language", ["de_DE", "en_US"])
+@pytest.mark.parametrize("mark", [".", ","])
+def test_a_click_into_an_unknown_scale_and_keys_type_it_in_any_language(open_dock, language, mark):
+    before = QLocale()
+    QLocale.setDefault(QLocale(language))
+    try:
+        viewer, dock = open_dock(show=True)
+    finally:
+        QLocale.setDefault(before)
+    viewer.add_image(stack(), name="eye")
+    row = dock.measure.scale
+    row.edit.click()
+    for axis, digits in {"column": f"11{mark}2", "row": f"3{mark}87", "bscan": "240"}.items():
+        field = row.fields[axis]
+        QTest.mouseClick(field.lineEdit(), Qt.MouseButton.LeftButton)  # amid “unknown”
+        QTest.keyClicks(field, digits)
+    row.use.click()
+    assert row.text.text() == "11.2 × 3.87 µm, B-scans 240 µm, typed"
 
 
 def test_a_missing_scale_is_typed_and_all_layers_on_the_grid_follow(open_dock, qtbot):
