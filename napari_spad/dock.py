@@ -110,6 +110,7 @@ class SpadDock(QWidget):
         notice = named(QLabel(NOTICE), "notice")
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         notice.setEnabled(False)
+        notice.setWordWrap(True)  # in a larger font
         self.panels = named(Tabs(), "panels")
         for panel, title in TABS.items():
             self.panels.addTab(partial(getattr, self, panel), title)

@@ -84,6 +84,10 @@ def test_in_a_larger_font_the_dock_grows_or_is_scrolled(dock, qtbot, window_px, 
     _settle()
     asked = area.widget().minimumSizeHint().width()
     assert asked > WIDTH_PX
+    notice = dock.findChild(QLabel, "notice")
+    wrapped = Qt.TextFlag.TextWordWrap if notice.wordWrap() else Qt.TextFlag.TextSingleLine
+    needed = notice.fontMetrics().boundingRect(notice.rect(), wrapped, notice.text())
+    assert notice.rect().size().expandedTo(needed.size()) == notice.rect().size()
     widen(area)
     _settle()
     assert (area.viewport().width() >= asked) is spared
