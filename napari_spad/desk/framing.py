@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_spad.layers import bscan_sizes, leading_index
@@ -19,6 +20,8 @@ SMALLEST, WANTED, LARGEST, CLOSEST = 0.06, 0.25, 0.7, 8
 """Shares of the canvas that what is jumped to may take, and how much nearer than all of it."""
 OLD_FIT = (0.2, 5)
 """So much may fit into a canvas change when a dock takes its room, or a window is maximised."""
+FAR = 10
+"""So many times as large as the layer before it, one is out of sight, or a dot."""
 HOME = 0.95
 """Share of the canvas that all layers take, as napari's Home leaves it."""
 
@@ -44,12 +47,15 @@ class Framing:
         self.canvas: Callable[[], tuple[float, float] | None] = lambda: None
         self._framed: Any = None
         self._fit: Any = None  # the camera as it was when it showed all
+        self._size: float | None = None  # of the layer that was active last, in the world
         self.stretch = 1.0
+        viewer.layers.selection.events.active.connect(self._on_active)
         viewer.dims.events.current_step.connect(self.frame)
         viewer.events.reset_view.connect(self._on_home)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
+        self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.viewer.dims.events.current_step.disconnect(self.frame)
         self.viewer.events.reset_view.disconnect(self._on_home)
         self.draw_stretched(1.0)
@@ -102,6 +108,22 @@ class Framing:
         low, high = np.asarray(self.viewer.layers.extent.world)[:, list(dims.displayed)]
         size = np.maximum(high - low, 1e-9) * self._shares
         self._camera.zoom = HOME * float((np.array(seen) / size).min())
+
+    def _on_active(self, event: Any) -> None:
+        """Fit a layer of quite another size than the last one, as one in px beside one in mm."""
+        layer, seen, viewer = event.value, self.canvas(), self.viewer
+        if not isinstance(layer, Image | Labels):
+            return
+        low, high = np.asarray(layer.extent.world)[:, -2:]
+        before, self._size = self._size, float((high - low).max())
+        alike = not before or not self._size or 1 / FAR < self._size / before < FAR
+        grid = getattr(viewer, "canvas", viewer).grid  # `viewer.grid` until napari 0.9
+        if alike or seen is None or viewer.dims.ndisplay != 2 or grid.enabled:
+            return
+        camera = self._camera
+        camera.center = (*camera.center[:-2], *((low + high) / 2))
+        size = np.maximum(high - low, 1e-9) * self._shares
+        camera.zoom = HOME * float((np.array(seen) / size).min())
 
     def note_fit(self) -> None:
         """Take note whether the camera is where napari's Home puts it, in whatever canvas that was.

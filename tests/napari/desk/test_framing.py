@@ -57,6 +57,23 @@ def test_a_bscan_that_is_seen_whole_is_not_moved_off_by_a_pixel_of_it(framed):
     np.testing.assert_allclose(camera(viewer).center[-2:], (2, 3))
 
 
+def test_a_layer_in_px_beside_one_in_mm_is_fitted_when_it_becomes_active():
+    viewer = ViewerModel()
+    framing = Framing(viewer)
+    framing.canvas = lambda: (200.0, 400.0)
+    scan = viewer.add_image(np.zeros((40, 100)), scale=(0.004, 0.012), units=("mm", "mm"))
+    camera(viewer).center, camera(viewer).zoom = (0.1, 0.2), 3000.0
+    viewer.add_labels(np.zeros((40, 100), np.uint8), scale=scan.scale, units=scan.units)
+    assert camera(viewer).zoom == 3000, "a detail of the same scan"
+    viewer.add_image(np.zeros((50, 80)))
+    np.testing.assert_allclose(camera(viewer).center[-2:], (24.5, 39.5))
+    assert 0.9 * 200 < 50 * camera(viewer).zoom <= 200
+    viewer.add_shapes(np.array([[1, 1], [2, 2]]), shape_type="rectangle")
+    viewer.layers.selection.active = scan
+    np.testing.assert_allclose(camera(viewer).center[-2:], (0.078, 0.594))
+    assert 0.9 * 400 < 1.2 * camera(viewer).zoom <= 400
+
+
 def test_without_a_canvas_it_still_goes_there(framed):
     viewer, framing, image = framed
     framing.canvas = lambda: None
