@@ -342,6 +342,9 @@ class Desk(QObject):
         """Stop the run and listen to the viewer no more."""
         if self._run is not None:
             self._run.cancel()
+        # What is on its way from the run's thread meets panels that are gone.
+        self._part_done = self._all_done = None
+        self.blockSignals(True)
         self.savers.clear()
         self._tidy.stop()
         self.framing.disconnect_viewer()

@@ -106,6 +106,24 @@ def test_the_dock_may_be_closed_while_running(open_dock, engine, qtbot):
     assert dock.form.image.layer is None
 
 
+def test_a_bscan_that_comes_as_the_dock_goes_is_told_to_nobody(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    engine.seconds_a_step = 0.02
+    viewer.add_image(stack((40, 24, 36)), name="eye")
+    dock.form.whole.setChecked(True)
+    press_segment(dock, qtbot)
+    run, parts, told = dock.desk._run, [], []
+    run.part_finished.connect(parts.append)
+    for signal in (dock.desk.written, dock.desk.said, dock.desk.busy_changed):
+        signal.connect(lambda *told_of: told.append(told_of))
+    qtbot.waitUntil(lambda: bool(parts), timeout=10_000)
+    viewer.window.remove_dock_widget(dock)
+    told.clear()
+    run.part_finished.emit(parts[0])  # it was on its way
+    qtbot.waitUntil(lambda: not dock.running, timeout=2000)
+    assert told == []
+
+
 def test_the_viewer_may_be_closed_while_running(open_dock, engine, qtbot):
     viewer, dock = open_dock()
     engine.seconds_a_step = 0.02
