@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +16,9 @@ from napari_spad.desk import Desk, Result
 from spad.borders import Lines, band_lines, followed, held_beside, with_band
 
 __all__ = ["Band", "lines_of_band"]
+
+STEPS = 100
+"""Heights of a B-scan that are remembered: as many steps napari's labels undo."""
 
 
 def lines_of_band(result: Result, value: int, name: str) -> Lines:
@@ -45,6 +49,9 @@ class Band:
         self.desk, self.borders, self.result, self.value = desk, borders, result, value
         self._writing = self._following = False
         self._heights = borders.heights.copy()  # as they were before an edit
+        self._past: dict[int, deque[NDArray[np.float32]]] = defaultdict(
+            partial(deque, maxlen=STEPS)
+        )
         self._changed: set[tuple[int, ...]] = set()
         # A polygon and a fill are told before they are in the data.
         self._soon = QTimer(singleShot=True, interval=0)
@@ -66,6 +73,8 @@ class Band:
     def _write(self, bscans: Sequence[int]) -> None:
         layer, locked = self.result.layer, self.result.locked
         known, self._heights = self._heights, self.borders.heights.copy()
+        for z in bscans:
+            self._past[z].append(known[:, z].copy())
         if self._following or layer not in self.desk.viewer.layers:
             return
         if self.value in locked:
@@ -127,5 +136,19 @@ class Band:
         z = place[-1] if place else 0
         now, plane = self.result.layer.data[self._index(z)], self.borders.plane(z)
         new = followed(now, self.value, plane)
-        if new is not plane:
-            self.borders.follow(z, new)
+        if new is plane:
+            return
+        # Labels that were undone know pixels alone: the heights that they had are finer.
+        moved = np.flatnonzero(~_alike(new, plane))
+        for earlier in reversed(self._past[z]):
+            fits = _alike(followed(now[:, moved], self.value, earlier[:, moved]), earlier[:, moved])
+            new[:, moved[fits]] = earlier[:, moved[fits]]
+            if not (moved := moved[~fits]).size:
+                break
+        self.borders.follow(z, new)
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Columns in which two lines are the same as two others."""
+    same: NDArray[np.bool_] = ((one == other) | (np.isnan(one) & np.isnan(other))).all(0)
+    return same

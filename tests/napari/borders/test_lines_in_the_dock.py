@@ -123,6 +123,25 @@ def test_a_band_and_its_labels_follow_each_other(open_dock, engine, qtbot) -> No
     assert np.array_equal(result.layer.data, before), "a locked structure stays"
 
 
+def test_an_undo_in_the_labels_brings_lines_back_to_fractions_of_a_pixel(open_dock, qtbot) -> None:
+    dock, result, _ = banded(open_dock, qtbot)
+    borders, z = borders_of(dock.borders.layer), dock.borders.at_work.tools.bscan
+    drawn = [borders.plane(z)]
+    for columns, rows in ((slice(30, 60), 4.3), (slice(40, 70), 1.7)):
+        plane = borders.plane(z)
+        plane[0, columns] -= rows
+        borders.put({z: plane})
+        drawn.append(plane)
+    for act, expected in (
+        (result.layer.undo, drawn[1]),
+        (result.layer.undo, drawn[0]),
+        (result.layer.redo, drawn[1]),
+        (result.layer.redo, drawn[2]),
+    ):
+        act()
+        qtbot.waitUntil(lambda expected=expected: np.array_equal(borders.plane(z), expected))
+
+
 def test_undoing_a_line_brings_back_the_holes_of_its_structure(open_dock, qtbot) -> None:
     _, dock = opened(open_dock)
     dock.form.whole.setChecked(True)
