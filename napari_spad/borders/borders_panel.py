@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Vectors
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -26,11 +27,11 @@ from qtpy.QtWidgets import (
 from napari_spad.borders.adding import AddMenu
 from napari_spad.borders.band import Band
 from napari_spad.borders.line_actions import LineActions
-from napari_spad.borders.line_layers import LineDrawing, borders_of, bscan_of, color_of
+from napari_spad.borders.line_layers import LineDrawing, borders_of, bscan_of, color_of, image_of
 from napari_spad.borders.line_model import Borders
 from napari_spad.borders.tools import LARGEST_REACH, SMALLEST_REACH, TOOLS, Tools
 from napari_spad.desk import Desk, named, narrow, setting
-from napari_spad.layers import spacing_mm
+from napari_spad.layers import is_image, spacing_mm
 from spad.borders import thickness_mm
 
 __all__ = ["BordersPanel"]
@@ -72,6 +73,9 @@ class BordersPanel(QWidget):
         self.layer: Vectors | None = None
         self.add = AddMenu(desk)
         self.add.band_added.connect(self._link)
+        self._came: list[Any] = []  # images
+        self._uncover = QTimer(self, singleShot=True, interval=0)
+        self._uncover.timeout.connect(self._lay_over)
         self._make()
         self._lay_out()
         events = self.viewer.layers.events
@@ -246,6 +250,17 @@ class BordersPanel(QWidget):
     def _on_inserted(self, event: Any) -> None:
         self._attend(event.value)
         self._show()
+        if is_image(event.value):
+            self._came.append(event.value)
+            self._uncover.start()  # napari has to take it in first
+
+    def _lay_over(self) -> None:
+        """Lay lines over their image, where that came after them, as after a crash: it hid them."""
+        layers, (came, self._came) = self.viewer.layers, (self._came, [])
+        for one in self._attended.values():
+            image = image_of(one.borders, self.viewer)
+            if image in came and layers.index(one.layer) < layers.index(image):
+                layers.move(layers.index(one.layer), len(layers))
 
     def _on_removed(self, event: Any) -> None:
         one = self._attended.pop(id(event.value), None)
@@ -312,6 +327,7 @@ class BordersPanel(QWidget):
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
+        self._uncover.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)

@@ -207,6 +207,19 @@ def test_lines_survive_a_kill_to_the_last_bit(open_dock, qtbot, tmp_path) -> Non
     assert back.by_hand[0].tolist() == [False, True, False, False]
 
 
+def test_lines_that_were_there_before_their_image_are_not_hidden_by_it(open_dock, qtbot) -> None:
+    viewer, dock = opened(open_dock)
+    dock.borders.add.add_new(["ILM", "BM"])
+    lines = dock.borders.layer
+    viewer.layers.remove("eye")  # as after a crash: lines come back alone, and their image later
+    viewer.add_image(stack((4, 60, 90)), name="other")
+    qtbot.wait(50)
+    assert viewer.layers.index(lines) < viewer.layers.index("other"), "it is none of theirs"
+    viewer.add_image(stack((4, 60, 90)), name="eye")
+    qtbot.waitUntil(lambda: viewer.layers.index(lines) == 2)
+    assert viewer.layers.selection.active is viewer.layers["eye"]
+
+
 def test_the_devices_lines_come_over_the_image_of_their_own_file(open_dock) -> None:
     viewer, dock = open_dock()
     for number in (1, 2):
