@@ -51,13 +51,13 @@ def test_columns_without_a_line_are_left_out_and_said() -> None:
     assert row["mean height [µm]"] == found["total"].mean_um
     assert row["volume [nL]"] is None
     assert row["remark"] == (
-        "between two lines; one of both lines is missing, or they cross, in 49.8% of the columns; "
+        "between two lines; the lines cross, or one of both is missing in 49.8% of the columns; "
         "they are left out; only a part was scanned"
     )
     assert thickness_remark(1.0) == ""
     whole = thickness("all", np.ones((31, 301), np.float32))
     assert missing_columns([*whole, found["total"], found["T6"], *thickness("b", um[:, 75:])]) == (
-        "one of both lines is missing, or they cross, in 49.8% (RPE), 33.2% (b) of the columns; "
+        "the lines cross, or one of both is missing in 49.8% (RPE), 33.2% (b) of the columns; "
         "they are left out"
     )
     assert missing_columns(whole) == ""
@@ -71,7 +71,8 @@ def test_columns_in_which_lines_cross_make_no_mean_smaller_and_are_said() -> Non
     assert np.isnan(um[1, :5]).all()
     (total,) = thickness("ILM – BM", um)
     assert (total.mean_um, total.known) == (pytest.approx(40), 0.75)
-    assert "they cross, in 25.0% (ILM – BM) of the columns" in missing_columns([total])
+    said = "the lines cross, or one of both is missing in 25.0% (ILM – BM) of the columns"
+    assert said in missing_columns([total])
 
 
 def test_one_line_has_no_thickness_and_a_row_has_a_height() -> None:

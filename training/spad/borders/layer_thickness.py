@@ -23,7 +23,7 @@ __all__ = [
     "thickness_rows",
 ]
 
-_LEFT_OUT = "one of both lines is missing, or they cross,"
+_LEFT_OUT = "the lines cross, or one of both is missing"
 
 
 @dataclass(frozen=True, slots=True)
