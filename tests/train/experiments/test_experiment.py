@@ -16,6 +16,7 @@ import pytest
 from spad.__main__ import main
 from spad.train.experiments import trial as trial_module
 from spad.train.experiments.table import read_table
+from spad.train.loop import loop as loop_module
 from spad.train.loop.loop import train
 from spad.train.processes.file_lock import Busy, locked
 
@@ -148,6 +149,27 @@ def test_a_failed_trial_is_told_the_others_go_on_and_it_is_tried_again(
     monkeypatch.undo()
     assert ablate(shared_tiny, tmp_path, *words) == 0
     assert "failed)" not in (tmp_path / "table.md").read_text()
+
+
+def test_a_trial_without_enough_memory_costs_the_others_nothing(
+    shared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError("not enough memory on cpu for batches of 4")
+
+    def short(config: Any, out: Path, **options: Any) -> Path:
+        with monkeypatch.context() as patch:
+            if config.optimiser.batch == 4:
+                patch.setattr(loop_module, "update", full)
+            return train(config, out, **options)
+
+    monkeypatch.setattr(trial_module, "train", short)
+    words = ["--seeds", "1", "--arms", "unet", "--arm", "large: optimiser.batch=4 method=unet"]
+    assert ablate(shared_tiny, tmp_path, "--arm", "first: optimiser.batch=4", *words) == 1
+    said = capsys.readouterr().err
+    assert "large, seed 0: not finished: not enough memory on cpu for batches of 4 " in said
+    assert set(scores_of(tmp_path)) == {"unet/seed-0"}
+    assert "- first, seed 0: not enough memory" in (tmp_path / "table.md").read_text()
 
 
 def test_an_interrupted_trial_goes_on_and_its_seconds_add_up(

@@ -148,7 +148,7 @@ def run_trial(trial: Trial, sampling: Sampling, *, device: str) -> str:
             forget_peak(pick_device(device))
             train(trial.config, out, resume=True, device=device)
             write_json(out / "scores.json", _scores(trial, sampling, device))
-        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: out of memory
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
             text = file_error(error)
             write_bytes(failed, f"{text}\n".encode())
             return text
