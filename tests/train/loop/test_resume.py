@@ -22,9 +22,10 @@ from spad.cases import NewCase
 from spad.checkpoint import label_classes
 from spad.train.config import ConfigError, load_config
 from spad.train.data import write_folder
-from spad.train.loop import validation
+from spad.train.loop import loop, validation
 from spad.train.loop.loop import train
 from spad.train.loop.state import read_state, start
+from spad.train.loop.update import update
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -177,6 +178,47 @@ def test_harmless_settings_may_change(shared_tiny: Path, tmp_path: Path) -> None
     run(shared_tiny, tmp_path, *words, resume=True)
     with pytest.raises(ConfigError, match=r"optimiser\.steps: 3 -> 4\."):
         run(shared_tiny, tmp_path, "optimiser.steps=4", resume=True)
+
+
+def test_a_limit_in_minutes_is_that_of_the_run_over_its_resumes(
+    shared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where arms are compared at equal time: one that was interrupted has no more of it."""
+    clock = Clock()
+    monkeypatch.setattr(loop.time, "monotonic", clock.time)
+    monkeypatch.setattr(loop, "update", lambda *a: (clock.go_on(20), update(*a))[1])
+    words = ["optimiser.steps=90", "optimiser.minutes=1.6", "validation.save_every=1"]
+    stop = loop._save
+
+    def stopping(run: Any, job: Any) -> None:
+        stop(run, job)
+        job.stop.asked = run.step == 3
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_save", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run(shared_tiny, tmp_path, *words)
+    assert state_of(tmp_path)["step"] == 3
+    clock.go_on(3600)
+    run(shared_tiny, tmp_path, *words, resume=True)
+    assert state_of(tmp_path)["step"] == 5
+    run(shared_tiny, tmp_path, *words, resume=True)
+    assert state_of(tmp_path)["step"] == 5
+    words[1] = "optimiser.minutes=2"
+    run(shared_tiny, tmp_path, *words, resume=True)
+    assert state_of(tmp_path)["step"] == 6
+
+
+class Clock:
+    """Stands still until it is told to go on."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def go_on(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def test_a_state_from_before_a_setting_was_new_is_resumed(

@@ -235,8 +235,8 @@ class Optimiser(Checked):
         Updates, and samples in each, of all processes together.
     minutes : float
         End after so many minutes of training (the last validation comes on top), if the steps are
-        not done before; 0: no limit. A resume counts its own. The fall of the learning rate knows
-        the steps alone.
+        not done before; 0: no limit. Those of the steps that are kept count, over all resumes, and
+        a resume may raise it. The fall of the learning rate knows the steps alone.
     accumulate : int
         Micro-batches, one after the other, that a batch is cut into where it does not fit into
         memory at once. Terms that are sums over pixels stay the same; Dice is then pooled over

@@ -185,8 +185,9 @@ def _steps(run: Run, job: Job) -> None:
     arriving = batches(job.samples, job.config, run.step, job.device, group)
     clock = Clock()
     job.events.note(run.step, training=True)
-    began = looked = time.monotonic()
-    over = False
+    looked = time.monotonic()
+    began = looked - run.seconds
+    over = 0 < 60 * o.minutes <= run.seconds
     pause = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs no animation
     due = False
     with tqdm(
@@ -202,7 +203,8 @@ def _steps(run: Run, job: Job) -> None:
             bar.update()
             stops = agreement.ask(job.stop.asked)
             if o.minutes:  # asked of all, since their clocks differ
-                over = group.any(time.monotonic() - began >= 60 * o.minutes)
+                run.seconds = time.monotonic() - began
+                over = group.any(run.seconds >= 60 * o.minutes)
             ends = over or run.step == o.steps
             validates = run.step % v.every == 0 or ends
             due |= run.step % v.save_every == 0 or validates or stops

@@ -23,7 +23,9 @@ from spad.train.loop.pretrained_encoder import load_pretrained, parameter_groups
 
 __all__ = ["Run", "changed_values", "read_state", "start", "sweep"]
 
-_HARMLESS = ("data.workers", "data.licence", "data.source", "name", "validation")
+_HARMLESS = (
+    "data.workers", "data.licence", "data.source", "name", "optimiser.minutes", "validation",
+)  # fmt: skip
 """Settings that may change between a run and its resume: no weight depends on them."""
 
 
@@ -34,7 +36,8 @@ class Run:
     ``forward`` runs the network in training, as `spad.train.loop.acceleration` prepared it.
     ``pending`` says that the validation of this step is still to be done: a state is saved before
     a validation too, so that being killed in it costs no step, and the best score that is saved
-    never lags behind the best checkpoint.
+    never lags behind the best checkpoint. ``seconds`` are those that the steps took, of a run that
+    has a limit in minutes; else 0, so that equal runs have equal states.
     """
 
     network: Network
@@ -44,6 +47,7 @@ class Run:
     step: int = 0
     best: float = -1.0
     pending: bool = False
+    seconds: float = 0.0
 
     def save(self, path: Path, config: Config, data: str) -> None:
         """Write all that a resume needs; atomic, so that a killed save leaves the last one.
@@ -62,6 +66,7 @@ class Run:
             "step": self.step,
             "best": self.best,
             "pending": self.pending,
+            "seconds": self.seconds,
         }
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -94,6 +99,7 @@ class Run:
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.best = state["step"], float(state["best"])
             self.pending = bool(state.get("pending", False))
+            self.seconds = float(state.get("seconds", 0.0))
         except Exception as error:  # torch raises anything on what does not fit
             raise _no_state(path, error) from None
 
