@@ -172,6 +172,33 @@ def test_a_resume_with_other_cases_is_refused(tiny: Path, tmp_path: Path) -> Non
         run(tiny, tmp_path / "run", resume=True)
 
 
+def test_a_run_that_was_moved_with_its_cases_and_its_start_goes_on(
+    tiny: Path, tmp_path: Path, whole: Path
+) -> None:
+    shutil.copy(whole / "best.safetensors", tmp_path / "start.safetensors")
+    words = ["init=start.safetensors", "optimiser.steps=4"]
+    run(tiny, tmp_path / "whole", *words)
+
+    def stopping(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "validate", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, tmp_path / "run", *words)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("set", tiny.name, "start.safetensors", "run"):
+        (tmp_path / name).rename(moved / name)
+    run(moved / tiny.name, moved / "run", *words, resume=True)
+    states = state_of(moved / "run"), state_of(tmp_path / "whole")
+    assert not differences(*({k: x for k, x in s.items() if k != "config"} for s in states))
+    (moved / "start.safetensors").rename(moved / "other.safetensors")
+    words[0] = "init=other.safetensors"
+    with pytest.raises(ConfigError, match=r"init: '.*start\.safetensors' -> '.*other\.safet"):
+        run(moved / tiny.name, moved / "run", *words, resume=True)
+
+
 def test_harmless_settings_may_change(shared_tiny: Path, tmp_path: Path) -> None:
     run(shared_tiny, tmp_path, "optimiser.steps=3")
     words = ["optimiser.steps=3", "data.source=elsewhere", "validation.every=2", "name=other"]

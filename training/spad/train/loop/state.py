@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import torch
@@ -27,6 +27,9 @@ _HARMLESS = (
     "data.workers", "data.licence", "data.source", "name", "optimiser.minutes", "validation",
 )  # fmt: skip
 """Settings that may change between a run and its resume: no weight depends on them."""
+_PLACES = ("data.folders", "init", "sam")
+"""Settings that name folders and files, which may lie elsewhere now: where they are, is no change.
+(What is in the folders has a fingerprint; the others are read at the first step alone.)"""
 
 
 @dataclass
@@ -250,7 +253,7 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
 
 
 def changed_values(old: Any, new: Any, where: str = "") -> list[str]:
-    """``a.b: old -> new`` for each value that differs."""
+    """``a.b: old -> new`` for each value that differs; of folders and files the names count."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
@@ -259,4 +262,13 @@ def changed_values(old: Any, new: Any, where: str = "") -> list[str]:
                 old.get(key), new.get(key), f"{where}.{key}" if where else key
             )
         ]
+    if where in _PLACES and _names(old) == _names(new):
+        return []
     return [] if old == new else [f"{where}: {old!r} -> {new!r}"]
+
+
+def _names(paths: Any) -> Any:
+    """Names of files and folders, on whatever system they lay."""
+    return (
+        [_names(one) for one in paths] if isinstance(paths, list) else PureWindowsPath(paths).name
+    )
