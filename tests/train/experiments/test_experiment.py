@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from spad import phantom
 from spad.__main__ import main
+from spad.cases import NewCase
+from spad.train.data import write_folder
 from spad.train.experiments import trial as trial_module
 from spad.train.experiments.table import read_table
 from spad.train.loop import loop as loop_module
@@ -96,6 +100,42 @@ def test_other_settings_in_the_same_folder_are_refused_with_the_difference(
     words = ["sweep", str(shared_tiny), "--out", str(done), "loss.dice=0.1,0.2", *SHORT]
     assert main(words) == 2
     assert "kind: ablation -> sweep" in capsys.readouterr().err
+
+
+def test_no_table_compares_trials_of_other_cases_or_of_another_arm_of_the_name(
+    tiny: Path, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "out"
+    own = ["--arm", "own: method=unet loss.encoder_dice=0.6"]
+    assert ablate(tiny, out, "--arms", "unet", *own, "--seeds", "1") == 0
+    before = (out / "experiment.json").read_bytes()
+    other = ["--arms", "unet", "--arm", "own: method=unet loss.encoder_dice=0.7"]
+    assert ablate(tiny, out, *other, "--seeds", "1", "2") == 2
+    said = capsys.readouterr().err
+    assert f"{out / 'own/seed-0'} holds a trial of other settings. Changed: " in said
+    assert "loss.encoder_dice: 0.6 -> 0.7" in said
+    image = np.arange(64 * 96).reshape(64, 96).astype(np.uint16)
+    new = NewCase("new", image, np.zeros((64, 96), np.uint8), split="train", patient="new")
+    write_folder(tmp_path / "set", [new], dict(enumerate(phantom.CLASS_NAMES)))
+    for words in (["--arms", "baseline", "--seeds", "1"], ["--arms", "unet", "--seeds", "1", "2"]):
+        assert ablate(tiny, out, *words) == 2
+        said = capsys.readouterr().err
+        assert "seed-0 holds a trial of other settings. Changed: the case folders" in said
+    assert (out / "experiment.json").read_bytes() == before
+
+
+def test_an_experiment_goes_on_where_it_was_moved_with_its_cases(
+    tiny: Path, tmp_path: Path, capsys: Any
+) -> None:
+    words = ["--arms", "unet", "--arm", "same: method=unet", "--seeds", "1"]
+    assert ablate(tiny, tmp_path / "out", *words) == 0
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("set", tiny.name, "out"):
+        (tmp_path / name).rename(moved / name)
+    capsys.readouterr()
+    assert ablate(moved / tiny.name, moved / "out", *words) == 0
+    assert "1 trials, 1 of them finished before" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from spad.cases import read_json, write_json
 from spad.checkpoint import SamplingConfig
-from spad.train.config import Config, ConfigError, load_config, without_removed
+from spad.train.config import Config, ConfigError, load_config
 from spad.train.experiments.arms import Arms, slug
 from spad.train.experiments.trial import Sampling, Trial, config_changes
 from spad.train.loop import prepare
@@ -91,36 +91,65 @@ def plan(experiment: Experiment) -> list[Trial]:
         for arm, words in experiment.arms.items()
     }
     prints: dict[str, str] = {}
-    folders: dict[str, Path] = {}
-    for path in experiment.out.glob("*/seed-*/trial.json"):
-        stored = read_json(path)
-        with contextlib.suppress(ConfigError):  # of a removed option, which no arm can ask for
-            now = without_removed(stored["config"], str(path))
-            folders[_key({**stored, "config": now})] = path.parent
+    known = [(read_json(path), path.parent) for path in experiment.out.glob("*/seed-*/trial.json")]
     trials = []
     for (arm, seed), config in configs.items():
-        depends = json.dumps([asdict(config.data), dict(config.classes), seed], default=list)
-        if depends not in prints:
-            prints[depends] = prepare(config).fingerprint
         if (asked.steps or 0) > config.schedule.steps:
             raise ConfigError(
                 f"--steps {asked.steps}: the schedule of {arm} has only {config.schedule.steps}"
             )
         own = experiment.out / slug(arm) / f"seed-{seed}"
-        key = _key({"config": config.as_json(), "data": prints[depends]})
-        folder = folders.setdefault(key, own)
-        trial = Trial(arm=arm, seed=seed, config=config, data=prints[depends], folder=folder)
+        data, values = _data(config, prints), config.as_json()
+        folder = next((there for one, there in known if _is(one, values, data)), own)
+        known.append(({"config": values, "data": data}, folder))
+        trial = Trial(arm=arm, seed=seed, config=config, data=data, folder=folder)
         trial.check()
         trials.append(trial)
-    _record(experiment, base, trials)
+    _record(experiment, base, trials, prints)
     return trials
 
 
-def _key(identity: Any) -> str:
-    return json.dumps([identity["config"], identity["data"]], sort_keys=True)
+def _data(config: Config, prints: dict[str, str]) -> str:
+    """Fingerprint of a trial's cases; `prints` are those that are known."""
+    own = [asdict(config.data), dict(config.classes), config.seed, config.input.size]
+    depends = json.dumps(own, default=list)
+    if depends not in prints:
+        prints[depends] = prepare(config).fingerprint
+    return prints[depends]
 
 
-def _record(experiment: Experiment, base: Config, trials: Sequence[Trial]) -> None:
+def _is(stored: Any, config: dict[str, Any], data: str) -> bool:
+    """Whether what a folder holds is the trial of these settings and cases."""
+    with contextlib.suppress(ConfigError):  # of a removed option, which no arm can ask for
+        return stored["data"] == data and not config_changes(stored["config"], config)
+    return False
+
+
+def _check_others(
+    experiment: Experiment, arms: Arms, trials: Iterable[Mapping[str, Any]], prints: dict[str, str]
+) -> None:
+    """Refuse to set what is asked for beside earlier trials of other cases or settings of an arm.
+
+    Raises
+    ------
+    ConfigError
+        As `Trial.check`.
+    """
+    for one in trials:
+        folder = experiment.out / one["folder"]
+        if not (folder / "trial.json").exists():
+            continue
+        words = (*experiment.words, *arms[one["arm"]], f"seed={one['seed']}")
+        try:
+            config = load_config(experiment.path, words)
+        except ConfigError:  # its arm sets an option that was removed since
+            continue
+        Trial(**{**one, "folder": folder}, config=config, data=_data(config, prints)).check()
+
+
+def _record(
+    experiment: Experiment, base: Config, trials: Sequence[Trial], prints: dict[str, str]
+) -> None:
     """Write what is asked for into ``experiment.json``, beside what was asked for before."""
     out = experiment.out
     out.mkdir(parents=True, exist_ok=True)
@@ -140,6 +169,9 @@ def _record(experiment: Experiment, base: Config, trials: Sequence[Trial]) -> No
             )
         arms = {**stored.get("arms", {}), **{a: list(w) for a, w in experiment.arms.items()}}
         found = {(t["arm"], t["seed"]): t for t in stored.get("trials", [])}
+        asked = {(t.arm, t.seed) for t in trials}
+        others = [one for key, one in found.items() if key not in asked]
+        _check_others(experiment, arms, others, prints)
         for t in trials:
             where = t.folder.relative_to(out).as_posix()
             found[t.arm, t.seed] = {"arm": t.arm, "seed": t.seed, "folder": where}
