@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from spad.train.experiments import trial as trial_module
 from spad.train.experiments.table import read_table
 from spad.train.loop import loop as loop_module
 from spad.train.loop.loop import train
+from spad.train.processes import file_lock
 from spad.train.processes.file_lock import Busy, locked
 
 SHORT = ["optimiser.steps=2", "validation.every=2", "--samples", "2", "--device", "cpu"]
@@ -254,6 +256,17 @@ def test_a_trial_that_another_process_is_at_is_left_to_it(
         assert ablate(shared_tiny, tmp_path, "--seeds", "1", "--arms", "unet") == 1
     assert f"left to another command ({folder / 'lock'} is held by" in capsys.readouterr().err
     assert not scores_of(tmp_path)
+
+
+def test_where_there_are_no_locks_nobody_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(file_lock, "_lock", none)
+    with locked(tmp_path / "lock"), locked(tmp_path / "lock"):
+        pass
 
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:

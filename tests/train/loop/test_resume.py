@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from spad import phantom
+from spad.__main__ import main
 from spad.cases import NewCase
 from spad.checkpoint import label_classes
 from spad.train.config import ConfigError, load_config
@@ -150,6 +151,43 @@ def test_a_run_is_not_overwritten_without_being_asked(long: Path, whole: Path) -
     with pytest.raises(ConfigError, match="--resume"):
         run(long, whole)
     assert (whole / "latest.pt").read_bytes() == before
+
+
+def test_two_trainings_do_not_write_into_one_folder(
+    shared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    out = tmp_path / "run"
+    words = [str(shared_tiny), "--out", str(out), "--device", "cpu", "optimiser.steps=3"]
+    words.append("validation.save_every=9")
+    more: list[str] = []
+
+    def second(*given: Any) -> Any:
+        if given[0].step == 2:
+            before = sorted(p.name for p in tmp_path.rglob("*"))
+            assert main(["train", *words, *more]) == 2
+            assert sorted(p.name for p in tmp_path.rglob("*")) == before
+        return update(*given)
+
+    monkeypatch.setattr(loop, "update", second)
+    held = f"({out / 'training.lock'} is held by process {os.getpid()})"
+    for more[:] in ([], ["--resume"], ["--fresh"]):
+        assert main(["train", *words, "--fresh"]) == 0
+        said = capsys.readouterr().err
+        assert f"{out}: another training is at work there {held}; wait for it, end it" in said
+
+
+def test_a_run_that_another_process_ended_meanwhile_is_not_begun_anew(
+    shared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*given: Any) -> Any:
+        monkeypatch.undo()
+        run(shared_tiny, tmp_path, "optimiser.steps=1")
+        return start(*given)
+
+    monkeypatch.setattr(loop, "start", slowly)
+    with pytest.raises(ConfigError, match="another training was at work there; start again"):
+        run(shared_tiny, tmp_path, "optimiser.steps=2")
+    assert state_of(tmp_path)["step"] == 1
 
 
 def test_a_resume_with_other_settings_is_refused_with_the_difference(

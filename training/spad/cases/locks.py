@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
-__all__ = ["alone", "take_lock"]
+__all__ = ["HELD", "alone", "take_lock"]
 
 PATIENCE_S = 10.0
 PAUSE_S = 0.02

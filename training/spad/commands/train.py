@@ -49,7 +49,11 @@ def _train_until_stopped(args: argparse.Namespace) -> int:
 
 
 def _keep(out: Path) -> None:
-    """Rename an old run."""
+    """Rename an old run, unless it is at work: it would go on writing into the new folder."""
+    from spad.train.processes import alone_in
+
+    with alone_in(out):
+        pass
     numbers = itertools.count(1)
     kept = next(old for n in numbers if not (old := out.with_name(f"{out.name}.{n}")).exists())
     out.rename(kept)

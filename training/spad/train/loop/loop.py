@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -31,7 +31,7 @@ from spad.train.loop.state import Run, read_state, start, sweep
 from spad.train.loop.update import Job, told_of_leakage, update, visited_times
 from spad.train.loop.validation import as_rows, as_scalars, scored, validate
 from spad.train.method import Batch
-from spad.train.processes import Agreement, join, restarted, stop_signals
+from spad.train.processes import Agreement, Group, alone_in, join, restarted, stop_signals
 
 __all__ = ["Diverged", "train"]
 
@@ -44,7 +44,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
 
     Writes into ``out``: ``latest.pt`` (to resume), ``latest.safetensors`` and ``best.safetensors``
     (averaged weights; best by pooled mean Dice on the validation cases), ``cases.txt``,
-    ``progress.jsonl`` and TensorBoard's events.
+    ``progress.jsonl`` and TensorBoard's events; ``training.lock`` keeps others out meanwhile.
     Under torchrun, several processes train one model; the first one writes.
 
     Parameters
@@ -64,7 +64,8 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
     Raises
     ------
     ConfigError
-        The settings do not fit the cases or the number of processes, or another run is in ``out``.
+        The settings do not fit the cases or the number of processes, or another run is in ``out``,
+        at work or not.
     CaseError
         Faults in the case folders, all listed.
     Diverged
@@ -82,6 +83,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         join(device) as (group, target),
         _memory_told(config, target),
         gpu_ways(config.optimiser, target),
+        ExitStack() as held,
     ):
         group.check_shares(config.optimiser.batch, config.optimiser.accumulate)
         state_file = out / "latest.pt"
@@ -94,6 +96,7 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         with group.quiet():
             prepared = prepare(config)
             run = start(config, prepared.card.classes, target)
+        held.enter_context(_alone(out, group, found))
         cases = out / "cases.txt"
         if found:
             run.restore(
@@ -108,7 +111,6 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         else:
             run.pending = config.validation.before
         if group.rank == 0:
-            out.mkdir(parents=True, exist_ok=True)
             sweep(out)
             if not found:
                 cases.write_text("\n".join(inventory(prepared)), "utf-8", "surrogateescape")
@@ -130,6 +132,25 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
             )
             _steps(run, job)
     return out / "best.safetensors"
+
+
+@contextmanager
+def _alone(out: Path, group: Group, found: bool) -> Iterator[None]:
+    """Hold the folder of a run, made if need be; of several processes the first one does."""
+    fault: ConfigError | None = None
+    with ExitStack() as held:
+        if group.rank == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(alone_in(out))
+            except ConfigError as error:
+                fault = error
+            else:
+                if (out / "latest.pt").exists() != found:
+                    fault = ConfigError(f"{out}: another training was at work there; start again")
+        if group.any(fault is not None):
+            raise fault or ConfigError(f"{out}: another training is or was at work there")
+        yield
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["Busy", "locked"]
+from spad.cases import HELD
+from spad.train.config import ConfigError
+
+__all__ = ["Busy", "alone_in", "locked"]
 
 
 class Busy(RuntimeError):
@@ -20,7 +23,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock `path`; the number of the holding process stands in it.
 
     The lock is the system's, on the open file: a file that a killed process left behind locks
-    nothing.
+    nothing. On a file system without locks nobody is kept out.
 
     Parameters
     ----------
@@ -37,9 +40,10 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     with path.open("a+", encoding="ascii") as handle:
         try:
             _lock(handle.fileno(), wait)
-        except OSError:
-            handle.seek(0)
-            raise Busy(f"{path} is held by process {handle.read().strip() or '?'}") from None
+        except OSError as error:
+            if error.errno in HELD:
+                handle.seek(0)
+                raise Busy(f"{path} is held by process {handle.read().strip() or '?'}") from None
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -47,6 +51,26 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
             yield
         finally:
             handle.truncate(0)
+
+
+@contextmanager
+def alone_in(run: Path) -> Iterator[None]:
+    """Hold the folder of a run, which exists.
+
+    Raises
+    ------
+    ConfigError
+        Another process trains there.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(run / "training.lock"))
+        except Busy as busy:
+            raise ConfigError(
+                f"{run}: another training is at work there ({busy}); wait for it, end it, or "
+                "choose another --out"
+            ) from None
+        yield
 
 
 if sys.platform == "win32":
