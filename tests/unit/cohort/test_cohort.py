@@ -111,6 +111,12 @@ def test_a_file_that_is_bad_is_in_the_ledger_and_the_others_are_done(
     (failure,) = lines(out / "failures.jsonl")
     assert Path(failure["file"]).name == "bad.png"
     assert "cannot be read" in failure["reason"]
+    (folder / "bad.png").unlink()
+    (folder / "bad.png").symlink_to(tmp_path / "gone.png")
+    assert spad(*argv) == 1
+    gone = lines(out / "failures.jsonl")[-1]["reason"]
+    assert gone == f"{folder / 'bad.png'}: its link leads to no file; mend or remove the link"
+    (folder / "bad.png").unlink()
     Image.fromarray(bscan((40, 60))).save(folder / "bad.png")
     assert spad(*argv) == 0
 

@@ -446,6 +446,36 @@ def test_a_link_to_nothing_in_a_folder_costs_the_others_nothing(
     assert (tmp_path / "out" / "a.png").exists()
 
 
+def test_words_in_another_order_and_a_file_for_the_folder_are_told_apart(
+    model: Path, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(image := tmp_path / "in" / "a.png")
+    before = sorted(tmp_path.rglob("*"))
+    for verb, other in (("segment", image.parent), ("segment", image), ("evaluate", phantoms)):
+        out = ["-o", tmp_path / "out"]
+        text = refused(capsys, verb, other, model, *out)
+        assert text == f"spad: {model} is a model, which comes first: spad {verb} {model} {other}\n"
+        text = refused(capsys, verb, other, "oct-phantom", *out)
+        assert f"comes first: spad {verb} oct-phantom {other}\n" in text
+    text = refused(capsys, "tune", phantoms, model)
+    assert f"comes first: spad tune {model} {phantoms}\n" in text
+    text = refused(capsys, "segment", model, image, "-o", tmp_path / "b.tif")
+    assert "b.tif is the name of a file; results get the names of their images" in text
+    assert f"name the folder to put them in, such as {tmp_path / 'b'}" in text
+    config = tmp_path / "in" / "c.toml"
+    for words in (
+        ("segment", model, image),
+        ("segment", model, image, "--workers", "1"),
+        ("train", "c.toml", "--fresh"),
+        ("ablate", config),
+        ("sweep", config, "loss.dice=1,2"),
+        ("figures", tmp_path),
+    ):
+        text = refused(capsys, *words, "--out", image)
+        assert text == f"spad: {image} is a file, and a folder is written to; name a folder\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_decoder_that_would_end_the_program_costs_its_file_alone(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -124,6 +124,7 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
     try:
         if job.version != (ours := our_version()):
             raise ValueError(f"the worker has SPAD {ours}, not {job.version}; install the same")
+        image_files.refuse_missing(path)
         key = job.key(path)
         there = [file for file in targets(path, out) if file.exists()]
         if _is_done(path, out, key):

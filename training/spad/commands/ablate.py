@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Literal
 
-from spad.commands.options import add_config, add_device, say
+from spad.commands.options import add_config, add_device, refuse_no_folder, say
 from spad.train.experiments import Arms, choose_arms
 
 __all__ = ["add_arguments", "add_common", "run", "run_experiment", "without_settings"]
@@ -95,12 +95,14 @@ def run_experiment(
     numbers = _seeds(seeds)
     if args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs} is below 1; give at least one")
+    out = args.out or Path("runs") / f"{args.config.stem}-{args.command}"
+    refuse_no_folder(out)
 
     from spad.train.experiments import Experiment, Sampling, plan, run_trials
 
     experiment = Experiment(
         kind=kind,
-        out=args.out or Path("runs") / f"{args.config.stem}-{args.command}",
+        out=out,
         path=args.config,
         words=tuple(words),
         arms=arms,

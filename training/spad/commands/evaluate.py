@@ -16,6 +16,7 @@ from spad.commands.options import (
     add_sampling,
     mapping_of,
     refuse_existing,
+    refuse_swapped,
     sampling,
     say,
 )
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from spad.train.data import check, class_table
     from spad.train.evaluation import evaluate, merge_classes
 
+    refuse_swapped(args, [args.cases])
     refuse_existing([args.out] if args.out else [], args)
     path = model_on(args.model, args.device)
     card = read_card(path)

@@ -19,6 +19,7 @@ from spad.commands.options import (
     mapping_of,
     positive,
     refuse_existing,
+    refuse_no_folder,
 )
 from spad.inference import AnySegmenter, frame_of, normalise
 from spad.train.data import check, class_table, read_image, read_labels
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.images > _MOST:
         raise ValueError(f"{args.images} images asked for; choose 1 to {_MOST}")
     out = args.out or args.run_folder / "figures"
+    refuse_no_folder(out)
     refuse_existing([out / name for name in _NAMES], args)
     draw.new_figure(1, 1)  # says at once that matplotlib is missing
     run = read_run(args.run_folder)

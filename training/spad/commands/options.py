@@ -29,6 +29,8 @@ __all__ = [
     "positive",
     "rank",
     "refuse_existing",
+    "refuse_no_folder",
+    "refuse_swapped",
     "sampling",
     "say",
     "seed",
@@ -82,6 +84,26 @@ def refuse_existing(paths: Iterable[Path], args: argparse.Namespace) -> None:
             raise ValueError(f"{path} is a folder; name a file in it")
         if path.is_file() and not args.overwrite:  # /dev/null is none
             raise ValueError(f"{path} exists; choose another name, or --overwrite")
+
+
+def refuse_no_folder(out: Path) -> None:
+    """Raise a ValueError for a file where the folder of several files is meant."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file, and a folder is written to; name a folder")
+
+
+def refuse_swapped(args: argparse.Namespace, others: Iterable[str | Path]) -> None:
+    """Raise a ValueError where the model stands after what it is for."""
+    from spad.checkpoint import installed
+
+    def is_model(word: str) -> bool:
+        return word.endswith(".safetensors") or (word in installed() and not Path(word).exists())
+
+    for other in map(str, others):
+        if is_model(other) and not is_model(args.model):
+            raise ValueError(
+                f"{other} is a model, which comes first: spad {args.command} {other} {args.model}"
+            )
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

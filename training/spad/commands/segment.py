@@ -42,6 +42,8 @@ from spad.commands.options import (
     among_workers,
     length,
     positive,
+    refuse_no_folder,
+    refuse_swapped,
     sampling,
     say,
 )
@@ -119,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _job(args: argparse.Namespace) -> SegmentJob:
+    refuse_swapped(args, args.files)
+    _refuse_file(args.out)
     path = model_on(args.model, args.device).resolve()
     refuse_sampling(read_card(path), args.samples, args.steps)  # says what is wrong with the card
     return SegmentJob(
@@ -126,6 +130,16 @@ def _job(args: argparse.Namespace) -> SegmentJob:
         device=args.device, uncertainty=args.uncertainty, overwrite=args.overwrite,
         cube=CubeSize.of(args.cube, args.cube_mm),
     )  # fmt: skip
+
+
+def _refuse_file(out: Path) -> None:
+    """Raise a ValueError where the file of a result is named, and not the folder."""
+    refuse_no_folder(out)
+    if out.suffix.lower() in image_files.SUFFIXES and not out.exists():
+        raise ValueError(
+            f"{out} is the name of a file; results get the names of their images, so name the "
+            f"folder to put them in, such as {out.with_suffix('')}"
+        )
 
 
 def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:

@@ -7,7 +7,7 @@ import itertools
 import os
 from pathlib import Path
 
-from spad.commands.options import add_config, add_device, rank, say
+from spad.commands.options import add_config, add_device, rank, refuse_no_folder, say
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
 def _train_until_stopped(args: argparse.Namespace) -> int:
     from spad.train.config import load_config
 
-    config = load_config(args.config, args.overrides)
     out = args.out or Path("runs") / args.config.stem
+    refuse_no_folder(out)
+    config = load_config(args.config, args.overrides)
     from spad.train.loop import train
 
     first = rank() == 0 and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"

@@ -12,7 +12,14 @@ from spad import checkpoint
 from spad.cases import CaseFolder, open_folder
 from spad.chain import cosine_schedule
 from spad.checkpoint import Card
-from spad.commands.options import add_cases, add_device, add_draws, mapping_of, positive
+from spad.commands.options import (
+    add_cases,
+    add_device,
+    add_draws,
+    mapping_of,
+    positive,
+    refuse_swapped,
+)
 from spad.train.data import check, class_table
 from spad.train.tune import Bench, Tuning, named_settings, say, scans_of, some
 
@@ -74,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--learn {args.learn}: times are learnt for at most {_LEARNT} steps")
     if not 0 <= args.coherence <= _LONGEST:
         raise ValueError(f"--coherence {args.coherence}: give 0 to {_LONGEST} pixels")
+    refuse_swapped(args, [args.cases])
     path = checkpoint.model_path(args.model)
     card = checkpoint.read_card(path)
     if not card.network.diffuses:
