@@ -99,7 +99,7 @@ def test_two_processes_write_what_one_writes_and_a_restart_does_only_what_is_mis
 
 
 def test_a_file_that_is_bad_is_in_the_ledger_and_the_others_are_done(
-    client: Any, model_file: Path, bscan: Any, tmp_path: Path
+    client: Any, model_file: Path, bscan: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -119,6 +119,12 @@ def test_a_file_that_is_bad_is_in_the_ledger_and_the_others_are_done(
     (folder / "bad.png").unlink()
     Image.fromarray(bscan((40, 60))).save(folder / "bad.png")
     assert spad(*argv) == 0
+    stack = np.stack([bscan((40, 60)).astype(np.float32)] * 2)
+    stack[1, 0, 0] = np.inf
+    tifffile.imwrite(folder / "stack.tif", stack)
+    capsys.readouterr()
+    assert spad(*argv) == 0
+    assert f"{folder / 'stack.tif'}: B-scan 2 of the image holds NaN" in capsys.readouterr().err
 
 
 def slowly(job: SegmentJob, name: str) -> Outcome:

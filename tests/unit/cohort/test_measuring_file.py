@@ -48,6 +48,8 @@ def test_a_result_is_measured(tmp_path: Path, result) -> None:
     [
         ([{"bscan": [1]}, {"bscan": [0]}], "only 2 of 6 B-scans are segmented"),
         ([{"bscans": [0, 1]}, {"bscans": [0, 1]}], "only 1 of 6 B-scans is segmented"),
+        ([{"bscans": [0, 6], "left_empty": [2, 5]}], "only 4 of 6 B-scans are segmented"),
+        ({"seed": 0, "left_empty": [3]}, "only 5 of 6 B-scans are segmented"),
         ([{"bscans": [0, 6]}], ""), ({"seed": 0}, ""), ([{"bscan": 1}, 7], ""),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import spad
 from spad import checkpoint
 from spad.__main__ import main
 from spad.cases import open_folder
@@ -326,6 +327,33 @@ def test_images_and_stacks_are_segmented(model: Path, tmp_path: Path) -> None:
     assert beside["provenance"]["checkpoint"]["sha256"] == checkpoint.sha256(model)
     assert beside["provenance"]["seed"] == 4
     assert "Not a medical device" in beside["notice"]
+
+
+def test_a_bscan_with_nan_is_left_empty_told_and_known_to_whoever_measures(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.random.default_rng(0).random((5, 40, 90), dtype=np.float32)
+    image[1, 5, 7] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    tifffile.imwrite(tmp_path / "none.tif", np.full((5, 40, 90), np.nan, np.float32))
+    out, fast = tmp_path / "out", ["--samples", "1", "--steps", "1", "--seed", "4"]
+    argv = ["segment", str(model), str(tmp_path / "a.tif"), str(tmp_path / "none.tif")]
+    assert main([*argv, "-o", str(out), *fast]) == 1
+    said = capsys.readouterr().err
+    assert "B-scan 2 of the image holds NaN or infinity; replace them first. It is left " in said
+    assert "none.tif: has NaN or infinite pixels" in said
+    labels = image_files.read_label_file(out / "a.tif", stack=True)
+    assert not labels[1].any()
+    image[1] = 0
+    whole = spad.load(model).segment(image, samples=1, steps=1, seed=4).labels
+    np.testing.assert_array_equal(labels[[0, 2, 3, 4]], whole[[0, 2, 3, 4]])
+    beside = json.loads((out / "a.spad.json").read_text())
+    assert beside["provenance"]["left_empty"] == [1]
+    table = tmp_path / "table.csv"
+    assert (
+        main(["measure", str(out / "a.tif"), "--spacing", "100", "4", "10", "-o", str(table)]) == 0
+    )
+    assert "only 4 of 5 B-scans are segmented" in table.read_text()
 
 
 def test_a_folder_that_is_named_as_an_image_is_no_input(

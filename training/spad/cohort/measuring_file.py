@@ -151,7 +151,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
         "edited pixels": edited,
     }
     name = sidecar.name.removesuffix(_END)
-    of_these = partly(_segmented(told.get("provenance")), len(values))
+    of_these = partly(_segmented(told.get("provenance"), len(values)), len(values))
     notes = (*left_out, *filter(None, [of_these]), *remarks(live, scale))
     visit = Visit(name, "", live.rows(), scale, eye, notes, about, live.extent_mm)
     return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
@@ -269,9 +269,11 @@ def _fovea(
     return None, ""
 
 
-def _segmented(provenance: Any) -> int:
+def _segmented(provenance: Any, depth: int) -> int:
     """How many B-scans of a stack a desk's runs made; 0 where they do not tell."""
     made: set[int] = set()
+    if isinstance(provenance, dict):  # one run, over all
+        provenance = [{**provenance, "bscans": [0, depth]}]
     for run in provenance if isinstance(provenance, list) else []:
         try:
             if "bscan" in run:  # napari's: its place on the leading axes
@@ -279,6 +281,7 @@ def _segmented(provenance: Any) -> int:
             else:  # 3D Slicer's: the first and how many
                 first, count = run["bscans"]
                 made.update(range(int(first), int(first) + int(count)))
+                made.difference_update(run.get("left_empty", ()))
         except (TypeError, ValueError, KeyError, IndexError):
             return 0
     return len(made)

@@ -29,6 +29,8 @@ class Outcome:
         `key_of` it.
     rows : tuple of dict
         Of a table; empty where files are written.
+    said : str
+        What has to be known of what was done.
     """
 
     state: Literal["done", "skipped", "failed"]
@@ -36,6 +38,7 @@ class Outcome:
     seconds: float = 0.0
     key: str = ""
     rows: tuple[dict[str, Any], ...] = ()
+    said: str = ""
 
 
 def key_of(files: Iterable[Path], settings: Mapping[str, Any]) -> str:

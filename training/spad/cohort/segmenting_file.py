@@ -143,13 +143,29 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             text = f"the model failed: {text.splitlines()[0]}"
         return Outcome("failed", text, time.monotonic() - began)
-    return Outcome("done", str(target), time.monotonic() - began, key)
+    said = " ".join(result.provenance["said"])
+    return Outcome("done", str(target), time.monotonic() - began, key, said=said)
 
 
-def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
+class BScans:
+    """A stack for `spad.Segmenter.segment` to read B-scan by B-scan, as the hosts' stacks are.
+
+    So one that has NaN or infinite pixels is left empty and told, and costs no other.
+    """
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.shape, self.dtype = pixels.shape, pixels.dtype
+        self._pixels = pixels
+
+    def __getitem__(self, z: int) -> NDArray[Any]:
+        return np.asarray(self._pixels[z])
+
+
+def opened(path: Path, cube: CubeSize | None) -> tuple[Any, Scale]:
     """Pixels of an image or a scan, (H, W) or (Z, H, W), and its scale, as far as it is told.
 
-    What should be known of how a scan was read is warned of.
+    Of a stack of which some B-scans have NaN or infinite pixels, `BScans`. What should be known of
+    how a scan was read is warned of.
 
     Raises
     ------
@@ -163,7 +179,9 @@ def opened(path: Path, cube: CubeSize | None) -> tuple[NDArray[Any], Scale]:
             "napari, which opens more (NIfTI, .vol, .e2e, .fda, DICOM)"
         )
     if suffix not in SCANS:
-        return image_files.read_file(path), Scale.of(case_spacing(path) or ())
+        pixels = image_files.read_file(path, gaps=True)
+        whole = pixels.dtype.kind != "f" or bool(np.isfinite(pixels).all())
+        return pixels if whole else BScans(pixels), Scale.of(case_spacing(path) or ())
     scan = read_scan(path, cube)
     for note in scan.notes:
         warnings.warn(f"{path.name}: {note}", stacklevel=2)

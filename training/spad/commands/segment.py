@@ -156,6 +156,8 @@ def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:
             if outcome.state == "failed":
                 ledger.failed(file, outcome.text)
                 say(f"{file}: FAILED: {outcome.text}")
+            elif outcome.said:
+                say(f"{file}: {outcome.said}")
             progress.update(outcome.state)
     say(progress.text())
     if number := progress.counts["failed"]:

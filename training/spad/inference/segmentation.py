@@ -78,7 +78,8 @@ class Segmentation:
         As given.
     provenance : dict
         JSON values: checkpoint, versions, device (all that were used), seed, steps, samples, what
-        was said, image hash (of a stack, that of its slices' hashes), date, notice.
+        was said, image hash (of a stack, that of its slices' hashes), date, notice; and
+        ``left_empty``, the slices that could not be read, where there are some.
     """
 
     labels: NDArray[np.uint8]

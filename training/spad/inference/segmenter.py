@@ -98,14 +98,14 @@ class Segmenter(AnySegmenter):
         )
         prepare = partial(_prepared, request, frame, self.card.input)
         try:
-            said = yield from _run(request, prepare, runner, store)
+            said, empty = yield from _run(request, prepare, runner, store)
         finally:
             release(self.device, KEPT)
         return Segmentation(
             **store.arrays(),
             classes=self.card.classes,
             spacing_mm=spacing_mm,
-            provenance=self._provenance(request, runner, said),
+            provenance=self._provenance(request, runner, said, empty),
         )
 
     def _learn_steps(
@@ -125,7 +125,9 @@ class Segmenter(AnySegmenter):
         checkpoint.save(path, self.card, tensors, origin=self._origin, half=None)
         self.sha256 = checkpoint.sha256(path)
 
-    def _provenance(self, request: Request, runner: Runner, said: list[str]) -> dict[str, Any]:
+    def _provenance(
+        self, request: Request, runner: Runner, said: list[str], empty: list[int]
+    ) -> dict[str, Any]:
         return {
             "checkpoint": {"name": self.card.name, "sha256": self.sha256},
             "phantoms_only": list(self.card.phantoms_only),
@@ -137,6 +139,7 @@ class Segmenter(AnySegmenter):
             "samples": request.samples,
             "t0": request.t0,
             "said": said,
+            **({"left_empty": empty} if empty else {}),
             "image_sha256": request.stack.sha256(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "notice": NOTICE,
@@ -145,11 +148,12 @@ class Segmenter(AnySegmenter):
 
 def _run(
     request: Request, prepare: Callable[[int], Slice], runner: Runner, store: Store
-) -> Generator[Step, None, list[str]]:
-    """Run every slice and store its outcome; give what was said meanwhile."""
+) -> Generator[Step, None, tuple[list[str], list[int]]]:
+    """Run every slice and store its outcome; give what was said, and which were left empty."""
     depth, first, each = request.stack.depth, request.first_slice, len(request.times)
     total, done, past = depth * each, 0, 0
     said: list[str] = []
+    empty: list[int] = []
     waiting = order_of(depth, request.current)
     ready: dict[int, Slice] = {}  # also what a batch that shrank left over: none is read twice
     while waiting:
@@ -159,6 +163,7 @@ def _run(
             except BadSlice as error:
                 waiting.remove(z)
                 store.leave_empty(z)
+                empty.append(first + z)
                 said.append(f"{error}. It is left empty; the others are not touched by this")
                 past += each
                 done = max(done, past)
@@ -187,7 +192,7 @@ def _run(
             past += each
             done = max(done + 1, past)
             yield Step(done, total, first + z, store.labels[z])
-    return said
+    return said, sorted(empty)
 
 
 def load(path: str | Path, device: str = "auto") -> Segmenter:

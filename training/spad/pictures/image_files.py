@@ -204,7 +204,9 @@ def _luminance(array: NDArray[Any], quiet: bool) -> NDArray[Any]:
     return luma if array.dtype.kind == "f" else np.rint(luma).astype(array.dtype)
 
 
-def read_file(path: str | os.PathLike[str], *, quiet: bool = False) -> NDArray[Any]:
+def read_file(
+    path: str | os.PathLike[str], *, quiet: bool = False, gaps: bool = False
+) -> NDArray[Any]:
     """Read an image or a stack as grey values.
 
     Parameters
@@ -213,6 +215,8 @@ def read_file(path: str | os.PathLike[str], *, quiet: bool = False) -> NDArray[A
         PNG, TIFF, JPEG or BMP. All pages of a TIFF together are a stack.
     quiet : bool, optional
         Do not warn of colours.
+    gaps : bool, optional
+        Slices of a stack, but not all of them, may have NaN or infinite pixels.
 
     Returns
     -------
@@ -242,8 +246,10 @@ def read_file(path: str | os.PathLike[str], *, quiet: bool = False) -> NDArray[A
     elif array.dtype.kind == "c":
         raise ValueError(f"{path}: its pixels are complex numbers; save their magnitude")
     array = array.astype(_kept(array.dtype), copy=False)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{path}: has NaN or infinite pixels; replace them by a number")
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array).all((-2, -1))
+        if not (whole.any() if gaps else whole.all()):
+            raise ValueError(f"{path}: has NaN or infinite pixels; replace them by a number")
     return np.ascontiguousarray(array)
 
 
