@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import threading
 import time
 import urllib.error
@@ -18,6 +19,8 @@ from spad.inference import ServerError
 from spad.remote import connect, http_line, segmenter
 from spad.serving import Limits, Tokens
 from spad.serving.fair_queue import FairQueue
+from spad.serving.limits import Refused
+from spad.serving.model_shelf import Shelf
 from spad.serving.runs import Run
 
 ONE, OTHER = "a-token-of-one-desk", "a-token-of-another"
@@ -172,6 +175,27 @@ def test_a_model_is_taken_as_what_its_hash_says_and_only_so_large(idle, checkpoi
     assert not os.path.exists(shelf._folder.name)
 
 
+def test_a_model_whose_file_was_replaced_is_offered_no_more(idle, checkpoint, tmp_path):
+    """Its hash and card are those of the start: other weights must not answer under them."""
+    file = tmp_path / "other.safetensors"
+    content = checkpoint.read_bytes()
+    file.write_bytes(content)
+    serving, hash_ = idle(), hashlib.sha256(content).hexdigest()
+    serving.service.shelf = shelf = Shelf({"tiny": checkpoint, "other": file}, Limits())
+    shelf.own.reverse()
+    for change in (lambda: file.write_bytes(b"another model"), file.unlink):
+        change()
+        status, said = ask(serving, "/v1/hello")
+        assert status == 200
+        assert [one["name"] for one in json.loads(said)["models"]] == ["tiny"]
+        assert shelf.path(hash_) == checkpoint  # which holds the same
+    shelf.own.pop()
+    with pytest.raises(Refused, match="its file of “other” was removed or replaced since"):
+        shelf.path(hash_)
+    shelf.take(hash_, content)  # a desk that has it sends it
+    assert shelf.path(hash_).read_bytes() == content
+
+
 def test_tokens_are_read_and_weak_or_open_ones_refused(tmp_path, monkeypatch):
     file = tmp_path / "tokens"
     file.write_text(f"{ONE}  # the desk at the window\n\n{OTHER}\n")
@@ -196,6 +220,21 @@ def test_the_verb_refuses_to_stand_open(capsys, monkeypatch):
     assert "lets other machines in, and no token is set" in capsys.readouterr().err
     assert main(["serve", "--certificate", "x.pem"]) == 2
     assert "belong together" in capsys.readouterr().err
+
+
+def test_what_cannot_be_listened_at_is_named_before_models_are_opened(
+    capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("spad.serving.service.Service.__init__", None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 2
+    said = capsys.readouterr().err
+    assert f"--host 127.0.0.1 --port {port}: " in said
+    assert "choose another port" in said
+    gone = str(tmp_path / "gone.pem")
+    assert main(["serve", "--port", str(port), "--certificate", gone, "--key", gone]) == 2
+    assert f"{gone}: No such file or directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [

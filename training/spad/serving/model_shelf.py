@@ -17,12 +17,31 @@ __all__ = ["Shelf", "Shelved"]
 
 @dataclass(frozen=True)
 class Shelved:
-    """A model of the server's own."""
+    """A model of the server's own, as its file was when the server was started."""
 
     name: str
     card: Card
     path: Path
     sha256: str
+    stamp: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.stamp[0]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its file is there, and no other has taken its place."""
+        try:
+            return _stamp(self.path) == self.stamp
+        except OSError:
+            return False
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 class Shelf:
@@ -41,7 +60,7 @@ class Shelf:
     """
 
     def __init__(self, own: Mapping[str, Path], limits: Limits) -> None:
-        self.own = [Shelved(name, read_card(p), p, sha256(p)) for name, p in own.items()]
+        self.own = [Shelved(n, read_card(p), p, sha256(p), _stamp(p)) for n, p in own.items()]
         self._limits = limits
         self._folder = tempfile.TemporaryDirectory(prefix="spad-serve-")
         self._sent: dict[str, Path] = {}  # the one longest unused first
@@ -55,19 +74,23 @@ class Shelf:
         Refused
             It is not here.
         """
-        for one in self.own:
+        here = [one for one in self.own if one.is_here]
+        for one in here:
             if one.sha256 == hash_:
                 return one.path
         with self._lock:
             if hash_ in self._sent:
                 self._sent[hash_] = self._sent.pop(hash_)
                 return self._sent[hash_]
-        raise Refused(
-            404,
-            "model",
-            f"it has no model with the hash {hash_[:12]}…: choose one of "
-            + ", ".join(f"“{one.name}”" for one in self.own),
-        )
+        gone = [one.name for one in self.own if one.sha256 == hash_]
+        why = f"it has no model with the hash {hash_[:12]}…"
+        if gone:
+            why = (
+                f"its file of “{gone[0]}” was removed or replaced since it was started; let who "
+                "runs it start it anew"
+            )
+        others = ", ".join(f"“{one.name}”" for one in here)
+        raise Refused(404, "model", f"{why}: choose one of {others}" if others else why)
 
     def refuse_large(self, size: int) -> None:
         """Refuse a model of more bytes than are taken.

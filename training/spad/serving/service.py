@@ -178,10 +178,11 @@ class Service:
                 {
                     "name": one.name,
                     "sha256": one.sha256,
-                    "size": one.path.stat().st_size,
+                    "size": one.size,
                     "card": one.card.as_json(),
                 }
                 for one in self.shelf.own
+                if one.is_here
             ],
             "limits": vars(self.limits),
         }

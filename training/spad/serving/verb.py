@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import ssl
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if bool(args.certificate) != bool(args.key):
         raise ValueError("--certificate and --key belong together: give both")
+    _refuse_missing(args.certificate, args.key)
+    _refuse_taken(args.host, args.port)
     try:
         import uvicorn
 
@@ -79,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     service = Service(models, devices, limits)
     log = logging.getLogger("spad.serving")
     scheme = "https" if args.certificate else "http"
-    log.info("serving at %s://%s:%d on %s", scheme, args.host, args.port, ", ".join(devices))
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    log.info("serving at %s://%s:%d on %s", scheme, host, args.port, ", ".join(devices))
     if scheme == "http" and args.host not in LOOPBACK:
         log.warning("without TLS images and tokens can be read on the way: --certificate, --key")
     try:
@@ -96,3 +100,21 @@ def run(args: argparse.Namespace) -> int:
     except ssl.SSLError as error:
         raise ValueError(f"{args.certificate} and {args.key} are no pair ({error})") from error
     return 0
+
+
+def _refuse_missing(*files: Path | None) -> None:
+    for file in files:
+        if file is not None:
+            file.open("rb").close()  # ssl tells of a file that it cannot read without its name
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Raise a ValueError where nobody can listen, before models are opened."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ValueError(
+            f"--host {host} --port {port}: {error.strerror or error}; end what listens there, or "
+            "choose another port, and an address of this machine (0.0.0.0: all of them)"
+        ) from error
