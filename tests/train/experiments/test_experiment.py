@@ -25,6 +25,8 @@ from spad.train.loop import loop as loop_module
 from spad.train.loop.loop import train
 from spad.train.processes import file_lock
 from spad.train.processes.file_lock import Busy, locked
+from spad.train.tune.measurements import Measured, Scan, keep_measurement
+from spad.train.tune.settings import Setting
 
 SHORT = ["optimiser.steps=2", "validation.every=2", "--samples", "2", "--device", "cpu"]
 
@@ -267,6 +269,20 @@ def test_where_there_are_no_locks_nobody_is_kept_out(
     monkeypatch.setattr(file_lock, "_lock", none)
     with locked(tmp_path / "lock"), locked(tmp_path / "lock"):
         pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_lock.os, "write", full)
+        with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/lock'"):
+            locked(tmp_path / "lock").__enter__()
+    measured = Measured([], [], [], (0.0, 1), 0.0, 0.0, 0.0, 0.0)
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        keep_measurement(Path("/dev/full"), Scan((), "0"), Setting((1,), 1, 1.0), measured)
 
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:

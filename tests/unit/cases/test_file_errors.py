@@ -79,6 +79,8 @@ def test_what_fails_elsewhere_meanwhile_keeps_its_own_name(tmp_path: Path) -> No
 def test_without_a_name_it_is_said_in_words_too() -> None:
     said = file_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert said == "No space left on device; free some space there, or choose another place"
+    own = OSError(errno.ENOSPC, "No space left on device; name another folder", "out")
+    assert file_error(own) == "out: No space left on device; name another folder"
     assert file_error(ValueError("own words, own remedy")) == "own words, own remedy"
     assert file_error(MemoryError()) == "MemoryError"
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         open_folder,
     )
     from spad.cases.corrected_bscan import as_grey, bscan_case, image_pseudonym, known_bscans
-    from spad.cases.file_errors import file_error, foreign, is_dangling
+    from spad.cases.file_errors import file_error, foreign, is_dangling, meant
     from spad.cases.locks import HELD, alone, take_lock
     from spad.cases.new_cases import NewCase, Written, describe, faults, write_cases
     from spad.cases.pixel_values import luminance, without_empty

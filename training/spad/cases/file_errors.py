@@ -38,7 +38,8 @@ def file_error(error: BaseException) -> str:
     """An error of the system's in words, with what to do; others say it themselves."""
     if isinstance(error, OSError) and error.strerror:
         named = "" if error.filename is None else f"{error.filename}: "
-        remedy = REMEDIES.get(error.errno or 0, "")
+        told = ";" in error.strerror  # the remedy, by who knows more of it
+        remedy = "" if told else REMEDIES.get(error.errno or 0, "")
         return f"{named}{error.strerror}" + (f"; {remedy}" if remedy else "")
     return str(error).strip() or type(error).__name__
 

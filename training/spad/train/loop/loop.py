@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from spad import checkpoint
-from spad.cases import CaseError
+from spad.cases import CaseError, write_bytes
 from spad.chain import cosine_schedule, sent
 from spad.inference import is_out_of_memory
 from spad.train.config import Config, ConfigError
@@ -113,7 +113,8 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
         if group.rank == 0:
             sweep(out)
             if not found:
-                cases.write_text("\n".join(inventory(prepared)), "utf-8", "surrogateescape")
+                lines = "\n".join(inventory(prepared))
+                write_bytes(cases, lines.encode("utf-8", "surrogateescape"))
         s = config.schedule
         schedule = cosine_schedule(s.steps, s.offset, s.beta_max)
         with Events(None if group.rank else out, run.step) as events:

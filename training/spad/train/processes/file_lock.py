@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from spad.cases import HELD
+from spad.cases import HELD, meant
 from spad.train.config import ConfigError
 
 __all__ = ["Busy", "alone_in", "locked"]
@@ -45,8 +45,8 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
                 handle.seek(0)
                 raise Busy(f"{path} is held by process {handle.read().strip() or '?'}") from None
         handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+        with meant(path, path):  # unbuffered: else it is written, and fails, once more at the end
+            os.write(handle.fileno(), str(os.getpid()).encode())
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spad import checkpoint
-from spad.cases import Case, parsed_json
+from spad.cases import Case, meant, parsed_json, write_bytes
 from spad.train.tune.settings import Setting
 
 __all__ = [
@@ -124,7 +124,7 @@ def read_measurements(file: Path, about: Mapping[str, object]) -> dict[tuple[str
     lines = file.read_text("utf-8").splitlines() if file.exists() else []
     if not lines:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(about) + "\n", "utf-8")
+        write_bytes(file, json.dumps(about).encode() + b"\n")
         return {}
     done = {}
     try:
@@ -142,12 +142,13 @@ def read_measurements(file: Path, about: Mapping[str, object]) -> dict[tuple[str
             "remove it, or choose another --out"
         ) from None
     if not lines[-1].endswith("}"):
-        file.write_text("".join(line + "\n" for line in lines[:-1]), "utf-8")
+        write_bytes(file, "".join(line + "\n" for line in lines[:-1]).encode())
     return done
 
 
 def keep_measurement(file: Path, scan: Scan, setting: Setting, one: Measured) -> None:
     """Append a measurement to the file."""
     line = {"scan": scan.sha256, "setting": setting.key, **asdict(one)}
-    with file.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(line, allow_nan=False) + "\n")
+    data = json.dumps(line, allow_nan=False).encode() + b"\n"
+    with meant(file, file), file.open("ab") as handle:
+        handle.write(data)
