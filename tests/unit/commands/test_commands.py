@@ -24,10 +24,12 @@ from spad.__main__ import main
 from spad.cases import open_folder
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
+from spad.cohort import SegmentJob, segment_file
 from spad.commands.segment import segment_files
 from spad.network import build
 from spad.phantom import CLASS_NAMES
 from spad.pictures import image_files, pillow_files
+from spad.remote.http_line import NoLine, Refusal
 from spad.train.data import check, read_image
 from spad.train.data.cases import read_values
 
@@ -458,6 +460,32 @@ def test_too_little_memory_for_a_file_does_not_end_a_batch(
     said = capsys.readouterr().out
     assert "a.png: FAILED: a grid does not fit" in said
     assert "b.png: FAILED: CUDA out of memory" in said
+
+
+def test_what_a_server_refuses_costs_its_file_alone_and_one_that_is_gone_ends_the_batch(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "in" / f"{name}.png")
+    large = Refusal("http://host:1 refuses: 900 MB of arrays, it takes 500", "size")
+    errors = iter([large, NoLine("the server http://host:1 cannot be reached")])
+
+    def segment(image: Any) -> Any:
+        raise next(errors)
+
+    with pytest.raises(NoLine, match="cannot be reached"):
+        segment_files(segment, [tmp_path / "in"], tmp_path / "out")
+    assert f"a.png: FAILED: {large}" in capsys.readouterr().out
+    job = SegmentJob(
+        model=str(model), sha256=checkpoint.sha256(model), out=str(tmp_path), options={}
+    )
+
+    def refusing(*_: Any, **__: Any) -> Any:
+        raise large
+
+    monkeypatch.setattr("spad.cohort.segmenting_file._opened", refusing)
+    outcome = segment_file(job, str(tmp_path / "in" / "b.png"))
+    assert (outcome.state, outcome.text) == ("failed", str(large))
 
 
 @pytest.mark.parametrize("more", [[], ["--overwrite"]])

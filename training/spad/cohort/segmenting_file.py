@@ -24,7 +24,7 @@ from spad.cases import (
 )
 from spad.checkpoint import LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
-from spad.inference import AnySegmenter, is_out_of_memory
+from spad.inference import AnySegmenter, ServerError, is_out_of_memory
 from spad.measuring import Scale
 from spad.pictures import SCANS, CubeSize, image_files, read_scan
 
@@ -140,7 +140,8 @@ def segment_file(job: SegmentJob, name: str) -> Outcome:
         target = write_result(result, path, out, job.uncertainty, key, scale)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         text = file_error(error)
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+        own = is_out_of_memory(error) or isinstance(error, ServerError)
+        if isinstance(error, RuntimeError) and not own:
             text = f"the model failed: {text.splitlines()[0]}"
         return Outcome("failed", text, time.monotonic() - began)
     said = " ".join(result.provenance["said"])

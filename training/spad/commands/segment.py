@@ -47,9 +47,9 @@ from spad.commands.options import (
     sampling,
     say,
 )
-from spad.inference import drained, is_out_of_memory, refuse_sampling
+from spad.inference import ServerError, drained, is_out_of_memory, refuse_sampling
 from spad.pictures import SCANS, CubeSize, image_files
-from spad.remote import model_on
+from spad.remote import NoLine, model_on
 
 if TYPE_CHECKING:
     from spad.inference import Segmentation, Step
@@ -255,7 +255,8 @@ def segment_files(
             told = "" if key is None else key(path)
             target = write_result(segment(pixels), path, out, uncertainty, told, scale)
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            of_file = is_out_of_memory(error) or isinstance(error, ServerError)
+            if isinstance(error, NoLine) or (isinstance(error, RuntimeError) and not of_file):
                 raise
             failed.append(path)
             say(f"{head}: FAILED: {file_error(error) if error.args else 'not enough memory'}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from spad.remote import messages
     from spad.remote.address import SERVER, Address, choose, chosen, is_server, server_of
     from spad.remote.by_device import greeting, load
-    from spad.remote.http_line import engine_version
+    from spad.remote.http_line import NoLine, engine_version
     from spad.remote.messages import receive, send
     from spad.remote.offers import model_on, offered
     from spad.remote.segmenter import RemoteSegmenter, connect
