@@ -59,7 +59,8 @@ def test_a_run_leaves_checkpoints_a_state_and_events(tiny: Path, tmp_path: Path)
     assert best == tmp_path / "run" / "best.safetensors"
     names = {path.name for path in best.parent.iterdir() if "tfevents" not in path.name}
     models = {"best.safetensors", "latest.safetensors"}
-    assert names == models | {"latest.pt", "cases.txt", "progress.jsonl"}
+    beside = {"latest.pt", "cases.txt", "progress.jsonl", "training.lock"}
+    assert names == models | beside
     for name in ("best", "latest"):
         segmenter = spad.load(best.with_name(f"{name}.safetensors"), device="cpu")
         assert segmenter.segment(np.zeros((50, 80)), samples=1).labels.shape == (50, 80)
