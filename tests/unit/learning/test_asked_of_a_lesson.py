@@ -114,3 +114,20 @@ def test_a_stroke_thinner_than_the_network_s_grid_is_learnt(model, bscan, place)
     labels[place] = 2
     learnt = model().learn([bscan(shape)], [labels], **QUICK)
     assert learnt.card.training["learnt"][0]["pixels"] == (SHAPE[1] if place == 41 else 1)
+
+
+def test_options_may_be_numpys_numbers_and_a_slip_in_a_name_is_told(model, bscan):
+    old = model()
+    plain = old.learn([bscan(SHAPE)], [labels_of()], steps=2, learning_rate=0.5**9)
+    numpys = {"steps": np.int64(2), "learning_rate": np.float32(0.5**9)}
+    assert same(old.learn([bscan(SHAPE)], [labels_of()], **numpys), plain)
+    with pytest.raises(ValueError, match=r"unknown key 'step'; did you mean 'steps'\?"):
+        old.learn([bscan(SHAPE)], [labels_of()], step=2)
+
+
+def test_lists_of_unequal_rows_are_told_as_that(model, bscan):
+    said = "a list of lists that are not equally long; give an array"
+    with pytest.raises(ValueError, match=f"^image 1: the image is {said}"):
+        model().learn([[[1, 2], [3]]], [labels_of()], **QUICK)
+    with pytest.raises(ValueError, match=said):
+        model().segment([[1, 2], [3]])

@@ -268,6 +268,7 @@ class AnySegmenter(ABC):
             Even one view at once does not fit into the CPU's memory.
         """
         seed = seed_number(seed)
+        options = {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}
         count = max(len(self.card.classes), len(classes or ()))
         pairs = list(earlier)  # a zip is gone through once
         before = [image for image, _ in pairs], [labels for _, labels in pairs]

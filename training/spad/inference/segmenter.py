@@ -24,7 +24,7 @@ from torch import Tensor
 
 from spad import checkpoint
 from spad.cases import luminance
-from spad.checkpoint import NOTICE, Card, InputConfig
+from spad.checkpoint import NOTICE, Card, InputConfig, from_json
 from spad.inference.batches import Runner, Slice
 from spad.inference.ensemble import Outcome
 from spad.inference.learning_steps import learning_steps, with_gradients
@@ -114,9 +114,8 @@ class Segmenter(AnySegmenter):
         options: Mapping[str, Any],
         **asked: Any,
     ) -> Generator[Step, None, Self]:
-        run = learning_steps(
-            self._model, bscans, origin=self._origin, recipe=Recipe(**options), **asked
-        )
+        recipe = from_json(Recipe, options, "learn")
+        run = learning_steps(self._model, bscans, origin=self._origin, recipe=recipe, **asked)
         card, network, origin = yield from with_gradients(run, self.device)
         return type(self)(card, network, self.device, limits=self._limits, origin=origin)
 

@@ -147,6 +147,13 @@ def _in_memory(image: Any) -> NDArray[Any]:
     try:
         with foreign():
             return np.asarray(image)
+    except ValueError as error:
+        if not isinstance(image, (list, tuple)):
+            raise
+        raise ValueError(
+            "the image is a list of lists that are not equally long; give an array (H, W) or "
+            "(Z, H, W)"
+        ) from error
     except (TypeError, RuntimeError) as error:  # of a tensor: bfloat16, on a GPU, with gradients
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
@@ -193,7 +200,9 @@ def checked_bscans(
     checked = []
     for number, (image, labels) in enumerate(zip(images, label_maps, strict=True), start=1):
         try:
-            stack = Stack(image, np.ndim(image) == 3)
+            stack = Stack(
+                image, np.ndim(image if hasattr(image, "ndim") else _in_memory(image)) == 3
+            )
             pixels = stack.read(0)
         except ValueError as error:
             raise ValueError(f"{kind}image {number}: {error}") from error
