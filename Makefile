@@ -22,8 +22,7 @@
 VENV  ?= .venv
 TORCH ?= torch==2.13.0
 PY    := $(VENV)/bin/python
-# Python compiles a module when it is first imported; all of them take four fifths of pip's time.
-INSTALL := $(PY) -m pip --disable-pip-version-check install --no-compile
+PIP   := $(PY) -m pip --disable-pip-version-check
 
 # What Qt and OpenGL load when they start, by Debian's names; and a display where there is none.
 DEBS_QT := libgl1 libegl1 libopengl0 libfontconfig1 libdbus-1-3 libglib2.0-0 libxkbcommon-x11-0 \
@@ -120,19 +119,19 @@ $(PY):
 
 $(VENV)/.torch: | $(PY)
 	@if $(PY) -c 'import torch; print("PyTorch", torch.__version__, "is there")' 2>/dev/null; then :; \
-	elif [ -n "$(strip $(TORCH))" ]; then set -x; $(INSTALL) $(TORCH); fi
+	elif [ -n "$(strip $(TORCH))" ]; then set -x; $(PIP) install $(TORCH); fi
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.torch
-	$(INSTALL) -e ".[napari,train,qt]"
+	$(PIP) install -e ".[napari,train,qt]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
-	$(INSTALL) -e ".[dev]"
+	$(PIP) install -e ".[dev]"
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.docs: pyproject.toml $(VENV)/.torch
-	$(INSTALL) -e ".[docs]"
+	$(PIP) install -e ".[docs]"
 	@touch $@
 
 system:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -128,7 +129,7 @@ def test_windows_locks_beyond_the_number_that_others_read(
     def locking(file: int, mode: int, count: int) -> None:
         calls.append((os.lseek(file, 0, os.SEEK_CUR), mode, count))
         if busy[0]:
-            raise OSError(36, "Resource deadlock avoided")
+            raise OSError(errno.EDEADLK, "Resource deadlock avoided")
 
     stand_in = types.SimpleNamespace(LK_LOCK=1, LK_NBLCK=2, locking=locking)
     monkeypatch.setitem(sys.modules, "msvcrt", stand_in)
