@@ -22,7 +22,10 @@
 VENV  ?= .venv
 TORCH ?= torch==2.13.0
 PY    := $(VENV)/bin/python
-PIP   := $(PY) -m pip --disable-pip-version-check
+# Python compiles a module when it is first imported, also where PYTHONDONTWRITEBYTECODE (as images
+# of Docker have it) would keep it from writing that down; all of them take four fifths of pip's time.
+export PYTHONDONTWRITEBYTECODE :=
+INSTALL := $(PY) -m pip --disable-pip-version-check install --no-compile
 
 # What Qt and OpenGL load when they start, by Debian's names; and a display where there is none.
 DEBS_QT := libgl1 libegl1 libopengl0 libfontconfig1 libdbus-1-3 libglib2.0-0 libxkbcommon-x11-0 \
@@ -56,7 +59,7 @@ demo: system $(VENV)/.demo
 PYTEST := $(PY) -m pytest
 
 test: system $(VENV)/.dev lint
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal --durations 20 $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTEST) -n 3 --dist worksteal --durations 20 $(ARGS)
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not gui" $(ARGS)
@@ -119,19 +122,19 @@ $(PY):
 
 $(VENV)/.torch: | $(PY)
 	@if $(PY) -c 'import torch; print("PyTorch", torch.__version__, "is there")' 2>/dev/null; then :; \
-	elif [ -n "$(strip $(TORCH))" ]; then set -x; $(PIP) install $(TORCH); fi
+	elif [ -n "$(strip $(TORCH))" ]; then set -x; $(INSTALL) $(TORCH); fi
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.torch
-	$(PIP) install -e ".[napari,train,qt]"
+	$(INSTALL) -e ".[napari,train,qt]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
-	$(PIP) install -e ".[dev]"
+	$(INSTALL) -e ".[dev]"
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.docs: pyproject.toml $(VENV)/.torch
-	$(PIP) install -e ".[docs]"
+	$(INSTALL) -e ".[docs]"
 	@touch $@
 
 system:
