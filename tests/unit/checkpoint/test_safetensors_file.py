@@ -192,12 +192,19 @@ def test_what_is_no_file_is_an_os_error(tmp_path, reader):
 
 
 @pytest.mark.parametrize(
-    ("value", "half"), [(torch.nan, True), (torch.inf, False), (1e6, True), (torch.nan, False)]
+    ("value", "half", "remedy"),
+    [
+        (torch.nan, True, "the training has failed"),
+        (torch.inf, False, "the training has failed"),
+        (torch.nan, None, "the training has failed"),
+        (1e6, True, "save with half=False: torch.float16 ends at 65504"),
+        (1e300, False, r"torch.float32 ends at 3.40282e\+38"),
+    ],
 )
-def test_what_cannot_be_stored_is_refused_and_the_old_file_kept(path, value, half):
+def test_what_cannot_be_stored_is_refused_and_the_old_file_kept(path, value, half, remedy):
     path.write_bytes(b"old")
-    with pytest.raises(ValueError, match=r"tensor 'a' holds.*half=False"):
-        save(path, CARD, {"a": torch.tensor([value])}, half=half)
+    with pytest.raises(ValueError, match=f"tensor 'a' holds .*; {remedy}"):
+        save(path, CARD, {"a": torch.tensor([value], dtype=torch.float64)}, half=half)
     assert path.read_bytes() == b"old"
 
 

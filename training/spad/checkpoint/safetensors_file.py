@@ -168,10 +168,11 @@ def save(
             "cpu", dtype, copy=True, memory_format=torch.contiguous_format
         )
         if not torch.isfinite(stored[name]).all():
-            raise ValueError(
-                f"{path}: tensor {name!r} holds NaN, infinity or (half={half}) values beyond "
-                f"{torch.finfo(dtype).max:g}; look at the training, or save with half=False"
-            )
+            told = "NaN or infinity; the training has failed"
+            if torch.isfinite(tensor).all():
+                hint = "save with half=False: " if dtype == torch.float16 else ""
+                told = f"values too large; {hint}{dtype} ends at {torch.finfo(dtype).max:g}"
+            raise ValueError(f"{path}: tensor {name!r} holds {told}")
     content = to_bytes(stored, {"spad": json.dumps(card.as_json(), allow_nan=False)})
     # What `save` writes, `load` opens.
     card_within(io.BytesIO(content), len(content), str(path))
