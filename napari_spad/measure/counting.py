@@ -10,11 +10,13 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from napari_spad.borders import StackLines
 from napari_spad.desk import Desk, Result, explain, other_data
 from napari_spad.layers import bscan_sizes, level_0, segmented
 from napari_spad.scale import Facts
 from spad.annotation import check_sum
 from spad.autosave import Packed
+from spad.borders import Thickness, thickness
 from spad.cases import foreign
 from spad.checkpoint import IGNORE, LabelClass
 from spad.measuring import Grid, LiveMeasures, grid_remarks, partly, propose_fovea
@@ -25,6 +27,8 @@ __all__ = [
     "drawn_samples",
     "grid_of",
     "layer_remarks",
+    "layers_of",
+    "line_maps",
     "measured",
     "of_these",
     "pit_of",
@@ -182,6 +186,20 @@ def grid_of(facts: Facts) -> Grid | None:
     return _grid(
         facts.fovea.at, (between, column), (deep, wide), facts.eye, facts.first or "inferior"
     )
+
+
+def line_maps(facts: Facts | None, lines: StackLines) -> dict[str, NDArray[np.float32]]:
+    """En-face maps of the thickness between an image's lines in µm, by name; none without scale."""
+    facts = facts if lines.there else None  # the scale takes a while to ask for
+    row = None if facts is None else facts.scale.row.mm
+    return {} if facts is None or row is None else lines.maps(facts.image, row)
+
+
+def layers_of(facts: Facts | None, lines: StackLines) -> tuple[Thickness, ...]:
+    """Mean thickness between an image's lines, region by region."""
+    grid = None if facts is None else grid_of(facts)
+    found = (thickness(name, um, grid) for name, um in line_maps(facts, lines).items())
+    return tuple(one for each in found for one in each)
 
 
 def layer_remarks(facts: Facts) -> tuple[str, ...]:

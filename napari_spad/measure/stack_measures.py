@@ -22,8 +22,9 @@ from napari_spad.measure.counting import (
     PART,
     annotated,
     drawn_samples,
-    grid_of,
     layer_remarks,
+    layers_of,
+    line_maps,
     measured,
     of_these,
     pit_of,
@@ -37,7 +38,7 @@ from napari_spad.measure.counting import (
 from napari_spad.scale import FILE, PROPOSED, Facts, KeptFacts, KnownFacts
 from napari_spad.scores import ScoresPanel
 from spad.annotation import check_sum
-from spad.borders import Thickness, thickness
+from spad.borders import Thickness
 from spad.measuring import PADDED, LiveMeasures, Measurement, remarks
 
 __all__ = ["StackMeasures"]
@@ -255,15 +256,11 @@ class StackMeasures(QObject):
 
     def line_maps(self) -> dict[str, NDArray[np.float32]]:
         """En-face maps of the thickness between lines in µm, by name; empty without a scale."""
-        facts = self.facts if self.lines.there else None  # the scale takes a while to ask for
-        row = None if facts is None else facts.scale.row.mm
-        return {} if facts is None or row is None else self.lines.maps(facts.image, row)
+        return line_maps(self.facts, self.lines)
 
     def layers(self) -> tuple[Thickness, ...]:
         """Mean thickness between lines, region by region."""
-        grid = None if self.facts is None else grid_of(self.facts)
-        found = (thickness(name, um, grid) for name, um in self.line_maps().items())
-        return tuple(one for each in found for one in each)
+        return layers_of(self.facts, self.lines)
 
     # ------------------------------------------------------------------ strokes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from napari.layers import Labels
 from napari_spad.desk import Desk, Result, explain
 from napari_spad.layers import is_label_map, leading_index, level_0, numbered
 from napari_spad.measure.counting import (
+    layer_remarks,
+    layers_of,
     measured,
     of_these,
     pit_of,
@@ -24,10 +27,19 @@ from napari_spad.measure.stack_measures import StackMeasures
 from napari_spad.scale import PROPOSED, Facts
 from napari_spad.scores import LiveScores
 from spad.annotation import check_sum
+from spad.borders import Thickness, thickness_over_visits
 from spad.checkpoint import LabelClass
 from spad.measuring import Alignment, EnFace, Visit, align, as_day, in_order, projection, remarks
 
-__all__ = ["VisitStack", "counted", "laid", "show_counterpart", "stacks", "visit_sheet"]
+__all__ = [
+    "VisitStack",
+    "counted",
+    "laid",
+    "line_rows",
+    "show_counterpart",
+    "stacks",
+    "visit_sheet",
+]
 
 
 class VisitStack:
@@ -44,6 +56,8 @@ class VisitStack:
     facts : Facts
     classes : tuple of LabelClass
         Once it was measured.
+    layers : tuple of Thickness
+        Between the lines over its image, then.
     """
 
     def __init__(self, layer: Labels, measures: StackMeasures) -> None:
@@ -52,6 +66,7 @@ class VisitStack:
         assert facts is not None  # noqa: S101 - there is a layer
         self.facts: Facts = facts
         self.classes: tuple[LabelClass, ...] = ()
+        self.layers: tuple[Thickness, ...] = ()
         self._counted, self._told = 0, ()  # what its numbers are of
 
     @property
@@ -62,14 +77,15 @@ class VisitStack:
     @property
     def changed(self) -> bool:
         """Whether it was edited, or something else was said of it, since it was measured."""
-        return (check_sum(np.asarray(self.layer.data)), self._facts_now()) != (
-            self._counted,
-            self._told,
-        )
+        now = check_sum(np.asarray(self.layer.data)), self._facts_now(), self._layers_now()
+        return now != (self._counted, self._told, self.layers)
 
     def _facts_now(self) -> tuple[Any, ...]:
         facts = self.facts
         return facts.scale.spacing_mm, facts.eye, facts.first, facts.date, facts.fovea
+
+    def _layers_now(self) -> tuple[Thickness, ...]:
+        return layers_of(self.facts, self._measures.lines)
 
     def show(self, seen: bool) -> None:
         """Show it, its image and what is by hand in it, or hide them."""
@@ -131,7 +147,7 @@ class VisitStack:
             facts.place_fovea(pit, PROPOSED)
         if facts.fovea is not None and live.spacing_mm[0] is not None:
             live.place(facts.fovea.at, eye=facts.eye, first=facts.first)
-        self._told = self._facts_now()
+        self._told, self.layers = self._facts_now(), self._layers_now()
         said = (*filter(None, [self.partly]), *remarks(live, facts.scale))
         fovea = {"fovea": "" if facts.fovea is None else facts.fovea.in_files}
         rows, extent = live.rows(), live.extent_mm
@@ -155,8 +171,23 @@ def counted(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     return [task() for task in tasks]
 
 
-def visit_sheet(visits: Sequence[Visit], region: str, classes: Sequence[LabelClass]) -> Sheet:
-    """The table of volumes over visits: one row a structure, one column a visit."""
+def visit_sheet(
+    visits: Sequence[Visit],
+    layers: Sequence[Sequence[Thickness]],
+    region: str,
+    classes: Sequence[LabelClass],
+) -> Sheet:
+    """The table over visits: a row a structure, its volumes; then one a layer between lines, in µm.
+
+    Parameters
+    ----------
+    visits : sequence of Visit
+    layers : sequence of sequences of Thickness
+        Of each visit.
+    region : str
+        Of both.
+    classes : sequence of LabelClass
+    """
     ordered = in_order(visits)
     names = list(dict.fromkeys(m.structure for v in ordered for m in v.rows))
     values = {c.name: c.value for c in classes}
@@ -164,12 +195,32 @@ def visit_sheet(visits: Sequence[Visit], region: str, classes: Sequence[LabelCla
     for name in names:
         found = [v.at(name, region) for v in ordered]
         volumes = [None if m is None else m.volume_nl for m in found]
-        cells = [Cell("–" if nl is None else number(nl)) for nl in volumes]
-        first, last = volumes[0], volumes[-1]
-        more = None if first is None or last is None else last - first
-        cells.append(Cell("–" if more is None else "0" if not more else f"{more:+.3g}"))
-        rows.append((values.get(name, 0), cells))
+        rows.append((values.get(name, 0), _course(volumes)))
+    by = {v.name: found for v, found in zip(visits, layers, strict=True)}
+    um = [{one.layer: one.mean_um for one in by[v.name] if one.region == region} for v in ordered]
+    between = list(dict.fromkeys(name for visit in um for name in visit))
+    rows += [(-1, _course([visit.get(name) for visit in um])) for name in between]
+    names += [f"{name}, µm" for name in between]
     return Sheet([*(v.label[:12] for v in ordered), "last −\nfirst"], rows, names)
+
+
+def line_rows(
+    visits: Sequence[Visit], measured: Sequence[VisitStack], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of the thickness between lines, under the columns of `visit_rows`, which gave `rows`."""
+    told = [
+        replace(visit, remarks=layer_remarks(stack.facts))  # not of what is segmented
+        for visit, stack in zip(visits, measured, strict=True)
+    ]
+    return thickness_over_visits(told, [stack.layers for stack in measured], rows)
+
+
+def _course(values: Sequence[float | None]) -> list[Cell]:
+    """A value a visit, and what the last is more than the first."""
+    cells = [Cell("–" if value is None else number(value)) for value in values]
+    first, last = values[0], values[-1]
+    more = None if first is None or last is None else last - first
+    return [*cells, Cell("–" if more is None else "0" if not more else f"{more:+.3g}")]
 
 
 # ------------------------------------------------------------------ laid on each other

@@ -32,10 +32,12 @@ from napari_spad.measure.visit_stacks import (
     VisitStack,
     counted,
     laid,
+    line_rows,
     show_counterpart,
     stacks,
     visit_sheet,
 )
+from spad.borders import missing_columns
 from spad.checkpoint import LabelClass
 from spad.measuring import (
     Alignment,
@@ -240,7 +242,12 @@ class VisitsPanel(QWidget):
             return
         self.visits, self._counted = visits, chosen
         self._show_table()
-        some = [f"“{stack.layer.name}”: {stack.partly}" for stack in chosen if stack.partly]
+        some = [
+            f"“{stack.layer.name}”: {said}"
+            for stack in chosen
+            for said in (stack.partly, missing_columns(stack.layers))
+            if said
+        ]
         self._say("\n".join((*some, *visit_remarks(visits))))
         classes = self.classes
         self.plot.say("drawing…")
@@ -249,7 +256,8 @@ class VisitsPanel(QWidget):
     def _show_table(self) -> None:
         if self.visits:
             classes = self.classes
-            shown = visit_sheet(self.visits, self.region.currentData(), classes)
+            layers = [stack.layers for stack in self._counted]
+            shown = visit_sheet(self.visits, layers, self.region.currentData(), classes)
             self.table.show_sheet(shown, {c.value: c.hex for c in classes})
         for button in (self.csv, self.pdf):
             button.setEnabled(bool(self.visits))
@@ -271,7 +279,9 @@ class VisitsPanel(QWidget):
         if self._old():
             return
         if self.visits and (path := self._saving.ask("visits", ".csv")) is not None:
-            self._saving.write(path, table_csv(visit_rows(self.visits)))
+            rows = visit_rows(self.visits)
+            rows += line_rows(self.visits, self._counted, rows)
+            self._saving.write(path, table_csv(rows))
 
     def _save_pdf(self) -> None:
         if not self.visits or self._old() or (path := self._saving.ask("visits", ".pdf")) is None:

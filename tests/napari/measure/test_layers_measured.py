@@ -11,8 +11,10 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from measuring import MM, shown
+from qtpy.QtCore import Qt
 
 from napari_spad.borders import borders_of
+from napari_spad.measure.visits_panel import NAME
 from spad.borders import Lines
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
@@ -82,3 +84,55 @@ def test_two_lines_are_measured_mapped_and_saved(measured, qtbot, tmp_path):
     assert "derived from the layer's scale" in found["total"]["scale"]
     viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: measure.table.rowCount() == 0, timeout=2000)
+
+
+def test_the_thickness_over_visits_is_shown_and_saved(measured, qtbot, tmp_path, monkeypatch):
+    viewer, dock = measured()
+    first, panel = viewer.layers["eye"], dock.measure.visits
+    shape, where = first.data.shape, {"scale": first.scale, "units": first.units}
+    second = viewer.add_image(first.data[::-1].copy(), name="eye later", **where)
+    ours = dock.results[0].layer
+    viewer.add_labels(ours.data.copy(), name="later", features=ours.features, **where)
+    for image, day, lower in ((first, "2026-03-01", 9), (second, "2026-01-31", 14)):
+        heights = np.stack([np.full(shape[::2], row, np.float32) for row in (4, lower)])
+        layer = dock.borders.add.add_found(Lines(("ILM", "BM"), heights), image)
+        dock.measure.measures.facts_of(image).type_date(day)
+    dock.measure.measures.facts_of(first).place_fovea((1.5, 17.5))
+    panel.look()
+    for row in range(2):
+        panel.list.item(row, NAME).setCheckState(Qt.CheckState.Checked)
+
+    def numbers() -> list[str]:
+        panel.visits = []
+        panel.count()
+        qtbot.waitUntil(lambda: bool(panel.visits), timeout=20_000)
+        rows = {panel.table.item(r, 0).text(): r for r in range(panel.table.rowCount())}
+        return [panel.table.item(rows["ILM – BM, µm"], column).text() for column in (1, 2, 3)]
+
+    assert numbers() == ["40", "20", "-20"]  # the earlier one first
+    path = tmp_path / "visits.csv"
+    monkeypatch.setattr(panel._saving, "ask", lambda what, suffix: path)
+    panel.csv.click()
+    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+    lines = [r for r in rows if r["structure"] == "ILM – BM" and r["region"] in ("total", "1 mm")]
+    found = [(r["visit"], r["days since the first visit"], r["region"]) for r in lines]
+    assert found == [
+        ("2026-01-31", "0", "total"),
+        ("2026-03-01", "29", "total"),
+        ("2026-03-01", "29", "1 mm"),
+    ]
+    assert [float(r["mean height [µm]"]) for r in lines] == pytest.approx([40, 20, 20])
+    assert not any("segmented" in r["remark"] for r in lines)
+    panel.region.setCurrentIndex(panel.region.findData("1 mm"))
+    assert [panel.table.item(panel.table.rowCount() - 1, c).text() for c in (1, 2, 3)] == [
+        "–",
+        "20",
+        "–",
+    ]
+    panel.region.setCurrentIndex(0)
+    borders = borders_of(layer)
+    borders.put({0: borders.plane(0) + np.float32([[0], [4]])})
+    panel.csv.click()
+    assert "“later”: changed since the numbers" in panel.note.text()
+    assert numbers() == ["44", "20", "-24"]
+    qtbot.waitUntil(lambda: not panel.plot.pixmap().isNull(), timeout=30_000)

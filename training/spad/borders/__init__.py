@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         layer_maps,
         missing_columns,
         thickness,
+        thickness_over_visits,
         thickness_remark,
         thickness_rows,
     )

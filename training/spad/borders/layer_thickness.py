@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.borders.lines import Lines, thickness_mm
-from spad.measuring import COLUMNS, Grid, Scale
+from spad.measuring import COLUMNS, Grid, Scale, Visit
 
 __all__ = [
     "Thickness",
@@ -19,6 +19,7 @@ __all__ = [
     "layer_maps",
     "missing_columns",
     "thickness",
+    "thickness_over_visits",
     "thickness_remark",
     "thickness_rows",
 ]
@@ -156,3 +157,27 @@ def thickness_rows(
         )
         rows.append(row | {"scale": scale.words, "remark": "; ".join(notes)})
     return rows
+
+
+def thickness_over_visits(
+    visits: Sequence[Visit],
+    layers: Sequence[Iterable[Thickness]],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Rows of the thickness between lines, visit by visit, under the columns of `visit_rows`.
+
+    Parameters
+    ----------
+    visits : sequence of Visit
+    layers : sequence of iterables of Thickness
+        Of each visit.
+    rows : sequence of dict
+        What `visit_rows` gave of these visits.
+    """
+    out, days = [], "days since the first visit"
+    for visit, found in sorted(zip(visits, layers, strict=True), key=lambda both: both[0].date):
+        told = next(r for r in rows if (r["case"], r["visit"]) == (visit.name, visit.date))
+        about = {name: told[name] for name in ("case", "eye", *visit.about)}
+        more = {"visit": visit.date, days: told[days]}
+        out += [row | more for row in thickness_rows(found, visit.scale, visit.remarks, about)]
+    return out

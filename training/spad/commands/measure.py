@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spad.annotation import images_in
+from spad.borders import thickness_over_visits
 from spad.cases import CaseError, file_error, read_json, replaced, write_bytes
 from spad.cohort import (
     Ledger,
@@ -31,7 +32,6 @@ from spad.commands.options import (
     say,
 )
 from spad.measuring import (
-    Visit,
     agreement_plot,
     as_day,
     limits_of_agreement,
@@ -206,25 +206,12 @@ def _visits(
     days = args.visits or [""] * len(cases)
     visits = [replace(c.visit, date=as_day(day)) for c, day in zip(cases, days, strict=True)]
     rows = visit_rows(visits)
-    rows += _layers_over_visits(cases, visits, rows)
+    rows += thickness_over_visits(visits, [case.layers for case in cases], rows)
     for one in visit_remarks(visits):
         say(one)
     classes = {c.name: c for case in cases for c in case.classes}
     title = f"Visits of one eye {next((v.eye for v in visits if v.eye), '')}".strip()
     return rows, lambda: visits_page(visits, list(classes.values()), title=title, kind=_kind(args))
-
-
-def _layers_over_visits(
-    cases: list[Measured], visits: list[Visit], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Rows of the thickness between lines, visit by visit, under the columns of `rows`."""
-    out = []
-    together = sorted(zip(cases, visits, strict=True), key=lambda both: both[1].date)
-    for case, visit in together:  # in the order of `visit_rows`
-        told = next(r for r in rows if (r["case"], r["visit"]) == (visit.name, visit.date))
-        days = "days since the first visit"
-        out += [row | {"visit": visit.date, days: told[days]} for row in case.line_rows()]
-    return out
 
 
 def _agreement(
