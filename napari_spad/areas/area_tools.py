@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.desk import Desk, Result, other_data, typed
+from napari_spad.desk import Desk, Result, typed
 from napari_spad.layers import Part, open_source, spacing_mm
 from spad.annotation import pixels
 
@@ -119,8 +119,8 @@ class AreaTools:
         result = self.desk.result
         if result is None:
             self.desk.say("There is no segmentation yet: press Segment first.")
-        elif other := other_data(result):
-            self.desk.say(other)
+        elif why := self.desk.hindered(result):
+            self.desk.say(why)
         else:
             return result
         return None

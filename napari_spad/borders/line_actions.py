@@ -58,6 +58,8 @@ class LineActions:
         return 0, self.borders.heights.shape[2]
 
     def _there(self) -> bool:
+        if not self.tools.seen():
+            return False
         if np.isfinite(self._line).any():
             return True
         self.say(f"“{self._name}” is not on this B-scan yet: draw it, or copy it (C).")
@@ -111,6 +113,8 @@ class LineActions:
 
     def copy(self, step: int) -> None:
         """Take it over from the B-scan before (-1) or after (1), shifted as the eye has moved."""
+        if not self.tools.seen():
+            return
         z = self.tools.bscan
         other = z + step
         if not 0 <= other < self.borders.bscans:
@@ -130,6 +134,8 @@ class LineActions:
 
     def interpolate(self) -> None:
         """Fill the B-scans between the nearest two on which it is by hand."""
+        if not self.tools.seen():
+            return
         z, borders = self.tools.bscan, self.borders
         before, after = borders.neighbours(z)
         if borders.by_hand[borders.selected, z] or before is None or after is None:

@@ -81,6 +81,13 @@ class Tools:
         """The B-scan on screen."""
         return bscan_of(self.layer, self.viewer)
 
+    def seen(self) -> bool:
+        """Whether the lines are seen in this view; else say what to do."""
+        if shows_bscans(self.viewer):
+            return True
+        self.say("Lines are drawn on B-scans: turn the view back to them first.")
+        return False
+
     def edges(self, z: int) -> Edges | None:
         """Edges of a B-scan of the image under the lines; None where there is no such image.
 
@@ -119,8 +126,7 @@ class Tools:
     def _on_press(self, _layer: Vectors, event: Any) -> Iterator[None]:
         if event.button != 1 or not self.layer.visible:
             return
-        if not shows_bscans(self.viewer):  # nor are the lines seen
-            self.say("Lines are drawn on B-scans: turn the view back to them first.")
+        if not self.seen():
             return
         if self.tool in ("wire", "knots"):
             self._click(self._place(event))

@@ -70,6 +70,9 @@ class Alternatives:
         if result is None:
             self.desk.say("There is no segmentation yet: press Segment first.")
             return
+        if why := self.desk.hindered(result):
+            self.desk.say(why)
+            return
         pixel = self.desk.pointer(result) if under_pointer else None
         shown = self._shown
         if shown is None or not _asked_for(shown, result, pixel):

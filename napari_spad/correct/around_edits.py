@@ -155,12 +155,14 @@ class Resampling:
         return max(round(RESTART * steps), 1)
 
     def at_work(self) -> Result | None:
-        """The result at work; None, and said why, where there is none or a run goes on."""
+        """The result at work; None, and said why, where nothing can be done on it now."""
         result = self.desk.result
         if self.desk.busy:
             self.desk.say("A run is going on: wait for it, or cancel it.")
         elif result is None:
             self.desk.say("There is no segmentation yet: press Segment first.")
+        elif why := self.desk.hindered(result):
+            self.desk.say(why)
         else:
             return result
         return None

@@ -19,7 +19,7 @@ from napari_spad.desk.framing import Framing
 from napari_spad.desk.keys import Escapes, typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run
-from napari_spad.layers import Edit, is_image, leading_index, numbered
+from napari_spad.layers import Edit, bscan_on_screen, is_image, leading_index, numbered
 from spad.annotation import RunProgress
 from spad.doctor import note
 
@@ -143,6 +143,17 @@ class Desk(QObject):
         """Place of the B-scan on screen on the leading axes of a result's layer."""
         result = result or self.result
         return () if result is None else leading_index(result.layer, self.viewer)
+
+    def hindered(self, result: Result) -> str:
+        """Why nothing can be done on the B-scan on screen, in words; mostly empty."""
+        if other := other_data(result):
+            return other
+        if bscan_on_screen(self.viewer):
+            return ""
+        return (
+            "No B-scan is on screen, but their stack from another side or in 3-D: turn the view "
+            "back first (2D/3D and the roll of axes, below the list of layers)."
+        )
 
     def pointer(self, result: Result) -> tuple[int, int] | None:
         """Pixel (row, column) of a result's layer under the mouse, or None outside it."""

@@ -61,6 +61,12 @@ class Framing:
         self.draw_stretched(1.0)
 
     @property
+    def _upright(self) -> bool:
+        """Whether rows run down the canvas and columns along it: else a middle is no camera's."""
+        dims = self.viewer.dims
+        return dims.ndisplay == 2 and dims.order[-2:] == (dims.ndim - 2, dims.ndim - 1)
+
+    @property
     def _camera(self) -> Any:
         return getattr(self.viewer, "scene", self.viewer).camera  # `camera` until napari 0.9
 
@@ -118,7 +124,7 @@ class Framing:
         before, self._size = self._size, float((high - low).max())
         alike = not before or not self._size or 1 / FAR < self._size / before < FAR
         grid = getattr(viewer, "canvas", viewer).grid  # `viewer.grid` until napari 0.9
-        if alike or seen is None or viewer.dims.ndisplay != 2 or grid.enabled:
+        if alike or seen is None or not self._upright or grid.enabled:
             return
         camera = self._camera
         camera.center = (*camera.center[:-2], *((low + high) / 2))
@@ -161,7 +167,7 @@ class Framing:
         first = dims.ndim - layer.ndim
         for axis in range(len(index)):
             dims.set_point(first + axis, float(at[axis]))
-        if pixel is None:
+        if pixel is None or not self._upright:
             return
         seen, camera = self.canvas(), self._camera
         size = layer.data.shape[-2:]
@@ -175,7 +181,7 @@ class Framing:
     def zoom_to(self, layer: Any, box: Sequence[slice]) -> None:
         """Zoom, where a box of rows and columns is too small to be seen, or does not fit."""
         canvas = self.canvas()
-        if canvas is None:
+        if canvas is None or not self._upright:
             return
         seen = np.array(canvas)
         scale = np.abs(np.asarray(layer.scale[-2:], float)) * self._shares
@@ -189,7 +195,7 @@ class Framing:
     def frame(self, _event: Any = None) -> None:
         """Fit the B-scan on screen into the canvas, where the one before had another size."""
         layer, seen = self._padded(), self.canvas()
-        if layer is None or seen is None or len(set(bscan_sizes(layer))) < 2:
+        if layer is None or seen is None or not self._upright or len(set(bscan_sizes(layer))) < 2:
             return
         index = leading_index(layer, self.viewer)
         size = bscan_sizes(layer)[index[-1]]

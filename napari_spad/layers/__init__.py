@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_spad.layers.geometry import (
         FROM_LAYER,
         are_square,
+        bscan_on_screen,
         bscan_sizes,
         is_straight,
         leading_index,

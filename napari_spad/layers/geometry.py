@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FROM_LAYER",
     "are_square",
+    "bscan_on_screen",
     "bscan_sizes",
     "is_straight",
     "leading_index",
@@ -37,6 +38,12 @@ def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
     shape = np.asarray(level_0(layer).shape[: layer.ndim - 2])
     index = np.clip(np.round(point), 0, np.maximum(shape - 1, 0)).astype(int)
     return tuple(int(i) for i in index)
+
+
+def bscan_on_screen(viewer: ViewerModel) -> bool:
+    """Whether the canvas shows one B-scan, not their stack from another side or in 3-D."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and set(dims.displayed) == set(range(dims.ndim)[-2:])
 
 
 def level_0(layer: Any) -> Any:

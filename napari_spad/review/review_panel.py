@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_spad.desk import Desk, Keys, Result, link, named, other_data
+from napari_spad.desk import Desk, Keys, Result, link, named
 from napari_spad.layers import numbered
 from napari_spad.review.findings_panel import FindingsPanel
 from napari_spad.review.records import Reviews
@@ -165,8 +165,8 @@ class ReviewPanel(QWidget):
         result, place = self.desk.result, self.desk.place()
         if result is None:
             self.desk.say("There is nothing to review yet: press Segment first.")
-        elif other := other_data(result):
-            self.desk.say(other)
+        elif why := self.desk.hindered(result):
+            self.desk.say(why)
         elif place not in self.reviews.bench(result).queue.error:
             self.desk.say(f"{self._name(place)} is not segmented yet: press Segment first.", result)
         else:

@@ -152,3 +152,34 @@ def test_the_careful_brush_stays_on_its_side_and_is_a_stroke_like_any_other(desk
     press(viewer, Qt.Key.Key_Q)
     drag(dock, layer, [(1, 30, 40), *ring])
     assert ((layer.data[1] == 2) & ~cyst).sum() > 100
+
+
+@pytest.mark.parametrize(("ndisplay", "order"), [(2, (1, 2, 0)), (2, (2, 0, 1)), (3, (0, 1, 2))])
+def test_from_another_side_or_in_3d_no_key_changes_a_bscan_that_is_not_seen(desk, ndisplay, order):
+    viewer, dock, result, _ = desk
+    result.layer.data[1, 28:33, 38:43] = 2
+    before = result.layer.data.copy()
+    accepted = []
+    dock.desk.bscan_accepted.connect(lambda *at: accepted.append(at))
+    viewer.dims.ndisplay, viewer.dims.order = ndisplay, order
+    viewer.cursor.position = tuple(result.layer.data_to_world((2, 30, 40)))  # not the slider's 1
+    for key in "WUJDHROGA.":
+        dock.desk.say("")
+        press(viewer, key)
+        assert said(dock).startswith("No B-scan is on screen"), key
+        assert not dock.running
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert not accepted
+    viewer.dims.ndisplay, viewer.dims.order = 2, (0, 2, 1)  # transposed, a B-scan is seen
+    press(viewer, "U")
+    assert (result.layer.data[1] == 2).sum() > (before[1] == 2).sum()
+
+
+def test_from_another_side_the_careful_brush_paints_where_the_mouse_is(desk):
+    viewer, dock, result, _ = desk
+    dock.areas.careful.setChecked(True)
+    viewer.dims.order = (1, 2, 0)
+    result.layer.brush_size = 1
+    for z in (0, 2):
+        result.layer.paint((z, 29, 40), 2)
+    assert [int((plane == 2).sum()) for plane in result.layer.data] == [1, 0, 1]

@@ -291,6 +291,16 @@ def test_nothing_is_drawn_where_the_stack_is_seen_from_another_side() -> None:
             bench.tools.choose(tool)
             bench.stroke((30, 20), (35, 40), (37, 60))
             assert "turn the view back" in bench.said[-1]
+        for change in (
+            bench.actions.remove,
+            bench.actions.smooth,
+            bench.actions.interpolate,
+            lambda: bench.actions.copy(1),
+            lambda: bench.actions.snap(5),
+        ):
+            bench.said.clear()
+            change()
+            assert "turn the view back" in bench.said[-1]
     assert np.array_equal(bench.borders.heights, before, equal_nan=True)
 
 

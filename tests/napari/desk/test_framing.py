@@ -150,3 +150,16 @@ def test_stretched_rows_fit_the_canvas_and_the_scale_stays():
     assert camera(viewer).zoom == 20  # the columns stay as wide
     np.testing.assert_allclose(camera(viewer).center[-2:], (2, 30))
     framing.disconnect_viewer()
+
+
+@pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1), (0, 2, 1)])
+def test_a_bscan_gone_to_moves_no_camera_that_looks_from_another_side(framed, order):
+    viewer, framing, _ = framed
+    labels = viewer.add_labels(np.zeros((2, 40, 100), np.uint8))
+    viewer.dims.order = order
+    camera(viewer).center, camera(viewer).zoom = (0.0, 7.0, 8.0), 50.0
+    framing.go_to(labels, (1,), (2, 3))
+    framing.zoom_to(labels, (slice(0, 1), slice(0, 1)))
+    assert viewer.dims.point[0] == 1
+    assert camera(viewer).center[-2:] == (7.0, 8.0)
+    assert camera(viewer).zoom == 50
