@@ -138,7 +138,7 @@ class Tools:
 
     def _draw(self, event: Any) -> Iterator[None]:
         z, before = self.bscan, self.borders.plane(self.bscan)
-        rub = "Shift" in [str(m) for m in event.modifiers]
+        rub = "Shift" in event.modifiers
         points = [self._place(event)]
         yield
         while event.type == "mouse_move":

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from vispy.util.keys import SHIFT, Key
 
 from napari_spad.borders import add_lines, borders_of
 from napari_spad.borders.line_actions import LineActions
@@ -48,12 +49,12 @@ class Bench:
     def go(self, z: int) -> None:
         self.viewer.dims.set_current_step(0, z)
 
-    def event(self, kind: str, row: float, column: float, *modifiers: str) -> SimpleNamespace:
+    def event(self, kind: str, row: float, column: float, *modifiers: Key) -> SimpleNamespace:
         place = self.layer.data_to_world((self.tools.bscan, row, column))
         return SimpleNamespace(type=kind, button=1, position=place, modifiers=modifiers)
 
     def stroke(self, *points: tuple[float, float], shift: bool = False) -> None:
-        event = self.event("mouse_press", *points[0], *(["Shift"] if shift else []))
+        event = self.event("mouse_press", *points[0], *([SHIFT] if shift else []))
         for generator in [f(self.layer, event) for f in self.layer.mouse_drag_callbacks]:
             next(generator, None)
             for point in points[1:]:

@@ -58,6 +58,16 @@ def test_lines_are_drawn_dragged_and_undone_by_mouse_and_keys(open_dock) -> None
     assert borders.heights[1, z, 45] == pytest.approx(40, abs=0.6)
     press(Qt.Key.Key_Z, CONTROL | SHIFT)
     assert borders.heights[1, z, 45] == pytest.approx(50, abs=0.6)
+    press(Qt.Key.Key_D)
+    begin, end = (person.at(layer, (20, column)) for column in (30, 60))
+    person.move_to(layer, (20, 30))
+    press(Qt.Key.Key_1)
+    QTest.mousePress(person.native, Qt.MouseButton.LeftButton, SHIFT, begin)
+    QTest.mouseMove(person.native, end)
+    person.pause(50)
+    QTest.mouseRelease(person.native, Qt.MouseButton.LeftButton, SHIFT, end)
+    assert np.isnan(borders.heights[0, z, 32:58]).all(), "with Shift it is rubbed out"
+    assert np.isfinite(borders.heights[0, z, [10, 25, 65, 80]]).all()
     press(Qt.Key.Key_X)
     assert dock.borders.at_work.tools.others == "stop"
     visuals = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node.children
