@@ -173,6 +173,10 @@ class LineActions:
         bscans = self.borders.redo() if again else self.borders.undo()
         if not bscans:
             self.say("There is nothing to make again." if again else "There is nothing to undo.")
-        elif self.tools.bscan not in bscans and self.tools.layer.ndim > 2:
+            return
+        done = "made again" if again else "taken back"
+        self.say(f"The last step of the lines is {done}.")
+        if self.tools.bscan not in bscans and self.tools.layer.ndim > 2:
             place = self.tools.layer.data_to_world((bscans[0], 0, 0))[0]
             self.viewer.dims.set_point(self.viewer.dims.ndim - 3, float(place))
+            self.say(f"B-scan {numbered(bscans[0])}: {done}.")

@@ -175,6 +175,9 @@ def test_a_copy_moves_as_the_eye_moved_and_between_fills_the_gap() -> None:
     bench.actions.undo()
     assert np.isnan(bench.borders.heights[0, 2:4]).all(), "one step for all of them"
     assert bench.tools.bscan == 2, "what is undone is seen"
+    assert bench.said[-1] == "B-scan 2: taken back."
+    bench.actions.undo(again=True)
+    assert bench.said[-1] == "The last step of the lines is made again."
 
 
 def test_what_cannot_be_done_is_said() -> None:
