@@ -64,7 +64,7 @@ class Framing:
     def _upright(self) -> bool:
         """Whether rows run down the canvas and columns along it: else a middle is no camera's."""
         dims = self.viewer.dims
-        return dims.ndisplay == 2 and dims.order[-2:] == (dims.ndim - 2, dims.ndim - 1)
+        return bool(dims.ndisplay == 2 and dims.order[-2:] == (dims.ndim - 2, dims.ndim - 1))
 
     @property
     def _camera(self) -> Any:
