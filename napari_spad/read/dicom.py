@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer, missing
-from napari_spad.read.pseudonym import pseudonym
+from napari_spad.read.opened_layers import LayerData, image_layer, missing, pseudonym
 from spad.cases import foreign
 from spad.measuring import Length, Scale
 from spad.pictures import Refused, day, refuse_bomb, refuse_large

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, named_values, placed
-from napari_spad.read.pseudonym import pseudonym
+from napari_spad.read.opened_layers import LayerData, named_values, placed, pseudonym
 from spad.cases import CaseError, composed, is_dangling, is_length, label_names, read_json
 from spad.measuring import Scale
 from spad.pictures import SUFFIXES, image_files

@@ -19,9 +19,9 @@ from napari_spad.read.opened_layers import (
     fundus_picture,
     image_layer,
     missing,
+    pseudonym,
     reference_layer,
 )
-from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Length, Scale
 from spad.pictures import day, image_files
 

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.layers import class_features, colormap
-from napari_spad.read.opened_layers import AXES, LayerData, NamedValue, image_layer, missing, placed
-from spad.cases import Layout, file_error, read_json
+from napari_spad.read.exported_labels import label_layer, sidecar_of
+from napari_spad.read.opened_layers import AXES, LayerData, image_layer, missing
 from spad.measuring import Scale
-from spad.pictures import Refused, label_stem, refuse_bomb, refuse_cut_gzip, refuse_header
+from spad.pictures import Refused, refuse_bomb, refuse_cut_gzip, refuse_header
 
 __all__ = ["read_nifti"]
 
@@ -34,7 +33,6 @@ _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _LOOKED_AT = 8
 _LABEL = 1002
 """NIfTI's intent code of a label map; ours are of the name SPAD besides."""
-_FACTS = ("scale", "eye", "fovea", "first")
 
 
 def read_nifti(path: str | Path) -> list[LayerData]:
@@ -97,67 +95,15 @@ def _label_map(path: Path, image: Any, pixels: NDArray[Any], notes: list[str]) -
     """Layer data of a label map that SPAD exported; None of any other file."""
     header = image.header
     ours = int(header.get("intent_code", 0)) == _LABEL and b"SPAD" in header["intent_name"].item()
-    told = _sidecar(path, pixels.T.shape, notes, of_name=not ours)
+    told = sidecar_of(path, pixels.T.shape, notes, of_name=not ours)
     if not (ours or told) or pixels.ndim > 3 or pixels.dtype.kind not in "ui":
         return None
     labels = pixels.T.reshape((1, 1, *pixels.T.shape)[-3:])
-    if ours:
-        labels = labels.reshape(told.get("shape") or labels.shape[labels.shape[0] == 1 :])
-        place = _place(path, image, told.get("spacing_mm", [None] * 3)[-labels.ndim :])
-    else:  # 3D Slicer's: its volume's B-scans, where this module opens the volume itself
-        layout = Layout.of(told["layout"])
-        labels = layout.stack(labels)
-        labels = labels.reshape(labels.shape[labels.shape[0] == 1 :])
-        scale = Scale.of(layout.order(told["spacing_mm"])[-labels.ndim :])
-        if "scale" in told["metadata"]:
-            scale = Scale.from_json(told["metadata"]["scale"])
-        place = placed(scale, labels.ndim)
-    metadata = dict(told.get("metadata", {}))
-    if notes:
-        metadata["notes"] = notes
-    settings = {"name": told.get("name", "labels (NIfTI)"), "metadata": metadata, "opacity": 0.5}
-    return (np.array(labels), settings | told.get("looks", {}) | place, "labels")
-
-
-def _sidecar(
-    path: Path, shape: tuple[int, ...], notes: list[str], *, of_name: bool
-) -> dict[str, Any]:
-    """What the sidecar beside a label map tells; nothing where there is none, or it is of another.
-
-    Where `of_name`, it has to name this very file; else one that was exported with it will do.
-    """
-    beside = path.with_name(f"{label_stem(path)}.spad.json")
-    if not beside.is_file():
-        return {}
-    try:
-        told = read_json(beside)
-        if of_name and told["labels"] != path.name:
-            return {}
-        known = [n for n in told["shape"] if n != 1] == [n for n in shape if n != 1]
-        if not known or len(told["shape"]) not in (2, 3):
-            raise ValueError(f"it tells of shape {told['shape']}")
-        classes: list[Any] = []
-        for one in told["classes"]:
-            red, green, blue = map(int, one["color"])
-            classes.append(NamedValue(int(one["value"]), str(one["name"]), (red, green, blue)))
-        facts = {k: v for k, v in (told.get("facts") or {}).items() if k in _FACTS}
-        made = {key: told[key] for key in ("image", "classes", "provenance")}
-        spacing = [None if mm is None else float(mm) for mm in told.get("spacing_mm") or ()]
-        layout = str(told.get("layout") or "k")
-        Layout.of(layout)
-        looks = {"features": class_features(classes), "colormap": colormap(classes)}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        why = file_error(error)
-        notes.append(f"{beside.name} is left out, which is odd or of another file ({why})")
-        return {}
-    return {
-        "name": f"{made['image']} – labels",
-        "shape": told["shape"],
-        "spacing_mm": ([None] * 3 + spacing)[-3:],
-        "layout": layout,
-        "looks": looks,
-        "metadata": {"spad": made, "annotator": str(told.get("annotator", "")), **facts},
-    }
+    if not ours:  # 3D Slicer's
+        return label_layer(labels, told, notes)
+    labels = labels.reshape(told.get("shape") or labels.shape[labels.shape[0] == 1 :])
+    place = _place(path, image, told.get("spacing_mm", [None] * 3)[-labels.ndim :])
+    return label_layer(labels, {"name": "labels (NIfTI)"} | told, notes, place)
 
 
 def _place(path: Path, image: Any, spacing: Sequence[float | None]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import spad.cases.pseudonyms
 from spad.borders import Lines, areas, read_lines
 from spad.measuring import Scale
 from spad.pictures import CubeSize, read_scan
@@ -34,6 +35,7 @@ __all__ = [
     "missing",
     "named_values",
     "placed",
+    "pseudonym",
     "reference_layer",
     "scan_layers",
 ]
@@ -279,3 +281,22 @@ def missing(package: str, path: Path, error: ImportError) -> ImportError:
         f"{path.name} needs the package {package} ({error}). Install it and open the file again:  "
         f'{sys.executable} -m pip install "napari-spad[oct]"'
     )
+
+
+def pseudonym(*identifiers: str, folder: Path | None = None) -> str | None:
+    """Pseudonym of a patient, as `spad.cases.pseudonyms.pseudonym` gives it.
+
+    Parameters
+    ----------
+    *identifiers : str
+        What a file says of the patient, the surest first.
+    folder : Path, optional
+        Where the key is kept; by default in the user's data.
+    """
+    return spad.cases.pseudonyms.pseudonym(*identifiers, folder=folder or _data_folder())
+
+
+def _data_folder() -> Path:
+    from napari_spad.desk import data_folder
+
+    return data_folder()

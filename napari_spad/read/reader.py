@@ -28,6 +28,7 @@ _BY_SUFFIX = {
     ".nii": ("nifti", "read_nifti"),
     ".nii.gz": ("nifti", "read_nifti"),
 }
+_SIDECAR = ".spad.json"
 _LINES = {".lines.csv": b"bscan_", ".lines.npz": b"PK"}
 """How files of lines begin, by how we name them; a spreadsheet may put a mark before it."""
 
@@ -61,6 +62,12 @@ def read(path: str | Path) -> list[Any]:
     reader = _reader_of(path)
     if reader is None:
         raise ValueError(f"{path.name} is of no kind that SPAD opens; convert it to PNG or TIFF")
+    if path.name.lower().endswith(_SIDECAR):
+        from napari_spad.read.exported_labels import label_file
+
+        path = label_file(path)
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            reader = _BY_SUFFIX[".nii"]
     module, function = reader
     layers: list[Any] = getattr(import_module(f"napari_spad.read.{module}"), function)(path)
     return layers
@@ -74,6 +81,8 @@ def _reader_of(path: Path) -> tuple[str, str] | None:
         ours = holds_bscans(path) or holds_nothing(path)
         return ("folder", "folder_stack") if ours else None
     name = path.name.lower()
+    if name.endswith(_SIDECAR):
+        return "exported_labels", "exported_labels"
     if start := next((_LINES[end] for end in _LINES if name.endswith(end)), b""):
         with path.open("rb") as file:
             return ("opened_layers", "lines_told") if start in file.read(9) else None

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_spad.read.opened_layers import LayerData, image_layer
-from napari_spad.read.pseudonym import pseudonym
+from napari_spad.read.opened_layers import LayerData, image_layer, pseudonym
 from spad.measuring import Scale
 from spad.pictures import Refused, day, parsing, refuse_bomb, refuse_large
 

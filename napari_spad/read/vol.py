@@ -22,9 +22,9 @@ from napari_spad.read.opened_layers import (
     LayerData,
     fundus_picture,
     image_layer,
+    pseudonym,
     reference_layer,
 )
-from napari_spad.read.pseudonym import pseudonym
 from spad.measuring import Scale
 
 __all__ = ["read_vol"]

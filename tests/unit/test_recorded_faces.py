@@ -11,7 +11,7 @@ from faces import HERE, START_UPS, command_words, loaded_by, manifest, names, sc
 import spad
 
 RECORD = json.loads((HERE / "faces.json").read_text("utf-8"))
-LATER_PATTERNS = {"*.oct", "*.img", "*.lines.csv", "*.lines.npz"}
+LATER_PATTERNS = {"*.oct", "*.img", "*.lines.csv", "*.lines.npz", "*.spad.json"}
 """Files that napari's reader has taken only since then; whatever was recorded must still be."""
 NEEDS = {"the trainer": "cv2", "the plugin's dock": "napari"}
 

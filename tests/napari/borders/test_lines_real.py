@@ -20,7 +20,7 @@ FILES = ("heyeximport_valid.vol", "eyepy_heyex_xml")
 @pytest.mark.real
 @pytest.mark.parametrize("name", FILES)
 def test_lines_of_the_device(name, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("napari_spad.read.pseudonym._data_folder", lambda: tmp_path)
+    monkeypatch.setattr("napari_spad.read.opened_layers._data_folder", lambda: tmp_path)
     path = FOLDER / name
     path = next(path.glob("*.xml")) if path.is_dir() else path
     references = [layer for layer in read(path) if layer[2] == "labels"]

@@ -40,7 +40,7 @@ SECRETS = {
 @pytest.fixture(autouse=True)
 def keys(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("user")
-    monkeypatch.setattr("napari_spad.read.pseudonym._data_folder", lambda: folder)
+    monkeypatch.setattr("napari_spad.read.opened_layers._data_folder", lambda: folder)
     return folder
 
 

@@ -22,8 +22,7 @@ from PIL import Image as Picture
 from napari_spad.layers.geometry import spacing_mm
 from napari_spad.read import reader
 from napari_spad.read.folder import _natural, folder_stack
-from napari_spad.read.opened_layers import bands
-from napari_spad.read.pseudonym import pseudonym
+from napari_spad.read.opened_layers import bands, pseudonym
 from napari_spad.read.reader import get_reader, read
 from spad.borders import Lines, write_lines
 from spad.measuring import Scale
@@ -33,7 +32,7 @@ from spad.measuring import Scale
 def keys(tmp_path_factory, monkeypatch) -> Path:
     """Pseudonyms' key in a folder of the test, not in the user's data."""
     folder = tmp_path_factory.mktemp("user")
-    monkeypatch.setattr("napari_spad.read.pseudonym._data_folder", lambda: folder)
+    monkeypatch.setattr("napari_spad.read.opened_layers._data_folder", lambda: folder)
     return folder
 
 

@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def keys(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("napari_spad.read.pseudonym._data_folder", lambda: tmp_path)
+    monkeypatch.setattr("napari_spad.read.opened_layers._data_folder", lambda: tmp_path)
 
 
 def told(layer: Layer) -> str:

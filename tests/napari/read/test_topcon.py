@@ -19,7 +19,7 @@ from spad.measuring import Scale
 @pytest.fixture(autouse=True)
 def keys(tmp_path_factory, monkeypatch) -> None:
     folder = tmp_path_factory.mktemp("user")
-    monkeypatch.setattr("napari_spad.read.pseudonym._data_folder", lambda: folder)
+    monkeypatch.setattr("napari_spad.read.opened_layers._data_folder", lambda: folder)
 
 
 @pytest.mark.parametrize(("name", "jpeg", "eye"), [("a.fda", True, "OS"), ("a.FDS", False, "OD")])
