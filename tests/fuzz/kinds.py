@@ -229,11 +229,11 @@ def configs(folder: Path) -> Case:
 
 def readers(folder: Path) -> Case:
     """napari's readers: .vol, XML of HEYEX, DICOM, NIfTI, Topcon, Bioptigen, Optovue."""
-    from napari_spad.read import pseudonym
+    from napari_spad.read import opened_layers
     from napari_spad.read.reader import read
 
     (folder / "user").mkdir(exist_ok=True)
-    pseudonym._data_folder = lambda: folder / "user"
+    opened_layers._data_folder = lambda: folder / "user"
     whole = volume_files(folder)
     size = (folder / "optovue.txt").read_bytes()
     (folder / "xoptovue.txt").write_bytes(size)

@@ -24,10 +24,10 @@ def e2e(folder: Path) -> Case:
     """Heidelberg's files, written by eyepy's structures; what lacks B-scans says so."""
     from makers import e2e as write
 
-    from napari_spad.read import pseudonym
+    from napari_spad.read import opened_layers
     from napari_spad.read.e2e import read_e2e
 
-    pseudonym._data_folder = lambda: folder
+    opened_layers._data_folder = lambda: folder
     raw = np.random.default_rng(0).integers(0, 63 << 10, (3, 12, 17)).astype(np.uint16)
     whole = write(folder / "a.e2e", raw).read_bytes()
     truth = read_e2e(folder / "a.e2e")[0][0]
