@@ -139,5 +139,6 @@ def exported_labels(path: Path) -> list[LayerData]:
     told = sidecar_of(path, labels.shape, notes, of_name=True, own=own)
     if not told:
         sidecar = f"{label_stem(path)}.spad.json"
-        raise ValueError(notes[0] if notes else f"{path.name} has no {sidecar} beside it")
+        why = notes[0] if notes else f"{path.name} has no {sidecar} beside it that names it"
+        raise ValueError(f"{why}; export the result again, or copy both files together")
     return [label_layer(labels, told, notes)]

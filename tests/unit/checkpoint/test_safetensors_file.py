@@ -196,6 +196,7 @@ def test_what_is_no_file_is_an_os_error(tmp_path, reader):
     [
         (torch.nan, True, "the training has failed"),
         (torch.inf, False, "the training has failed"),
+        (torch.nan, False, "the training has failed"),
         (torch.nan, None, "the training has failed"),
         (1e6, True, "save with half=False: torch.float16 ends at 65504"),
         (1e300, False, r"torch.float32 ends at 3.40282e\+38"),
