@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -179,10 +180,10 @@ def test_two_trainings_do_not_write_into_one_folder(
 def test_a_run_that_another_process_ended_meanwhile_is_not_begun_anew(
     shared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(*given: Any) -> Any:
+    def slowly(*given: Any, **more: Any) -> Any:
         monkeypatch.undo()
         run(shared_tiny, tmp_path, "optimiser.steps=1")
-        return start(*given)
+        return start(*given, **more)
 
     monkeypatch.setattr(loop, "start", slowly)
     with pytest.raises(ConfigError, match="another training was at work there; start again"):
@@ -235,6 +236,34 @@ def test_a_run_that_was_moved_with_its_cases_and_its_start_goes_on(
     words[0] = "init=other.safetensors"
     with pytest.raises(ConfigError, match=r"init: '.*start\.safetensors' -> '.*other\.safet"):
         run(moved / tiny.name, moved / "run", *words, resume=True)
+
+
+def test_a_run_goes_on_without_what_it_started_from(
+    tiny: Path, tmp_path: Path, whole: Path
+) -> None:
+    shutil.copy(whole / "best.safetensors", tmp_path / "start.safetensors")
+    words = ["init=start.safetensors", "optimiser.steps=4", "validation.every=2"]
+    run(tiny, tmp_path / "whole", *words)
+    scored: list[int] = []
+
+    def second_stops(*given: Any) -> Any:
+        scored.append(1)
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        return validation.validate(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "validate", second_stops)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, tmp_path / "run", *words)
+    (tmp_path / "start.safetensors").unlink()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run(tiny, tmp_path / "run", *words, resume=True)
+    assert not [str(w.message) for w in said if "started from" in str(w.message)]
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match=r"start\.safetensors"):
+        run(tiny, tmp_path / "afresh", *words)
 
 
 def test_harmless_settings_may_change(shared_tiny: Path, tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def train(config: Config, out: Path, *, resume: bool = False, device: str = "aut
                 f"{out} holds a run already; go on with --resume, or choose another --out"
             )
         with group.quiet():
-            prepared = prepare(config)
-            run = start(config, prepared.card.classes, target)
+            prepared = prepare(config, out if found else None)
+            run = start(config, prepared.card.classes, target, blank=found)
         held.enter_context(_alone(out, group, found))
         cases = out / "cases.txt"
         if found:

@@ -67,10 +67,17 @@ class Prepared:
     fingerprint: str
 
 
-def prepare(config: Config) -> Prepared:
+def prepare(config: Config, going_on: Path | None = None) -> Prepared:
     """Open and check all that a run needs, before its first step.
 
     Of more than 5000 cases 500 of each split are checked, the others when they are first read.
+
+    Parameters
+    ----------
+    config : Config
+    going_on : Path, optional
+        Folder of the run that is resumed. It needs no more what it started from, ``config.init``:
+        where that is gone, what it told stands on the run's own card.
 
     Raises
     ------
@@ -111,7 +118,7 @@ def prepare(config: Config) -> Prepared:
         return np.array(some, bool).reshape(-1, len(names))
 
     judged = judge(training)
-    start = read_card(model_path(config.init)) if config.init else None
+    start = _start_card(config, going_on)
     if start:
         _say_other_input(config, start)
     learnt = {c.name for c in start.classes} if start else set()
@@ -205,6 +212,19 @@ def _say_shared(training: Sequence[Case], validation: Sequence[Case], inspector:
             "with all others of its patient, in one split",
             stacklevel=3,
         )
+
+
+def _start_card(config: Config, going_on: Path | None) -> Card | None:
+    """The card of what a run starts from, or as much of it as the run that goes on has kept."""
+    if not config.init:
+        return None
+    try:
+        return read_card(model_path(config.init))
+    except (ValueError, OSError):
+        own = going_on / "latest.safetensors" if going_on else None
+        if own is None or not own.exists():
+            raise
+        return read_card(own)
 
 
 def _say_other_input(config: Config, start: Card) -> None:

@@ -192,11 +192,13 @@ def read_state(
     return state
 
 
-def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device) -> Run:
+def start(
+    config: Config, classes: tuple[LabelClass, ...], device: torch.device, *, blank: bool = False
+) -> Run:
     """Build a run: random weights, or those of the checkpoint ``config.init``.
 
     From a checkpoint every tensor that fits is taken over, classes matched by name; what was not is
-    said.
+    said. ``blank`` leaves all that out, of a run that is to be restored.
 
     Raises
     ------
@@ -209,6 +211,25 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
     """
     torch.manual_seed(config.seed)
     network = build(config.network, len(classes), None)
+    if not blank:
+        _first_weights(network, config, classes)
+    network.to(device).train()
+    o = config.optimiser
+    if o.freeze_encoder:
+        for name, p in network.named_parameters():
+            p.requires_grad_(not name.startswith("encoder."))
+    optimiser = torch.optim.AdamW(
+        parameter_groups(network, o),
+        lr=o.learning_rate,
+        weight_decay=o.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+    mean = {name: t.detach().clone() for name, t in network.state_dict().items()}
+    return Run(network, mean, optimiser, prepare_network(network, o))
+
+
+def _first_weights(network: Network, config: Config, classes: tuple[LabelClass, ...]) -> None:
+    """Give a network what it starts from: a checkpoint's tensors, ImageNet's, SAM's."""
     taken: Mapping[str, Tensor] = {}
     if config.init:
         card, tensors = checkpoint.load(checkpoint.model_path(config.init))
@@ -231,25 +252,12 @@ def start(config: Config, classes: tuple[LabelClass, ...], device: torch.device)
             + f"; classes taken over: {', '.join(both) or 'none'}"
             + (f"; new classes: {', '.join(new)}" if new else "")
             + (f"; classes left out: {', '.join(dropped)}" if dropped else ""),
-            stacklevel=2,
+            stacklevel=3,
         )
     if config.pretrained:
         load_pretrained(network, config.network, taken)
     if config.sam:
         compare.load_sam(network, config.sam)
-    network.to(device).train()
-    o = config.optimiser
-    if o.freeze_encoder:
-        for name, p in network.named_parameters():
-            p.requires_grad_(not name.startswith("encoder."))
-    optimiser = torch.optim.AdamW(
-        parameter_groups(network, o),
-        lr=o.learning_rate,
-        weight_decay=o.weight_decay,
-        fused=device.type in ("cpu", "cuda"),
-    )
-    mean = {name: t.detach().clone() for name, t in network.state_dict().items()}
-    return Run(network, mean, optimiser, prepare_network(network, o))
 
 
 def changed_values(old: Any, new: Any, where: str = "") -> list[str]:
