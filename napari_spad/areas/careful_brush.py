@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_spad.areas.area_tools import grey_values
 from napari_spad.desk import Desk, Result
-from napari_spad.layers import Part, bscan_on_screen
+from napari_spad.layers import Part, turned_view
 
 if TYPE_CHECKING:
     from spad.areas import EdgeBrush
@@ -61,7 +61,7 @@ class CarefulBrush:
         if result is None:
             return
         layer = result.layer
-        if layer.n_edit_dimensions != 2 or not bscan_on_screen(self.desk.viewer):
+        if layer.n_edit_dimensions != 2 or turned_view(self.desk.viewer):
             type(layer).paint(layer, coord, new_label, refresh)
             return
         part = result.part(self.desk.place(result))

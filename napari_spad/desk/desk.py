@@ -19,7 +19,7 @@ from napari_spad.desk.framing import Framing
 from napari_spad.desk.keys import Escapes, typed
 from napari_spad.desk.result import Result
 from napari_spad.desk.run import Engine, Request, Run
-from napari_spad.layers import Edit, bscan_on_screen, is_image, leading_index, numbered
+from napari_spad.layers import Edit, is_image, leading_index, numbered, turned_view
 from spad.annotation import RunProgress
 from spad.doctor import note
 
@@ -146,14 +146,7 @@ class Desk(QObject):
 
     def hindered(self, result: Result) -> str:
         """Why nothing can be done on the B-scan on screen, in words; mostly empty."""
-        if other := other_data(result):
-            return other
-        if bscan_on_screen(self.viewer):
-            return ""
-        return (
-            "No B-scan is on screen, but their stack from another side or in 3-D: turn the view "
-            "back first (2D/3D and the roll of axes, below the list of layers)."
-        )
+        return other_data(result) or turned_view(self.viewer)
 
     def pointer(self, result: Result) -> tuple[int, int] | None:
         """Pixel (row, column) of a result's layer under the mouse, or None outside it."""
@@ -200,6 +193,9 @@ class Desk(QObject):
         if result is None:
             return
         place = self.place(result)
+        if place and (why := turned_view(self.viewer)):
+            self.say(why, result)
+            return
         where = f"B-scan {numbered(place[-1])}" if place else "this B-scan"
         if result.hand.undo_at(place):
             again = typed("Ctrl+Z")

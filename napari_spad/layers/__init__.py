@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from napari_spad.layers.geometry import (
         FROM_LAYER,
         are_square,
-        bscan_on_screen,
         bscan_sizes,
         is_straight,
         leading_index,
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
         level_0,
         placement,
         spacing_mm,
+        turned_view,
     )
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
     from napari_spad.layers.numbering import FIRST, numbered

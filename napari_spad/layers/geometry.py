@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FROM_LAYER",
     "are_square",
-    "bscan_on_screen",
     "bscan_sizes",
     "is_straight",
     "leading_index",
@@ -24,6 +23,7 @@ __all__ = [
     "level_0",
     "placement",
     "spacing_mm",
+    "turned_view",
 ]
 
 FROM_LAYER = "from the layer's scale"
@@ -40,10 +40,15 @@ def leading_index(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
     return tuple(int(i) for i in index)
 
 
-def bscan_on_screen(viewer: ViewerModel) -> bool:
-    """Whether the canvas shows one B-scan, not their stack from another side or in 3-D."""
+def turned_view(viewer: ViewerModel) -> str:
+    """Why the canvas shows no one B-scan to do something on, in words; mostly empty."""
     dims = viewer.dims
-    return dims.ndisplay == 2 and set(dims.displayed) == set(range(dims.ndim)[-2:])
+    if dims.ndisplay == 2 and set(dims.displayed) == set(range(dims.ndim)[-2:]):
+        return ""
+    return (
+        "No B-scan is on screen, but their stack from another side or in 3-D: turn the view "
+        "back first (2D/3D and the roll of axes, below the list of layers)."
+    )
 
 
 def level_0(layer: Any) -> Any:

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_spad.desk import Desk, EngineError, FunctionWorker, Result, explain, named
-from napari_spad.layers import FIRST, Edit, Source, bscan_sizes, part_at, segmented
+from napari_spad.layers import FIRST, Edit, Source, bscan_sizes, part_at, segmented, turned_view
 from napari_spad.learn.folder_row import FolderRow
 
 __all__ = ["TrainingSet", "png_bytes"]
@@ -161,7 +161,7 @@ class TrainingSet(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.own)
         layout.addWidget(self.status)
-        self.this.clicked.connect(lambda: self.add([self.desk.place()]))
+        self.this.clicked.connect(self._add_this)
         self.done.clicked.connect(lambda: self.add(self.corrected()))
         self.all.clicked.connect(lambda: self.add(self.labelled()))
         self.stop.clicked.connect(self.cancel)
@@ -252,6 +252,13 @@ class TrainingSet(QWidget):
             self.status.clear()
 
     # ------------------------------------------------------------------ adding
+
+    def _add_this(self) -> None:
+        place = self.desk.place()
+        if place and (why := turned_view(self.desk.viewer)):
+            self.desk.say(why)
+        else:
+            self.add([place])
 
     def add(self, places: list[Place]) -> None:
         """Write these B-scans of the result at work, in a worker."""

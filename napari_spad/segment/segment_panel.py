@@ -39,6 +39,7 @@ from napari_spad.layers import (
     level_0,
     may_be_colours,
     open_source,
+    turned_view,
 )
 from napari_spad.segment.model_panel import ModelPanel
 
@@ -155,6 +156,8 @@ class SegmentPanel(QWidget):
         if layer is None:
             raise ValueError("Open an image first: File › Open, or File › Open Sample › SPAD")
         whole = layer.ndim == 2 or self.whole.isChecked()
+        if not whole and (why := turned_view(self.viewer)):
+            raise ValueError(why)
         source = open_source(layer, self.viewer, whole_stack=whole)
         return self._request(source, into_result=not whole)
 

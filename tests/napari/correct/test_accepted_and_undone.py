@@ -130,6 +130,20 @@ def test_undo_here_takes_back_what_is_on_screen_only(desk):
     np.testing.assert_array_equal(result.layer.data[1], before[1])
 
 
+def test_undo_here_takes_back_nothing_where_no_bscan_is_on_screen(desk):
+    viewer, dock, result = desk
+    paint(result.layer, z=0)
+    painted = result.layer.data.copy()
+    viewer.dims.order = (1, 2, 0)
+    dock.desk.undo_here()
+    np.testing.assert_array_equal(result.layer.data, painted)
+    assert said(dock).startswith("No B-scan is on screen")
+    viewer.dims.order = (0, 1, 2)
+    viewer.dims.set_current_step(0, 0)
+    dock.desk.undo_here()
+    assert (result.layer.data != painted).any()
+
+
 def test_undo_here_does_not_say_taken_back_of_what_is_locked(desk):
     viewer, dock, result = desk
     viewer.dims.set_current_step(0, 1)

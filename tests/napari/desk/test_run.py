@@ -56,6 +56,19 @@ def test_every_error_is_shown_and_the_button_comes_back(open_dock, engine, qtbot
     assert "done" in dock.footer.status.text()
 
 
+def test_this_bscan_needs_one_on_screen(open_dock, engine, qtbot):
+    viewer, dock = open_dock()
+    viewer.add_image(stack((4, 24, 36)), name="eye")
+    viewer.dims.order = (2, 0, 1)
+    dock.form.one.setChecked(True)
+    segment(dock, qtbot)
+    assert "turn the view back" in dock.footer.status.text()
+    assert len(viewer.layers) == 1
+    dock.form.whole.setChecked(True)
+    segment(dock, qtbot)
+    assert viewer.layers["eye – SPAD"].data.any(axis=(1, 2)).all()
+
+
 def test_a_run_that_fails_at_once_makes_no_layers_to_remove(open_dock, engine, qtbot):
     """napari ends (SIGSEGV) where layers go while the notification of the error comes."""
     viewer, dock = open_dock()

@@ -177,6 +177,18 @@ def test_the_bscan_on_screen_and_the_whole_stack(panel, tmp_path: Path, qtbot):
     assert len(read(tmp_path / "set")["train"]) == 3
 
 
+def test_no_bscan_is_added_as_that_on_screen_where_none_is(panel, tmp_path: Path, qtbot):
+    segment(panel, qtbot, stack())
+    panel.cases.folder.choose(tmp_path / "set")
+    panel.dock.viewer.dims.ndisplay = 3
+    panel.cases.this.click()
+    assert panel.cases._worker is None
+    assert said(panel).startswith("No B-scan is on screen")
+    panel.dock.viewer.dims.ndisplay = 2
+    added(panel, qtbot, panel.cases.this)
+    assert len(read(tmp_path / "set")["train"]) == 1
+
+
 def test_what_was_corrected_again_replaces_itself_and_says_where_the_older_is(
     panel, tmp_path: Path, qtbot
 ):
