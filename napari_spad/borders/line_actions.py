@@ -133,22 +133,26 @@ class LineActions:
         self._put(Stretch(0, line), said)
 
     def interpolate(self) -> None:
-        """Fill the B-scans between the nearest two on which it is by hand."""
+        """Fill the B-scans between the nearest two on which it is by hand, or is at all."""
         if not self.tools.seen():
             return
         z, borders = self.tools.bscan, self.borders
         before, after = borders.neighbours(z)
-        if borders.by_hand[borders.selected, z] or before is None or after is None:
+        line, by_hand = borders.selected, borders.by_hand[borders.selected]
+        done = by_hand[z] and np.isfinite(self._line).any()
+        if done or before is None or after is None:
             self.say(
-                f"Go to a B-scan between two on which you drew or moved “{self._name}”: those "
-                "between are filled."
+                f"Go to a B-scan between two on which you drew or moved “{self._name}”, or to one "
+                "without it between two that have it: those between are filled."
             )
             return
         self.tools.end_clicks()
-        line, shift = borders.selected, self._shift(before, after)
+        shift = self._shift(before, after)
         first, last = borders.plane(before)[line][None], borders.plane(after)[line][None]
         planes = {}
         for at in range(before + 1, after):
+            if by_hand[at] and at != z:  # taken away there
+                continue
             found = interpolated(first, last, (at - before) / (after - before), shift)[0]
             planes[at] = moved(borders.plane(at), line, Stretch(0, found), self.tools.others)
         borders.put(planes, by_hand=False)

@@ -199,8 +199,12 @@ class Borders:
         return np.clip(plane, -0.5, self.rows - 0.5).astype(np.float32)
 
     def neighbours(self, z: int) -> tuple[int | None, int | None]:
-        """Nearest B-scans before and after in which the selected line is by hand."""
-        hand = np.flatnonzero(self.by_hand[self.selected])
+        """Nearest B-scans before and after that have the selected line by hand.
+
+        Where it is not on this one, from wherever: what a file holds was seen to before.
+        """
+        there = np.isfinite(self.heights[self.selected]).any(1)
+        hand = np.flatnonzero(there & (self.by_hand[self.selected] | ~there[z]))
         before, after = hand[hand < z], hand[hand > z]
         return (
             int(before[-1]) if len(before) else None,

@@ -180,6 +180,29 @@ def test_a_copy_moves_as_the_eye_moved_and_between_fills_the_gap() -> None:
     assert bench.said[-1] == "The last step of the lines is made again."
 
 
+def test_between_fills_where_a_line_is_missing_between_two_that_a_file_has() -> None:
+    bench = Bench()
+    for z in (0, 4):  # as opened from a file: nothing of it is by hand
+        bench.borders.heights[0, z] = TOPS[0] + z
+    bench.borders.heights[1] = 35.5
+    bench.go(2)
+    bench.actions.interpolate()
+    assert "B-scans 1 to 3" in bench.said[-1]
+    for z in (1, 2, 3):
+        assert bench.line(z=z)[10:70] == pytest.approx(np.full(60, TOPS[0] + z), abs=0.6)
+    bench.actions.remove()
+    bench.go(3)
+    bench.actions.remove()
+    bench.actions.interpolate()
+    assert bench.line(z=3)[10:70] == pytest.approx(np.full(60, TOPS[0] + 3), abs=0.6)
+    assert np.isnan(bench.line(z=2)).all(), "what was taken away there stays so"
+    before = bench.borders.heights[1].copy()
+    bench.borders.selected = 1
+    bench.actions.interpolate()
+    assert "Go to a B-scan between two" in bench.said[-1], "it is there already"
+    np.testing.assert_array_equal(bench.borders.heights[1], before)
+
+
 def test_what_cannot_be_done_is_said() -> None:
     bench = Bench()
     bench.actions.snap(5)
