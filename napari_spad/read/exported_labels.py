@@ -60,7 +60,10 @@ def sidecar_of(
             classes.append(NamedValue(int(one["value"]), str(one["name"]), (red, green, blue)))
         classes += own
         facts = {k: v for k, v in (told.get("facts") or {}).items() if k in _FACTS}
-        made = {key: told[key] for key in ("image", "classes", "provenance")}
+        made = {key: told[key] for key in ("image", "provenance")}
+        made["classes"] = [*told["classes"], *(one.as_json() for one in own)]
+        if "bscan_sizes" in (told.get("facts") or {}):
+            made["bscan_sizes"] = told["facts"]["bscan_sizes"]
         spacing = [None if mm is None else float(mm) for mm in told.get("spacing_mm") or ()]
         layout = str(told.get("layout") or "k")
         Layout.of(layout)
@@ -134,7 +137,11 @@ def exported_labels(path: Path) -> list[LayerData]:
     ValueError, OSError, ImportError
         As `spad.pictures.read_labels`; also where the sidecar is missing, or of another file.
     """
-    labels, own = read_labels(path)
+    try:
+        beside = read_json(path.with_name(f"{label_stem(path)}.spad.json"))
+    except (OSError, ValueError):  # told below
+        beside = None
+    labels, own = read_labels(path, beside)
     notes: list[str] = []
     told = sidecar_of(path, labels.shape, notes, of_name=True, own=own)
     if not told:

@@ -92,3 +92,30 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path):
     with pytest.raises(FileNotFoundError) as error:
         read(beside)
     assert str(tmp_path / "gone.tif") in str(error.value)
+
+
+def with_own_segment(path: Path) -> None:
+    """As 3D Slicer writes a segment that a person added: the file alone names it."""
+    import nrrd
+
+    labels, header = nrrd.read(str(path), index_order="C")
+    labels[0, 0, :5] = 9
+    mine = {"ID": "Segment_1", "Name": "drusen", "Color": "0.2 0.4 0.6", "LabelValue": "9"}
+    header |= {f"Segment3_{key}": text for key, text in mine.items()}
+    nrrd.write(str(path), labels, header, index_order="C")
+
+
+def test_what_comes_back_is_exported_again_with_all_that_is_known_of_it(tmp_path: Path):
+    sizes = [[20, 30], [18, 30], [20, 25], [20, 30]]
+    meta = layer(STACK).as_layer_data_tuple()[1]
+    meta["metadata"]["spad"]["bscan_sizes"] = sizes
+    write_seg_nrrd(str(tmp_path / "a.seg.nrrd"), STACK, meta)
+    with_own_segment(tmp_path / "a.seg.nrrd")
+    ((data, settings, _),) = read(tmp_path / "a.spad.json")
+    again = Labels(data, **settings).as_layer_data_tuple()[1]
+    write_tiff(str(tmp_path / "b.tif"), data, again)
+    told = json.loads((tmp_path / "b.spad.json").read_text("utf-8"))
+    assert told["facts"]["bscan_sizes"] == sizes
+    mine = {"value": 4, "name": "drusen", "color": [51, 102, 153]}
+    assert told["classes"] == [*(c.as_json() for c in CLASSES), mine]
+    assert (tifffile.imread(tmp_path / "b.tif")[0, 0, :5] == 4).all()

@@ -128,7 +128,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
     except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"an entry of it is odd ({error}); {_EXPORT}") from None
     labels = _labels_of(sidecar, told)
-    values, own = read_labels(labels)
+    values, own = read_labels(labels, told)
     _refuse_another(labels.name, values.shape, told.get("shape"))
     classes += own
     values, spacing = _as_bscans(values, spacing, told)

@@ -5,6 +5,7 @@ What both hosts write (`napari_spad.write`, SPADLib's `write`) is read here, by 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -33,21 +34,24 @@ def label_stem(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix)]
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
+def read_labels(path: Path, told: Any = None) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
     """Read an exported label map.
 
     Parameters
     ----------
     path : Path
         One of `LABELS`.
+    told : JSON value, optional
+        What the sidecar beside it holds: its classes may be more than a segmentation still has
+        segments of, and its shape less than a segmentation reaches over.
 
     Returns
     -------
     labels : array of uint8, (H, W), (Z, H, W), or (K, J, I) of a volume
         Class values, as they stand in the file; of a segmentation those that SPAD gave its
-        segments.
+        segments, on the image's grid.
     own : tuple of LabelClass
-        Segments of the person's own in a segmentation: their names, and the values behind.
+        Segments of the person's own in a segmentation: their names, and values that no class has.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
         else:
             array, header = _nrrd(path)
             if name.endswith(".seg.nrrd"):
-                return _segmentation(array, header)
+                return _segmentation(array, header, told if isinstance(told, dict) else {})
     if array.ndim not in (2, 3):
         raise ValueError(
             f"{path}: has shape {array.shape}, not one label map or a stack of them; export it so"
@@ -125,12 +129,12 @@ class _Segment:
 
 
 def _segmentation(
-    array: NDArray[Any], header: Mapping[str, Any]
+    array: NDArray[Any], header: Mapping[str, Any], told: Mapping[str, Any]
 ) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
     """Class values of segments that lie in one label map or, as layers (K, J, I, N), in several."""
     layers = array[..., None] if array.ndim == 3 else array
     segments = list(_segments(header))
-    free = 1 + max([0, *(one.known for one in segments if one.known is not None)])
+    free = 1 + max([0, *_class_values(told), *(s.known for s in segments if s.known is not None)])
     labels = np.zeros(layers.shape[:3], np.uint8)
     own = []
     for one in segments:
@@ -145,19 +149,54 @@ def _segmentation(
                 "twice; export it as .nrrd or .nii.gz, where the last one counts"
             )
         labels[inside] = value
-    return labels, tuple(own)
+    return _on_image(labels, header, told), tuple(own)
+
+
+def _class_values(told: Mapping[str, Any]) -> Iterator[int]:
+    """Values of a sidecar's classes; what is odd in it is told by whoever goes by it."""
+    classes = told.get("classes")
+    for one in classes if isinstance(classes, list) else ():
+        if isinstance(one, dict) and type(value := one.get("value")) is int:
+            yield value
+
+
+def _on_image(
+    labels: NDArray[np.uint8], header: Mapping[str, Any], told: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """Labels on the image's grid: a segment that reaches beyond it makes the file's larger."""
+    shape = told.get("shape")
+    first = str(header.get("Segmentation_ReferenceImageExtentOffset", "")).split()
+    if shape == list(labels.shape) or not (isinstance(shape, list) and len(shape) == 3):
+        return labels
+    start = [-int(n) for n in reversed(first)]
+    if len(start) != 3 or any(
+        a < 0 or type(n) is not int or a + n > whole
+        for a, n, whole in zip(start, shape, labels.shape, strict=True)
+    ):
+        return labels
+    return labels[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))]
 
 
 def _segments(header: Mapping[str, Any]) -> Iterator[_Segment]:
-    number = 0
-    while (name := header.get(f"Segment{number}_Name")) is not None:
+    """Segments in their order. One stands for a class: a copy, tag and all, is the person's own."""
+    known = {}
+    for number in (every := range(_count(header))):
         tag = _TAG.search(str(header.get(f"Segment{number}_Tags", "")))
+        name = header.get(f"Segment{number}_ID")
+        if tag and (tag[1] not in known or name in (f"SPAD_{tag[1]}", f"Segment_{tag[1]}")):
+            known[tag[1]] = number
+    known_as = {number: int(value) for value, number in known.items()}
+    for number in every:
         color = [float(x) for x in str(header.get(f"Segment{number}_Color", "1 1 1")).split()]
         yield _Segment(
             int(header.get(f"Segment{number}_LabelValue", 1)),
             int(header.get(f"Segment{number}_Layer", 0)),
-            str(name),
+            str(header[f"Segment{number}_Name"]),
             (round(255 * color[0]), round(255 * color[1]), round(255 * color[2])),
-            int(tag[1]) if tag else None,
+            known_as.get(number),
         )
-        number += 1
+
+
+def _count(header: Mapping[str, Any]) -> int:
+    """How many segments a header tells of."""
+    return next(n for n in itertools.count() if header.get(f"Segment{n}_Name") is None)
