@@ -114,5 +114,7 @@ def _of_bscan(
         ]
         if (by_hand := known.pop("by_hand", None)) is not None and by_hand.shape == shape:
             known["by_hand"] = by_hand[place]  # else others put other data into the layer
+        if known.get("bscan_sizes"):
+            known["bscan_sizes"] = [known["bscan_sizes"][place[-1]]]
         metadata["spad"] = known
     return {**meta, "metadata": metadata}

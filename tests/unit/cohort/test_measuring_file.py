@@ -80,6 +80,12 @@ def test_what_fills_smaller_bscans_up_is_not_scanned(tmp_path: Path, result) -> 
     for odd in (sizes[:1], [3, 4], ["ab", "c"]):
         text = measured(tmp_path, result | {"facts": {"bscan_sizes": odd}}).text
         assert "are no height and width of each of its 2 B-scans" in text
+    one = {"labels": "one.png", "shape": [4, 10], "spacing_mm": [0.004, 0.01]}
+    Image.fromarray(labels[1]).save(tmp_path / "one.png")  # as napari exports a stack as PNG
+    (row,) = measured(tmp_path, result | one | {"facts": {"bscan_sizes": sizes[1:]}}).rows
+    assert row["mean height [µm]"] == pytest.approx(8)
+    text = measured(tmp_path, result | one | {"facts": {"bscan_sizes": sizes}}).text
+    assert "are no height and width of each of its 1 B-scans" in text
 
 
 @pytest.mark.parametrize(
@@ -112,6 +118,7 @@ def test_damaged_lines_beside_it_are_told(tmp_path: Path, result) -> None:
         ({"shape": [3, 5]}, "it was cropped, resized or exchanged; export it again"),
         ({"layout": "xyz"}, "is no layout of B-scans"),
         ({"parent_transform": {"to_world_ras": None}}, "harden the transform in 3D Slicer"),
+        ({"parent_transform": "odd"}, "harden the transform in 3D Slicer"),
         (
             {"parent_transform": {"to_world_ras": np.diag([2, 1, 1, 1]).tolist()}},
             "a pixel has no one size",

@@ -183,16 +183,16 @@ def _left_out(values: NDArray[np.uint8], classes: Sequence[LabelClass]) -> Itera
 
 def _without_padding(values: NDArray[np.uint8], sizes: Any) -> NDArray[np.uint8]:
     """A stack, not scanned where it only fills smaller B-scans up."""
-    values = values.copy()
+    stack = values.reshape((-1, *values.shape[-2:])).copy()
     try:
-        for one, (height, width) in zip(values, sizes, strict=True):
+        for one, (height, width) in zip(stack, sizes, strict=True):
             one[height:], one[:, width:] = IGNORE, IGNORE
     except (TypeError, ValueError):
         raise ValueError(
             f"its “bscan_sizes” {str(sizes)[:60]} are no height and width of each of its "
-            f"{len(values)} B-scans; {_EXPORT}"
+            f"{len(stack)} B-scans; {_EXPORT}"
         ) from None
-    return values
+    return stack.reshape(values.shape)
 
 
 def _as_bscans(
@@ -211,12 +211,13 @@ def _as_bscans(
     return layout.stack(volume), layout.order(spacing) if len(spacing) == 3 else spacing
 
 
-def _only_turns(parent: Mapping[str, Any]) -> bool:
-    """Whether the transform that a volume was under keeps lengths."""
-    if parent.get("to_world_ras") is None:
+def _only_turns(parent: Any) -> bool:
+    """Whether the transform that a volume was under keeps lengths, as far as it is told."""
+    try:
+        turn = np.asarray(parent["to_world_ras"], float)[:3, :3]
+        return bool(np.abs(turn @ turn.T - np.eye(3)).max() < 1e-4)
+    except (TypeError, KeyError, ValueError, IndexError):
         return False
-    turn = np.asarray(parent["to_world_ras"], float)[:3, :3]
-    return bool(np.abs(turn @ turn.T - np.eye(3)).max() < 1e-4)
 
 
 def _line_files(sidecar: Path) -> list[Path]:
