@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_spad.layers import class_features, colormap
 from napari_spad.read.opened_layers import LayerData, NamedValue, placed
-from spad.cases import Layout, file_error, read_json
-from spad.checkpoint import LabelClass
+from spad.cases import Layout, file_error, read_json, runs_of
+from spad.checkpoint import IGNORE, LabelClass
 from spad.measuring import Scale
 from spad.pictures import label_stem, read_labels
 
@@ -57,16 +57,18 @@ def sidecar_of(
         classes: list[Any] = []
         for one in told["classes"]:
             red, green, blue = map(int, one["color"])
+            if not 0 <= one["value"] <= IGNORE:
+                raise ValueError(f"it gives a structure the value {one['value']}")
             classes.append(NamedValue(int(one["value"]), str(one["name"]), (red, green, blue)))
         classes += own
+        layout = str(told.get("layout") or "k")
         facts = {k: v for k, v in (told.get("facts") or {}).items() if k in _FACTS}
-        made = {key: told[key] for key in ("image", "provenance")}
-        made["classes"] = [*told["classes"], *(one.as_json() for one in own)]
+        made = {"image": told["image"], "classes": [*told["classes"], *(c.as_json() for c in own)]}
+        if runs := _runs(told, layout):  # else no model made it
+            made["provenance"] = runs
         if "bscan_sizes" in (told.get("facts") or {}):
             made["bscan_sizes"] = told["facts"]["bscan_sizes"]
         spacing = [None if mm is None else float(mm) for mm in told.get("spacing_mm") or ()]
-        layout = str(told.get("layout") or "k")
-        Layout.of(layout)
         looks = {"features": class_features(classes), "colormap": colormap(classes)}
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         why = file_error(error)
@@ -80,6 +82,25 @@ def sidecar_of(
         "looks": looks,
         "metadata": {"spad": made, "annotator": str(told.get("annotator", "")), **facts},
     }
+
+
+def _runs(told: Mapping[str, Any], layout: str) -> list[Mapping[str, Any]]:
+    """The run of each B-scan, as a layer's metadata have it; other hosts tell of several at once.
+
+    Their hash is of all the B-scans of a run, so it is not that of the one.
+    """
+    shape, made = told["shape"], told["provenance"]
+    depth = int(Layout.of(layout).order((1, *shape)[-3:])[0])
+    if isinstance(made, list) and all(isinstance(r, dict) and "bscan" in r for r in made):
+        return made
+    out: list[Mapping[str, Any]] = []
+    for z, run in sorted(runs_of(made, depth).items()):
+        place = [] if depth == 1 else [z]
+        kept = {k: v for k, v in run.items() if k not in ("bscans", "left_empty")}
+        if depth > 1 and "image_sha256" in kept:
+            kept["stack_sha256"] = kept.pop("image_sha256")
+        out.append({"bscan": place, **kept})
+    return out
 
 
 def label_layer(

@@ -143,6 +143,63 @@ def sidecars(folder: Path) -> Case:
     return case
 
 
+def exports(folder: Path) -> Case:
+    """What napari and Slicer export, opened in napari by its sidecar and measured: one of both
+    files changed. What opens becomes a layer, and can be exported again."""
+    from napari.layers import Labels
+
+    from napari_spad.read.reader import read
+    from napari_spad.write.image_files import write_png, write_tiff
+    from napari_spad.write.volume_files import write_nifti, write_nrrd, write_seg_nrrd
+    from spad.checkpoint import label_classes
+    from spad.cohort.measuring_file import MeasureJob, measure_file
+    from spad.measuring import Scale
+
+    stack = np.random.default_rng(0).integers(0, 3, (3, 12, 17)).astype(np.uint8)
+    classes = [c.as_json() for c in label_classes(("background", "SRF", "PED"))]
+    meta = {
+        "name": "eye", "scale": (0.1, 0.004, 0.01), "units": ("mm",) * 3,
+        "metadata": {
+            "spad": {"classes": classes, "provenance": [{"seed": 1, "bscans": [0, 3]}],
+                     "bscan_sizes": [[12, 17]] * 3, "by_hand": stack == 2},
+            "scale": Scale.of((0.1, 0.004, 0.01)).as_json(), "eye": "OD", "annotator": "A",
+            "fovea": {"at": [0, 8], "origin": "by hand"},
+        },
+    }  # fmt: skip
+    writers = {"tif": write_tiff, "nii.gz": write_nifti, "nrrd": write_nrrd,
+               "seg.nrrd": write_seg_nrrd}  # fmt: skip
+    whole = {}
+    for suffix, write in writers.items():
+        write(str(folder / f"a.{suffix}"), stack, meta)
+        beside = json.loads((folder / "a.spad.json").read_text("utf-8"))
+        layout = {"layout": "jTU", "parent_transform": None}  # as Slicer tells
+        told_there = [json.dumps(beside | more) for more in ({}, layout)]
+        whole[f"a.{suffix}"] = (folder / f"a.{suffix}").read_bytes(), told_there
+    flat = {**meta, "scale": meta["scale"][1:], "units": ("mm",) * 2}
+    write_png(str(folder / "a.png"), stack[0], flat)
+    plain = (folder / "a.spad.json").read_text("utf-8")
+    whole["a.png"] = (folder / "a.png").read_bytes(), [plain]
+
+    def case(rng: Random) -> bool:
+        name = rng.choice(list(whole))
+        data, told_there = whole[name]
+        text, pixels_too = rng.choice(told_there), rng.random() < 0.3
+        _put(folder / "a.spad.json", text if pixels_too else mutated_json(text, rng))
+        (folder / name).write_bytes(mutated(data, rng) if pixels_too else data)
+        opened, layers = told((name, "a.spad.json"), lambda: read(folder / "a.spad.json"))
+        if opened:
+            ((found, settings, kind),) = layers
+            assert kind == "labels"
+            layer = Labels(found, **settings)
+            again = writers["seg.nrrd"] if layer.ndim < 4 else write_tiff
+            told(("eye", "labels"), lambda: again(str(folder / "b.x"), found, layer._get_state()))
+        done = measure_file(MeasureJob(), str(folder / "a.spad.json"))
+        assert done.state == "done" or len(done.text) > 15, done
+        return opened
+
+    return case
+
+
 def kept(folder: Path) -> Case:
     """Facts of images, lists of models, ledgers, measurements of a search, a server's messages."""
     from napari.components import ViewerModel
@@ -210,5 +267,5 @@ def kept(folder: Path) -> Case:
 
 
 KEPT_KINDS: dict[str, Callable[[Path], Case]] = {
-    one.__name__: one for one in (autosaves, lines, sidecars, kept)
+    one.__name__: one for one in (autosaves, lines, sidecars, exports, kept)
 }

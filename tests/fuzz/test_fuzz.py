@@ -31,6 +31,7 @@ NEEDS = {
     "slicer": ("slicer",),
     "lines": ("napari", "eyepy"),
     "sidecars": ("PIL",),
+    "exports": ("PIL", "napari", "nibabel", "nrrd"),
     "kept": ("napari",),
     "e2e": ("napari", "eyepy"),
     "public_sets": ("PIL", "SimpleITK"),

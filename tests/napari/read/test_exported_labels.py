@@ -15,7 +15,8 @@ pytest.importorskip("nrrd")
 
 from napari.layers import Labels
 
-from napari_spad.layers.structures import class_features, colormap, structure_names
+from napari_spad.keep.export import FORMATS, export
+from napari_spad.layers.structures import class_features, colormap, segmented, structure_names
 from napari_spad.read.reader import get_reader, read
 from napari_spad.write.image_files import write_png, write_tiff
 from napari_spad.write.volume_files import write_nifti, write_nrrd, write_seg_nrrd
@@ -85,6 +86,10 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path):
         read(beside)
     with pytest.raises(ValueError, match="names no label map"):
         read(written(tmp_path, labels=None))
+    for value in (2**31, -1):  # of which napari could make no layer
+        odd = [{"value": value, "name": "SRF", "color": [1, 2, 3]}]
+        with pytest.raises(ValueError, match=rf"b\.spad\.json .*the value {value}"):
+            read(written(tmp_path, classes=odd))
     beside.write_text("{", "utf-8")
     with pytest.raises(ValueError, match="JSON"):
         read(beside)
@@ -119,3 +124,43 @@ def test_what_comes_back_is_exported_again_with_all_that_is_known_of_it(tmp_path
     mine = {"value": 4, "name": "drusen", "color": [51, 102, 153]}
     assert told["classes"] == [*(c.as_json() for c in CLASSES), mine]
     assert (tifffile.imread(tmp_path / "b.tif")[0, 0, :5] == 4).all()
+
+
+RUN = {"seed": 7, "checkpoint": {"name": "m"}, "image_sha256": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("made", "bscans"),
+    [
+        (RUN, {(0,), (1,), (2,), (3,)}),
+        ([RUN | {"bscans": [1, 2]}], {(1,), (2,)}),
+        ([RUN | {"bscan": [3]}], {(3,)}),
+        ([], None),
+    ],
+    ids=["spad segment", "3D Slicer", "napari", "no model"],
+)
+def test_who_made_it_is_known_as_of_a_result_of_napari(tmp_path: Path, made, bscans):
+    ((data, settings, _),) = read(written(tmp_path, provenance=made))
+    back = Labels(data, **settings)
+    assert segmented(back) == bscans
+    write_tiff(str(tmp_path / "c.tif"), data, back.as_layer_data_tuple()[1])
+    runs = json.loads((tmp_path / "c.spad.json").read_text("utf-8"))["provenance"]
+    assert {(run["seed"], run["checkpoint"]["name"]) for run in runs} <= {(7, "m")}
+    assert [tuple(run["bscan"]) for run in runs] == sorted(bscans or ())
+    hashes = {run.get("image_sha256") for run in runs}
+    assert hashes == ({"ab"} if bscans == {(3,)} else {None} if bscans else set())
+
+
+def test_a_padded_stack_exported_as_png_tells_the_size_of_each_bscan(tmp_path: Path):
+    from spad.cohort.measuring_file import MeasureJob, measure_file
+
+    sizes = [[20, 30], [18, 30], [20, 25], [20, 30]]
+    meta = layer(STACK).as_layer_data_tuple()[1]
+    meta["metadata"]["spad"]["bscan_sizes"] = sizes
+    export(tmp_path / "a.png", next(f for f in FORMATS if f.single), STACK, meta)
+    for z, size in enumerate(sizes, start=1):
+        beside = tmp_path / f"a_{z:03d}.spad.json"
+        assert json.loads(beside.read_text("utf-8"))["facts"]["bscan_sizes"] == [size]
+        done = measure_file(MeasureJob(), str(beside))
+        assert done.state == "done"
+        assert "B-scans of unequal sizes" in done.rows[0]["remark"]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from spad.cases.sidecars import edited_pixels, sidecar, without_paths
+from spad.cases.sidecars import edited_pixels, runs_of, sidecar, without_paths
 from spad.checkpoint.labels import label_classes
 
 CLASSES = label_classes(("background", "SRF", "IRF"))
@@ -72,3 +72,13 @@ def test_what_measurements_rest_on_is_kept_and_nothing_else_of_a_layer():
 @pytest.mark.parametrize("value", ["IS/OS", "a/b.tif", "", 3, None, [1.5, "x"]])
 def test_other_values_stay_as_they_are(value):
     assert without_paths(value) == value
+
+
+def test_of_each_bscan_the_last_run_is_told_whichever_host_made_it():
+    assert runs_of({"seed": 3, "left_empty": [1]}, 3).keys() == {0, 2}  # `spad segment`
+    napari = [{"bscan": [1], "seed": 1}, {"bscan": [0], "seed": 2}]
+    assert {z: run["seed"] for z, run in runs_of(napari, 2).items()} == {0: 2, 1: 1}
+    slicer = [{"bscans": [0, 4], "seed": 1}, {"bscans": [2, 9], "seed": 2, "left_empty": [3]}]
+    assert {z: run["seed"] for z, run in runs_of(slicer, 4).items()} == {0: 1, 1: 1, 2: 2}
+    for odd in (None, 3, [3], [{"bscans": [0]}], [{"bscan": "x"}], [{"bscans": [0, 1e999]}]):
+        assert runs_of(odd, 4) == {}

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         LARGEST_SEED,
         edited_pixels,
         pixel_digest,
+        runs_of,
         sidecar,
         stack_sha256,
         without_paths,

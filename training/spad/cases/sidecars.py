@@ -20,6 +20,7 @@ __all__ = [
     "LARGEST_SEED",
     "edited_pixels",
     "pixel_digest",
+    "runs_of",
     "sidecar",
     "stack_sha256",
     "without_paths",
@@ -139,6 +140,39 @@ def edited_pixels(
         for name, count in pixels.items():
             total[name] = total.get(name, 0) + count
     return {"pixels": total, "bscans": bscans}
+
+
+def runs_of(provenance: Any, depth: int) -> dict[int, Mapping[str, Any]]:
+    """The run that last made each B-scan of a stack, as any host tells of its runs.
+
+    Parameters
+    ----------
+    provenance : JSON value
+        Of a sidecar: one run over all B-scans (`spad segment`), or a list of runs with their place
+        as ``bscan`` (napari) or the first and how many as ``bscans`` (3D Slicer).
+    depth : int
+        How many B-scans there are.
+
+    Returns
+    -------
+    dict of int to mapping
+        By the number of the B-scan; empty where it does not tell.
+    """
+    made: dict[int, Mapping[str, Any]] = {}
+    if isinstance(provenance, dict):
+        provenance = [{**provenance, "bscans": [0, depth]}]
+    for run in provenance if isinstance(provenance, list) else []:
+        try:
+            if "bscan" in run:  # its place on the leading axes
+                made[int(run["bscan"][-1])] = run
+            else:
+                first, count = map(int, run["bscans"])
+                made.update((z, run) for z in range(max(first, 0), min(first + count, depth)))
+                for empty in run.get("left_empty", ()):
+                    made.pop(empty, None)
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError):
+            return {}
+    return made
 
 
 def without_paths(value: Any) -> Any:

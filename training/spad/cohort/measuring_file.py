@@ -19,7 +19,7 @@ from spad.borders import (
     thickness,
     thickness_rows,
 )
-from spad.cases import Layout, file_error, read_json
+from spad.cases import Layout, file_error, read_json, runs_of
 from spad.checkpoint import IGNORE, LabelClass
 from spad.cohort.outcome import Outcome, key_of, our_version
 from spad.measuring import PADDED, LiveMeasures, Scale, Visit, as_rows, partly, remarks
@@ -151,7 +151,7 @@ def measured(sidecar: Path, job: MeasureJob) -> Measured:
         "edited pixels": edited,
     }
     name = sidecar.name.removesuffix(_END)
-    of_these = partly(_segmented(told.get("provenance"), len(values)), len(values))
+    of_these = partly(len(runs_of(told.get("provenance"), len(values))), len(values))
     notes = (*left_out, *filter(None, [of_these]), *remarks(live, scale))
     visit = Visit(name, "", live.rows(), scale, eye, notes, about, live.extent_mm)
     return Measured(visit, tuple(classes), tuple(_layers(sidecar, live)))
@@ -268,24 +268,6 @@ def _fovea(
     if wanted == "centre":
         return ((live.shape[0] - 1) / 2, (live.shape[2] - 1) / 2), "taken as the scan's centre"
     return None, ""
-
-
-def _segmented(provenance: Any, depth: int) -> int:
-    """How many B-scans of a stack a desk's runs made; 0 where they do not tell."""
-    made: set[int] = set()
-    if isinstance(provenance, dict):  # one run, over all
-        provenance = [{**provenance, "bscans": [0, depth]}]
-    for run in provenance if isinstance(provenance, list) else []:
-        try:
-            if "bscan" in run:  # napari's: its place on the leading axes
-                made.add(int(run["bscan"][-1]))
-            else:  # 3D Slicer's: the first and how many
-                first, count = run["bscans"]
-                made.update(range(int(first), int(first) + int(count)))
-                made.difference_update(run.get("left_empty", ()))
-        except (TypeError, ValueError, KeyError, IndexError):
-            return 0
-    return len(made)
 
 
 def _models(provenance: Any) -> Iterator[str]:

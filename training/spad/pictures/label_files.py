@@ -170,7 +170,7 @@ def _on_image(
         return labels
     start = [-int(n) for n in reversed(first)]
     if len(start) != 3 or any(
-        a < 0 or type(n) is not int or a + n > whole
+        a < 0 or type(n) is not int or n < 1 or a + n > whole
         for a, n, whole in zip(start, shape, labels.shape, strict=True)
     ):
         return labels
