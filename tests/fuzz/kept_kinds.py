@@ -186,7 +186,9 @@ def exports(folder: Path) -> Case:
         text, pixels_too = rng.choice(told_there), rng.random() < 0.3
         _put(folder / "a.spad.json", text if pixels_too else mutated_json(text, rng))
         (folder / name).write_bytes(mutated(data, rng) if pixels_too else data)
-        opened, layers = told((name, "a.spad.json"), lambda: read(folder / "a.spad.json"))
+        opened, layers = told(
+            (name, "a.spad.json", folder.name), lambda: read(folder / "a.spad.json")
+        )
         if opened:
             ((found, settings, kind),) = layers
             assert kind == "labels"

@@ -45,7 +45,7 @@ def test_what_is_no_length_is_unknown_or_refused() -> None:
     assert Scale.of((0.0, None, float("inf"))) == Scale()
     assert Scale.from_json({"row": {"mm": -1, "origin": "typed"}, "column": 3}) == Scale()
     assert Scale.from_json(None) == Scale()
-    for odd in ("0.1", [0.1], {}, 10**400, 1e999, float("nan")):
+    for odd in ("0.1", [0.1], {}, 10**400, 1e999, 1e300, float("nan")):
         assert Scale.of((0.1, odd, 0.2)) == Scale.of((0.1, None, 0.2))
         assert Scale.from_json({"row": {"mm": odd, "origin": "typed"}}) == Scale()
     assert Scale.of((1.0, 1.0)).typed(row=None).row == Length()

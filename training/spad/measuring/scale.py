@@ -7,7 +7,6 @@ else makes a scale. The words are the same in every host, in sidecars and in rep
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard
@@ -17,6 +16,8 @@ __all__ = ["ORIGINS", "Length", "Scale"]
 IN_FILE, DERIVED, TYPED, UNKNOWN = "in the file", "derived", "typed", "unknown"
 ORIGINS = (IN_FILE, DERIVED, TYPED, UNKNOWN)
 _AXES = {"bscan": "B-scans", "row": "rows", "column": "columns"}
+_LONGEST_MM = 1e6
+"""Beyond, a file is damaged, and what is reckoned with it overflows."""
 # What an OCT's axis can be, in mm. Outside, the number is told to be doubted, not refused.
 _PLAUSIBLE = {"bscan": (0.001, 2.0), "row": (0.0005, 0.05), "column": (0.001, 0.2)}
 
@@ -176,9 +177,9 @@ class Scale:
 
 
 def _is_length(value: Any) -> TypeGuard[float]:
-    """Whether what a file says is a number above 0, and no larger than a float can be."""
+    """Whether what a file says is a number above 0, and one that can be meant."""
     try:
-        return bool(0 < value <= sys.float_info.max)
+        return bool(0 < value <= _LONGEST_MM)
     except TypeError:
         return False
 
