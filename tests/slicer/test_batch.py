@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -143,6 +144,32 @@ def test_references_are_scored(engine, images, tmp_path, capsys):
     assert "SRF" in (out / "scan_001.scores.csv").read_text()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_picture_as_reference_lies_on_the_images_pixels(engine, images, tmp_path, suffix, capsys):
+    """Of a case folder, whose images are of thousandths of a millimetre, all was “invented”."""
+    (images / "broken.png").unlink()
+    folder, out, masks = tmp_path / "cases", tmp_path / "out", tmp_path / "cases" / "masks"
+    masks.mkdir(parents=True)
+    images.rename(folder / "images")
+    (folder / "labels.json").write_text('{"0": "background", "1": "SRF"}')
+    (folder / "cases.json").write_text('{"scan_001": {"spacing_mm": [0.004, 0.012]}}')
+    truth = np.zeros((20, 30), np.uint8)
+    truth[5:12, 4:19] = 1  # of 16 columns
+    Image.fromarray(truth).save(masks / f"scan_001{suffix}")
+    Image.fromarray(truth[:-1]).save(masks / f"scan_002{suffix}")
+    assert run(engine, folder, out, "--references", str(masks)) == 1
+    told = capsys.readouterr()
+    assert f"Dice: SRF {2 * 15 / 31:.3f}, IRF absent" in told.out
+    assert "matched by value" in told.out
+    with (out / "scan_001.scores.csv").open(encoding="utf-8-sig", newline="") as file:
+        row = next(r for r in csv.DictReader(file) if r["structure"] == "SRF")
+    assert (row["pixels"], row["reference_pixels"], row["hd95_unit"]) == ("112", "105", "mm")
+    assert f"“scan_002{suffix}” has 1 × 19 × 30 pixels, and its image 1 × 20 × 30" in told.err
+    assert (out / "scan_002.seg.nrrd").is_file()
+    assert run(engine, folder, out, "--references", str(masks)) == 0
+    assert capsys.readouterr().out.count("done before, but not scored; --replace") == 1
+
+
 def test_what_is_written_serves_as_a_reference_and_a_bad_one_costs_only_the_scores(
     engine, images, tmp_path, capsys
 ):
@@ -192,12 +219,17 @@ def test_images_of_one_name_do_not_count_for_each_other(engine, images, tmp_path
     [
         (["--input", "/nowhere", "--output", "out"], "there is no folder"),
         (["--input", ".", "--output", "out", "--layout", "z"], "is no layout"),
+        (
+            ["--input", "a.png", "--output", "out", "--references", "x"],
+            "there is no folder x: give",
+        ),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_done(
     scene, arguments, words, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save("a.png")
     assert main(arguments) == 2
     assert words in capsys.readouterr().err
 

@@ -118,6 +118,8 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
         layout = None if ask.layout == "auto" else Layout.of(ask.layout)
         cube = CubeSize.of(ask.cube, ask.cube_mm)
         files = _images(ask.input)
+        if ask.references is not None and not ask.references.is_dir():
+            raise ValueError(f"there is no folder {ask.references}: give that of the references")
         ask.output.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         print(f"Nothing was done: {file_error(error)}", file=sys.stderr)
@@ -132,7 +134,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
                 raise ValueError(f"{shown}: its name is no UTF-8, which Slicer asks for; rename it")
             target = _target(path, stem, ask)
             if target.exists() and not ask.replace:
-                print("  done before; --replace does it again")
+                print(f"  done before{_unscored(path, target, ask)}; --replace does it again")
                 continue
             _one(path, target, ask, layout, engine, cube)
         except Exception as error:
@@ -210,22 +212,42 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any
 
 
 def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
-    from SPADLib.read import IMAGES, LABELS, load_segmentation
+    from SPADLib.read import IMAGES, load_segmentation
     from SPADLib.scores import LiveScores, Reference, to_csv
 
-    stem = _stem(path, IMAGES)
-    found = [f for s in LABELS if (f := references / f"{stem}{s}").is_file()]
+    found = _references(path, references)
     if not found:
-        return f"no reference “{stem}” in {references}"
+        return f"no reference “{_stem(path, IMAGES)}” in {references}"
     if len(found) > 1:
         names = ", ".join(f.name for f in found)
         raise ValueError(f"{references} holds {names}: keep the one that is meant")
-    reference = Reference.of(load_segmentation(found[0]), result)
+    reference = Reference.of(load_segmentation(found[0], of=result.volume), result)
     comparison = LiveScores(result, reference)
-    to_csv(comparison, target.with_name(f"{_stem(target, LABELS)}.scores.csv"))
+    if reference.remark:
+        _tell(reference.remark)
+    to_csv(comparison, _scores_of(target))
     rows = [r for r in comparison.rows() if r.value is not None]
     scores = [f"{r.name} {r.word or f'{r.dice:.3f}'}" for r in rows]
     return f"Dice: {', '.join(scores)}"
+
+
+def _references(path: Path, folder: Path) -> list[Path]:
+    from SPADLib.read import IMAGES, LABELS
+
+    stem = _stem(path, IMAGES)
+    return [file for s in LABELS if (file := folder / f"{stem}{s}").is_file()]
+
+
+def _scores_of(target: Path) -> Path:
+    from SPADLib.read import LABELS
+
+    return target.with_name(f"{_stem(target, LABELS)}.scores.csv")
+
+
+def _unscored(path: Path, target: Path, ask: Any) -> str:
+    """That a result is not scored though there is a reference; a person may have corrected it."""
+    lacks = ask.references and _references(path, ask.references) and not _scores_of(target).exists()
+    return ", but not scored" if lacks else ""
 
 
 def _write_volume(node: Any, target: Path, suffix: str) -> None:

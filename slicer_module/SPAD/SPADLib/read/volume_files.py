@@ -79,16 +79,26 @@ def added(name: str) -> list[str]:
     return []
 
 
-def load_segmentation(path: Path) -> Any:
+def load_segmentation(path: Path, of: Any = None) -> Any:
     """Load a segmentation (``.seg.nrrd``) or a label map into the scene.
+
+    Parameters
+    ----------
+    path : Path
+    of : vtkMRMLVolumeNode, optional
+        The image. A picture has no place of its own: it lies on the image's pixels, one by one.
 
     Raises
     ------
     ValueError, OSError
-        It cannot be read.
+        It cannot be read, or a picture has another size than the image.
     """
     if path.name.lower().endswith(PICTURES):
-        return add_picture(label_map(path), "vtkMRMLLabelMapVolumeNode", path)
+        labels = label_map(path)
+        node = add_picture(labels, "vtkMRMLLabelMapVolumeNode", path)
+        if of is not None:
+            _lay_on(node, labels.shape, of, path.name)
+        return node
     kind, storage = "vtkMRMLLabelMapVolumeNode", slicer.vtkMRMLVolumeArchetypeStorageNode()
     if path.name.lower().endswith(".seg.nrrd"):
         kind, storage = "vtkMRMLSegmentationNode", slicer.vtkMRMLSegmentationStorageNode()
@@ -105,6 +115,18 @@ def load_segmentation(path: Path) -> Any:
             "export it again"
         )
     return node
+
+
+def _lay_on(node: Any, shape: tuple[int, ...], of: Any, name: str) -> None:
+    from SPADLib.scene import put_where, shape_of
+
+    if shape != shape_of(of):
+        has, wanted = (" × ".join(map(str, n)) for n in (shape, shape_of(of)))
+        raise ValueError(
+            f"“{name}” has {has} pixels, and its image {wanted}: a picture tells no place, so "
+            "give one of the same size, or a NIfTI or NRRD file"
+        )
+    put_where(node, of)
 
 
 @contextmanager
