@@ -163,6 +163,18 @@ def test_nifti_2_is_called_that_with_what_to_do(scene, tmp_path, name, order):
             load(tmp_path / name)
 
 
+@pytest.mark.parametrize("shape", [(30, 20, 4, 3), (30, 20, 1, 5)])
+def test_a_series_of_volumes_is_called_that_with_what_to_do(scene, tmp_path, shape):
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.ones(shape, np.uint8), np.eye(4)), path)
+    for load in (load_volume, load_segmentation):
+        with pytest.raises(ValueError, match=rf"“a\.nii\.gz” holds a series of {shape[3]} .*save"):
+            load(path)
+    nibabel.save(nibabel.Nifti1Image(np.ones((30, 20, 4, 1), np.uint8), np.eye(4)), path)
+    assert pixels(load_volume(path)).shape == (4, 20, 30)
+
+
 def test_a_palette_of_greys_is_grey(scene, tmp_path):
     image = Image.fromarray(IMAGE, "L").convert("P")
     image.putdata(IMAGE.ravel().tolist())

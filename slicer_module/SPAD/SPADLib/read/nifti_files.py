@@ -17,6 +17,10 @@ class _Later(Exception):
     """NIfTI-2."""
 
 
+class _Series(Exception):
+    """Several volumes, as Slicer reads into a sequence alone; how many."""
+
+
 def is_nifti(path: Path) -> bool:
     """Whether a file is NIfTI by its name."""
     return path.name.lower().endswith((".nii", ".nii.gz"))
@@ -28,7 +32,8 @@ def refuse_cut(path: Path) -> None:
     Raises
     ------
     ValueError
-        It is cut short or damaged, NIfTI-2, or holds gigabytes in a small file; with its name.
+        It is cut short or damaged, NIfTI-2, a series of volumes, or holds gigabytes in a small
+        file; with its name.
     OSError
         It cannot be opened.
     """
@@ -50,6 +55,11 @@ def refuse_cut(path: Path) -> None:
     except _FAULTS as error:
         raise ValueError(
             f"“{path.name}” is damaged or cut short ({error}): copy or export it again"
+        ) from None
+    except _Series as error:
+        raise ValueError(
+            f"“{path.name}” holds a series of {error} (4-D), not one volume: save the volume that "
+            "is meant as a file of its own, and B-scans along the third axis"
         ) from None
     if held < needed:
         raise ValueError(
@@ -73,6 +83,8 @@ def _bytes_needed(header: bytes) -> int:
         shape = dims[1 : dims[0] + 1]
         if not 1 <= dims[0] <= 7 or min(shape) < 1 or bits < 1 or not math.isfinite(offset):
             raise ValueError(f"{dims[0]} axes of {shape} voxels of {bits} bits cannot be")
+        if len(shape) == 4 and shape[3] > 1:
+            raise _Series(shape[3])
         if offset < size:
             raise ValueError(f"its pixels begin at byte {offset:.0f}, within its header")
         return int(offset + math.prod(shape) * bits // 8)
