@@ -19,6 +19,8 @@ if __name__ == "__main__":  # as a script, the module's folder is not on the pat
 
 __all__ = ["main", "segment"]
 
+_SCORES = ".scores.csv"
+
 
 def segment(
     volume: Any,
@@ -165,7 +167,7 @@ def _target(path: Path, stem: str, ask: Any) -> Path:
     if made_of not in (path.name, path.name.split(".")[0]):  # the latter by earlier versions
         stem = path.name.replace(".", "_")
     names = [ask.suffix, ".spad.json"]
-    names += [".uncertainty.nrrd"] * ask.uncertainty + [".scores.csv"] * bool(ask.references)
+    names += [".uncertainty.nrrd"] * ask.uncertainty + [_SCORES] * bool(ask.references)
     files = [Path(ask.output / f"{stem}{name}") for name in names]
     refuse_long_names(*files)  # before the computing, not after it
     return files[0]
@@ -181,7 +183,7 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any
 
     from spad.cases import file_error
     from SPADLib.read import load_volume
-    from SPADLib.write import save
+    from SPADLib.write import save, save_volume
 
     try:
         volume = load_volume(path, cube)
@@ -200,7 +202,7 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any
             engine=engine,
         )
         if ask.uncertainty:
-            _write_volume(result.uncertainty_node, target, ".uncertainty.nrrd")
+            save_volume(result.uncertainty_node, _beside(target, ".uncertainty.nrrd"))
         save(result, target, replace=ask.replace)
         if ask.references is not None:
             try:
@@ -225,7 +227,7 @@ def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
     comparison = LiveScores(result, reference)
     if reference.remark:
         _tell(reference.remark)
-    to_csv(comparison, _scores_of(target))
+    to_csv(comparison, _beside(target, _SCORES))
     rows = [r for r in comparison.rows() if r.value is not None]
     scores = [f"{r.name} {r.word or f'{r.dice:.3f}'}" for r in rows]
     return f"Dice: {', '.join(scores)}"
@@ -238,28 +240,16 @@ def _references(path: Path, folder: Path) -> list[Path]:
     return [file for s in LABELS if (file := folder / f"{stem}{s}").is_file()]
 
 
-def _scores_of(target: Path) -> Path:
+def _beside(target: Path, suffix: str) -> Path:
     from SPADLib.read import LABELS
 
-    return target.with_name(f"{_stem(target, LABELS)}.scores.csv")
+    return target.with_name(f"{_stem(target, LABELS)}{suffix}")
 
 
 def _unscored(path: Path, target: Path, ask: Any) -> str:
     """That a result is not scored though there is a reference; a person may have corrected it."""
-    lacks = ask.references and _references(path, ask.references) and not _scores_of(target).exists()
-    return ", but not scored" if lacks else ""
-
-
-def _write_volume(node: Any, target: Path, suffix: str) -> None:
-    import slicer
-
-    from SPADLib.read import LABELS
-
-    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    file = target.with_name(f"{_stem(target, LABELS)}{suffix}")
-    storage.SetFileName(str(file))
-    if not storage.WriteData(node):
-        raise OSError(f"{file} could not be written: is the disk full?")
+    lacks = ask.references and not _beside(target, _SCORES).exists()
+    return ", but not scored" if lacks and _references(path, ask.references) else ""
 
 
 def _images(folder: Path) -> list[Path]:

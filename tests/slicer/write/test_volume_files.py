@@ -19,7 +19,7 @@ from SPADLib.scene.result import Result
 from SPADLib.scene.segments import labels_of_volume, read_segments
 from SPADLib.scene.volumes import ijk_to_ras, keep_scale
 from SPADLib.write import dicom_seg
-from SPADLib.write.volume_files import SUFFIXES, save, storage_names
+from SPADLib.write.volume_files import SUFFIXES, save, save_volume, storage_names
 
 SHAPE = (4, 12, 16)
 ANGLE = np.deg2rad(25)
@@ -326,6 +326,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(result, tmp_path, m
         save(result, path, replace=True)
     left = {f: f.read_bytes() for f in tmp_path.iterdir() if not f.name.endswith(".tmp")}
     assert left == before
+
+
+@pytest.mark.parametrize("write", [save, lambda r, path: save_volume(r.uncertainty_node, path)])
+def test_what_slicer_leaves_of_a_failed_write_goes_with_it(result, tmp_path, monkeypatch, write):
+    class Full(slicer.vtkMRMLVolumeArchetypeStorageNode):
+        def WriteData(self, node):
+            folder = os.path.join(os.path.dirname(self.GetFileName()), "TempWritea")
+            os.mkdir(folder)
+            for name in (self.GetFileName(), os.path.join(folder, "a.nrrd")):
+                with open(name, "wb") as file:
+                    file.write(b"NRRD")
+            return 0
+
+    monkeypatch.setattr(slicer, "vtkMRMLVolumeArchetypeStorageNode", Full)
+    with pytest.raises(ValueError, match=r"a\.nrrd”.*: is the disk full\? Free some space, or"):
+        write(result, tmp_path / "a.nrrd")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sheared_grid_is_refused_as_nifti_and_kept_as_nrrd(scene, labels, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ from SPADLib.scene import (
     spacing_of,
 )
 
-__all__ = ["SUFFIXES", "overlap_of", "save", "storage_names"]
+__all__ = ["SUFFIXES", "overlap_of", "save", "save_volume", "storage_names"]
 
 SUFFIXES = {
     ".seg.nrrd": "Segmentation of 3D Slicer",
@@ -115,6 +116,12 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
         _write(storage, node, file, path)
         write_json(beside, content)
     return [path, beside]
+
+
+def save_volume(node: Any, path: Path) -> None:
+    """Write a volume by itself, such as an uncertainty; raises as `save` does."""
+    with _in_words(path), replaced(path) as file:
+        _write(slicer.vtkMRMLVolumeArchetypeStorageNode(), node, file, path)
 
 
 def overlap_of(result: Result, path: Path) -> int:
@@ -300,12 +307,16 @@ def _parent_transform(node: Any) -> dict[str, Any] | None:
 
 
 def _write(storage: Any, node: Any, file: Path, path: Path) -> None:
-    storage.SetFileName(str(file))
-    storage.SetUseCompression(not path.name.endswith(".nii"))
-    if storage.WriteData(node) and file.exists():
-        return
+    """Write in a folder of its own, where Slicer may leave what it likes if it fails."""
+    with tempfile.TemporaryDirectory(prefix=".spad-", dir=path.parent) as folder:
+        fresh = Path(folder, path.name)
+        storage.SetFileName(str(fresh))
+        storage.SetUseCompression(not path.name.endswith(".nii"))
+        if storage.WriteData(node) and fresh.exists():
+            os.replace(fresh, file)
+            return
     said = storage.GetUserMessages().GetAllMessagesAsString().strip()
     raise ValueError(
-        f"Slicer could not write “{path}”{f' ({said})' if said else ''}: choose another folder or "
-        "format, and look into the application's error log"
+        f"Slicer could not write “{path}”{f' ({said})' if said else ''}: is the disk full? Free "
+        "some space, or choose another folder or format"
     )
