@@ -14,6 +14,7 @@ from napari_spad.desk import Desk, Result, named
 from napari_spad.layers import Source, is_image, open_source, segmented
 from napari_spad.learn.batch import Batch, Choices, LayerItem, image_files
 from napari_spad.learn.folder_row import FolderRow
+from spad.cases import make_writable
 
 __all__ = ["BatchPanel"]
 
@@ -72,6 +73,7 @@ class BatchPanel(QWidget):
             images = self.images.path or Path()
             out = self.results.path or images / "spad"
             items: list[Any] = list(image_files(images, out))
+            make_writable(out)
             self._run(Batch(self._choices(), items))
         except (ValueError, OSError) as error:
             self.desk.fail(error)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,18 @@ def test_a_name_too_long_for_the_results_is_refused_before_the_computing(
     assert "shorten the name by" in capsys.readouterr().err
     assert not engine.asked
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_folder_that_takes_no_files_is_refused_before_the_computing(
+    engine, images, tmp_path, capsys, monkeypatch
+):
+    def full(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert run(engine, images, tmp_path / "out") == 2
+    assert f"Nothing was done: {tmp_path / 'out'}: Read-only" in capsys.readouterr().err
+    assert not engine.asked
 
 
 def test_what_is_done_is_not_done_again_unless_asked(engine, images, tmp_path, capsys):

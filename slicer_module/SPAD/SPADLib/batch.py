@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     """Run a batch; 0 where all went well, 1 where a file failed, 2 for wrong arguments."""
     ask = _parser().parse_args(argv)
     from spad.annotation import result_stems
-    from spad.cases import Layout, file_error
+    from spad.cases import Layout, file_error, make_writable
     from spad.inference import ServerError, explain
     from spad.pictures import CubeSize
     from SPADLib.read import IMAGES
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
         files = _images(ask.input)
         if ask.references is not None and not ask.references.is_dir():
             raise ValueError(f"there is no folder {ask.references}: give that of the references")
-        ask.output.mkdir(parents=True, exist_ok=True)
+        make_writable(ask.output)
     except (ValueError, OSError) as error:
         print(f"Nothing was done: {file_error(error)}", file=sys.stderr)
         return 2

@@ -44,6 +44,14 @@ TRIALS = {
         from spad.cases import write_json
         write_json(read_only / "a.spad.json", {})
     """,
+    "results": """
+        from spad.cases import make_writable
+        make_writable(read_only)
+    """,
+    "results, by the command": """
+        from spad.commands.segment import segment_files
+        segment_files(None, [mine / "images"], read_only)  # before any model is asked
+    """,
     "image": """
         from spad.pictures import read_scan
         read_scan(mine / "images" / "a.png")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         file_stem,
         half_written,
         json_bytes,
+        make_writable,
         parsed_json,
         read_json,
         refuse_long_names,

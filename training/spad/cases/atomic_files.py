@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +20,7 @@ from spad.cases.file_errors import meant
 __all__ = [
     "half_written",
     "json_bytes",
+    "make_writable",
     "parsed_json",
     "read_json",
     "refuse_long_names",
@@ -104,6 +106,24 @@ def json_bytes(content: Any) -> bytes:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, as `write_bytes` does."""
     write_bytes(path, json_bytes(content))
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder for results where it is missing, and see that files can be made in it.
+
+    So that nothing is computed for hours that cannot be written then.
+
+    Raises
+    ------
+    OSError
+        They cannot; of the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 @contextmanager

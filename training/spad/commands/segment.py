@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spad.annotation import images_in
-from spad.cases import CaseError, file_error, refuse_long_names
+from spad.cases import CaseError, file_error, make_writable, refuse_long_names
 from spad.checkpoint import read_card, sha256
 from spad.cohort import (
     Ledger,
@@ -146,7 +146,7 @@ def _cohort(args: argparse.Namespace, job: SegmentJob) -> int:
     """Segment on the workers of a cluster what is not done yet; 1 if files failed."""
     images = input_files(args.files)
     _refuse(images, args.out, True, args.uncertainty)  # what is done is passed over, file by file
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_writable(args.out)
     ledger = Ledger(args.out / "failures.jsonl")
     work = ((str(path.absolute()), job) for path in images)
     with cluster(args.workers, args.dask) as client:
@@ -238,14 +238,14 @@ def segment_files(
         Nothing to do, results that exist or would replace an input or each other; before anything
         is computed.
     OSError
-        The folder cannot be made.
+        The folder cannot be made, or written to.
     ImportError
         Pillow or tifffile is missing.
     """
     out = Path(out)
     images = input_files(inputs)
     _refuse(images, out, overwrite, uncertainty)
-    out.mkdir(parents=True, exist_ok=True)
+    make_writable(out)
     failed = []
     for number, path in enumerate(images, start=1):
         head = f"[{number}/{len(images)}] {path}"
