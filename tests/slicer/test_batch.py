@@ -174,7 +174,7 @@ def test_a_picture_as_reference_lies_on_the_images_pixels(engine, images, tmp_pa
     assert run(engine, folder, out, "--references", str(masks)) == 1
     told = capsys.readouterr()
     assert f"Dice: SRF {2 * 15 / 31:.3f}, IRF absent" in told.out
-    assert "matched by value" in told.out
+    assert "matched by value" not in told.out
     with (out / "scan_001.scores.csv").open(encoding="utf-8-sig", newline="") as file:
         row = next(r for r in csv.DictReader(file) if r["structure"] == "SRF")
     assert (row["pixels"], row["reference_pixels"], row["hd95_unit"]) == ("112", "105", "mm")
@@ -182,6 +182,38 @@ def test_a_picture_as_reference_lies_on_the_images_pixels(engine, images, tmp_pa
     assert (out / "scan_002.seg.nrrd").is_file()
     assert run(engine, folder, out, "--references", str(masks)) == 0
     assert capsys.readouterr().out.count("done before, but not scored; --replace") == 1
+
+
+@pytest.mark.parametrize("told_by", ["case folder", "sidecar"])
+@pytest.mark.parametrize(
+    ("names", "dice", "remark"),
+    [
+        ({1: "IRF", 2: "SRF"}, "SRF 1.000, IRF absent in both", ""),
+        ({1: "a", 2: "b"}, "SRF invented, IRF missed", "matched by value"),
+    ],
+)
+def test_a_reference_is_known_by_the_names_that_its_folder_or_sidecar_tells(
+    engine, images, tmp_path, capsys, told_by, names, dice, remark
+):
+    """RETOUCH's IRF is 1, and was compared with the model's SRF, which is 1, too."""
+    for name in ("broken.png", "scan_002.png"):
+        (images / name).unlink()
+    folder, masks = tmp_path / "cases", tmp_path / "cases" / "masks"
+    masks.mkdir(parents=True)
+    images.rename(folder / "images")
+    truth = np.zeros((20, 30), np.uint8)
+    truth[5:12, 4:20] = 2
+    Image.fromarray(truth).save(masks / "scan_001.png")
+    classes = {0: "background", **names}
+    if told_by == "case folder":
+        (folder / "labels.json").write_text(json.dumps(classes))
+    else:
+        listed = [{"value": v, "name": n, "color": [1, 2, 3]} for v, n in classes.items()]
+        (masks / "scan_001.spad.json").write_text(json.dumps({"classes": listed}))
+    run(engine, folder / "images", tmp_path / "out", "--references", str(masks))
+    told = capsys.readouterr().out
+    assert f"Dice: {dice}" in told
+    assert ("matched by value" in told) == bool(remark)
 
 
 def test_what_is_written_serves_as_a_reference_and_a_bad_one_costs_only_the_scores(

@@ -214,7 +214,9 @@ def _one(path: Path, target: Path, ask: Any, layout: Any, engine: Any, cube: Any
 
 
 def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
-    from SPADLib.read import IMAGES, load_segmentation
+    from spad.checkpoint import named_like
+    from spad.pictures import told_names
+    from SPADLib.read import IMAGES, load_segmentation, name_values
     from SPADLib.scores import LiveScores, Reference, to_csv
 
     found = _references(path, references)
@@ -223,7 +225,11 @@ def _scored(path: Path, target: Path, references: Path, result: Any) -> str:
     if len(found) > 1:
         names = ", ".join(f.name for f in found)
         raise ValueError(f"{references} holds {names}: keep the one that is meant")
-    reference = Reference.of(load_segmentation(found[0], of=result.volume), result)
+    node, called = load_segmentation(found[0], of=result.volume), told_names(found[0])
+    agree = any(named_like(name, result.classes) for name in called.values())
+    if agree and node.IsA("vtkMRMLLabelMapVolumeNode"):
+        name_values(node, called)
+    reference = Reference.of(node, result)
     comparison = LiveScores(result, reference)
     if reference.remark:
         _tell(reference.remark)

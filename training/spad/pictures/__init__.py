@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from spad.pictures import image_files
     from spad.pictures.bare_pixels import CubeSize, UnknownSize, fitting
     from spad.pictures.image_files import SUFFIXES
-    from spad.pictures.label_files import LABELS, label_stem, read_labels
+    from spad.pictures.label_files import LABELS, label_stem, read_labels, told_names
     from spad.pictures.limits import (
         LARGEST_IMAGE,
         Refused,

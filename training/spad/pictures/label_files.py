@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spad.checkpoint import LabelClass
+from spad.cases import label_names, read_json
+from spad.checkpoint import IGNORE, LabelClass
 from spad.pictures.image_files import class_values, in_words, read_label_file, refuse_missing
 from spad.pictures.limits import Refused, refuse_bomb, refuse_header
 from spad.pictures.packed_files import refuse_cut_gzip, refuse_cut_nrrd
 
-__all__ = ["LABELS", "label_stem", "read_labels"]
+__all__ = ["LABELS", "label_stem", "read_labels", "told_names"]
 
 LABELS = (".seg.nrrd", ".nii.gz", ".nrrd", ".nii", ".tiff", ".tif", ".png")
 """Names of exported label maps end so (in either case); the longer of two that fit comes first."""
@@ -80,6 +81,24 @@ def read_labels(path: Path, told: Any = None) -> tuple[NDArray[np.uint8], tuple[
             f"{path}: has shape {array.shape}, not one label map or a stack of them; export it so"
         )
     return class_values(path, array), ()
+
+
+def told_names(path: Path) -> dict[int, str]:
+    """Names of a label map's values, by its sidecar or else by its case folder; empty: none tells.
+
+    Parameters
+    ----------
+    path : Path
+        Beside ``NAME.spad.json``, or in the folder ``masks`` of a case folder.
+    """
+    try:
+        told = read_json(path.with_name(f"{label_stem(path)}.spad.json"))
+        found = {int(one["value"]): str(one["name"]) for one in told["classes"]}
+        return {value: name for value, name in found.items() if 0 <= value < IGNORE}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        names = path.parent.parent / "labels.json"
+        there = path.parent.name == "masks" and names.is_file()
+        return label_names(names, []) if there else {}
 
 
 def _nifti(path: Path) -> NDArray[Any]:

@@ -6,6 +6,13 @@ from SPADLib.lazy import lazily
 
 if TYPE_CHECKING:
     from SPADLib.read.phantom_sample import make_phantom, register_sample
-    from SPADLib.read.volume_files import IMAGES, LABELS, added, load_segmentation, load_volume
+    from SPADLib.read.volume_files import (
+        IMAGES,
+        LABELS,
+        added,
+        load_segmentation,
+        load_volume,
+        name_values,
+    )
 
 __getattr__, __all__ = lazily(__name__)

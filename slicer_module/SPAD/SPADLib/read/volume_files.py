@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import slicer
 from SPADLib.read.nifti_files import is_nifti, refuse_cut
 from SPADLib.read.pictures import PICTURES, add_picture, label_map, picture, scaled
 
-__all__ = ["IMAGES", "LABELS", "added", "load_segmentation", "load_volume"]
+__all__ = ["IMAGES", "LABELS", "added", "load_segmentation", "load_volume", "name_values"]
 
 METAIMAGES = (".mha", ".mhd")
 NRRD = (".nrrd", ".nhdr")
@@ -115,6 +115,17 @@ def load_segmentation(path: Path, of: Any = None) -> Any:
             "export it again"
         )
     return node
+
+
+def name_values(labels: Any, names: Mapping[int, str]) -> None:
+    """Give a label map a colour table of its own, by whose names its structures are known."""
+    table = labels.GetScene().AddNewNodeByClass("vtkMRMLColorTableNode", labels.GetName())
+    table.SetTypeToUser()
+    table.SetNumberOfColors(max(names) + 1)
+    for value, name in names.items():
+        table.SetColor(value, name, 1, 1, 1, 1)
+    labels.CreateDefaultDisplayNodes()
+    labels.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
 
 
 def _lay_on(node: Any, shape: tuple[int, ...], of: Any, name: str) -> None:
