@@ -328,6 +328,30 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(result, tmp_path, m
     assert left == before
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_label_map_that_fails_leaves_no_sidecar_that_a_next_try_would_stumble_over(
+    result, tmp_path, monkeypatch, before
+):
+    path, put, fails = tmp_path / "a.nrrd", os.replace, [True]
+    if before:
+        save(result, path)
+        paint(result, 0, slice(0, 5), slice(0, 5), 1)
+    held = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(fresh, target):
+        if fails[0] and os.fspath(target) == str(path):
+            fails[0] = False
+            raise OSError(28, "No space left on device")
+        put(fresh, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ValueError, match="No space left on device"):
+        save(result, path, replace=before)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == held
+    save(result, path, replace=before)
+    assert json.loads((tmp_path / "a.spad.json").read_text("utf-8"))["labels"] == "a.nrrd"
+
+
 @pytest.mark.parametrize("write", [save, lambda r, path: save_volume(r.uncertainty_node, path)])
 def test_what_slicer_leaves_of_a_failed_write_goes_with_it(result, tmp_path, monkeypatch, write):
     class Full(slicer.vtkMRMLVolumeArchetypeStorageNode):

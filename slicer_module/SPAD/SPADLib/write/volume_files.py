@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from spad.cases import (
     edited_pixels,
     file_stem,
+    json_bytes,
     read_json,
     refuse_long_names,
     replaced,
+    replaced_together,
     sidecar,
-    write_json,
 )
 from spad.measuring import Scale
 from SPADLib.scene import (
@@ -112,9 +113,9 @@ def save(result: Result, path: str | os.PathLike[str], *, replace: bool = False)
     else:
         node = _label_map(labels, result.volume)
         storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    with _in_words(path), replaced(path) as file:
+    with _in_words(path), replaced_together(path, beside) as (file, described):
         _write(storage, node, file, path)
-        write_json(beside, content)
+        described.write_bytes(json_bytes(content))
     return [path, beside]
 
 
