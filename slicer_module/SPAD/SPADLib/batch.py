@@ -122,6 +122,12 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
         files = _images(ask.input)
         if ask.references is not None and not ask.references.is_dir():
             raise ValueError(f"there is no folder {ask.references}: give that of the references")
+        among = ask.output.resolve() in {file.parent.resolve() for file in files}
+        if among and ask.suffix != ".seg.nrrd":
+            raise ValueError(
+                f"{ask.output} holds the images, among which results ending in {ask.suffix} would "
+                "be taken for images: choose another folder by --output, or --suffix .seg.nrrd"
+            )
         make_writable(ask.output)
     except (ValueError, OSError) as error:
         print(f"Nothing was done: {file_error(error)}", file=sys.stderr)
