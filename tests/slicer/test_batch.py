@@ -118,7 +118,12 @@ def test_what_is_done_is_not_done_again_unless_asked(engine, images, tmp_path, c
     count = len(engine.asked)
     assert run(engine, images, out) == 0
     assert len(engine.asked) == count
-    assert "done before" in capsys.readouterr().out
+    assert "done before; --replace" in capsys.readouterr().out
+    run(engine, images, out, "--seed", "1")
+    assert "done before with other samples, steps or seed; --replace" in capsys.readouterr().out
+    engine.checkpoint.write_bytes(b"learnt since")
+    run(engine, images, out)
+    assert "done before by another model, “fake”; --replace does it" in capsys.readouterr().out
     assert run(engine, images, out, "--replace") == 0
     assert len(engine.asked) == 2 * count
 

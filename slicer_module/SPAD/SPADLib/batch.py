@@ -112,10 +112,11 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
     ask = _parser().parse_args(argv)
     from spad.annotation import result_stems
     from spad.cases import Layout, file_error, make_writable
-    from spad.inference import ServerError, explain
+    from spad.inference import Engine, ServerError, explain
     from spad.pictures import CubeSize
     from SPADLib.read import IMAGES
 
+    engine = engine or Engine.spad()
     try:
         layout = None if ask.layout == "auto" else Layout.of(ask.layout)
         cube = CubeSize.of(ask.cube, ask.cube_mm)
@@ -142,7 +143,8 @@ def main(argv: Sequence[str] | None = None, *, engine: Any = None) -> int:
                 raise ValueError(f"{shown}: its name is no UTF-8, which Slicer asks for; rename it")
             target = _target(path, stem, ask)
             if target.exists() and not ask.replace:
-                print(f"  done before{_unscored(path, target, ask)}; --replace does it again")
+                said = _amiss(path, target, ask, engine)
+                print(f"  done before{said}; --replace does it again")
                 continue
             _one(path, target, ask, layout, engine, cube)
         except Exception as error:
@@ -258,10 +260,23 @@ def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f"{_stem(target, LABELS)}{suffix}")
 
 
-def _unscored(path: Path, target: Path, ask: Any) -> str:
-    """That a result is not scored though there is a reference; a person may have corrected it."""
+def _amiss(path: Path, target: Path, ask: Any, engine: Any) -> str:
+    """How a result is not what is asked for; it stays, for a person may have corrected it."""
+    from spad.cases import read_json
+    from spad.checkpoint import sha256
+
+    told = ""
+    try:
+        made = read_json(_beside(target, ".spad.json"))["provenance"][-1]
+        model = Path(engine.shipped().get(ask.checkpoint, ask.checkpoint))
+        if model.is_file() and made["checkpoint"]["sha256"] != sha256(model):
+            told = f" by another model, “{made['checkpoint']['name']}”"
+        elif any(getattr(ask, k) not in (None, made[k]) for k in ("samples", "steps", "seed")):
+            told = " with other samples, steps or seed"
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        told = ", though nothing tells by what"
     lacks = ask.references and not _beside(target, _SCORES).exists()
-    return ", but not scored" if lacks and _references(path, ask.references) else ""
+    return told + (", but not scored" if lacks and _references(path, ask.references) else "")
 
 
 def _images(folder: Path) -> list[Path]:
