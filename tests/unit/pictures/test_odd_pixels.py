@@ -239,3 +239,28 @@ def test_a_bmp_of_16_greys_is_grey(tmp_path: Path, width: int, step: int, window
     np.testing.assert_array_equal(image_files.read_file(tmp_path / "x.bmp"), labels * step)
     np.testing.assert_array_equal(image_files.read_label_file(tmp_path / "x.bmp"), labels)
     assert image_files.decoded(tmp_path / "x.bmp")[1] is False
+
+
+@pytest.mark.parametrize("packed", ["tiff_adobe_deflate", "tiff_lzw"])
+def test_of_a_stack_the_page_that_cannot_be_decoded_is_named(
+    tmp_path: Path, alone: bool, packed: str
+) -> None:
+    """So that it can be exported again; the others do not stand for the whole."""
+    rng, path = np.random.default_rng(0), tmp_path / "x.tif"
+    pages = [Image.fromarray(rng.integers(0, 255, (40, 50), np.uint8)) for _ in range(12)]
+    pages[0].save(path, save_all=True, append_images=pages[1:], compression=packed)
+    with Image.open(path) as file:
+        file.seek(6)
+        begin, length = file.tag_v2[273][0], file.tag_v2[279][0]
+    data = bytearray(path.read_bytes())
+    data[begin + 5 : begin + length - 5] = b"\xff" * (length - 10)
+    path.write_bytes(data)
+    for read in (image_files.decoded, image_files.read_file):
+        with pytest.raises(ValueError, match=r"x\.tif: cannot be read \(page 7 of 12: .*Save it"):
+            read(path)
+    pages[0].save(path, compression=packed)
+    data = path.read_bytes()
+    path.write_bytes(data[:200] + bytes(len(data) - 200))
+    with pytest.raises(ValueError, match=r"x\.tif: ") as error:
+        image_files.decoded(path)
+    assert "page 1 of" not in str(error.value)

@@ -141,16 +141,30 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
             return upright(deep, turned(file), colour=deep.ndim == 3), deep.ndim == 3
         frames = []
         for number in range(count if tiff else 1):
-            if number:
-                file.seek(number)
-                refuse_large(*file.size)
-            frames.append(_frame(file, indexes))
+            with _named(number, count):
+                if number:
+                    file.seek(number)
+                    refuse_large(*file.size)
+                frames.append(_frame(file, indexes))
         if file.format in ("JPEG", "MPO"):
             _refuse_cut(path.read_bytes(), file, frames[0], indexes)
     if len({(frame.shape, frame.dtype) for frame in frames}) > 1:
         raise Refused("its pages differ in size, colour or depth; save each as a file of its own")
     array = frames[0] if len(frames) == 1 else np.stack(frames)
     return array, frames[0].ndim == 3
+
+
+@contextmanager
+def _named(number: int, count: int) -> Iterator[None]:
+    """Say which page of several it is that cannot be decoded."""
+    try:
+        yield
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # of a decoder, or of the system
+        if count == 1 or getattr(error, "errno", None) is not None:
+            raise
+        raise OSError(f"page {number + 1} of {count}: {error}") from error
 
 
 def _refuse_cut(data: bytes, file: Any, frame: NDArray[Any], indexes: bool) -> None:

@@ -106,10 +106,12 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
             array = series.asarray().reshape(shape)
         except ImportError:  # of a compression that newer Pythons know, as Zstandard
             raise LeftToPillow from None
-        except ValueError as error:
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # of a decoder
             if "imagecodecs" in str(error):  # LZW, JPEG and others
                 raise LeftToPillow from error
-            raise
+            raise ValueError(f"{_damaged(series)}{error}") from error
         turns = _turns(series, shape[0])
         palette = page.colormap if photometric == "PALETTE" else None
         alpha = [int(one) in (1, 2) for one in page.extrasamples]
@@ -126,6 +128,16 @@ def decoded(path: Path, *, indexes: bool) -> tuple[NDArray[Any], bool]:
         return upright(array, turns[0], colour=colour), colour
     each = [upright(one, turn, colour=colour) for one, turn in zip(array, turns, strict=True)]
     return np.stack(each), colour
+
+
+def _damaged(series: Any) -> str:
+    """Which page of a stack cannot be decoded, the first one from 1."""
+    for number, page in enumerate(series.pages, start=1):
+        try:
+            page.asarray()
+        except Exception:
+            return f"page {number} of {len(series.pages)}: " * (len(series.pages) > 1)
+    return ""
 
 
 def _turns(series: Any, depth: int) -> list[int]:
