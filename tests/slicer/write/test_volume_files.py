@@ -287,6 +287,9 @@ def test_a_file_of_somebody_else_is_never_replaced(result, tmp_path):
     (tmp_path / "b.spad.json").write_text("{}")
     with pytest.raises(ValueError, match=r"b\.spad\.json” exists and was not saved by SPAD"):
         save(result, tmp_path / "b.nrrd", replace=True)
+    (tmp_path / "c.spad.json").write_text('{"labels": "c.tif"}')  # napari's
+    with pytest.raises(ValueError, match=r"c\.spad\.json” exists and describes “c\.tif”.*choose"):
+        save(result, tmp_path / "c.nrrd", replace=True)
 
 
 def test_one_sidecar_does_for_several_formats_until_the_result_changes(result, tmp_path):

@@ -168,6 +168,11 @@ def _refuse_existing(path: Path, beside: Path, content: dict[str, Any], replace:
     described = str(known.get("labels"))
     stem = beside.name.removesuffix(".spad.json")
     if described not in {stem + suffix for suffix in SUFFIXES}:
+        if path not in there and isinstance(known.get("labels"), str):  # another host's
+            raise ValueError(
+                f"“{beside}” exists and describes “{described}”, which it would tell nothing of "
+                "any more: choose another name"
+            )
         raise ValueError(
             f"“{there[0]}” exists and was not saved by SPAD: choose another name, or remove it "
             "first"
