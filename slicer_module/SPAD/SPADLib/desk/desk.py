@@ -20,6 +20,7 @@ from SPADLib.scene import (
     array_of,
     guessed_layout,
     ijk_to_ras,
+    note_order,
     open_image,
     recovered,
     refusal,
@@ -304,6 +305,7 @@ class Desk:
     def set_layout(self, volume: Any, layout: Layout) -> None:
         """Keep what a person said of a volume, with the scene."""
         volume.SetAttribute(LAYOUT, layout.code)
+        note_order(volume)
         self.tell("parameters")
 
     @property

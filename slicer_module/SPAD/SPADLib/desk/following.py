@@ -12,7 +12,7 @@ from SPADLib.desk.desk import Desk
 from SPADLib.desk.views import go_to
 from SPADLib.desk.words import numbered
 from SPADLib.host import one_shot_timer, weakly
-from SPADLib.scene import companions, one_colour_table, results, turn_back
+from SPADLib.scene import companions, nodes_of, one_colour_table, results, turn_back
 
 __all__ = ["Following"]
 
@@ -66,8 +66,7 @@ class Following:
         desk.on("moved", self._on_moved)
         self._leaving: list[Any] = []
         self._lost = one_shot_timer(0, self._on_lost)  # not amid the removal
-        self._connect(wrapped())
-        self.watch_view()
+        self._on_ready()  # of a scene that was loaded before the module was opened
 
     def resume(self) -> None:
         """Follow on, as when the module is entered again."""
@@ -106,7 +105,8 @@ class Following:
     def _on_ready(self, *_: Any) -> None:
         if not self._scene.IsImporting():
             one_colour_table(self._scene)
-            self.desk.guarded(lambda: turn_back(results(self._scene)))
+            volumes = nodes_of(self._scene, "vtkMRMLScalarVolumeNode")
+            self.desk.guarded(lambda: turn_back(results(self._scene), volumes))
             self._connect(self._wrapped())
             self.watch_view()
 

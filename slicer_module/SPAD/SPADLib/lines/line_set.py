@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spad.borders import Lines, followed
 from spad.cases import Layout
-from SPADLib.scene import Result, array_of, into_study, kept, nodes_of
+from SPADLib.scene import Result, array_of, into_study, kept, nodes_of, note_order
 
 __all__ = ["LineSet", "line_sets", "lines_of"]
 
@@ -70,6 +70,7 @@ class LineSet:
         slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(lines.heights))
         node = scene.AddNode(node)
         node.SetNodeReferenceID(VOLUME, volume.GetID())
+        note_order(volume)
         if band is not None:
             node.SetAttribute(BAND, str(band[1]))
             node.SetNodeReferenceID(SEGMENTATION, band[0].GetID())

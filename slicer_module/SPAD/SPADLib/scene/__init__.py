@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         Source,
         dicom_modality,
         guessed_layout,
+        note_order,
         open_image,
         open_source,
         refuse_replaced,

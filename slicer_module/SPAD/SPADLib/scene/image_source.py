@@ -35,6 +35,7 @@ __all__ = [
     "dicom_modality",
     "follow_volume",
     "guessed_layout",
+    "note_order",
     "open_image",
     "open_source",
     "refuse_replaced",
@@ -42,6 +43,8 @@ __all__ = [
     "whereabouts",
 ]
 
+_FIRST = "SPAD.first"
+"""Attribute of a volume: the hash of its first slice, of an array (K, J, I)."""
 PHOTOMETRIC, MODALITY = "0028,0004", "0008,0060"
 
 
@@ -199,7 +202,12 @@ def follow_volume(result: Any) -> bool:
     return moved
 
 
-def turn_back(found: Sequence[Any]) -> None:
+def note_order(volume: Any) -> None:
+    """Note with a volume which slice is its first: something goes by the order, and no result."""
+    volume.SetAttribute(_FIRST, pixel_digest(array_of(volume)[0]).hex())
+
+
+def turn_back(found: Sequence[Any], volumes: Sequence[Any] = ()) -> None:
     """Turn volumes and what was made of them round along k again, where reading a scene did so.
 
     Slicer reads a volume with left-handed axes (one that was mirrored, say) with its slices in the
@@ -209,8 +217,12 @@ def turn_back(found: Sequence[Any]) -> None:
     ----------
     found : sequence of Result
         Of the scene.
+    volumes : sequence of vtkMRMLVolumeNode
+        Also these, where their order was noted (`note_order`).
     """
-    turned: list[Any] = []
+    turned = [volume for volume in volumes if _is_reversed(volume)]
+    for volume in turned:
+        _turn(volume)
     for result in found:
         try:
             source, made = open_image(result, to_show=True), result.provenance
@@ -223,6 +235,14 @@ def turn_back(found: Sequence[Any]) -> None:
         if result.volume in turned:
             for role in (PROPOSAL, UNCERTAINTY):
                 _turn(result.segmentation.GetNodeReference(role))
+
+
+def _is_reversed(volume: Any) -> bool:
+    told, image = volume.GetAttribute(_FIRST), volume.GetImageData()
+    if not told or image is None or not image.GetNumberOfPoints():
+        return False
+    first, last = (pixel_digest(array_of(volume)[k]).hex() for k in (0, -1))
+    return bool(told == last != first)
 
 
 def _turn(volume: Any) -> None:
