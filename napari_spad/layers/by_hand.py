@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Edit", "Hand"]
 
-STEPS = 100  # as many as napari's own history holds
+STEPS, ROUNDS = 100, 2
+"""So many steps can be undone, as with napari, and beside them as many models' over a whole stack:
+else those of one lesson on a long stack push out all that a person did before."""
 LATE = 10
 """Steps on a B-scan among which that is looked for which a line's undo takes back."""
 
@@ -90,7 +92,10 @@ class Hand:
     ) -> None:
         self.layer, self.mask = layer, mask
         self._on_edit = on_edit
-        self._done: deque[_Step] = deque(maxlen=STEPS)
+        private: Any = layer
+        private._history_limit = STEPS + ROUNDS * math.prod(mask.shape[:-2])
+        private._reset_history()
+        self._done: deque[_Step] = deque(maxlen=private._history_limit)
         self._undone: list[_Step] = []
         self._by_model = False
         self._group: object = None

@@ -9,8 +9,11 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from corrected import SHAPE, accept, paint, press, run, said
+from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
+
+from napari_spad.layers import Hand
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
@@ -142,6 +145,22 @@ def test_undo_here_takes_back_nothing_where_no_bscan_is_on_screen(desk):
     viewer.dims.set_current_step(0, 0)
     dock.desk.undo_here()
     assert (result.layer.data != painted).any()
+
+
+def test_drafts_of_a_long_stack_leave_what_a_person_did_before_to_be_undone():
+    layer = Labels(np.zeros((120, 4, 6), np.uint8))
+    hand = Hand(layer, np.zeros(layer.data.shape, np.uint8), lambda _: None)
+    layer.data_setitem(tuple(np.array([[3], [1], [2]])), 4)
+    for value in (1, 2):  # two lessons, each of which drafts all others anew
+        for z in sorted(set(range(120)) - {3}):
+            with hand.model_writes():
+                layer.data_setitem(tuple(np.array([[z], [0], [0]])), value)
+    assert hand.undo_at((3,))
+    assert not layer.data[3].any()
+    assert not hand.mask.any()
+    for _ in range(2 * 119 + 2):
+        layer.undo()
+    assert not layer.data.any()
 
 
 def test_undo_here_does_not_say_taken_back_of_what_is_locked(desk):
