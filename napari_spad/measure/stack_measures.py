@@ -167,7 +167,7 @@ class StackMeasures(QObject):
         self.problem = why_not(self.facts, self.scores.live.segmentation)
         if not self.problem and self.facts is not None:
             live, result = self.scores.live, self.result
-            theirs = self._padded(live.class_maps(None)[1].reshape(self.facts.shape))
+            theirs = self._padded(live.class_maps(())[1].reshape(self.facts.shape))
             ours = self.class_maps()
             places, self._number, drawn = samples_of(result, ours, self.desk)
             self._due.clear()
@@ -184,7 +184,7 @@ class StackMeasures(QObject):
     def class_maps(self) -> NDArray[np.uint8]:
         """The labels at work in the score table's classes, (Z, H, W); 255 is not scanned."""
         assert self.facts is not None  # noqa: S101 - callers have looked
-        ours = self.scores.live.class_maps(None)[0]
+        ours = self.scores.live.class_maps(())[0]
         return self._padded(ours.reshape(self.facts.shape))
 
     def _padded(self, labels: NDArray[np.uint8], z: int | None = None) -> NDArray[np.uint8]:

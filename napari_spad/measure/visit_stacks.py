@@ -119,7 +119,7 @@ class VisitStack:
         try:
             scores.watch(self.layer, None)
             self.classes = scores.classes
-            labels = scores.class_maps(None)[0].reshape(self.facts.shape)
+            labels = scores.class_maps(())[0].reshape(self.facts.shape)
         finally:
             scores.stop()
         self._counted = check_sum(np.asarray(self.layer.data))

@@ -61,6 +61,7 @@ class Comparison(QDialog):
         self.setWindowTitle("Compare annotators")
         self._live, self._viewer = live, desk.viewer
         self._worker: GeneratorWorker | None = None
+        self._counted: tuple[int, ...] = ()
         self.names: list[str] = []
         self.dice: NDArray[np.float64] = np.zeros((0, 0, 1))
         self.classes: tuple[LabelClass, ...] = ()
@@ -111,7 +112,7 @@ class Comparison(QDialog):
         self.names = _names(layers)
         size = len(layers)
         self.dice = np.full((size, size, len(self.classes)), np.nan)
-        index = () if self.stack.isChecked() else leading_index(first, self._viewer)
+        index = self._counted = self._place()
         self.stack.setVisible(first.ndim > 2)
         chosen = max(self.structure.currentIndex(), 0)
         self.structure.clear()
@@ -151,15 +152,21 @@ class Comparison(QDialog):
         self._show()
 
     def _on_counted(self, _: object = None) -> None:
-        where = "the whole stack" if self.stack.isChecked() else "the B-scan on screen"
+        where = "the whole stack on screen" if self.stack.isChecked() else "the B-scan on screen"
         self.note.setText(
             f"Dice in {where}; structures that neither of two has are left out. The last column "
             "is the mean over the others."
         )
 
     def _on_slice(self, _event: Any = None) -> None:
-        if not self.stack.isChecked():
+        if self._place() != self._counted:
             self.count()
+
+    def _place(self) -> tuple[int, ...]:
+        """Place of what is compared: the B-scan on screen, or the stack that it is of."""
+        first = self._live.segmentation
+        index = () if first is None else leading_index(first, self._viewer)
+        return index[:-1] if self.stack.isChecked() else index
 
     def _show(self, _index: int = 0) -> None:
         names, table = self.names, self.table

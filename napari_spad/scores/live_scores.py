@@ -10,6 +10,7 @@ napari tells of edits in several ways, none of them complete:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -192,28 +193,30 @@ class LiveScores:
             : len(self._shape) - 2
         ]
 
-    def matrix(self, index: Sequence[int] | None) -> NDArray[np.int64]:
-        """Return the counts of the B-scan at `index` (of the leading axes) or of the stack."""
-        assert self._confusion is not None  # noqa: S101 - callers look at `classes` first
-        if index is None:
-            return self._confusion.matrix
-        counts: NDArray[np.int64] = self._confusion.slices[self._flat(index)]
+    def below(self, index: Sequence[int]) -> slice:
+        """Numbers in `slices` of the B-scan at a place on the leading axes, or of a stack's.
+
+        Its place lacks the last of these axes: () of three axes, of four that of a visit, say.
+        """
+        lead = self._shape[:-2]
+        rest = lead[len(index) :]
+        first = self._flat((*index, *(0 for _ in rest)))
+        return slice(first, first + math.prod(rest))
+
+    def matrix(self, index: Sequence[int]) -> NDArray[np.int64]:
+        """Return the counts of the B-scan, or of the stack, at a place as of `below`."""
+        counts: NDArray[np.int64] = self.slices[self.below(index)].sum(axis=0)
         return counts
 
-    def class_maps(
-        self, index: Sequence[int] | None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Class maps (prediction, reference) of a B-scan or of the stack; the first is a copy."""
-        prediction, rows = np.asarray(self.segmentation.data), self._rows  # type: ignore[union-attr]
-        if index is not None:
-            prediction, rows = prediction[tuple(index)], rows[self._flat(index)]
+    def class_maps(self, index: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Class maps (prediction, reference) at a place as of `below`; the first is a copy."""
+        prediction = np.asarray(self.segmentation.data)[tuple(index)]  # type: ignore[union-attr]
         prediction = self._coded(prediction)
         if prediction.dtype == np.uint8:
             copy = prediction.copy()
         else:
             copy = np.minimum(prediction, 255).astype(np.uint8)
-        shape = copy.shape if copy.ndim < 4 else rows.shape
-        return copy.reshape(shape), rows.reshape(shape)
+        return copy, self._rows[self.below(index)].reshape(copy.shape)
 
     def _flat(self, index: Sequence[int]) -> int:
         return int(np.ravel_multi_index(tuple(index), self._shape[:-2])) if index else 0

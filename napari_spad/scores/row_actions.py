@@ -8,7 +8,13 @@ from typing import Any
 from napari.layers import Labels
 
 from napari_spad.desk import Desk
-from napari_spad.layers import StructureControls, noted, numbered, structure_names
+from napari_spad.layers import (
+    StructureControls,
+    leading_index,
+    noted,
+    numbered,
+    structure_names,
+)
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.shown_alone import Alone
 from napari_spad.scores.table import NAME, ScoreTable
@@ -132,11 +138,12 @@ class RowActions:
         if live.reference is None:
             desk.say("Choose a reference: the worst B-scan is the one with the lowest Dice.")
             return
-        worst = worst_slices(live.slices, score.value, 1)
+        stack = live.below(leading_index(layer, desk.viewer)[:-1])
+        worst = worst_slices(live.slices[stack], score.value, 1)
         if not worst:
             desk.say(f"{score.name} is in no B-scan, neither here nor in the reference.")
             return
-        index = live.index(worst[0])
+        index = live.index(stack.start + worst[0])
         box = largest_disagreement(difference_map(*live.class_maps(index), score.value))
         if box is None:
             desk.go_to(layer, index)

@@ -61,6 +61,7 @@ class ScoresPanel(QGroupBox):
         self.viewer = viewer = desk.viewer
         self._problem = ""
         self._spacing: tuple[float, ...] | None = None
+        self._scored: tuple[int, ...] = ()
         self.live = LiveScores(self._on_change, self._on_stale)
         self.compared = ComparedLayers(viewer)
         self.segmentation, self.reference = self.compared.segmentation, self.compared.reference
@@ -94,7 +95,9 @@ class ScoresPanel(QGroupBox):
 
     def _build(self) -> None:
         self.stack = named(QCheckBox("Whole stack"), "scores_whole_stack")
-        self.stack.setToolTip("Score all B-scans together; otherwise the one on screen")
+        self.stack.setToolTip(
+            "Score all B-scans of the stack on screen together; otherwise the one on screen"
+        )
         self.differences = named(QPushButton("Differences"), "differences")
         self.differences.setCheckable(True)
         self.differences.setToolTip(
@@ -148,7 +151,7 @@ class ScoresPanel(QGroupBox):
         """Count a B-scan that was just written to `layer`, if it is the one scored."""
         if layer is self.live.segmentation:
             self.live.glance(index)
-            if self.place in (None, index):
+            if index[: len(self.place)] == self.place:
                 self.refresh()
 
     def _on_result(self, result: Result) -> None:
@@ -206,7 +209,7 @@ class ScoresPanel(QGroupBox):
             self._watch()
 
     def _on_slice(self, _event: Any = None) -> None:
-        if not self.stack.isChecked():
+        if self.place != self._scored:
             self.refresh()
         self._show_differences()
 
@@ -216,12 +219,11 @@ class ScoresPanel(QGroupBox):
             self._repaint.start()
 
     @property
-    def place(self) -> tuple[int, ...] | None:
-        """The B-scan that is scored; None for the whole stack."""
+    def place(self) -> tuple[int, ...]:
+        """Place on the leading axes of the B-scan that is scored, or of the stack on screen."""
         layer = self.live.segmentation
-        if layer is None or (self.stack.isChecked() and layer.ndim > 2):
-            return None
-        return leading_index(layer, self.viewer)
+        index = () if layer is None else leading_index(layer, self.viewer)
+        return index[:-1] if self.stack.isChecked() else index
 
     # ------------------------------------------------------------------ what is shown
 
@@ -234,9 +236,9 @@ class ScoresPanel(QGroupBox):
             self.table.setRowCount(0)
             self._distances.stop()
             return
-        place = self.place
+        self._scored = place = self.place
         matrix = live.matrix(place)
-        axes = 3 if place is None and layer.ndim > 2 else 2
+        axes = layer.ndim - len(place) if layer.ndim > 2 else 2
         self._spacing = spacing_mm(layer, axes)
         self.table.show_units(self._spacing, axes)
         self.table.show_scores(
@@ -259,15 +261,17 @@ class ScoresPanel(QGroupBox):
         layer = self.live.segmentation
         if layer is None:
             return "Segment an image, or choose a Labels layer, to see its structures."
-        shape = tuple(layer.data.shape)
+        shape, place = tuple(layer.data.shape), self.place
         if self.live.reference is None:
             wanted = " × ".join(map(str, shape))
             return self.live.remark or f"For scores add a reference: {wanted}."
-        done, place, count = segmented(layer), self.place, math.prod(shape[:-2])
-        if done is not None and place is not None and place not in done:
+        known = segmented(layer)
+        here = math.prod(shape[len(place) : -2])
+        done = sum(at[: len(place)] == place for at in known) if known is not None else here
+        if not done and len(place) == len(shape) - 2:
             return "This B-scan is not segmented yet."
-        if done is not None and place is None and len(done) < count:
-            return f"{len(done)} of {count} B-scans are segmented."
+        if done < here:
+            return f"{done} of {here} B-scans are segmented."
         return self.live.remark
 
     # ------------------------------------------------------------------ HD95

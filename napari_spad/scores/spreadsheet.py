@@ -12,7 +12,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QTableWidget, QWidget
 
 from napari_spad.desk import Desk, GeneratorWorker, setting, whose
-from napari_spad.layers import spacing_mm
+from napari_spad.layers import leading_index, spacing_mm
 from napari_spad.scores.live_scores import LiveScores
 from napari_spad.scores.table import DICE
 from spad.checkpoint import plain_text
@@ -83,7 +83,7 @@ class ScoreFile(QObject):
             self.save(path)
 
     def save(self, path: Path) -> None:
-        """Save the scores of every structure in every B-scan and in the whole stack."""
+        """Save the scores of every structure in every B-scan and in the whole stack on screen."""
         live, desk = self._live, self._desk
         layer, reference = live.segmentation, live.reference
         if layer is None:
@@ -91,7 +91,7 @@ class ScoreFile(QObject):
         if self._worker is not None:
             desk.say("The scores are being saved already.")
             return
-        prediction, rows = live.class_maps(None)
+        prediction, rows = live.class_maps(leading_index(layer, desk.viewer)[:-1])
         image = next((r.image for r in desk.results if r.layer is layer), layer)
         records = score_records(
             prediction,

@@ -119,8 +119,8 @@ def test_equals_a_recount_after_anything_an_annotator_does(seed: int, shape: tup
         getattr(annotator, deeds[rng.integers(len(deeds))])()
         if "stale" in heard:
             live.settle()
-        np.testing.assert_array_equal(live.matrix(None), recount(live))
-    scores = structure_scores(live.matrix(None), live.classes)
+        np.testing.assert_array_equal(live.matrix(()), recount(live))
+    scores = structure_scores(live.matrix(()), live.classes)
     assert [s.name for s in scores] == ["SRF", "IRF", "PED"]
 
 
@@ -135,7 +135,7 @@ def test_tools_are_counted_at_once_without_looking_at_the_data(tool: str):
     annotator = Annotator(viewer, layer, rng)
     for _ in range(5):
         getattr(annotator, tool)()
-        np.testing.assert_array_equal(live.matrix(None), recount(live))
+        np.testing.assert_array_equal(live.matrix(()), recount(live))
     assert "changed" in heard
 
 
@@ -145,9 +145,9 @@ def test_a_stroke_under_way_is_seen_by_a_glance_and_counted_once():
     layer._begin_stroke()
     layer.paint((2, 10, 10), 1)
     live.glance((2,))
-    np.testing.assert_array_equal(live.matrix(None), recount(live))
+    np.testing.assert_array_equal(live.matrix(()), recount(live))
     layer._commit_stroke()
-    np.testing.assert_array_equal(live.matrix(None), recount(live))
+    np.testing.assert_array_equal(live.matrix(()), recount(live))
 
 
 def test_an_undo_on_a_slice_that_is_not_shown_is_found():
@@ -168,10 +168,10 @@ def test_edits_of_the_reference_and_a_new_shape_are_followed():
     live, _ = watch(layer, reference)
     reference.paint((1, 5, 5), 1)
     live.settle()
-    np.testing.assert_array_equal(live.matrix(None), recount(live))
+    np.testing.assert_array_equal(live.matrix(()), recount(live))
     reference.undo()
     live.settle()
-    assert live.matrix(None)[1].sum() == 0
+    assert live.matrix(())[1].sum() == 0
     layer.data = np.ones((2, 5, 5), np.uint8)
     with pytest.raises(ValueError, match="shape is 4 × 24 × 32"):
         live.settle()
@@ -181,11 +181,11 @@ def test_an_undo_in_a_reference_that_was_painted_in_before_is_followed():
     layer, reference = result_layer(np.ones(SHAPE, np.uint8)), Labels(np.zeros(SHAPE, np.uint8))
     reference.paint((1, 5, 5), 1)
     live, _ = watch(layer, reference)
-    assert live.matrix(None)[1, 1] > 0
+    assert live.matrix(())[1, 1] > 0
     reference.undo()
     assert live.settle()
-    np.testing.assert_array_equal(live.matrix(None), recount(live))
-    assert live.matrix(None)[1, 1] == 0
+    np.testing.assert_array_equal(live.matrix(()), recount(live))
+    assert live.matrix(())[1, 1] == 0
 
 
 def test_structures_are_matched_by_name_where_both_have_names():
@@ -196,7 +196,7 @@ def test_structures_are_matched_by_name_where_both_have_names():
     )
     layer = result_layer(np.ones(SHAPE, np.uint8))
     live, _ = watch(layer, other)
-    counts = live.matrix(None)
+    counts = live.matrix(())
     pixels = reference[0].size
     assert counts[1, 1] == pixels  # 7 is srf
     assert counts[3, 1] == pixels  # 2 is PED
@@ -216,7 +216,7 @@ def test_names_that_do_not_agree_are_said():
         result_layer(np.full(SHAPE, 2, np.uint8)),
         Labels(np.full(SHAPE, 2, np.uint8), features=features),
     )
-    assert live.matrix(None)[2, 2] == np.prod(SHAPE)
+    assert live.matrix(())[2, 2] == np.prod(SHAPE)
     assert "matched by value" in live.remark
 
 

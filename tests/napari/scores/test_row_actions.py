@@ -238,7 +238,7 @@ def test_no_tool_changes_a_locked_structure_and_undo_takes_back_the_rest(bench):
         np.testing.assert_array_equal(layer.data == SRF, start == SRF, err_msg=name)
         assert "SRF: locked" in desk.heard.pop(), name
         table.live.settle()
-        counted = table.live.matrix(None)[:, SRF].sum()
+        counted = table.live.matrix(())[:, SRF].sum()
         assert counted == (start == SRF).sum(), name
         np.testing.assert_array_equal(result.hand.mask == 1, layer.data != start, err_msg=name)
         if len(layer._undo_history) > steps:

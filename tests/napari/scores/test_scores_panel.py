@@ -13,6 +13,8 @@ from docked import cell, segment, shown_errors, stack, with_reference
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from spad.metrics import hd95
+
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 
 
@@ -125,6 +127,39 @@ def test_the_slider_changes_the_scores(open_dock, qtbot):
     assert cell(dock, "SRF", 1) == "missed"
     viewer.dims.set_current_step(0, 1)
     assert cell(dock, "SRF", 1) == "0.800"
+
+
+def test_of_visits_along_a_fourth_axis_the_one_on_screen_is_the_whole_stack(open_dock, qtbot):
+    """As for *Segment* and *Review*; between visits there is no distance."""
+    viewer, dock = open_dock()
+    truth = np.zeros((2, 3, 20, 30), np.uint8)
+    truth[:, :, 4:12, 5:25] = 1
+    ours = truth.copy()
+    ours[1, :, 4:12, 15:25] = 0  # the second visit lacks half
+    ours[1, 2] = 0
+    placed = {"scale": (1, 0.25, 0.1, 0.1), "units": ("day", "mm", "mm", "mm")}
+    dock.scores.show_segmentation(viewer.add_labels(ours, name="ours", **placed))
+    dock.scores.reference.choose(viewer.add_labels(truth, name="truth", **placed))
+    dock.scores.stack.setChecked(True)
+    scores = {}
+    for visit in (0, 1):
+        viewer.dims.set_current_step(0, visit)
+        qtbot.waitUntil(lambda: cell(dock, "label 1", 3) not in ("", "…"), timeout=5000)
+        scores[visit] = [cell(dock, "label 1", column) for column in (1, 3, 4)]
+    assert scores[0] == ["1.000", "0.000", "1.200"]  # 3 x 8 x 20 of 0.25 x 0.1 x 0.1 mm
+    apart = hd95(ours[1] > 0, truth[1] > 0, (0.25, 0.1, 0.1))
+    assert scores[1] == ["0.500", f"{apart:.3f}", "0.400"]  # 160 of 480: twice 160 in 640
+    table = dock.scores.table
+    assert table.horizontalHeaderItem(4).text() == "Volume\nmm³"
+    dock.scores.row_actions._on_double_click(0)
+    assert viewer.dims.current_step[:2] == (1, 2)
+    viewer.dims.set_current_step(0, 0)
+    dock.scores.row_actions._on_double_click(0)
+    assert viewer.dims.current_step[0] == 0
+    viewer.dims.set_current_step(1, 1)
+    dock.scores.stack.setChecked(False)
+    viewer.dims.set_current_step(0, 1)
+    assert cell(dock, "label 1", 1) == "0.667"
 
 
 def test_a_click_on_a_row_selects_the_label(open_dock, qtbot):
