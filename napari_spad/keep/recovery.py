@@ -126,7 +126,14 @@ class Recovery(QObject):
             loaded.problems.append(f"“{name}” is without its place and colours: {explain(error)}")
             loaded.header |= {"placement": {}, "classes": [], "own_colors": False, "model": ""}
             self._add_labels(one.saved, loaded)
-        return f"; open its image “{image}” to go on with the model" if image else ""
+        if not image:
+            return ""
+        if any(is_image(layer) and layer.name == image for layer in self.viewer.layers):
+            return (
+                f"; the “{image}” that is open has other pixels or another size than the one "
+                "that they were made of: open that to go on with the model"
+            )
+        return f"; open its image “{image}” to go on with the model"
 
     # ------------------------------------------------------------------ into the viewer
 

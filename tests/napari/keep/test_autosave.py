@@ -340,6 +340,24 @@ def test_after_a_crash_a_result_comes_back_to_its_image_and_works_on(open_desk, 
     assert [k.bscans for k in kept_layers(desk.folder / "autosave")] == [2]
 
 
+@pytest.mark.parametrize("change", ["pixels", "size"])
+def test_an_open_image_of_its_name_that_is_another_is_not_asked_for_again(open_desk, qtbot, change):
+    viewer, desk, panel = open_desk()
+    result = segment(desk, viewer.add_image(stack(), name="eye", **PLACED))
+    stroke(result, 1)
+    saved(panel, qtbot)
+    crash(panel)
+
+    viewer, desk, panel = open_desk()
+    viewer.add_image(stack(1) if change == "pixels" else stack()[:3], name="eye", **PLACED)
+    offered(panel, qtbot)
+    press(panel, qtbot, "Recover")
+    said = recovered(desk, qtbot)
+    assert "the “eye” that is open has other pixels or another size" in said
+    assert "open its image" not in said
+    assert desk.results == []
+
+
 def test_without_its_image_it_comes_back_as_labels_and_is_joined_to_it_later(open_desk, qtbot):
     viewer, desk, panel = open_desk()
     result = segment(desk, viewer.add_image(stack(), name="eye", **PLACED))
