@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isclose
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ __all__ = [
     "stacks",
     "visit_sheet",
 ]
+
+SAME = 1e-6
+"""Two values that differ by less of themselves are the same."""
 
 
 class VisitStack:
@@ -219,7 +223,10 @@ def _course(values: Sequence[float | None]) -> list[Cell]:
     """A value a visit, and what the last is more than the first."""
     cells = [Cell("–" if value is None else number(value)) for value in values]
     first, last = values[0], values[-1]
-    more = None if first is None or last is None else last - first
+    more = None
+    if first is not None and last is not None:
+        # Of sums in single precision the same value has another last digit.
+        more = 0.0 if isclose(first, last, rel_tol=SAME) else last - first
     return [*cells, Cell("–" if more is None else "0" if not more else f"{more:+.3g}")]
 
 

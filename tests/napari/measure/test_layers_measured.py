@@ -14,8 +14,10 @@ from measuring import MM, shown
 from qtpy.QtCore import Qt
 
 from napari_spad.borders import borders_of
+from napari_spad.measure.visit_stacks import visit_sheet
 from napari_spad.measure.visits_panel import NAME
-from spad.borders import Lines
+from spad.borders import Lines, thickness
+from spad.measuring import Grid, Scale, Visit
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("quiet")]
 DEEP, WIDE = 9, 160
@@ -84,6 +86,21 @@ def test_two_lines_are_measured_mapped_and_saved(measured, qtbot, tmp_path):
     assert "derived from the layer's scale" in found["total"]["scale"]
     viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: measure.table.rowCount() == 0, timeout=2000)
+
+
+def test_the_same_thickness_about_another_fovea_has_not_changed():
+    """Its mean weighs the columns otherwise, in single precision."""
+    scale = Scale.of((0.06, 0.006045, 0.0117), "typed")
+    um = np.full((60, 256), 423.15, np.float32)
+    layers = []
+    for column in (17.0, 18.0):
+        grid = Grid((29.6, column), (0.06, 0.0117), um.shape)
+        layers.append(thickness("ILM – BM", um, grid))
+    visits = [Visit(name, "", (), scale) for name in ("first", "second")]
+    means = [one.mean_um for both in layers for one in both if one.region == "3 mm"]
+    assert means[0] != means[1]  # else nothing is tried here
+    (_, cells), *_ = visit_sheet(visits, layers, "3 mm", ()).rows
+    assert [cell.text for cell in cells] == ["423", "423", "0"]
 
 
 def test_the_thickness_over_visits_is_shown_and_saved(measured, qtbot, tmp_path, monkeypatch):
