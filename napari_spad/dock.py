@@ -15,16 +15,14 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import label_colormap
 from qtpy.QtCore import QEvent, QSettings, Qt, QTimer
 from qtpy.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLabel,
     QMainWindow,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_spad.desk import Desk, FunctionWorker, Result, Tabs, data_folder, named, widen
+from napari_spad.desk import Desk, FunctionWorker, Result, Scrolled, Tabs, data_folder, named, widen
 from napari_spad.scores import ScoresPanel
 from napari_spad.segment import Footer, ReportButton, Segmenting, SegmentPanel
 from spad.checkpoint import NOTICE
@@ -126,10 +124,7 @@ class SpadDock(QWidget):
         self._content = layout
         layout.addWidget(self.panels)
         layout.addWidget(self.scores, 1)
-        self._area = area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area = area = Scrolled(self.scores.table)
         area.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

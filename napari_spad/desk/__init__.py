@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_spad.desk.widgets import (
         Fold,
         Number,
+        Scrolled,
         form_layout,
         link,
         named,

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QDockWidget,
     QDoubleSpinBox,
     QFormLayout,
+    QFrame,
     QMainWindow,
     QScrollArea,
     QSizePolicy,
@@ -21,7 +22,17 @@ from qtpy.QtWidgets import (
 
 from napari_spad.desk.settings import setting
 
-__all__ = ["Fold", "Number", "form_layout", "link", "named", "narrow", "widen", "worded"]
+__all__ = [
+    "Fold",
+    "Number",
+    "Scrolled",
+    "form_layout",
+    "link",
+    "named",
+    "narrow",
+    "widen",
+    "worded",
+]
 W = TypeVar("W", bound=QWidget)
 S = TypeVar("S", bound=QAbstractSpinBox)
 CANVAS_PX = 400
@@ -114,6 +125,35 @@ def widen(area: QScrollArea) -> None:
     canvas = window.centralWidget()
     if lacks > 0 and canvas is not None and canvas.width() - lacks >= CANVAS_PX:
         window.resizeDocks([dock], [dock.width() + lacks], Qt.Orientation.Horizontal)
+
+
+class Scrolled(QScrollArea):
+    """Scrolls what it holds up and down; where it has to, a table in there shows all its rows.
+
+    To scroll a row or two within what is scrolled itself, nobody sees the others.
+
+    Parameters
+    ----------
+    table : QWidget
+        With `show_all_rows`, and `more_px` by which it is higher for that.
+    """
+
+    def __init__(self, table: Any) -> None:
+        super().__init__()
+        self._table = table
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+
+    def event(self, event: Any) -> bool:
+        """Look again where there is other room, or more is asked for."""
+        done = bool(super().event(event))
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
+            content, room = self.widget(), self.maximumViewportSize()
+            if content is not None:
+                asked = content.heightForWidth(room.width()) - self._table.more_px
+                self._table.show_all_rows(asked > room.height())
+        return done
 
 
 class Fold(QToolButton):

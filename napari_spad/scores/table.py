@@ -22,6 +22,8 @@ __all__ = ["AREA", "DICE", "EYE", "HD95", "IOU", "LOCK", "NAME", "ScoreTable"]
 NAME, DICE, IOU, HD95, AREA, EYE, LOCK = range(7)
 LEAST_PX, ONE_ROW_PX = 82, 58
 """Of its height: the head and two structures, or one."""
+MOST_ROWS = 12
+"""That are seen where the dock is scrolled; below them the table is scrolled itself."""
 MARK_PX, BAR_PX = 17, 8
 """Of an eye or a padlock, and of the scroll bar: the names need the width."""
 WIDEST = {DICE: "0.000", IOU: "0.000", HD95: "0.000", AREA: "Volume"}
@@ -58,6 +60,7 @@ class ScoreTable(QTableWidget):
         self._icons: dict[Any, QIcon] = {}
         self._marked: dict[int, dict[str, bool]] = {}  # what the eye and the padlock of a row say
         self._spacing_mm: tuple[float, ...] | None = None
+        self._least_px, self._all_rows = LEAST_PX, False
         self.scores: tuple[StructureScore, ...] = ()
         font = self.font()
         font.setPointSizeF(font.pointSizeF() * 0.9)  # all columns in a dock of 320 pixels
@@ -99,8 +102,26 @@ class ScoreTable(QTableWidget):
 
     def make_room(self, pixels: int) -> None:
         """Be content with so much less, for what is said above; a row is always seen."""
-        self.setMinimumHeight(max(LEAST_PX - pixels, ONE_ROW_PX))
-        self.updateGeometry()
+        self._least_px = max(LEAST_PX - pixels, ONE_ROW_PX)
+        self._ask()
+
+    @property
+    def more_px(self) -> int:
+        """So much higher than the least it wants to be."""
+        return self.minimumHeight() - self._least_px
+
+    def show_all_rows(self, on: bool) -> None:
+        """Want to be as high as the rows, or be content with the least."""
+        self._all_rows = on
+        self._ask()
+
+    def _ask(self) -> None:
+        rows = sum(self.rowHeight(row) for row in range(min(self.rowCount(), MOST_ROWS)))
+        whole = self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth()
+        asked = max(self._least_px, whole if self._all_rows else 0)
+        if asked != self.minimumHeight():
+            self.setMinimumHeight(asked)
+            self.updateGeometry()
 
     # ------------------------------------------------------------------ rows
 
@@ -149,6 +170,7 @@ class ScoreTable(QTableWidget):
         """
         self.scores = tuple(scores)
         self.setRowCount(len(scores) + 1 + (others > 0))
+        self._ask()
         compared = live.reference is not None
         for row, score in enumerate(scores):
             color, value = live.classes[score.value].hex, live.values[score.value]

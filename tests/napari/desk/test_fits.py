@@ -94,6 +94,23 @@ def test_in_a_larger_font_the_dock_grows_or_is_scrolled(dock, qtbot, window_px, 
     assert bar.isVisible() is not spared
 
 
+def test_where_the_dock_is_scrolled_anyway_the_scores_show_all_their_rows(dock):
+    area, table = dock.findChild(QScrollArea), dock.scores.table
+    dock.setStyleSheet("* { font-size: 14pt }")
+    scrolled = []
+    for title, _ in panels(dock):
+        if table.isVisible():
+            scrolled.append(area.verticalScrollBar().maximum() > 0)
+            assert table.verticalScrollBar().maximum() == 0 or not scrolled[-1], title
+            assert table.height() >= table.minimumHeight()
+    assert any(scrolled)
+    dock.setStyleSheet("")
+    dock.panels.setCurrentIndex(0)
+    _settle()
+    assert area.verticalScrollBar().maximum() == 0
+    assert table.minimumHeight() < 100  # content with the least again
+
+
 @pytest.mark.parametrize("scored", [True, False], ids=["scored", "no reference yet"])
 def test_nothing_asks_for_more_than_a_narrow_column_of_a_laptops_screen(dock, qtbot, scored):
     dock.training.cases._show_stop(True)  # as while B-scans are added
