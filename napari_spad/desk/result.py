@@ -21,11 +21,13 @@ from qtpy.QtCore import QTimer
 
 from napari_spad.layers import (
     Edit,
+    Exchange,
     Hand,
     Part,
     Source,
     by_hand_layer,
     give_classes,
+    hidden_aids,
     leading_index,
     noted,
     open_source,
@@ -33,6 +35,7 @@ from napari_spad.layers import (
     result_names,
     segmentation_layer,
     uncertainty_layer,
+    with_run,
 )
 from spad.autosave import Packed
 
@@ -177,7 +180,7 @@ class Result:
 
     def _insert(self, layer: Any, place: int) -> None:
         layers, active = self._viewer.layers, self._viewer.layers.selection.active
-        self._to_come += _aids(layer)
+        self._to_come += hidden_aids(layer)
         with layers.selection.events.blocker_all():  # napari selects it; each change takes 30 ms
             layers.insert(place, layer)
             layers.selection.active = active
@@ -202,12 +205,17 @@ class Result:
     def _on_edit(self, edit: Edit) -> None:
         if edit.by_model:  # what it had put there before is there again
             self.written.flat[edit.places] = self.layer.data.flat[edit.places]
+            self._draw_uncertainty()
         self._redraw.start()
         self.hand_edited(edit)
 
     def _draw_by_hand(self) -> None:
         if "by_hand" in vars(self) and self.by_hand in self._viewer.layers:
             self.by_hand.refresh(extent=False, thumbnail=False)
+
+    def _draw_uncertainty(self) -> None:
+        if "uncertainty" in vars(self) and self.uncertainty.visible:
+            self.uncertainty.refresh()
 
     def stop(self) -> None:
         """Listen to the layer no more."""
@@ -329,8 +337,12 @@ class Result:
         Steps of one `group` that follow on each other are undone together.
         """
         index = tuple(np.full(len(where[0]), i) for i in part.index) + tuple(where)
-        with self.hand.model_writes(group):
+        with self.hand.model_writes(group, self._exchange(part)):
             self.layer.data_setitem(index, values)
+
+    def _exchange(self, part: Part) -> Exchange | None:
+        there = part.index in self.packed
+        return Exchange(self, part.index, self._unsure[part.region]) if there else None
 
     def take(
         self, event: Finished, *, within: NDArray[np.bool_] | None, group: object = None
@@ -379,20 +391,5 @@ class Result:
             if within is not None:
                 new = np.where(within, new, self._unsure[region])
             self._unsure[region] = new
-            if "uncertainty" in vars(self) and self.uncertainty.visible:
-                self.uncertainty.refresh()
-        runs = [run for run in self.runs if list(run["bscan"]) != list(part.index)]
-        runs.append({"bscan": list(part.index), **dict(segmentation.provenance)})
-        self.runs = sorted(runs, key=lambda run: list(run["bscan"]))  # whichever came first
-
-
-def _aids(layer: Any) -> list[Callable[[], object]]:
-    """Hide what napari draws of a label layer's brush and polygon; what shows each again.
-
-    To make these takes nearly as long as the layer itself; napari makes them when they are shown.
-    """
-    found = getattr(layer, "_overlays", {})  # no public name leads there
-    aids = [found[name] for name in ("polygon", "brush_stroke") if name in found]
-    for one in aids:
-        one.visible = False
-    return [partial(setattr, one, "visible", True) for one in aids]
+            self._draw_uncertainty()
+        self.runs = with_run(self.runs, {"bscan": list(part.index), **segmentation.provenance})

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     )
     from napari_spad.layers.image_source import Part, Source, open_source, part_at
     from napari_spad.layers.numbering import FIRST, numbered
+    from napari_spad.layers.proposals import Exchange, with_run
     from napari_spad.layers.reference_layer import outline, reference_settings
     from napari_spad.layers.result_layers import (
         by_hand_layer,
         hand_colormap,
+        hidden_aids,
         result_names,
         segmentation_layer,
         uncertainty_layer,

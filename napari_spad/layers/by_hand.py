@@ -69,6 +69,7 @@ class _Step:
     by_model: bool
     group: object = None  # steps that one press made, next to each other, go together
     takes_back: _Step | None = None
+    exchange: Callable[[], None] | None = None  # what goes along with it, back and again
 
 
 class Hand:
@@ -100,6 +101,7 @@ class Hand:
         self._by_model = False
         self._group: object = None
         self._takes_back: _Step | None = None
+        self._exchange: Callable[[], None] | None = None
         self._beside: NDArray[np.int64] | None = None
         layer.events.paint.connect(self._on_paint)
         layer.__dict__ |= {"undo": self._undo, "redo": self._redo}
@@ -111,23 +113,27 @@ class Hand:
             self.layer.__dict__.pop(name, None)
 
     @contextmanager
-    def model_writes(self, group: object = None) -> Iterator[None]:
+    def model_writes(
+        self, group: object = None, exchange: Callable[[], None] | None = None
+    ) -> Iterator[None]:
         """While this lasts, edits of the layer are the model's.
 
         Parameters
         ----------
         group : object
             Steps of one group that follow on each other are undone and redone by one undo or redo.
+        exchange : callable, optional
+            Called when the step is undone, and when it is made again, before that is told.
         """
         layer: Any = self.layer
-        self._by_model, self._group = True, group
+        self._by_model, self._group, self._exchange = True, group, exchange
         # Amid a person's stroke napari would make this a part of it, theirs and undone with it.
         stroke, layer._block_history = layer._block_history, False
         try:
             yield
         finally:
             layer._block_history = stroke
-            self._by_model, self._group = False, None
+            self._by_model, self._group, self._exchange = False, None, None
 
     @contextmanager
     def holding(self, where: tuple[NDArray[np.integer], ...]) -> Iterator[None]:
@@ -173,6 +179,8 @@ class Hand:
         made = self._done[-1]
         if made.takes_back is not step:
             return False
+        if step.exchange is not None:
+            step.exchange()
         self._tell("undo", made.places, made.after, by_model=made.by_model)
         return True
 
@@ -216,7 +224,16 @@ class Hand:
             marked, then = back.marked, back.marks
         by_model = self._by_model if back is None else back.by_model
         step = _Step(
-            places, before, after, marked, marks[marked], then, by_model, self._group, back
+            places,
+            before,
+            after,
+            marked,
+            marks[marked],
+            then,
+            by_model,
+            self._group,
+            back,
+            self._exchange if back is None else back.exchange,
         )
         self._done.append(step)
         self._undone.clear()
@@ -236,6 +253,8 @@ class Hand:
             return None
         self._undone.append(self._done.pop())
         self.mask.reshape(-1)[step.marked] = step.marks
+        if step.exchange is not None:
+            step.exchange()
         kind: Literal["undo", "redo"] = "undo" if step.takes_back is None else "redo"
         self._tell(kind, step.places, step.before, by_model=step.by_model)
         return step
@@ -252,6 +271,8 @@ class Hand:
             return None
         self._done.append(self._undone.pop())
         self.mask.reshape(-1)[step.marked] = step.then
+        if step.exchange is not None:
+            step.exchange()
         kind: Literal["undo", "redo"] = "redo" if step.takes_back is None else "undo"
         self._tell(kind, step.places, step.after, by_model=step.by_model)
         return step

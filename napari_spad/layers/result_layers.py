@@ -6,7 +6,8 @@ takes its time for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "by_hand_layer",
     "hand_colormap",
+    "hidden_aids",
     "result_names",
     "segmentation_layer",
     "uncertainty_layer",
@@ -127,3 +129,15 @@ def result_names(viewer: ViewerModel, image: str) -> tuple[str, str, str]:
     kinds = ("SPAD", "uncertainty", "by hand")
     labels, uncertainty, by_hand = (f"{image} – {kind}{suffix}" for kind in kinds)
     return labels, uncertainty, by_hand
+
+
+def hidden_aids(layer: Any) -> list[Callable[[], object]]:
+    """Hide what napari draws of a label layer's brush and polygon; what shows each again.
+
+    To make these takes nearly as long as the layer itself; napari makes them when they are shown.
+    """
+    found = getattr(layer, "_overlays", {})  # no public name leads there
+    aids = [found[name] for name in ("polygon", "brush_stroke") if name in found]
+    for one in aids:
+        one.visible = False
+    return [partial(setattr, one, "visible", True) for one in aids]

@@ -13,7 +13,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_spad.desk import Desk, named, narrow
-from napari_spad.layers import leading_index, level_0, numbered
+from napari_spad.layers import Edit, leading_index, level_0, numbered
 from napari_spad.measure.counting import grid_of
 from napari_spad.measure.enface_view import Drawing, EnFaceView
 from napari_spad.measure.maps import (
@@ -66,6 +66,7 @@ class EnFacePanel(QWidget):
         measures.facts_changed.connect(self.refresh)
         reviews.changed.connect(self._on_review)
         desk.written.connect(self._forget_doubt)
+        desk.edited.connect(self._on_edited)
         desk.viewer.dims.events.current_step.connect(self._on_step)
 
     def _build(self) -> None:
@@ -293,6 +294,10 @@ class EnFacePanel(QWidget):
 
     def _forget_doubt(self, *_event: Any) -> None:
         self._doubt = None
+
+    def _on_edited(self, _result: Any, edit: Edit) -> None:
+        if edit.by_model:  # with its labels came its doubt
+            self._forget_doubt()
 
     def _on_review(self) -> None:
         if self.shown.currentData() == REVIEW:

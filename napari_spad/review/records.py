@@ -183,6 +183,8 @@ class Reviews(QObject):
         for place in edit.bscans:
             if place not in bench.queue.error:
                 continue
+            if edit.by_model:  # with its labels came what their model doubted
+                self._judge_soon(result, place)
             accepted = self._accepted(result, place)
             if edit.kind == "stroke":
                 state = "edited"

@@ -163,6 +163,35 @@ def test_drafts_of_a_long_stack_leave_what_a_person_did_before_to_be_undone():
     assert not layer.data.any()
 
 
+def test_with_a_models_labels_come_back_its_samples_its_doubt_and_its_run(desk, engine, qtbot):
+    """Else an export names the model whose draft was undone, and ranges are of its samples."""
+    viewer, dock, result = desk
+    viewer.dims.set_current_step(0, 1)
+
+    def proposal():
+        (run,) = (run for run in result.runs if run["bscan"] == [1])
+        unsure = result.uncertainty.data[1].astype(float)
+        return run["seed"], result.packed[1,].samples().tolist(), unsure.tolist()
+
+    paint(result.layer)
+    dock.form.seed.setValue(5)
+    first = proposal()
+    engine.shift = 2
+    run(dock, qtbot, dock.correct.sample_anew)
+    second = proposal()
+    assert (first[0], second[0]) == (0, 5)
+    assert first[1] != second[1]
+    assert first[2] != second[2]
+    for keys, now in (("undo", first), ("redo", second), ("undo", first), ("redo", second)):
+        getattr(result.layer, keys)()
+        assert proposal() == now
+    viewer.dims.set_current_step(0, 1)
+    dock.desk.undo_here()
+    assert proposal() == first
+    result.layer.undo()  # what took it back
+    assert proposal() == second
+
+
 def test_undo_here_does_not_say_taken_back_of_what_is_locked(desk):
     viewer, dock, result = desk
     viewer.dims.set_current_step(0, 1)

@@ -18,6 +18,7 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 import napari_spad.keep.autosave as autosave_module
+from napari_spad.desk import Finished
 from napari_spad.desk.desk import Desk
 from napari_spad.keep.keep_panel import KeepPanel
 from napari_spad.keep.tracked_layer import SaveJob, TrackedLayer
@@ -27,7 +28,7 @@ from spad.autosave.autosaved_layer import AutosavedLayer
 from spad.autosave.sessions import kept_layers
 
 from conftest import CLASSES  # isort: skip
-from results import PLACED, SHAPE, segment, stack, stroke  # isort: skip
+from results import PLACED, SHAPE, segment, segmentation, stack, stroke  # isort: skip
 
 pytestmark = pytest.mark.gui
 
@@ -74,6 +75,27 @@ def on_disk(panel) -> dict[str, int]:
 
 
 # ---------------------------------------------------------------------- saving
+
+
+def test_a_draft_that_is_undone_is_saved_with_the_run_that_its_labels_are_of(open_desk, qtbot):
+    viewer, desk, panel = open_desk()
+    result = segment(desk, viewer.add_image(stack(), name="eye", **PLACED))
+    part = result.part((1,))
+    other = segmentation(stack()[1, ::-1], seed=8)
+    other.labels = other.labels[::-1]
+    result.put(Finished.of(part, other), undoable=True)
+    desk.written.emit(result, part.index)
+
+    def seed() -> int:
+        saved(panel, qtbot)
+        (tracked,) = panel.autosave.tracked.values()
+        return AutosavedLayer(tracked.saved.folder).load().model[1,].provenance["seed"]
+
+    assert seed() == 8
+    result.layer.undo()
+    assert seed() == 7
+    result.layer.redo()
+    assert seed() == 8
 
 
 def test_a_stroke_an_undo_and_a_redo_are_saved_each_as_one_bscan(open_desk, qtbot):
@@ -554,6 +576,7 @@ import napari, numpy as np
 from qtpy.QtCore import QSettings, QTimer
 from conftest import FakeEngine
 from results import segment, stack, stroke
+from napari_spad.desk import Finished
 from napari_spad.desk.desk import Desk
 from napari_spad.keep.keep_panel import KeepPanel
 
