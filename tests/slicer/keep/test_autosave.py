@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import slicer
 import standin
+import vtk
 from driving import SHAPE, said, settle
 from fakes import CLASSES, paint, run_of
 from scene import add_volume, save_scene
@@ -363,3 +364,31 @@ def test_what_a_run_wrote_while_another_result_was_chosen_is_saved(
     assert not first.labels()[0].any()  # the one that has learnt finds nothing
     saved = panel.keep.autosave._tracked[first.segmentation.GetID()].saved.load()
     np.testing.assert_array_equal(saved.labels, first.labels())
+
+
+@pytest.mark.parametrize("with_image", [True, False])
+def test_own_segments_keep_their_code_and_structures_that_were_removed_stay_away(
+    panel, panel_volume, panel_result, with_image
+):
+    inner = panel_result.segmentation.GetSegmentation()
+    edited(panel, panel_result)
+    own, code = inner.GetSegment("mine"), "Mine~SCT^49755003^Lesion~SCT^1^Drusen~^^~Any~^^~^^"
+    own.SetTag(own.GetTerminologyEntryTagName(), code)
+    own.SetName("scar")
+    own.SetColor(0.5, 0.25, 0.75)
+    inner.RemoveSegment("SPAD_2")
+    rest(panel)
+    before = panel_result.labels()
+    crash(panel)
+    slicer.mrmlScene.Clear(0)
+    panel = opened_again(image() if with_image else None)
+    panel.ui.recoverButton.click()
+    (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    inner = node.GetSegmentation()
+    assert [inner.GetSegment(s).GetName() for s in inner.GetSegmentIDs()] == ["SRF", "PED", "scar"]
+    back = inner.GetSegment(inner.GetSegmentIDs()[-1])
+    entry = vtk.reference("")
+    assert back.GetTag(back.GetTerminologyEntryTagName(), entry)
+    assert (str(entry), back.GetColor()) == (code, (0.5, 0.25, 0.75))
+    if with_image:
+        np.testing.assert_array_equal(panel.desk.result.labels(), before)

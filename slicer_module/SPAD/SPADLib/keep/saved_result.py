@@ -24,6 +24,7 @@ from SPADLib.scene import (
     as_called,
     ijk_to_ras,
     read_segments,
+    tag_of,
 )
 
 __all__ = ["ATTRIBUTES", "SavedResult", "fingerprint"]
@@ -148,12 +149,11 @@ class SavedResult(SavedNode):
                 "ijk_to_ras": ijk_to_ras(result.volume).tolist(),
                 "attributes": {name: node.GetAttribute(name) for name in names},
                 "called": [c.as_json() for c in as_called(node)],
+                "removed": sorted(
+                    {c.value for c in result.classes[1:]} - {*result.values.values()}
+                ),
                 "own": [
-                    {
-                        "folder": one.saved.folder.name,
-                        "name": inner.GetSegment(segment).GetName(),
-                        "color": list(inner.GetSegment(segment).GetColor()),
-                    }
+                    {"folder": one.saved.folder.name, **_looks(inner.GetSegment(segment))}
                     for segment, one in self._own.items()
                 ],
             },
@@ -191,3 +191,12 @@ class SavedResult(SavedNode):
         self.saved.save_model((z,), ModelPart(proposal, shares, packed, {}))
         self._models[z] = digest.digest()
         return True
+
+
+def _looks(segment: Any) -> dict[str, Any]:
+    """What a segment of the person's own is known by."""
+    return {
+        "name": segment.GetName(),
+        "color": list(segment.GetColor()),
+        "terminology": tag_of(segment, segment.GetTerminologyEntryTagName()),
+    }
