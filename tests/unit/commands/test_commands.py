@@ -21,11 +21,11 @@ from PIL import Image
 import spad
 from spad import checkpoint
 from spad.__main__ import main
-from spad.cases import open_folder
+from spad.cases import CaseError, open_folder
 from spad.checkpoint.card import Card, InputConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from spad.checkpoint.labels import label_classes
 from spad.cohort import SegmentJob, segment_file
-from spad.commands.segment import segment_files
+from spad.commands.segment import input_files, segment_files
 from spad.network import build
 from spad.phantom import CLASS_NAMES
 from spad.pictures import image_files, pillow_files
@@ -486,6 +486,19 @@ def test_what_a_server_refuses_costs_its_file_alone_and_one_that_is_gone_ends_th
     monkeypatch.setattr("spad.cohort.segmenting_file._opened", refusing)
     outcome = segment_file(job, str(tmp_path / "in" / "b.png"))
     assert (outcome.state, outcome.text) == ("failed", str(large))
+
+
+def test_scans_of_a_folder_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    for name in ("a.png", "b.VOL", "c.nii.gz", "d.nii.gz", "notes.txt", "a.spad.json"):
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=r"3 files passed over \(\.nii\.gz, \.vol\)"):
+        assert input_files([tmp_path]) == [tmp_path / "a.png"]
+    (tmp_path / "a.png").unlink()
+    with (
+        pytest.warns(UserWarning, match="napari or 3D Slicer"),
+        pytest.raises(CaseError, match=r"has no \.png"),
+    ):
+        input_files([tmp_path])
 
 
 @pytest.mark.parametrize("more", [[], ["--overwrite"]])

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     from spad.inference import Segmentation, Step
 
 __all__ = ["add_arguments", "input_files", "run", "segment_files"]
+
+_OTHERS = (".nii", ".nii.gz", ".vol", ".e2e", ".fda", ".fds", ".dcm")
+"""Scans that napari or 3D Slicer opens, and this does not."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +188,7 @@ def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
                 remedy = f"give {within}" if within.is_dir() else "correct the path"
                 problems.append(f"{path}: has no {', '.join(suffixes)} file; {remedy}")
             found += inside
+            _say_passed_over(path)
         elif path.exists():
             found.append(path)
         else:
@@ -191,6 +196,18 @@ def input_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     if problems:
         raise CaseError(problems)
     return list(dict.fromkeys(found))
+
+
+def _say_passed_over(folder: Path) -> None:
+    """Warn of scans in a folder that are not segmented."""
+    others = images_in(folder, lambda file: file.name.lower().endswith(_OTHERS))
+    if others:
+        kinds = {kind for file in others for kind in _OTHERS if file.name.lower().endswith(kind)}
+        warnings.warn(
+            f"{folder}: {count(len(others), 'file')} passed over ({', '.join(sorted(kinds))}), "
+            "which napari or 3D Slicer opens: docs/files.md",
+            stacklevel=3,
+        )
 
 
 def segment_files(
