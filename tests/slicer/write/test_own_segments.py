@@ -86,3 +86,16 @@ def test_one_that_reaches_beyond_the_volume_leaves_the_others_in_their_places(
     labels, _ = read_labels(tmp_path / f"a{suffix}", told)
     np.testing.assert_array_equal(np.where(labels > 3, 0, labels), before)
     assert labels[2:4, 11, 14].tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_odd_names_of_the_persons_own_cost_nothing(result, tmp_path, suffix):
+    inner = result.segmentation.GetSegmentation()
+    for segment, name, column in (("a", "x" * 99, 2), ("b", "IRF", 5), ("c", "two\tparts", 8)):
+        put(result, inner.AddEmptySegment(segment, name), np.s_[0, 0:2, column : column + 2])
+    inner.GetSegment(inner.AddEmptySegment("d", "d")).SetName("")
+    put(result, "d", np.s_[0, 0, 12])
+    found = pixels(result, tmp_path, suffix)
+    names = ["x" * 80, "IRF (2)", "two parts", "segment 7"]
+    assert found[3:] == [*zip(names, [4, 4, 4, 1], strict=True)]
+    assert inner.GetSegment("a").GetName() == "x" * 99

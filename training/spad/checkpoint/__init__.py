@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         left_and_right,
         meant_by,
         named_like,
+        own_class,
         plain_text,
         refuse_masked,
         same_name,

@@ -22,6 +22,7 @@ __all__ = [
     "left_and_right",
     "meant_by",
     "named_like",
+    "own_class",
     "plain_text",
     "refuse_masked",
     "same_name",
@@ -29,6 +30,7 @@ __all__ = [
 
 IGNORE = 255
 """Value of a pixel that no loss and no score looks at (and, in a clamp, of a free pixel)."""
+_LONGEST = 80  # characters of a name
 MAX_CLASSES = 64
 """Upper limit on the number of classes, background included."""
 
@@ -82,10 +84,13 @@ class LabelClass:
                 "renumber the classes"
             )
         if not (
-            isinstance(self.name, str) and 0 < len(self.name) <= 80 and self.name.isprintable()
+            isinstance(self.name, str)
+            and 0 < len(self.name) <= _LONGEST
+            and self.name.isprintable()
         ):
             raise ValueError(
-                f"class name {self.name!r} is not 1 to 80 printable characters; rename the class"
+                f"class name {self.name!r} is not 1 to {_LONGEST} printable characters; rename the "
+                "class"
             )
         if not (
             isinstance(self.color, tuple)
@@ -223,6 +228,31 @@ def left_and_right(names: Iterable[str]) -> list[tuple[str, str]]:
         if len(apart) == 1 and apart[0] in _SIDES:
             pairs.append((one, other))
     return pairs
+
+
+def own_class(value: int, text: str, color: Color, names: Iterable[str]) -> LabelClass:
+    """A class of the person's own, whatever a host let them call it.
+
+    Parameters
+    ----------
+    value : int
+    text : str
+        What they called it; unprintable characters, what is too long, and nothing at all give way.
+    color : tuple of int
+    names : iterable of str
+        Of the other classes, from which it is told apart by a number.
+
+    Returns
+    -------
+    LabelClass
+    """
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    name = " ".join(printable.split())[:_LONGEST] or f"segment {value}"
+    taken, number, free = {*names}, 1, name
+    while free in taken:
+        number += 1
+        free = f"{name[: _LONGEST - 6]} ({number})"
+    return LabelClass(value, free, color)
 
 
 def plain_text(text: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spad.cases import label_names, read_json
-from spad.checkpoint import IGNORE, LabelClass
+from spad.checkpoint import IGNORE, LabelClass, own_class
 from spad.pictures.image_files import class_values, in_words, read_label_file, refuse_missing
 from spad.pictures.limits import Refused, refuse_bomb, refuse_header
 from spad.pictures.packed_files import refuse_cut_gzip, refuse_cut_nrrd
@@ -152,15 +152,19 @@ def _segmentation(
 ) -> tuple[NDArray[np.uint8], tuple[LabelClass, ...]]:
     """Class values of segments that lie in one label map or, as layers (K, J, I, N), in several."""
     layers = array[..., None] if array.ndim == 3 else array
-    segments = list(_segments(header))
-    free = 1 + max([0, *_class_values(told), *(s.known for s in segments if s.known is not None)])
+    segments, classes = list(_segments(header)), _classes(told)
+    values = [s.known for s in segments] + [one.get("value") for one in classes]
+    free = 1 + max([0, *(value for value in values if type(value) is int)])
     labels = np.zeros(layers.shape[:3], np.uint8)
-    own = []
+    own: list[LabelClass] = []
+    names = [one.name for one in segments if one.known is not None]
+    names += [str(one.get("name")) for one in classes]
     for one in segments:
         value = one.known
         if value is None:
             value, free = free, free + 1
-            own.append(LabelClass(value, one.name, one.color))
+            own.append(own_class(value, one.name, one.color, names))
+            names.append(own[-1].name)
         inside = layers[..., one.layer] == one.value
         if labels[inside].any():
             raise Refused(
@@ -171,12 +175,10 @@ def _segmentation(
     return _on_image(labels, header, told), tuple(own)
 
 
-def _class_values(told: Mapping[str, Any]) -> Iterator[int]:
-    """Values of a sidecar's classes; what is odd in it is told by whoever goes by it."""
+def _classes(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A sidecar's classes; what is odd in it is told by whoever goes by it."""
     classes = told.get("classes")
-    for one in classes if isinstance(classes, list) else ():
-        if isinstance(one, dict) and type(value := one.get("value")) is int:
-            yield value
+    return [one for one in classes if isinstance(one, dict)] if isinstance(classes, list) else []
 
 
 def _on_image(

@@ -29,6 +29,7 @@ from spad.cases import (
     replaced_together,
     sidecar,
 )
+from spad.checkpoint import own_class
 from spad.measuring import Scale
 from SPADLib.scene import (
     BINARY,
@@ -247,7 +248,9 @@ def _describe(
     """Give the sidecar of a result; `labels` are (K, J, I) with the person's own segments."""
     inner = result.segmentation.GetSegmentation()
     classes = [c.as_json() for c in as_called(result.segmentation)]
-    every = [*classes, *(_class_of(inner.GetSegment(s), v) for s, v in own.items())]
+    every = list(classes)
+    for segment, value in own.items():
+        every.append(_class_of(inner.GetSegment(segment), value, [c["name"] for c in every]))
     painted = result.by_hand().astype(np.uint8)
     known = known_mm(result.volume, result.layout)
     content = sidecar(
@@ -281,9 +284,9 @@ def _facts(result: Result) -> dict[str, Any]:
     return facts
 
 
-def _class_of(segment: Any, value: int) -> dict[str, Any]:
-    color = [round(255 * level) for level in segment.GetColor()]
-    return {"value": value, "name": segment.GetName(), "color": color}
+def _class_of(segment: Any, value: int, names: list[str]) -> dict[str, Any]:
+    red, green, blue = (round(255 * level) for level in segment.GetColor())
+    return own_class(value, segment.GetName() or "", (red, green, blue), names).as_json()
 
 
 def _label_map(labels: NDArray[np.uint8], volume: Any) -> Any:
