@@ -99,3 +99,22 @@ def test_odd_names_of_the_persons_own_cost_nothing(result, tmp_path, suffix):
     names = ["x" * 80, "IRF (2)", "two parts", "segment 7"]
     assert found[3:] == [*zip(names, [4, 4, 4, 1], strict=True)]
     assert inner.GetSegment("a").GetName() == "x" * 99
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("shift", [(-0.0025, -0.001, 0), (0, 0, 0)])
+def test_a_segmentation_on_a_grid_of_its_own_is_never_read_as_if_on_the_images(
+    result, tmp_path, suffix, shift
+):
+    fine = add_volume(
+        np.zeros((4, 24, 32), np.uint8), spacing=(0.2, 0.002, 0.005), origin=shift, name="fine"
+    )
+    result.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(fine)
+    put(result, "SPAD_1", np.s_[1, 4:10, 6:18], fine)
+    put(result, "SPAD_2", np.s_[2, 12:18, 2:8], fine)
+    put(result, "SPAD_3", np.s_[3, 0:2, 0:2], fine)
+    if suffix == ".seg.nrrd":
+        with pytest.raises(ValueError, match=r"a grid of its own.*save it as \.nrrd or \.nii\.gz"):
+            pixels(result, tmp_path, suffix)
+    else:
+        assert pixels(result, tmp_path, suffix) == [("SRF", 18), ("IRF", 9), ("PED", 1)]

@@ -26,6 +26,7 @@ __all__ = ["LABELS", "label_stem", "read_labels", "told_names"]
 
 LABELS = (".seg.nrrd", ".nii.gz", ".nrrd", ".nii", ".tiff", ".tif", ".png")
 """Names of exported label maps end so (in either case); the longer of two that fit comes first."""
+_SLANT, _OFF_PX = 1e-3, 0.05  # by so much, in voxels, may a segmentation's grid differ
 _TAG = re.compile(r"(?:^|\|)SPAD\.label:(\d+)(?=\||$)")
 
 
@@ -186,16 +187,34 @@ def _on_image(
 ) -> NDArray[np.uint8]:
     """Labels on the image's grid: a segment that reaches beyond it makes the file's larger."""
     shape = told.get("shape")
-    first = str(header.get("Segmentation_ReferenceImageExtentOffset", "")).split()
-    if shape == list(labels.shape) or not (isinstance(shape, list) and len(shape) == 3):
+    try:
+        image = np.asarray(told["ijk_to_ras"], float)
+        whole = [int(n) for n in shape] if isinstance(shape, list) else []
+        start = _place(header, image)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):  # not told: as it is
         return labels
-    start = [-int(n) for n in reversed(first)]
-    if len(start) != 3 or any(
-        a < 0 or type(n) is not int or n < 1 or a + n > whole
-        for a, n, whole in zip(start, shape, labels.shape, strict=True)
-    ):
-        return labels
-    return labels[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))]
+    if start is None:
+        raise Refused(
+            "lies on a grid of its own (Specify geometry in Segment Editor), so its pixels are not "
+            "those of B-scans; save it as .nrrd or .nii.gz, which are on the image's grid"
+        )
+    region = tuple(slice(a, a + n) for a, n in zip(start, whole, strict=False))
+    if min(start) < 0 or list(labels[region].shape) != whole:
+        return labels  # it was cropped, as its shape tells
+    return labels[region]
+
+
+def _place(header: Mapping[str, Any], image: NDArray[np.float64]) -> list[int] | None:
+    """Voxel (k, j, i) of a file at which its image begins; None: their grids are not one."""
+    flip = np.diag([1, 1, 1] if "right-anterior" in str(header["space"]) else [-1, -1, 1])
+    axes = np.asarray(header["space directions"], float)
+    axes = flip @ axes[np.isfinite(axes).all(1)].T
+    origin = flip @ np.asarray(header["space origin"], float)
+    step = np.linalg.solve(image[:3, :3], axes)
+    begin = np.linalg.solve(image[:3, :3], origin - image[:3, 3])
+    if np.abs(step - np.eye(3)).max() > _SLANT or np.abs(begin - begin.round()).max() > _OFF_PX:
+        return None
+    return [-int(n) for n in reversed(begin.round())]
 
 
 def _segments(header: Mapping[str, Any]) -> Iterator[_Segment]:

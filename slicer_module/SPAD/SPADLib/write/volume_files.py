@@ -39,6 +39,7 @@ from SPADLib.scene import (
     as_called,
     directions_of,
     eye_of,
+    ijk_to_ras,
     inner_source,
     known_mm,
     place_fovea,
@@ -263,6 +264,8 @@ def _describe(
         edited=edited_pixels(result.layout.stack(labels), painted, every),
         facts=_facts(result),
     )
+    if as_segmentation:  # its file may reach further than the image, or have another grid
+        content["ijk_to_ras"] = ijk_to_ras(result.volume).tolist()
     content["layout"] = result.layout.code  # `edited` counts B-scans, `shape` is along k, j, i
     content["parent_transform"] = _parent_transform(
         result.segmentation if as_segmentation else result.volume
